@@ -1,0 +1,177 @@
+"""The primitives that a runtime offers and that faults are composed of.
+
+A runtime says which primitives it has (`Primitives.available`); an experiment that needs another is
+refused before anything starts. Every primitive that changes something returns an `Applied`: how to undo
+it, and what it really touched so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Protocol
+
+
+class Primitive(StrEnum):
+    SHAPE = "shape"
+    CUT = "cut"
+    RESET = "reset"
+    KILL = "kill"
+    POWER_OFF = "power_off"
+    START = "start"
+    PAUSE = "pause"
+    INTERFERE = "interfere"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How a host is matched by targets. Servers have no `group`; clients have one."""
+
+    name: str
+    role: str
+    zone: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointMatch:
+    """A set of hosts: the named ones, and every client (present or future) that fits `clients`.
+
+    `everything` matches any host. Resolved from a selector by the engine; picks are already made.
+    """
+
+    nodes: frozenset[str] = frozenset()
+    clients: ClientMatch | None = None
+    everything: bool = False
+
+    def matches(self, peer: Peer) -> bool:
+        if self.everything or peer.name in self.nodes:
+            return True
+        return self.clients is not None and peer.group is not None and self.clients.matches(peer)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMatch:
+    """Clients by role, zone and group; None means any."""
+
+    role: str | None = None
+    zone: str | None = None
+    group: str | None = None
+
+    def matches(self, peer: Peer) -> bool:
+        return (
+            (self.role is None or peer.role == self.role)
+            and (self.zone is None or peer.zone == self.zone)
+            and (self.group is None or peer.group == self.group)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    """Directed: traffic that flows from a host in `src` to a host in `dst`, whoever connected."""
+
+    src: EndpointMatch
+    dst: EndpointMatch
+
+    def matches(self, src: Peer, dst: Peer) -> bool:
+        return self.src.matches(src) and self.dst.matches(dst)
+
+    def reversed(self) -> PathMatch:
+        return PathMatch(self.dst, self.src)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkShape:
+    """What is added to a path, one way. Times in seconds, rate in bit/s, loss a probability in [0, 1).
+
+    `bandwidth_bps` limits each (src host, dst host) pair, or with `shared` all matching traffic together.
+    """
+
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    bandwidth_bps: float | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRule:
+    """Interference with HTTP requests at a node, before its own handlers see them.
+
+    `route` is an fnmatch pattern on the path (`/home*`), `method` None means any. `status` set: answer that
+    instead (abort). `delay_s`: wait first. `probability` is drawn per request from the fault's own stream.
+    """
+
+    route: str = "*"
+    method: str | None = None
+    delay_s: float = 0.0
+    status: int | None = None
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What a fault really touched while it was applied. All zero means that it touched no traffic.
+
+    `connections`: existing or new connections whose traffic was affected; `connects_blocked`: connection
+    attempts refused or left unanswered; `requests`: HTTP requests interfered with; `resets`: connections
+    broken; `bytes`: payload bytes that were delayed, held, limited or lost.
+    """
+
+    connections: int = 0
+    connects_blocked: int = 0
+    requests: int = 0
+    resets: int = 0
+    bytes: int = 0
+
+    @property
+    def touched(self) -> bool:
+        return any(getattr(self, item.name) for item in fields(self))
+
+    def __add__(self, other: Exposure) -> Exposure:
+        return Exposure(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Applied(Protocol):
+    """A primitive in force. `undo` is idempotent; `exposure` may be read during and after."""
+
+    async def undo(self) -> None: ...
+
+    def exposure(self) -> Exposure: ...
+
+
+class FaultFailed(RuntimeError):
+    """A primitive could not be applied or undone: the verdict is `error`, never a pass."""
+
+
+class Primitives(Protocol):
+    @property
+    def available(self) -> frozenset[Primitive]: ...
+
+    async def shape(self, path: PathMatch, shape: LinkShape) -> Applied: ...
+
+    async def cut(self, path: PathMatch) -> Applied:
+        """Silence, one way: nothing from src reaches dst (held and retransmitted, as TCP would)."""
+        ...
+
+    async def reset(self, path: PathMatch) -> Applied:
+        """RST every connection between the two sets now (either direction). Undo does nothing."""
+        ...
+
+    async def kill(self, node: str) -> Applied:
+        """SIGKILL: peers get RST, connects are refused. Undo starts it again."""
+        ...
+
+    async def power_off(self, node: str) -> Applied:
+        """Silence: nothing is answered, not even with RST. Undo starts it; stale connections then get RST."""
+        ...
+
+    async def start(self, node: str) -> None:
+        """Start a killed or powered-off node; returns when it is ready (listening)."""
+        ...
+
+    async def pause(self, node: str) -> Applied:
+        """SIGSTOP: the kernel still accepts and buffers, the process does nothing. Undo continues it."""
+        ...
+
+    async def interfere(self, node: str, rule: HttpRule) -> Applied: ...

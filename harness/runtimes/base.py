@@ -1,0 +1,70 @@
+"""What every runtime gives to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.faults.primitives import Primitives
+from harness.system import Client, Clock, Host, System
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What one arm of one run is made from."""
+
+    system: System
+    seed: int
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A row as it was emitted: when (run seconds), by whom, what (`Event` or a table row)."""
+
+    t_s: float
+    host: str
+    row: object
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFailure:
+    """A service's main coroutine ended or raised although no fault made it."""
+
+    t_s: float
+    host: str
+    error: str
+
+
+class Session(Protocol):
+    """A started system: what the engine works with inside `Runtime.run`."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def primitives(self) -> Primitives: ...
+
+    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[Host]:
+        """Put a client on the network for the time of the block."""
+        ...
+
+    @property
+    def records(self) -> Sequence[Recorded]: ...
+
+    @property
+    def failures(self) -> Sequence[ServiceFailure]: ...
+
+    def statistics(self) -> Mapping[str, Any]:
+        """Runtime figures for `environment.json` that do not depend on the machine (e.g. connections)."""
+        ...
+
+
+class Runtime(Protocol):
+    """`run` starts all nodes (ready = listening), awaits `body(session)`, then leaves nothing behind."""
+
+    name: str
+
+    def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T: ...

@@ -1,0 +1,29 @@
+"""What a system under test provides (`System`) and all it sees of the world (`Host`)."""
+
+from harness.system.host import Clock, Disk, Host
+from harness.system.model import Access, Client, Invariant, Safeguard, System, Workload
+from harness.system.records import Event, Row, Scalar
+from harness.system.registry import UnknownSystem, load_system, system_names
+from harness.system.topology import Link, Node, Service, Topology
+
+__all__ = [
+    "Access",
+    "Client",
+    "Clock",
+    "Disk",
+    "Event",
+    "Host",
+    "Invariant",
+    "Link",
+    "Node",
+    "Row",
+    "Safeguard",
+    "Scalar",
+    "Service",
+    "System",
+    "Topology",
+    "UnknownSystem",
+    "Workload",
+    "load_system",
+    "system_names",
+]

@@ -1,0 +1,85 @@
+"""`Host`: all that a service, or a client, sees of the world. The same in every runtime."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+import aiohttp
+from aiohttp import web
+
+from harness.system.records import Row
+from harness.system.topology import Topology
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the run began, monotonic."""
+        ...
+
+    def wall(self) -> datetime:
+        """This host's idea of the date and time (UTC); a skewed clock shows here."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Disk(Protocol):
+    """A small durable key-value directory that outlives a restart of the process."""
+
+    async def read(self, key: str) -> bytes | None: ...
+
+    async def write(self, key: str, data: bytes) -> None: ...
+
+
+@runtime_checkable
+class Host(Protocol):
+    """One process of the system under test, or one client.
+
+    `zone` is where it is; `group` is the client group (e.g. a network class), None for servers;
+    `config` is `Node.config`, or `Client.params` for a client.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def topology(self) -> Topology: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def rng(self) -> random.Random:
+        """Seeded from the run's seed and this host's name: independent of every other stream."""
+        ...
+
+    @property
+    def disk(self) -> Disk: ...
+
+    async def serve(self, app: web.Application, *, port: int = 80) -> None:
+        """Listen, tell the runtime that this node is ready, and serve until cancelled."""
+        ...
+
+    def http(self, dependency: str) -> aiohttp.ClientSession:
+        """The client session for one dependency (a role or a node name); made once, kept alive.
+
+        Its base URL is `http://<dependency>/`, so `session.get("/home")` just works. A role resolves to
+        all nodes of that role, those of the host's own zone first. Closed by the runtime.
+        """
+        ...
+
+    def emit(self, record: Row) -> None:
+        """Report a row (see `harness.system.records`). Never blocks, never fails the caller."""
+        ...
+
+    def safeguard(self, name: str) -> bool:
+        """Whether this resilience mechanism is on in this run. An undeclared name is a KeyError."""
+        ...

@@ -1,0 +1,82 @@
+"""`System`: what a system under test gives to the harness. A value, found by name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.system.host import Host
+from harness.system.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguard:
+    """A resilience mechanism that can be switched off (`--without NAME`), to show that it matters."""
+
+    name: str
+    protects: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A client's own access link. Rates in bit/s, times in seconds, loss a probability."""
+
+    down_bps: float
+    up_bps: float
+    rtt_s: float
+    jitter_s: float = 0.0
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client of a workload: where it is and how it is connected. `params` become `Host.config`."""
+
+    name: str
+    zone: str
+    group: str
+    access: Access
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A population of clients.
+
+    `make(rng, mix, index)` describes the index-th arrival (pure; the generator is that client's own);
+    `run(host)` is the client's whole life, it returns when the client leaves. Clients have role `role`.
+    """
+
+    name: str
+    role: str
+    groups: tuple[str, ...]
+    zones: tuple[str, ...]
+    mixes: Mapping[str, str]
+    """Mix name to one line that says what it is."""
+    make: Callable[[random.Random, str, int], Client]
+    run: Callable[[Host], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What must never be seen, whatever the faults: rows of `table` for which `violated` (SQL) is true."""
+
+    name: str
+    table: str
+    violated: str
+    protects: str
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """`tables`: table name to row dataclass. `events`: event name to what it means."""
+
+    name: str
+    topology: Topology
+    safeguards: tuple[Safeguard, ...]
+    tables: Mapping[str, type]
+    workloads: tuple[Workload, ...]
+    invariants: tuple[Invariant, ...] = ()
+    events: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,43 @@
+"""Finding a system by name: an entry point of the group `harness.systems`, or `module:attribute`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+
+from harness.system.model import System
+
+GROUP = "harness.systems"
+
+
+class UnknownSystem(LookupError):
+    """No such system; the message says what was found, what is allowed and what to do."""
+
+
+def system_names() -> tuple[str, ...]:
+    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+
+
+def load_system(name: str) -> System:
+    """The system of that name. Raises UnknownSystem, also when what is found is not a `System`."""
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UnknownSystem(f"system '{name}': {error}; write 'module:attribute' of a System") from error
+    else:
+        points = [point for point in entry_points(group=GROUP) if point.name == name]
+        if not points:
+            known = system_names()
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UnknownSystem(
+                f"no system '{name}'; installed: {', '.join(known) or 'none'} (or module:attribute){hint}"
+            )
+        found = points[0].load()
+    value = found() if callable(found) and not isinstance(found, System) else found
+    if not isinstance(value, System):
+        raise UnknownSystem(f"'{name}' is a {type(value).__name__}, not a harness.system.System")
+    return value

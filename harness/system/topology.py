@@ -1,0 +1,61 @@
+"""The shape of a system under test: zones, nodes and the links between them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.system.host import Host
+
+type Service = Callable[["Host"], Awaitable[None]]
+"""The main coroutine function of a node: runs until cancelled (usually ends in `await host.serve(app)`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One server process. `name` is also its DNS name; `role` names all nodes of that role."""
+
+    name: str
+    role: str
+    zone: str
+    service: Service
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A full-duplex link between two places; each direction carries `bandwidth_bps` of its own.
+
+    `a` and `b` are zone names, or a node name and its zone (that node's own uplink; a node without one
+    is attached to its zone at 0.2 ms round trip, unlimited). Paths take the least round-trip time.
+    """
+
+    a: str
+    b: str
+    rtt_s: float
+    bandwidth_bps: float
+    jitter_s: float = 0.0
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    zones: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+
+    def role(self, role: str) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.role == role)
+
+    def node(self, name: str) -> Node:
+        """The node of that name; KeyError when there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(node.role for node in self.nodes))
