@@ -1,0 +1,1 @@
+"""pytest plugin: collects `*.chaos.yaml` as tests. Imports nothing heavy at the top."""
