@@ -116,7 +116,7 @@ class SimLoop(base_events.BaseEventLoop):
         shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{len(names)} tasks wait: {shown}" if names else "no task is left"
 
-    def create_task(  # type: ignore[override]
+    def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any
     ) -> asyncio.Task[Any]:
         self._check_closed()  # type: ignore[attr-defined]
