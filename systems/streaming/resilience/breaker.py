@@ -45,6 +45,9 @@ class BreakerPolicy:
             raise ValueError(f"{self}: volume >= 1, 0 < error_ratio <= 1 and positive times are needed")
 
 
+HYSTRIX = BreakerPolicy()
+
+
 class BreakerOpen(Exception):
     """The call was not made. `retry_after_s`: when a trial will be admitted (0 while one is running)."""
 
@@ -148,7 +151,7 @@ class Breaker:
         self,
         name: str,
         clock: Clock,
-        policy: BreakerPolicy | None = None,
+        policy: BreakerPolicy = HYSTRIX,
         *,
         is_failure: Callable[[Exception], bool] = lambda error: True,
         on_change: Callable[[str], None] = lambda state: None,
@@ -162,7 +165,7 @@ class Breaker:
         self._on_change = on_change
         self._generation = 0
         self._trial = False
-        self._storage = WindowStorage(clock, policy or BreakerPolicy())
+        self._storage = WindowStorage(clock, policy)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=1,
             state_storage=self._storage,
