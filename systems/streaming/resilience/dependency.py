@@ -5,8 +5,9 @@ Which guards are on is the caller's choice (its safeguards), so that each can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from json import loads
 
 import aiohttp
 
@@ -82,25 +83,25 @@ class Dependency:
         method: str = "GET",
         params: Mapping[str, str] | None = None,
         json: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The answer, also a 4xx. Raises Unavailable. `deadline` is the caller's own."""
         if self._guards.budget_s is not None:
             deadline = deadline.within(self._guards.budget_s)
         self._retries.request()
+
+        async def attempt() -> Answer:
+            return await self._attempt(method, path, deadline, params, json, headers)
+
         try:
-            return await self._guarded(method, path, deadline, params, json)
+            return await self._guarded(attempt)
         except Unavailable as error:
             fast = not isinstance(error.__cause__, TimeoutError | BreakerOpen | BulkheadFull)
             if not (self._guards.retry and fast and not deadline.expired and self._retries.try_spend()):
                 raise
-        return await self._guarded(method, path, deadline, params, json)
+        return await self._guarded(attempt)
 
-    async def _guarded(
-        self, method: str, path: str, deadline: Deadline, params: Mapping[str, str] | None, json: object
-    ) -> Answer:
-        async def attempt() -> Answer:
-            return await self._attempt(method, path, deadline, params, json)
-
+    async def _guarded(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             if self._bulkhead is None:
                 return await (attempt() if self._breaker is None else self._breaker.call(attempt))
@@ -110,13 +111,19 @@ class Dependency:
             raise Unavailable(self.name, str(error)) from error
 
     async def _attempt(
-        self, method: str, path: str, deadline: Deadline, params: Mapping[str, str] | None, json: object
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        params: Mapping[str, str] | None,
+        json: object,
+        headers: Mapping[str, str] | None,
     ) -> Answer:
         try:
             async with (
                 deadline.enforce(),
                 self._host.http(self.name).request(
-                    method, path, params=params, json=json, headers=deadline.headers()
+                    method, path, params=params, json=json, headers={**deadline.headers(), **(headers or {})}
                 ) as response,
             ):
                 body = await response.read()
@@ -125,5 +132,14 @@ class Dependency:
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(self.name, f"{type(error).__name__}: {error}") from error
         if response.status >= 500:
-            raise Unavailable(self.name, f"HTTP {response.status}")
+            raise Unavailable(self.name, f"HTTP {response.status}{_said(body)}")
         return Answer(response.status, body, response.headers)
+
+
+def _said(body: bytes) -> str:
+    """The `error` of a JSON answer, so that the first cause reaches whoever reads the last error."""
+    try:
+        data = loads(body)
+    except ValueError:
+        return ""
+    return f" ({data['error']})" if isinstance(data, dict) and isinstance(data.get("error"), str) else ""
