@@ -1,0 +1,68 @@
+"""What the report tests share: a snapshot check, and small hand-made histories."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import duckdb
+
+EXPECTED = Path(__file__).parent / "expected"
+
+
+def check_snapshot(name: str, text: str) -> None:
+    """Compare with `expected/NAME`; with HARNESS_UPDATE_SNAPSHOTS=1, write it (then read the difference)."""
+    file = EXPECTED / name
+    if os.environ.get("HARNESS_UPDATE_SNAPSHOTS") == "1":
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def write_streaming_history(directory: Path, sessions: int = 200) -> Path:
+    """Tables as a streaming system records them: sessions, requests, and events with stalls and breakers."""
+    rng = random.Random(7)
+    con = duckdb.connect()
+    con.execute(
+        "CREATE TABLE sessions (t_s DOUBLE, network_class VARCHAR, started_at_s DOUBLE, startup_s DOUBLE,"
+        " outcome VARCHAR, bitrate_kbps DOUBLE)"
+    )
+    con.execute(
+        "CREATE TABLE requests (t_s DOUBLE, network_class VARCHAR, kind VARCHAR, ok BOOLEAN, status INTEGER,"
+        " latency_s DOUBLE, bitrate_kbps DOUBLE)"
+    )
+    con.execute("CREATE TABLE events (t_s DOUBLE, host VARCHAR, name VARCHAR, fields VARCHAR)")
+    rows, requests, events = [], [], []
+    for i in range(sessions):
+        t = i * 180 / sessions
+        group = rng.choice(["fibre", "dsl", "4g"])
+        hurt = 60 <= t < 120
+        rows.append(
+            (t + 20, group, t, None if hurt and i % 7 == 0 else rng.uniform(0.4, 3), "completed", 4e3)
+        )
+        requests.append((t, group, "home", not (hurt and i % 5 == 0), 200, rng.uniform(0.02, 0.2), None))
+        requests.append((t + 4, group, "segment", True, 200, rng.uniform(0.1, 0.9), rng.uniform(1e3, 6e3)))
+        if hurt and i % 9 == 0:
+            events.append((t, f"viewer-{i}", "player.stall", json.dumps({"stall_s": 1.5})))
+    for t, state in ((62.0, "open"), (92.0, "half-open"), (93.0, "closed")):
+        fields = json.dumps({"dependency": "recommender", "state": state})
+        events.append((t, "gateway-1", "breaker.state", fields))
+    con.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)", rows)
+    con.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", requests)
+    con.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", sorted(events))
+    for name in ("sessions", "requests", "events"):
+        con.execute(f"COPY {name} TO '{directory / name}.parquet'")
+    con.close()
+    return directory
+
+
+def write_plain_history(directory: Path) -> Path:
+    """A system that knows nothing of streaming: one table of answers."""
+    con = duckdb.connect()
+    con.execute(
+        f"COPY (SELECT i * 0.5 AS t_s, i % 10 <> 0 AS ok, 0.01 * (i % 7) AS latency_s FROM range(120) r(i))"
+        f" TO '{directory / 'answers.parquet'}'"
+    )
+    con.close()
+    return directory

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from harness.engine import events
+from harness.report.github import SUMMARY_BYTES_MOST, GitHubReporter, annotations, summary
+from harness.verdict.model import Verdict
+from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
+
+
+def test_an_annotation_points_at_the_line_of_the_gate() -> None:
+    (line,) = annotations([FAILED])
+    assert line.startswith(
+        "::error file=experiments/delivery/edge-appliance-loss.chaos.yaml,line=14,title=FAILED"
+    )
+
+
+def test_what_would_break_a_command_is_escaped() -> None:
+    gate = replace(FAILED.gates[0], name="a,b:c", reason="50%\nof\r it")
+    (line,) = annotations([replace(FAILED, gates=(gate,))])
+    assert "a%2Cb%3Ac" in line
+    assert "50%25%0Aof%0D it" in line
+    assert "\n" not in line
+
+
+def test_ten_at_most_worst_first_and_the_last_says_how_many_more() -> None:
+    lines = annotations([INCONCLUSIVE] * 8 + [FAILED, ERROR])
+    assert len(lines) == 10
+    assert lines[0].startswith("::error file=experiments/control/identity-down")
+    assert lines[1].startswith("::error file=experiments/delivery/edge-appliance-loss")
+    assert lines[-1] == "::warning title=harness::9 more are not passed: see the report"
+
+
+def test_nothing_to_say_about_a_passed_suite() -> None:
+    assert annotations([PASSED]) == []
+
+
+def test_the_summary_never_reaches_the_limit() -> None:
+    gate = replace(FAILED.gates[0], reason="x" * 40_000)
+    results = tuple(replace(FAILED, gates=(gate,)) for _ in range(60))
+    text = summary(events.SuiteFinished(results, Verdict.FAILED, 1, 1.0, ""))
+    assert len(text.encode()) <= SUMMARY_BYTES_MOST
+    assert "sections left out" in text
+
+
+def test_the_reporter_appends_to_the_step_summary(tmp_path: Path) -> None:
+    target = tmp_path / "summary.md"
+    target.write_text("before\n")
+    out = io.StringIO()
+    report = GitHubReporter(out, {"GITHUB_STEP_SUMMARY": str(target)})
+    report(events.RunFinished(FAILED, 1.0))
+    report(events.SuiteFinished((FAILED,), Verdict.FAILED, 1, 1.0, ""))
+    assert out.getvalue().count("::error") == 1
+    assert target.read_text().startswith("before\n## ✗ FAILED, exit code 1")

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report import html
+from harness.report.figures import figures
+from harness.report.html import index_page, run_page
+from harness.report.parquet import ParquetTables
+from harness.report.svg import Band, Figure, Lane, Series, render
+from harness.verdict.model import ExperimentResult
+from tests.report.samples import CRASH, ERROR, FAILED, INCONCLUSIVE, PASSED, STARTUP
+from tests.report.support import write_plain_history, write_streaming_history
+
+
+@pytest.fixture
+def streaming(tmp_path: Path) -> Iterator[ParquetTables]:
+    tables = ParquetTables(write_streaming_history(tmp_path))
+    yield tables
+    tables.close()
+
+
+class Reader(HTMLParser):
+    """Collects every attribute that could fetch something, and the visible text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetches: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "data", "action", "srcset", "poster", "xlink:href"):
+                self.fetches.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+def test_a_streaming_history_yields_its_charts(streaming: ParquetTables) -> None:
+    titles = [figure.title for figure in figures(streaming, PASSED.faults, PASSED.gates)]
+    assert titles == [
+        "Startup time",
+        "Success of requests",
+        "Delivered bitrate",
+        "Stalls",
+        "Breaker states",
+        "Latency of requests",
+    ]
+
+
+def test_a_system_without_these_tables_gets_what_can_be_drawn(tmp_path: Path) -> None:
+    found = figures(ParquetTables(write_plain_history(tmp_path)), (CRASH,))
+    assert [figure.title for figure in found] == ["Success of answers", "Latency of answers"]
+
+
+def test_breaker_lanes_follow_the_changes(streaming: ParquetTables) -> None:
+    (lanes,) = [figure.lanes for figure in figures(streaming, ()) if figure.kind == "lanes"]
+    (lane,) = lanes
+    assert lane.name == "gateway-1 recommender"
+    assert [(start, state, level) for start, _, state, level in lane.spans] == [
+        (0.0, "closed", "calm"),
+        (62.0, "open", "bad"),
+        (92.0, "half-open", "warn"),
+        (93.0, "closed", "calm"),
+    ]
+
+
+def test_success_dips_where_the_history_has_failures(streaming: ParquetTables) -> None:
+    (success,) = [f for f in figures(streaming, ()) if f.title == "Success of requests"]
+    home = next(series for series in success.series if series.name == "home")
+    assert {t for t, share in home.line if share < 1} <= {t for t, _ in home.line if 56 <= t <= 124}
+    assert min(share for _, share in home.line) < 1
+
+
+def test_the_page_needs_nothing_but_itself(streaming: ParquetTables) -> None:
+    page = run_page(FAILED, streaming, {"seed": 7})
+    reader = read(page)
+    assert reader.fetches == ["../index.html"]
+    assert not {"script", "link", "img", "iframe", "object"} & set(reader.tags)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_page_says_what_failed_and_how_to_see_it_again(streaming: ParquetTables) -> None:
+    text = read(run_page(FAILED, streaming, {"python": "3.13.5"})).text
+    for part in (
+        "FAILED",
+        "playback-success",
+        "[90.12%, 92.41%]",
+        "≥ 99.9%",
+        "edge-a-1",
+        FAILED.replay,
+        "3.13.5",
+    ):
+        assert part in text
+    assert "Safeguard player.failover was switched off" in re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("result", [PASSED, FAILED, INCONCLUSIVE, ERROR], ids=lambda r: r.verdict.value)
+def test_every_verdict_is_a_word_in_the_headline(result: ExperimentResult) -> None:
+    page = run_page(result, None, {})
+    assert f"<title>{result.verdict.value.upper()}: " in page
+    assert "There is no history to draw." in page
+
+
+def test_text_from_outside_is_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    fault = replace(CRASH, fault=evil, targets=(evil,))
+    result = replace(PASSED, title=evil, reason=evil, faults=(fault,), notes=(evil,))
+    assert evil not in run_page(result, None, {evil: evil})
+    assert evil not in index_page([result], Path("reports"))
+    bad = Figure(evil, evil, 10.0, [Band(evil, 0, 1)], series=[Series(evil, line=[(0, 1)])])
+    assert evil not in render(bad)
+    assert evil not in render(replace(bad, kind="lanes", lanes=[Lane(evil, [(0, 9, evil, "bad")])]))
+
+
+def test_bands_stand_where_the_faults_were(streaming: ParquetTables) -> None:
+    figure = figures(streaming, (CRASH, replace(CRASH, applied_at_s=None)))[0]
+    assert [(band.start_s, band.end_s) for band in figure.bands] == [(60.0, 120.0)]
+    assert "crash edge-a-1" in render(figure)
+
+
+def test_a_fault_never_undone_is_shaded_to_the_end(streaming: ParquetTables) -> None:
+    figure = figures(streaming, (replace(CRASH, undone_at_s=None),))[0]
+    assert figure.bands[0].end_s == figure.end_s > 190
+
+
+def test_the_limit_of_the_gate_is_drawn(streaming: ParquetTables) -> None:
+    assert "limit ≤ 2 s" in render(figures(streaming, (), (STARTUP,))[0])
+
+
+class Flood:
+    """Tables too large for a page: very many rows, very many charts."""
+
+    def columns(self) -> Mapping[str, Mapping[str, str]]:
+        return {f"answers_{i:03}": {"t_s": "DOUBLE", "startup_s": "DOUBLE"} for i in range(80)}
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        if sql.startswith("SELECT max"):
+            return [(1000.0,)]
+        if "quantile" in sql:
+            return [("all", i, 1.0) for i in range(48)]
+        return [("all", i / 50, (i * 7919) % 1000 / 100) for i in range(50_000)]
+
+
+def test_the_page_stays_small_whatever_the_history_holds() -> None:
+    page = run_page(PASSED, Flood(), {"note": "x" * 10_000_000})
+    assert len(page.encode()) <= html.PAGE_BYTES_MOST
+    assert "more charts are left out" in page
+
+
+def test_the_index_links_every_run_and_counts() -> None:
+    reader = read(index_page([PASSED, FAILED, ERROR], Path("reports")))
+    assert reader.fetches == [
+        "identity-down-7/report.html",
+        "edge-appliance-loss-7/report.html",
+        "edge-appliance-loss-7/report.html",
+    ]
+    assert "1 of 3 runs passed" in reader.text

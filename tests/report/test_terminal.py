@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from harness.engine import events
+from harness.report.terminal import TerminalReporter, lively
+from harness.verdict.model import ExperimentResult, Verdict
+from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
+from tests.report.support import check_snapshot
+
+
+def render(results: tuple[ExperimentResult, ...], verdict: Verdict, code: int, width: int = 100) -> str:
+    out = io.StringIO()
+    report = TerminalReporter(Console(file=out, width=width), live=False)
+    report(events.SuiteStarted(tuple(r.name for r in results), (7,), 2, "reports"))
+    for result in results:
+        report(events.RunFinished(result, 3.21))
+    report(events.SuiteFinished(results, verdict, code, 10.2, "reports/index.html"))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "verdict", "code"),
+    [
+        ("passed", (PASSED,), Verdict.PASSED, 0),
+        ("failed", (PASSED, FAILED), Verdict.FAILED, 1),
+        ("mixed", (PASSED, FAILED, INCONCLUSIVE, ERROR), Verdict.ERROR, 3),
+    ],
+)
+def test_the_whole_output(
+    name: str, results: tuple[ExperimentResult, ...], verdict: Verdict, code: int
+) -> None:
+    check_snapshot(f"terminal-{name}.txt", render(results, verdict, code))
+
+
+def test_all_but_commands_and_paths_fits_the_width() -> None:
+    long = replace(FAILED, reason="because " * 60, gates=(replace(FAILED.gates[0], name="gate " * 40),))
+    for line in render((long, INCONCLUSIVE), Verdict.FAILED, 1).splitlines():
+        assert len(line) <= 100 or "replay" in line or " at " in line, line
+
+
+def test_a_replay_command_stays_on_one_line() -> None:
+    text = render((FAILED,), Verdict.FAILED, 1, width=80)
+    assert f"replay       {FAILED.replay}\n" in text
+
+
+def test_the_last_line_says_the_verdict_and_the_exit_code() -> None:
+    last = render((PASSED, FAILED), Verdict.FAILED, 1).splitlines()[-1]
+    assert last == "✗ FAILED  1 passed, 1 failed, in 10.2 s, exit code 1"
+
+
+class Hand:
+    """A clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def test_plain_progress_is_one_line_in_ten_seconds() -> None:
+    out, now = io.StringIO(), Hand()
+    report = TerminalReporter(Console(file=out, width=100), live=False, now=now)
+    report(events.RunStarted("slow", 1, ("fault",), 60.0))
+    report(events.FaultChanged("slow", 1, "fault", "crash", "applied", 5.0, ("a",)))
+    for second in range(25):
+        now.s = float(second)
+        report(events.Progress("slow", 1, "fault", float(second), 60.0, 12))
+    assert out.getvalue() == (
+        "  slow: fault, 10/60 s, 12 clients, fault: crash\n  slow: fault, 20/60 s, 12 clients, fault: crash\n"
+    )
+
+
+def test_bars_show_time_clients_and_faults_and_go_away() -> None:
+    out, now = io.StringIO(), Hand()
+    console = Console(file=out, width=100, force_terminal=True, color_system=None)
+    report = TerminalReporter(console, live=True, now=now)
+    report(events.SuiteStarted(("slow",), (1,), 1, "reports"))
+    report(events.RunStarted("slow", 1, ("fault",), 60.0))
+    report(events.Progress("slow", 1, "fault", 1.0, 60.0, 3))
+    now.s = 3.0
+    report(events.FaultChanged("slow", 1, "fault", "crash", "applied", 5.0, ("a",)))
+    report(events.Progress("slow", 1, "fault", 30.0, 60.0, 12))
+    report(events.SuiteFinished((), Verdict.PASSED, 0, 1.0, ""))
+    report.stop()
+    assert "fault, 30/60 s, 12 clients, fault: crash" in out.getvalue()
+    assert "1/60 s" not in out.getvalue().replace("0/60 s", "")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [(True, {}, True), (False, {}, False), (True, {"NO_COLOR": "1"}, False), (True, {"CI": "true"}, False)],
+)
+def test_bars_only_for_people(terminal: bool, environment: dict[str, str], expected: bool) -> None:
+    assert lively(Console(file=io.StringIO(), force_terminal=terminal), environment) is expected
