@@ -1,0 +1,3 @@
+from harness.system import Workload
+
+viewers = Workload("viewers", "viewer", (), (), {}, None, None)
