@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PROGRESS_S = 0.25
 """How often at most a transfer under way shows at the receiver."""
 
-SEND_BUFFER_BYTES = 256 * 1024
-"""What the sender's kernel takes before `pause_writing` comes into play."""
+SEND_BUFFER_BYTES = 1024 * 1024
+"""What the sender's kernel takes before `pause_writing` comes into play (Linux grows it from 16 KB to 4 MB)."""
 
 WINDOW_BYTES = 256 * 1024
 """What the receiver's kernel takes while the process does not read."""

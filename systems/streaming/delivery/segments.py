@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from systems.streaming.content.catalogue import segment_body, segment_bytes
+from systems.streaming.content.catalogue import segment_blocks, segment_bytes
 from systems.streaming.resilience.bulkhead import Bulkhead, BulkheadFull
 from systems.streaming.web import HttpError
 
@@ -67,7 +67,8 @@ class Sender:
         self._active += 1
         try:
             await response.prepare(request)
-            await response.write(segment_body(n_bytes))
+            for block in segment_blocks(n_bytes):
+                await response.write(block)
             await response.write_eof()
         finally:
             self._active -= 1
