@@ -1,16 +1,16 @@
-"""`Drive`: brings the clients of all loads of an experiment to a started system, and sees them out."""
+"""`Driver`: brings the clients of all loads of an experiment to a started system, and sees them out."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.spec.model import Load
-from harness.system import Client, Clock, Host, Workload
+from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.workload.arrivals import arrivals
 
@@ -38,45 +38,44 @@ class ClientFailure:
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """`completed` left by themselves, `asked_to_leave` were still there at the end of the drain."""
+    """`left` by themselves; `asked_to_leave`: still there at the end of the drain, then cancelled."""
 
     arrived: int
-    completed: int
+    left: int
     asked_to_leave: int
     failures: tuple[ClientFailure, ...]
 
 
-class Drive:
+class Driver:
     """All loads of an experiment, by the name of their workload, against one started system.
 
-    `arrived`, `active` and `left` may be read while `run` is under way. ValueError for a load whose workload
-    or mix the system does not have (all of them in one message).
+    `arrived` and `active` may be read while `run` is under way. ValueError for a load whose workload or mix
+    the system does not have (all of them in one message).
     """
 
     def __init__(
         self,
         session: Stage,
-        workloads: Iterable[Workload],
+        system: System,
         loads: Mapping[str, Load],
         *,
         seed: int,
         drain_s: float,
     ) -> None:
         self._session = session
-        self._workloads = {workload.name: workload for workload in workloads}
+        self._workloads = {workload.name: workload for workload in system.workloads}
         self._loads = loads
         self._seed = seed
         self._drain_s = drain_s
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._failures: list[ClientFailure] = []
-        self._asked: dict[asyncio.Task[None], str] = {}
-        self.arrived = self.left = 0
+        self.arrived = 0
         _check(self._workloads, loads)
 
     @property
     def active(self) -> int:
         """Clients on the network now."""
-        return self.arrived - self.left
+        return len(self._tasks)
 
     async def run(self) -> Driven:
         """Let all clients arrive, and return when every one has left.
@@ -97,7 +96,7 @@ class Drive:
         except BaseException:
             await self._see_out()
             raise
-        return Driven(self.arrived, self.left - asked, asked, tuple(self._failures))
+        return Driven(self.arrived, self.arrived - asked, asked, tuple(self._failures))
 
     async def _arrive(self, name: str, load: Load, start_s: float) -> None:
         workload, clock = self._workloads[name], self._session.clock
@@ -119,7 +118,6 @@ class Drive:
             self._fail(client.name, _describe(error))
 
     def _left(self, task: asyncio.Task[None]) -> None:
-        self.left += 1
         del self._tasks[task]
 
     async def _wait(self, limit_s: float) -> None:
@@ -152,6 +150,8 @@ def _check(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None
             problems.append(
                 f"workload {name} has no mix '{load.mix}'; it has {', '.join(workloads[name].mixes)}"
             )
+        if load.arrive <= 0 or load.for_ <= 0:
+            problems.append(f"load {name}: {load.arrive:g}/s for {load.for_:g} s brings nobody")
     if problems:
         raise ValueError("; ".join(problems))
 

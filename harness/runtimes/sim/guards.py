@@ -39,8 +39,8 @@ from typing import Any, ClassVar, NoReturn
 from harness.runtimes.sim.loop import SimLoop, SimTask
 from harness.system.streams import stream
 
-EPOCH = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-"""The date and time at virtual second 0."""
+EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+"""The date and time when the loop begins."""
 
 entropy: ContextVar[random.Random] = ContextVar("harness_sim_entropy")
 """The stream behind `os.urandom` in a simulated process. Code in whose context it is not set is outside."""

@@ -27,24 +27,15 @@ SHUTDOWN_S = 1.0
 """How long a server that is asked to stop waits for requests under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """What all hosts of one run share."""
-
-    loop: SimLoop
-    system: System
-    seed: int
-    safeguards: Mapping[str, bool]
-    """Every declared one: whether it is on in this run."""
-    journal: Journal
-
-
 class SimClock:
-    def __init__(self, loop: SimLoop) -> None:
+    """Seconds since the run began, `origin_s` after the loop did: nodes start at negative times."""
+
+    def __init__(self, loop: SimLoop, origin_s: float) -> None:
         self._loop = loop
+        self._origin_s = origin_s
 
     def now(self) -> float:
-        return self._loop.now_s
+        return self._loop.now_s - self._origin_s
 
     def wall(self) -> datetime:
         return EPOCH + timedelta(seconds=self._loop.now_s)
@@ -68,6 +59,19 @@ class SimDisk:
             self._data[key] = bytes(data)
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all hosts of one run share."""
+
+    loop: SimLoop
+    clock: SimClock
+    system: System
+    seed: int
+    safeguards: Mapping[str, bool]
+    """Every declared one: whether it is on in this run."""
+    journal: Journal
+
+
 class SimHost:
     """One incarnation of a node, or one client. Made in the runtime, handed to the service."""
 
@@ -88,7 +92,6 @@ class SimHost:
         self._process = process
         self._config = config
         self._rng = rng
-        self._clock = SimClock(world.loop)
         self._disk = SimDisk(disk, process)
         self._interference = interference
         self._ready = ready
@@ -120,7 +123,7 @@ class SimHost:
 
     @property
     def clock(self) -> SimClock:
-        return self._clock
+        return self._world.clock
 
     @property
     def rng(self) -> random.Random:

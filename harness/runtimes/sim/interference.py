@@ -18,28 +18,20 @@ class Interferer:
     """One `HttpRule` in force; `rng` is its own stream, so that what it draws shifts nothing else."""
 
     def __init__(self, rule: HttpRule, rng: random.Random) -> None:
-        self._rule = rule
+        self.rule = rule
         self._rng = rng
         self._fits = re.compile(fnmatch.translate(rule.route)).match
         self._requests = 0
 
     def takes(self, method: str, path: str) -> bool:
         """Whether this request is interfered with; counts it if so."""
-        rule = self._rule
+        rule = self.rule
         if (rule.method is not None and rule.method != method) or not self._fits(path):
             return False
         if rule.probability < 1.0 and self._rng.random() >= rule.probability:
             return False
         self._requests += 1
         return True
-
-    async def answer(self) -> web.Response | None:
-        """Wait as the rule says; then what to answer instead of the service, None for its own answer."""
-        if self._rule.delay_s:
-            await asyncio.sleep(self._rule.delay_s)
-        if self._rule.status is None:
-            return None
-        return web.Response(status=self._rule.status, text="answered by a fault of the experiment\n")
 
     def exposure(self) -> Exposure:
         return Exposure(requests=self._requests)
@@ -59,7 +51,9 @@ class Interference:
         self._rules.pop(interferer, None)
 
     def put_before(self, app: web.Application) -> None:
-        """Put the middleware in front. RuntimeError for an application that has been served before."""
+        """Put the middleware in front. The delays of all rules that take a request add up; then the first
+        status among them is the answer. RuntimeError for an application that has been served before.
+        """
         if app.frozen:
             raise RuntimeError(
                 "this web.Application was served before; make a new one in the service function"
@@ -68,11 +62,14 @@ class Interference:
         @web.middleware
         async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._served()
-            for interferer in tuple(self._rules):
-                if interferer.takes(request.method, request.path):
-                    answer = await interferer.answer()
-                    if answer is not None:
-                        return answer
+            if not self._rules:
+                return await handler(request)
+            takers = [each.rule for each in self._rules if each.takes(request.method, request.path)]
+            if delay_s := sum(rule.delay_s for rule in takers):
+                await asyncio.sleep(delay_s)
+            for rule in takers:
+                if rule.status is not None:
+                    return web.json_response({"error": "injected fault"}, status=rule.status)
             return await handler(request)
 
         app.middlewares.insert(0, interfere)

@@ -107,6 +107,14 @@ class Machine:
         self._set("up")
         return self._spawn(self.process, main(), context, f"{self.peer.name}:main")
 
+    def adopt(self) -> Process:
+        """Make a process without a task of its own, for code that enters it by `Process.variable`."""
+        if self.process is not None:
+            raise RuntimeError(f"{self.peer.name} is {self.state}: it has a process already")
+        self.process = Process(self)
+        self._set("up")
+        return self.process
+
     def run[T](self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
         """Another task of the same process."""
         if self._context is None or self.process is None:

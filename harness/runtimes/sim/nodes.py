@@ -15,7 +15,7 @@ from harness.runtimes.sim.machine import Machine
 from harness.system import Node
 from harness.system.streams import stream
 
-START_S = 60.0
+READY_S = 60.0
 """How long a node may take until it listens."""
 
 type Stop = Literal["kill", "power_off"]
@@ -26,7 +26,7 @@ class Hold:
 
 
 class NotReady(RuntimeError):
-    """A node did not come up; the message says why."""
+    """Nodes did not come up; the message says which, and why."""
 
 
 class SimNode:
@@ -91,7 +91,7 @@ class SimNode:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(NotReady(why))
 
-    async def until_ready(self, limit_s: float = START_S) -> None:
+    async def until_ready(self, limit_s: float = READY_S) -> None:
         """Return when the service listens. NotReady when it ends before that, or takes too long."""
         assert self._ready is not None
         try:

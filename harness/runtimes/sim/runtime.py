@@ -19,12 +19,11 @@ from harness.runtimes.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
 
+START_S = 5.0
+"""Run time 0 is so long after all nodes were started, whether they needed it or not."""
+
 END_S = 30.0
 """Virtual seconds that cancelled tasks are given to end after a run."""
-
-
-class StartFailed(RuntimeError):
-    """The system did not come up; the message names every node that did not, and why."""
 
 
 class LeftBehind(RuntimeError):
@@ -32,8 +31,8 @@ class LeftBehind(RuntimeError):
 
 
 class SimRuntime:
-    """`run` raises what `body` raises, StartFailed, ValueError for safeguards that the system does not have,
-    and VirtualTimeError when nothing could ever happen again.
+    """`run` raises what `body` raises; NotReady when the system does not come up, VirtualTimeError when
+    nothing could ever happen again, ValueError for safeguards that the system does not have.
     """
 
     name = "sim"
@@ -42,9 +41,10 @@ class SimRuntime:
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = _safeguards(settings)
         loop = SimLoop(settings.seed)
-        journal = Journal(settings.system, loop.time)
+        clock = SimClock(loop, START_S)
+        journal = Journal(settings.system, clock.now)
         loop.set_exception_handler(journal.exception_handler)
-        world = World(loop, settings.system, settings.seed, safeguards, journal)
+        world = World(loop, clock, settings.system, settings.seed, safeguards, journal)
         with closing(loop), deterministic(loop, settings.seed) as collector, journal.logs():
             return loop.run(_run(world, collector, body))
 
@@ -70,7 +70,6 @@ class SimSession:
     def __init__(self, world: World, collector: Collector) -> None:
         self._world = world
         self._journal = world.journal
-        self._clock = SimClock(world.loop)
         self._collector = collector
         topology = world.system.topology
         for link in topology.links:
@@ -81,7 +80,7 @@ class SimSession:
 
     @property
     def clock(self) -> SimClock:
-        return self._clock
+        return self._world.clock
 
     @property
     def primitives(self) -> SimPrimitives:
@@ -96,22 +95,26 @@ class SimSession:
         return self._journal.failures
 
     def statistics(self) -> Mapping[str, Any]:
-        """`background_errors`: what was raised where nobody could handle it, with its count."""
+        """`unhandled_errors`: what was raised where nobody could handle it, with its count."""
         network = self._world.loop.network
         return {
-            "virtual_s": self._world.loop.now_s,
+            "virtual_s": self._world.clock.now(),
             "clients": self._clients,
             "connections": network.connections,
             "requests": self._collector.requests,
-            "background_errors": dict(self._journal.background),
+            "records": len(self._journal.records),
+            "unhandled_errors": dict(sorted(self._journal.background.items())),
         }
 
     async def start(self) -> None:
-        """Start all nodes at once and wait until every one listens."""
+        """Start all nodes at once, wait until every one listens, and go on to run time 0.
+
+        NotReady names every node that did not come up in time, and why.
+        """
         for node in self._nodes.values():
             node.launch()
         outcomes = await asyncio.gather(
-            *(node.until_ready() for node in self._nodes.values()), return_exceptions=True
+            *(node.until_ready(START_S) for node in self._nodes.values()), return_exceptions=True
         )
         reasons = []
         for name, outcome in zip(self._nodes, outcomes, strict=True):
@@ -120,9 +123,11 @@ class SimSession:
             elif outcome is not None:
                 raise outcome
         if reasons:
-            raise StartFailed(
-                f"{len(reasons)} of {len(self._nodes)} nodes did not come up:\n  " + "\n  ".join(reasons)
+            raise NotReady(
+                f"system {self._world.system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come "
+                "up:\n  " + "\n  ".join(reasons)
             )
+        await asyncio.sleep(-self._world.clock.now())
 
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
         """Put a client on the network. The block, and tasks created in it, run as that client's process.
@@ -141,9 +146,7 @@ class SimSession:
             Peer(client.name, role, client.zone, client.group), access=client.access
         )
         self._clients += 1
-        machine.start(_nothing)
-        process = machine.process
-        assert process is not None
+        process = machine.adopt()
         host = SimHost(
             world,
             machine.peer,
@@ -159,6 +162,9 @@ class SimSession:
         finally:
             try:
                 await host.close()
+                # What is queued (a last FIN) leaves before the machine does.
+                await asyncio.sleep(0)
+                network.flush(world.loop.now_s)
             finally:
                 entropy.reset(entropy_token)
                 Process.variable.reset(process_token)
@@ -178,10 +184,6 @@ class SimSession:
         left = sorted(task.get_name() for task in tasks if not task.done())
         if left:
             raise LeftBehind(f"{len(left)} tasks go on although they were cancelled: {', '.join(left[:8])}")
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _safeguards(settings: RunSettings) -> dict[str, bool]:
