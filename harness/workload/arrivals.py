@@ -1,24 +1,26 @@
-"""Open-loop arrivals: clients come when they come, however the system fares."""
+"""When clients arrive: open-loop Poisson arrivals, that do not wait for anybody to be served."""
 
 from __future__ import annotations
 
-import random
+import math
 from collections.abc import Iterator
 
-from harness.spec.model import Load
+from harness.system.streams import stream
 
 
-def arrival_times(load: Load, name: str, seed: int) -> Iterator[float]:
-    """Poisson arrivals of one load, in seconds since it began: exponential gaps from a stream of its own."""
-    rng = random.Random(f"{seed}/arrivals/{name}")
-    time_s = 0.0
-    while load.arrive > 0:
-        time_s += rng.expovariate(load.arrive)
-        if time_s >= load.for_:
-            return
+def arrivals(seed: int, load: str, rate_per_s: float, for_s: float) -> Iterator[float]:
+    """Ascending times in seconds after the load begins, all below `for_s`.
+
+    The gaps are exponential with mean 1 / `rate_per_s`. Loads of different names are independent, and a
+    longer `for_s` adds arrivals without moving the earlier ones. ValueError unless both are
+    finite and above 0.
+    """
+    if not (0 < rate_per_s < math.inf and 0 < for_s < math.inf):
+        raise ValueError(
+            f"load '{load}': found {rate_per_s:g}/s for {for_s:g} s; both must be more than 0 and finite"
+        )
+    rng = stream(seed, "arrivals", load)
+    time_s = rng.expovariate(rate_per_s)
+    while time_s < for_s:
         yield time_s
-
-
-def client_rng(name: str, index: int, seed: int) -> random.Random:
-    """The stream that describes one client: adding clients does not change the others."""
-    return random.Random(f"{seed}/client/{name}/{index}")
+        time_s += rng.expovariate(rate_per_s)

@@ -1,21 +1,35 @@
-"""Driving a session with the clients of an experiment's loads."""
+"""`Driver`: brings the clients of all loads of an experiment to a started system, and sees them out."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
-from harness.runtimes.base import Session
 from harness.spec.model import Load
-from harness.system import System, Workload
-from harness.workload.arrivals import arrival_times, client_rng
+from harness.system import Client, Clock, Host, System, Workload
+from harness.system.streams import stream
+from harness.workload.arrivals import arrivals
+
+LEAVE_S = 30.0
+"""How long a client may take to leave once it was asked to."""
+
+
+class Stage(Protocol):
+    """Where clients are put: a `harness.runtimes.base.Session`."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[Host]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ClientFailure:
-    """A client's code raised: the workload is broken, not the system under test."""
+    """A client's code raised, or it did not leave: a fault of the workload's code, not of the system."""
 
     t_s: float
     client: str
@@ -24,7 +38,7 @@ class ClientFailure:
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What became of the clients. `asked_to_leave`: still there at the end of the drain, then cancelled."""
+    """`left` by themselves; `asked_to_leave`: still there at the end of the drain, then cancelled."""
 
     arrived: int
     left: int
@@ -33,81 +47,116 @@ class Driven:
 
 
 class Driver:
-    """`await Driver(...).run()` brings all clients, waits for them, and tells what became of them."""
+    """All loads of an experiment, by the name of their workload, against one started system.
+
+    `arrived` and `active` may be read while `run` is under way. ValueError for a load whose workload or mix
+    the system does not have (all of them in one message).
+    """
 
     def __init__(
-        self, session: Session, system: System, loads: Mapping[str, Load], *, seed: int, drain_s: float
+        self,
+        session: Stage,
+        system: System,
+        loads: Mapping[str, Load],
+        *,
+        seed: int,
+        drain_s: float,
     ) -> None:
         self._session = session
         self._workloads = {workload.name: workload for workload in system.workloads}
-        unknown = [name for name in loads if name not in self._workloads]
-        if unknown:
-            raise ValueError(f"system {system.name} has no workload {', '.join(unknown)}")
         self._loads = loads
         self._seed = seed
         self._drain_s = drain_s
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._failures: list[ClientFailure] = []
         self.arrived = 0
+        _check(self._workloads, loads)
 
     @property
     def active(self) -> int:
-        """Clients there now."""
+        """Clients on the network now."""
         return len(self._tasks)
 
     async def run(self) -> Driven:
-        clock = self._session.clock
-        begin_s = clock.now()
-        end_s = begin_s + max((load.for_ for load in self._loads.values()), default=0.0)
-        asked = 0
+        """Let all clients arrive, and return when every one has left.
+
+        Clients that are still there `drain_s` after the end of the longest load are asked to leave: their
+        task is cancelled, so that `Workload.run` can report before it ends. One that has not left 30 s later
+        is recorded as a failure. When this is cancelled itself, all clients are cancelled with it.
+        """
+        start_s = self._session.clock.now()
         try:
-            for at_s, name, index in self._arrivals():
-                await _sleep_until(self._session, begin_s + at_s)
-                self._arrive(self._workloads[name], index)
-            await _sleep_until(self._session, end_s)
-            if self._tasks:
-                await asyncio.wait(list(self._tasks), timeout=self._drain_s)
-        finally:
+            async with asyncio.TaskGroup() as group:
+                for name, load in self._loads.items():
+                    group.create_task(self._arrive(name, load, start_s), name=f"load:{name}")
+            end_s = start_s + max((load.for_ for load in self._loads.values()), default=0.0) + self._drain_s
+            await self._wait(end_s - self._session.clock.now())
             asked = len(self._tasks)
-            for task in list(self._tasks):
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(list(self._tasks))
+            await self._see_out()
+        except BaseException:
+            await self._see_out()
+            raise
         return Driven(self.arrived, self.arrived - asked, asked, tuple(self._failures))
 
-    def _arrivals(self) -> Iterator[tuple[float, str, int]]:
-        """All loads in one order of time; ties by name."""
-        return heapq.merge(*(self._stream(name, load) for name, load in sorted(self._loads.items())))
+    async def _arrive(self, name: str, load: Load, start_s: float) -> None:
+        workload, clock = self._workloads[name], self._session.clock
+        for index, at_s in enumerate(arrivals(self._seed, name, load.arrive, load.for_)):
+            await clock.sleep(max(0.0, start_s + at_s - clock.now()))
+            client = workload.make(stream(self._seed, "client", name, index), load.mix, index)
+            task = asyncio.get_running_loop().create_task(
+                self._live(workload, client), name=f"client:{client.name}"
+            )
+            self._tasks[task] = None
+            self.arrived += 1
+            task.add_done_callback(self._left)
 
-    def _stream(self, name: str, load: Load) -> Iterator[tuple[float, str, int]]:
-        for index, at_s in enumerate(arrival_times(load, name, self._seed)):
-            yield at_s, name, index
-
-    def _arrive(self, workload: Workload, index: int) -> None:
-        self.arrived += 1
-        task = asyncio.get_running_loop().create_task(
-            self._life(workload, index), name=f"{workload.name}-{index}"
-        )
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
-
-    async def _life(self, workload: Workload, index: int) -> None:
-        name = f"{workload.name}-{index}"
+    async def _live(self, workload: Workload, client: Client) -> None:
         try:
-            rng = client_rng(workload.name, index, self._seed)
-            client = workload.make(rng, self._loads[workload.name].mix, index)
-            name = client.name
             async with self._session.client(client, workload.role) as host:
                 await workload.run(host)
-        except asyncio.CancelledError:
-            pass  # asked to leave
-        except Exception as error:
-            self._failures.append(
-                ClientFailure(self._session.clock.now(), name, f"{type(error).__name__}: {error}")
+        except Exception as error:  # it ends this client, and is reported, never dropped
+            self._fail(client.name, _describe(error))
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+
+    async def _wait(self, limit_s: float) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=max(0.0, limit_s))
+
+    async def _see_out(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE_S)
+        for task in tasks:
+            if not task.done():
+                self._fail(
+                    task.get_name().removeprefix("client:"),
+                    f"it did not leave within {LEAVE_S:g} s of being asked",
+                )
+
+    def _fail(self, client: str, error: str) -> None:
+        self._failures.append(ClientFailure(self._session.clock.now(), client, error))
+
+
+def _check(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
+    problems = []
+    for name, load in loads.items():
+        if name not in workloads:
+            problems.append(f"no workload '{name}'; the system has {', '.join(workloads) or 'none'}")
+        elif load.mix not in workloads[name].mixes:
+            problems.append(
+                f"workload {name} has no mix '{load.mix}'; it has {', '.join(workloads[name].mixes)}"
             )
+        if load.arrive <= 0 or load.for_ <= 0:
+            problems.append(f"load {name}: {load.arrive:g}/s for {load.for_:g} s brings nobody")
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
-async def _sleep_until(session: Session, time_s: float) -> None:
-    wait_s = time_s - session.clock.now()
-    if wait_s > 0:
-        await session.clock.sleep(wait_s)
+def _describe(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

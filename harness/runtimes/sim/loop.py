@@ -32,6 +32,13 @@ class SimTask[T](asyncio.Task[T]):
 
     _index: int
 
+    def __new__(cls, _coro: Any = None, *, loop: Any = None, **_kwargs: Any) -> SimTask[T]:
+        # The index must be there before the task registers itself in a set, which hashes it.
+        self = super().__new__(cls)
+        loop = asyncio.get_running_loop() if loop is None else loop
+        self._index = loop.next_task_index() if isinstance(loop, SimLoop) else id(self)
+        return self
+
     def __hash__(self) -> int:
         return self._index
 
@@ -120,14 +127,12 @@ class SimLoop(base_events.BaseEventLoop):
         self, coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any
     ) -> asyncio.Task[Any]:
         self._check_closed()  # type: ignore[attr-defined]
-        # The index must be there before the task registers itself in a set, which hashes it.
-        task: SimTask[Any] = SimTask.__new__(SimTask)
+        name = name or f"task-{self._tasks_made + 1}"
+        return SimTask(coro, loop=self, name=name, context=context, **kwargs)
+
+    def next_task_index(self) -> int:
         self._tasks_made += 1
-        task._index = self._tasks_made
-        task.__init__(  # type: ignore[misc]
-            coro, loop=self, name=name or f"task-{self._tasks_made}", context=context, **kwargs
-        )
-        return task
+        return self._tasks_made
 
     # --- what BaseEventLoop asks of a subclass ---
 

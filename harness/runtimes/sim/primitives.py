@@ -1,9 +1,9 @@
-"""The fault primitives in virtual time."""
+"""The primitives of `harness.faults.primitives` in the simulated network."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from random import Random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 
 from harness.faults.primitives import (
     Applied,
@@ -14,135 +14,120 @@ from harness.faults.primitives import (
     PathMatch,
     Primitive,
 )
-from harness.runtimes.sim.interference import Interference
-from harness.runtimes.sim.machine import Machine, Observation
+from harness.runtimes.sim.interference import Interferer
 from harness.runtimes.sim.network import SimNetwork
-from harness.runtimes.sim.path import Rule
+from harness.runtimes.sim.nodes import Hold, NotReady, SimNode, Stop
+from harness.system.streams import stream
+
+AVAILABLE = frozenset(Primitive)
 
 
-class _RuleApplied:
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
+class InForce:
+    """An `Applied` made of two functions. The first `undo` undoes; any further one does nothing."""
 
-    async def undo(self) -> None:
-        self._rule.remove()
-
-    def exposure(self) -> Exposure:
-        return self._rule.exposure()
-
-
-class _Done:
-    """What happened in an instant: nothing to undo."""
-
-    def __init__(self, exposure: Exposure) -> None:
+    def __init__(self, undo: Callable[[], Awaitable[None]], exposure: Callable[[], Exposure]) -> None:
+        self._undo: Callable[[], Awaitable[None]] | None = undo
         self._exposure = exposure
 
     async def undo(self) -> None:
-        pass
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            await undo()
 
     def exposure(self) -> Exposure:
-        return self._exposure
-
-
-class _StateApplied:
-    """A changed state of a machine. Counts until it is undone."""
-
-    def __init__(self, observation: Observation, back: Callable[[], Awaitable[None]]) -> None:
-        self._observation = observation
-        self._back: Callable[[], Awaitable[None]] | None = back
-
-    async def undo(self) -> None:
-        back, self._back = self._back, None
-        if back is not None:
-            try:
-                await back()
-            finally:
-                self._observation.stop()
-
-    def exposure(self) -> Exposure:
-        return self._observation.exposure()
+        return self._exposure()
 
 
 class SimPrimitives:
-    """All primitives there are; see `harness.faults.primitives.Primitives`.
+    """Every primitive there is. An unknown node, or one that does not come up again, is `FaultFailed`."""
 
-    `start` brings a node's process up and waits until it is ready; it is the runtime's.
-    """
-
-    available = frozenset(Primitive)
-
-    def __init__(
-        self,
-        network: SimNetwork,
-        machines: dict[str, Machine],
-        interference: dict[str, Interference],
-        start: Callable[[str], Awaitable[None]],
-        seed: int,
-    ) -> None:
+    def __init__(self, network: SimNetwork, nodes: Mapping[str, SimNode], seed: int) -> None:
         self._network = network
-        self._machines = machines
-        self._interference = interference
-        self._start = start
+        self._nodes = nodes
         self._seed = seed
-        self._rules_made = 0
+        self._interfered: Counter[tuple[str, HttpRule]] = Counter()
+
+    @property
+    def available(self) -> frozenset[Primitive]:
+        return AVAILABLE
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
-        return _RuleApplied(self._network.rule(path, shape=shape))
+        return self._rule(path, shape=shape)
 
     async def cut(self, path: PathMatch) -> Applied:
-        return _RuleApplied(self._network.rule(path, cut=True))
+        return self._rule(path, cut=True)
+
+    def _rule(self, path: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Applied:
+        rule = self._network.rule(path, shape=shape, cut=cut)
+
+        async def remove() -> None:
+            rule.remove()
+
+        return InForce(remove, rule.exposure)
 
     async def reset(self, path: PathMatch) -> Applied:
-        return _Done(self._network.reset(path))
+        exposure = self._network.reset(path)
+        return InForce(_nothing, lambda: exposure)
 
     async def kill(self, node: str) -> Applied:
-        machine = self._running(node, "kill")
-        observation = machine.observe()
-        machine.kill()
-        return self._until_started(node, machine, observation)
+        return await self._stop(node, "kill")
 
     async def power_off(self, node: str) -> Applied:
-        machine = self._running(node, "power off")
-        observation = machine.observe()
-        machine.power_off()
-        return self._until_started(node, machine, observation)
+        return await self._stop(node, "power_off")
 
-    def _until_started(self, node: str, machine: Machine, observation: Observation) -> Applied:
-        async def back() -> None:
-            if not machine.alive:
-                await self._start(node)
+    async def _stop(self, name: str, how: Stop) -> Applied:
+        node = self._node(name)
+        observation, hold = node.machine.observe(), Hold()
+        await node.stop(hold, how)
 
-        return _StateApplied(observation, back)
+        async def start() -> None:
+            try:
+                await _started(name, node.unstop(hold))
+            finally:
+                observation.stop()
+
+        return InForce(start, observation.exposure)
 
     async def start(self, node: str) -> None:
-        if self._machine(node).alive:
-            raise FaultFailed(f"cannot start {node}: it is running")
-        await self._start(node)
+        await _started(node, self._node(node).start())
 
     async def pause(self, node: str) -> Applied:
-        machine = self._running(node, "pause")
-        observation = machine.observe()
-        machine.pause()
+        held = self._node(node)
+        observation, hold = held.machine.observe(), Hold()
+        held.pause(hold)
 
-        async def back() -> None:
-            machine.resume()
+        async def resume() -> None:
+            held.unpause(hold)
+            observation.stop()
 
-        return _StateApplied(observation, back)
+        return InForce(resume, observation.exposure)
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
-        self._machine(node)
-        self._rules_made += 1
-        rng = Random(f"{self._seed}/interference/{node}/{self._rules_made}")
-        return self._interference[node].add(rule, rng)
+        interference = self._node(node).interference
+        number = self._interfered[node, rule]
+        self._interfered[node, rule] += 1
+        rng = stream(self._seed, "interfere", node, repr(rule), number)
+        interferer = Interferer(rule, rng)
+        interference.add(interferer)
 
-    def _machine(self, node: str) -> Machine:
-        machine = self._machines.get(node)
-        if machine is None:
-            raise FaultFailed(f"no node '{node}'; there are {', '.join(sorted(self._machines))}")
-        return machine
+        async def remove() -> None:
+            interference.remove(interferer)
 
-    def _running(self, node: str, what: str) -> Machine:
-        machine = self._machine(node)
-        if machine.state != "up" or not machine.alive:
-            raise FaultFailed(f"cannot {what} {node}: it is {machine.state} already (do two faults overlap?)")
-        return machine
+        return InForce(remove, interferer.exposure)
+
+    def _node(self, name: str) -> SimNode:
+        node = self._nodes.get(name)
+        if node is None:
+            raise FaultFailed(f"there is no node '{name}'; there are {', '.join(self._nodes)}")
+        return node
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _started(name: str, start: Awaitable[None]) -> None:
+    try:
+        await start
+    except NotReady as error:
+        raise FaultFailed(f"{name} did not start again: {error}") from error
