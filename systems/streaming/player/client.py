@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ API_BACKOFF_S = 0.25
 CONNECT_TIMEOUT_S = 1.5
 SILENCE_TIMEOUT_S = 3.0
 """An appliance that sends nothing for so long has failed (safeguard `player.segment_timeout`)."""
+
+READ_BUFFER_BYTES = 8_000_000
+"""More than any segment. With less, aiohttp 3.14.5 pauses reading, and resuming it after the last byte arms
+its read timer again: that fires on the idle connection and spoils the next request on it."""
 
 PATIENT_TIMEOUT_S = 60.0
 """What a player without that safeguard waits: about what HTTP clients do by themselves."""
@@ -68,9 +73,11 @@ class Requests:
         if not self._region_failover:
             self._gateways = self._gateways[:1]
         self._gateway = 0
-        silence = SILENCE_TIMEOUT_S if host.safeguard("player.segment_timeout") else PATIENT_TIMEOUT_S
-        connect = CONNECT_TIMEOUT_S if host.safeguard("player.segment_timeout") else PATIENT_TIMEOUT_S
-        self._segment_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=silence)
+        strict = host.safeguard("player.segment_timeout")
+        self._silence_s = SILENCE_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
+        self._segment_timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
+        )
         self._headers = {"X-Session": session, "X-Network-Class": self._network_class, "X-Isp": self._isp}
 
     def sign_in(self, token: str) -> None:
@@ -128,28 +135,45 @@ class Requests:
         return answer
 
     async def segment(
-        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float
+        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float, patience_s: float
     ) -> Segment:
-        """Download one segment from one appliance; given up when the ABR rule says so."""
+        """Download one segment from one appliance, within the viewer's patience and without long silence;
+        given up when the ABR rule says so."""
         clock = self._host.clock
         started = clock.now()
         done = status = 0
         first_s = 0.0
         source, cache, reason, given_up = "", None, "", False
         path = f"/v/{title}/{fetch.quality}/{fetch.segment}"
+        silence_s = min(self._silence_s, patience_s)
         try:
-            async with self._host.http(node).get(
-                path, headers=self._headers, timeout=self._segment_timeout
-            ) as response:
+            # One timer for the whole download, put off now and then while data comes: cheaper than
+            # aiohttp's, which is armed anew for every piece.
+            async with (
+                asyncio.timeout(silence_s) as silence,
+                self._host.http(node).get(
+                    path,
+                    headers=self._headers,
+                    timeout=self._segment_timeout,
+                    read_bufsize=READ_BUFFER_BYTES,
+                ) as response,
+            ):
                 status = response.status
                 source = response.headers.get("X-Served-By", "")
                 cache = response.headers.get("X-Cache")
-                first_s = clock.now() - started
+                first_s = put_off_s = clock.now() - started
                 size = response.content_length or 0
-                async for chunk in response.content.iter_any():
+                async for chunk, _ in response.content.iter_chunks():
                     done += len(chunk)
-                    now = clock.now()
-                    if done < size and playback.give_up(now, fetch, size, done, now - started, first_s):
+                    if done >= size:
+                        continue
+                    elapsed_s = clock.now() - started
+                    if elapsed_s - put_off_s > silence_s / 3:
+                        put_off_s = elapsed_s
+                        silence.reschedule(
+                            asyncio.get_running_loop().time() + min(self._silence_s, patience_s - elapsed_s)
+                        )
+                    if playback.give_up(started + elapsed_s, fetch, size, done, elapsed_s, first_s):
                         given_up = True
                         response.close()
                         break

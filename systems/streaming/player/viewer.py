@@ -135,11 +135,7 @@ class Visit:
             if patience_s <= 0:
                 raise self._fed_up(playback, "nothing arrived in time")
             node = sources.current.removeprefix("http://").rstrip("/")
-            try:
-                async with asyncio.timeout(patience_s):
-                    got = await self._requests.segment(node, self._title, fetch, playback, bitrate_kbps)
-            except TimeoutError:
-                raise self._fed_up(playback, f"{node}: too slow") from None
+            got = await self._requests.segment(node, self._title, fetch, playback, bitrate_kbps, patience_s)
             if got.source in self._bytes:
                 self._bytes[got.source] += got.n_bytes
             if got.ok or got.given_up:
