@@ -13,7 +13,7 @@ from systems.streaming.player.abr import Fixed, Ladder, Progress, make_rule
 from systems.streaming.player.buffer import Buffer
 from systems.streaming.player.estimator import Estimator
 
-BUFFER_S = 24.0
+BUFFER_S = 16.0
 """The most that is kept ahead."""
 
 STARTUP_PATIENCE_S = 20.0

@@ -27,9 +27,9 @@ _CLASSES = {
     "mobile": ("4g", "4g-congested", "3g"),
 }
 
-WATCH_MEDIAN_S = 40.0
-WATCH_SIGMA = 0.6
-WATCH_LEAST_S, WATCH_MOST_S = 12.0, 120.0
+WATCH_MEDIAN_S = 28.0
+WATCH_SIGMA = 0.5
+WATCH_LEAST_S, WATCH_MOST_S = 10.0, 80.0
 """Short on purpose: sessions that begin, run and end within an experiment of minutes."""
 
 ZIPF = 0.9
