@@ -283,8 +283,10 @@ def _global_generators(seed: int) -> Callable[[], None]:
     """Seed the generators of the modules `random` and `numpy.random`, for systems that use them."""
     before = random.getstate()
     random.seed(seed)
-    if (numpy_random := sys.modules.get("numpy.random")) is None:
+    if "numpy" not in sys.modules:
         return lambda: random.setstate(before)
+    # NumPy imports it when it is first looked at, and draws entropy then: not in the middle of the first run.
+    numpy_random = importlib.import_module("numpy.random")
     numpy_before = numpy_random.get_state()
     numpy_random.seed(seed % 2**32)
 
