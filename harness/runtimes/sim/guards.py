@@ -145,7 +145,6 @@ def _replacements(loop: SimLoop, seed: int) -> Mapping[_Point, Any]:
         _Point(connector, "DefaultResolver", ("TCPConnector.__init__",)): _threaded_resolver(),
         _Point("aiohappyeyeballs.impl", "set", ("start_connection",), shadows=True): Ordered,
         _Point(helpers, "time", ("rfc822_formatted_time",)): wall_module,
-        _Point(helpers, "_cached_current_datetime", ("rfc822_formatted_time",)): None,
         _Point(helpers, "ceil", ("ceil_timeout", "calculate_timeout_when", "TimeoutHandle.start")): _exactly,
         _Point(
             "aiohttp.cookiejar", "time", ("CookieJar._do_expiration", "CookieJar._update_cookies")
