@@ -145,7 +145,6 @@ def _replacements(loop: SimLoop, seed: int) -> Mapping[_Point, Any]:
         _Point(connector, "DefaultResolver", ("TCPConnector.__init__",)): _threaded_resolver(),
         _Point("aiohappyeyeballs.impl", "set", ("start_connection",), shadows=True): Ordered,
         _Point(helpers, "time", ("rfc822_formatted_time",)): wall_module,
-        _Point(helpers, "_cached_current_datetime", ("rfc822_formatted_time",)): None,
         _Point(helpers, "ceil", ("ceil_timeout", "calculate_timeout_when", "TimeoutHandle.start")): _exactly,
         _Point(
             "aiohttp.cookiejar", "time", ("CookieJar._do_expiration", "CookieJar._update_cookies")
@@ -283,8 +282,10 @@ def _global_generators(seed: int) -> Callable[[], None]:
     """Seed the generators of the modules `random` and `numpy.random`, for systems that use them."""
     before = random.getstate()
     random.seed(seed)
-    if (numpy_random := sys.modules.get("numpy.random")) is None:
+    if "numpy" not in sys.modules:
         return lambda: random.setstate(before)
+    # NumPy imports it when it is first looked at, and draws entropy then: not in the middle of the first run.
+    numpy_random = importlib.import_module("numpy.random")
     numpy_before = numpy_random.get_state()
     numpy_random.seed(seed % 2**32)
 

@@ -19,6 +19,8 @@ from harness.runtimes.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
 
+__all__ = ["NotReady", "SimRuntime", "SimSession"]
+
 START_S = 5.0
 """Run time 0 is so long after all nodes were started, whether they needed it or not."""
 
