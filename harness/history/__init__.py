@@ -1,0 +1,1 @@
+"""The run directory: written once, read with SQL."""
