@@ -128,7 +128,11 @@ class SimLoop(base_events.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         self._check_closed()  # type: ignore[attr-defined]
         name = name or f"task-{self._tasks_made + 1}"
-        return SimTask(coro, loop=self, name=name, context=context, **kwargs)
+        task: asyncio.Task[Any] = SimTask(coro, loop=self, name=name, context=context, **kwargs)
+        process = Process.current() if context is None else context.get(Process.variable)
+        if process is not None:
+            process.spawned.add(task)
+        return task
 
     def next_task_index(self) -> int:
         self._tasks_made += 1
@@ -267,9 +271,8 @@ class SimLoop(base_events.BaseEventLoop):
 
     def cancel_tasks_of(self, process: Process) -> None:
         """Let all tasks of a dead process end; whatever they still do has no effect."""
-        for task in sorted(asyncio.all_tasks(self), key=hash):
-            if task.get_context().get(process.variable) is process:
-                task.cancel()
+        for task in sorted(process.spawned, key=hash):
+            task.cancel()
 
     def _cancel_all(self) -> None:
         tasks = sorted(asyncio.all_tasks(self), key=hash)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,13 +16,15 @@ class Process:
 
     variable: ClassVar[ContextVar[Process]] = ContextVar("harness_sim_process")
 
-    __slots__ = ("alive", "held_ready", "held_timers", "machine", "tasks")
+    __slots__ = ("alive", "held_ready", "held_timers", "machine", "spawned", "tasks")
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.alive = True
         # The loop itself remembers tasks only weakly.
         self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.spawned: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        """Every task that was created by its code."""
         self.held_ready: list[Any] = []
         self.held_timers: list[asyncio.TimerHandle] = []
 

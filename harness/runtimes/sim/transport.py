@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from harness.runtimes.sim.machine import Machine
     from harness.runtimes.sim.network import SimNetwork
 
-PROGRESS_S = 0.25
+PROGRESS_S = 0.5
 """How often at most a transfer under way shows at the receiver."""
 
-SEND_BUFFER_BYTES = 256 * 1024
-"""What the sender's kernel takes before `pause_writing` comes into play."""
+SEND_BUFFER_BYTES = 1024 * 1024
+"""What the sender's kernel takes before `pause_writing` comes into play (Linux grows it from 16 KB to 4 MB)."""
 
 WINDOW_BYTES = 256 * 1024
 """What the receiver's kernel takes while the process does not read."""
@@ -78,6 +78,7 @@ class SimTransport(asyncio.Transport):
         self._back: Path | None = None
         self._queue: deque[bytes] = deque()
         self._queued = 0
+        self._head = 0  # how much of the first piece is gone already
         self._flow = Flow(self._schedule)
         self._allowed = 0
         self._event_s = math.inf
@@ -222,10 +223,13 @@ class SimTransport(asyncio.Transport):
     def _trim(self, keep: int) -> None:
         while self._queued > keep:
             last = self._queue.pop()
+            head = 0 if self._queue else self._head
             over = self._queued - keep
-            if len(last) > over:
+            if len(last) - head > over:
                 self._queue.append(last[: len(last) - over])
-            self._queued -= min(over, len(last))
+                self._queued -= over
+            else:
+                self._queued -= len(last) - head
 
     def _refuse_rest(self) -> None:
         self._inbox.clear()
@@ -280,15 +284,18 @@ class SimTransport(asyncio.Transport):
             else math.ceil(flow.remaining_bytes - _NOTHING_BYTES)
         )
         n = self._allowed - left
-        self._carry_bytes = max(0.0, left - flow.remaining_bytes)
-        if n <= 0:
-            return
-        if self._deaf:
-            self._unacknowledged += n
-        self._allowed = left
-        self._shown_s = now_s
-        self._send(self._take(n), n, now_s)
-        if self._writing_paused and self._queued <= SEND_BUFFER_BYTES + self._low:
+        if left and n > 0:
+            # Whole pieces while there are any: cutting one means copying it.
+            n = self._whole(n)
+            left = self._allowed - n
+        self._carry_bytes = left - flow.remaining_bytes if left else 0.0
+        if n > 0:
+            if self._deaf:
+                self._unacknowledged += n
+            self._allowed = left
+            self._shown_s = now_s
+            self._send(self._take(n), n, now_s)
+        if self._writing_paused and self._queued - self._carry_bytes <= SEND_BUFFER_BYTES + self._low:
             self._writing_paused = False
             if not self.machine.running:
                 self._resume_owed = True
@@ -299,18 +306,30 @@ class SimTransport(asyncio.Transport):
         if self._protocol is not None and not self._writing_paused:
             self._protocol.resume_writing()
 
+    def _whole(self, n: int) -> int:
+        """The most of n bytes that ends with a piece; all of them when the first piece is longer."""
+        whole = -self._head
+        for piece in self._queue:
+            if whole + len(piece) > n:
+                break
+            whole += len(piece)
+        return whole if whole > 0 else n
+
     def _take(self, n: int) -> list[bytes]:
         queue = self._queue
         self._queued -= n
         pieces: list[bytes] = []
         while n:
-            first = queue[0]
-            if len(first) <= n:
-                pieces.append(queue.popleft())
-                n -= len(first)
+            first, head = queue[0], self._head
+            left = len(first) - head
+            if left <= n:
+                queue.popleft()
+                self._head = 0
+                pieces.append(first[head:] if head else first)
+                n -= left
             else:
-                pieces.append(first[:n])
-                queue[0] = first[n:]
+                pieces.append(first[head : head + n])
+                self._head = head + n
                 n = 0
         return pieces
 
@@ -425,10 +444,8 @@ class SimTransport(asyncio.Transport):
         flow = self._flow
         self._allowed = limit
         flow.since_s = now_s
-        if flow.active:
-            flow.remaining_bytes = limit - self._carry_bytes
-        else:
-            flow.remaining_bytes = float(limit)
+        flow.remaining_bytes = max(0.0, limit - self._carry_bytes)
+        if not flow.active:
             self._shown_s = now_s
             self._network.fair.start(flow, path.pipes, path.limit_Bps, now_s)
         if flow.rate_Bps == math.inf:
@@ -441,6 +458,7 @@ class SimTransport(asyncio.Transport):
         if self._flow.active:
             self._network.fair.stop(self._flow, now_s)
         self._allowed = 0
+        self._carry_bytes = 0.0
 
     def _schedule(self, now_s: float) -> None:
         """When to look at the flow next: its end, its next progress, or when the writer may go on."""
@@ -471,6 +489,7 @@ class SimTransport(asyncio.Transport):
             flow.remaining_bytes = 0.0
         if done or now_s >= self._shown_s + PROGRESS_S or self._writing_paused:
             self._emit(now_s)
+            self._shown_s = now_s
         if done:
             self._network.fair.stop(flow, now_s)
             if self._queued or self._eof_wanted or self._closing:
