@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextvars import Context
 from typing import Literal
 
 from harness.faults.primitives import Peer
@@ -73,7 +74,7 @@ class SimNode:
             await self.node.service(self._host)
 
         task = self.machine.start(main)
-        task.add_done_callback(lambda done: self._ended(done, number))
+        task.add_done_callback(lambda done: self._ended(done, number), context=Context())
 
     def _ended(self, task: asyncio.Task[None], number: int) -> None:
         error = None if task.cancelled() else task.exception()

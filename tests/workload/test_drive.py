@@ -1,0 +1,201 @@
+"""Driving clients, on a stage that has a clock and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from harness.runtimes.sim.loop import SimLoop
+from harness.spec.model import Load
+from harness.system import Access, Client, Host, System, Topology, Workload
+from harness.workload.arrivals import arrivals
+from harness.workload.drive import LEAVE_S, Driven, Driver
+
+ACCESS = Access(1e6, 1e6, 0.01)
+
+
+class Stage:
+    """Notes who came and who left, and when."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self.clock = _Clock(loop)
+        self.came: list[tuple[float, str, str]] = []
+        self.went: list[tuple[float, str]] = []
+
+    @asynccontextmanager
+    async def client(self, client: Client, role: str) -> AsyncIterator[Any]:
+        self.came.append((self.clock.now(), client.name, role))
+        try:
+            yield client
+        finally:
+            self.went.append((self.clock.now(), client.name))
+
+
+class _Clock:
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def make(rng: random.Random, mix: str, index: int) -> Client:
+    return Client(f"{mix}-{index}", "here", "any", ACCESS, {"drawn": rng.random()})
+
+
+def system(*lives: Callable[[Any], Awaitable[None]]) -> System:
+    workloads = tuple(
+        Workload(life.__name__, "guest", ("any",), ("here",), {"all": "", "some": ""}, make, life)
+        for life in lives
+    )
+    return System("staged", Topology(("here",), (), ()), (), {}, workloads)
+
+
+def loads(*names: str, arrive: str = "1/s", for_: str = "20s", mix: str = "all") -> dict[str, Load]:
+    return {name: Load.model_validate({"arrive": arrive, "for": for_, "mix": mix}) for name in names}
+
+
+def drive(
+    world: System, which: dict[str, Load], *, seed: int = 1, drain_s: float = 10, starts_s: float = 0
+) -> tuple[Driven, Stage]:
+    loop = SimLoop()
+    stage = Stage(loop)
+
+    async def main() -> Driven:
+        await stage.clock.sleep(starts_s)
+        return await Driver(stage, world, which, seed=seed, drain_s=drain_s).run()
+
+    return loop.run(main()), stage
+
+
+async def short(_: Host) -> None:
+    await asyncio.sleep(2)
+
+
+async def endless(_: Host) -> None:
+    await asyncio.Event().wait()
+
+
+def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
+    driven, stage = drive(system(short), loads("short"), starts_s=3)
+    times = [3 + at_s for at_s in arrivals(1, "short", 1, 20)]
+    assert [came[0] for came in stage.came] == pytest.approx(times)
+    assert [went[0] for went in stage.went] == pytest.approx([time_s + 2 for time_s in times])
+    assert stage.came[0][1:] == ("all-0", "guest")
+    assert driven == Driven(len(times), len(times), 0, ())
+
+
+def test_arrivals_do_not_wait_for_anybody() -> None:
+    driven, stage = drive(system(endless), loads("endless"))
+    assert driven.arrived == driven.asked_to_leave == len(list(arrivals(1, "endless", 1, 20)))
+    assert driven.left == 0
+    assert {went[0] for went in stage.went} == {30.0}
+
+
+def test_what_others_do_moves_no_arrival_and_no_draw() -> None:
+    drawn: dict[str, list[tuple[float, float]]] = {}
+
+    def noted(name: str) -> Callable[[Any], Awaitable[None]]:
+        async def life(client: Any) -> None:
+            drawn.setdefault(name, []).append((asyncio.get_running_loop().time(), client.params["drawn"]))
+
+        life.__name__ = name
+        return life
+
+    # Names of clients would meet, so each load has its own mix.
+    both = {**loads("one"), **loads("two", arrive="7/s", mix="some")}
+    drive(system(noted("one"), noted("two")), both)
+    together, drawn = drawn, {}
+    drive(system(noted("one")), loads("one"))
+    assert drawn["one"] == together["one"]
+    assert len({draw for _, draw in drawn["one"]}) == len(drawn["one"])
+
+
+def test_a_client_that_raises_is_reported_and_the_others_go_on() -> None:
+    async def fragile(client: Any) -> None:
+        await asyncio.sleep(1)
+        if client.name == "all-3":
+            raise LookupError("no such film")
+
+    driven, _ = drive(system(fragile), loads("fragile"))
+    assert driven.arrived == driven.left > 10
+    (failure,) = driven.failures
+    assert failure.client == "all-3"
+    assert failure.error.startswith("LookupError: no such film (fragile, line ")
+    assert failure.t_s == pytest.approx(list(arrivals(1, "fragile", 1, 20))[3] + 1)
+
+
+def test_a_client_may_say_goodbye_when_asked_to_leave() -> None:
+    said: list[float] = []
+
+    async def polite(_: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            said.append(asyncio.get_running_loop().time())
+
+    driven, stage = drive(system(polite), loads("polite"))
+    assert said == [31.0] * driven.asked_to_leave
+    assert not driven.failures
+    assert len(stage.went) == driven.arrived
+
+
+def test_one_that_does_not_leave_is_a_failure() -> None:
+    async def clings(client: Any) -> None:
+        while asyncio.get_running_loop().time() < 30 + LEAVE_S + 5:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                if client.name != "all-0":
+                    raise
+
+    driven, _ = drive(system(clings), loads("clings"))
+    (failure,) = driven.failures
+    assert failure.client == "all-0"
+    assert "did not leave within 30 s" in failure.error
+
+
+def test_interrupting_the_drive_sends_all_away() -> None:
+    loop = SimLoop()
+    stage = Stage(loop)
+
+    async def main() -> None:
+        driver = Driver(stage, system(endless), loads("endless"), seed=1, drain_s=10)
+        running = asyncio.ensure_future(driver.run())
+        await asyncio.sleep(10)
+        assert driver.active == driver.arrived == len(stage.came) > 3
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert driver.active == 0
+        assert driver.arrived == len(stage.went) == len(stage.came)
+        assert stage.clock.now() == 10
+
+    loop.run(main())
+
+
+def test_every_load_that_cannot_be_is_named() -> None:
+    wrong = {
+        **loads("shortt"),
+        **loads("short", mix="most"),
+        "endless": Load.model_construct(arrive=0.0, for_=10.0, mix="all"),
+    }
+    with pytest.raises(ValueError) as caught:
+        drive(system(short, endless), wrong)
+    said = str(caught.value)
+    assert "no workload 'shortt'; the system has short, endless" in said
+    assert "workload short has no mix 'most'; it has all, some" in said
+    assert "load endless: 0/s for 10 s brings nobody" in said
