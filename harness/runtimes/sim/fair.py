@@ -1,0 +1,195 @@
+"""Bandwidth shared fairly: a fluid model of flows over pipes, max-min fair.
+
+A pipe is one direction of a link (or a limit that a fault adds). A flow crosses some pipes and wants as much
+as it can get. Rates are max-min fair: no flow can get more without taking from one that has no more than it
+(Bertsekas and Gallager, Data Networks, 2nd ed., section 6.5.2, progressive filling). They change only when
+a flow starts or stops, or a capacity changes; between such moments every flow moves at a constant rate.
+
+What makes it quick: a pipe whose flows could not fill it even at their own upper bounds ("not contended")
+cannot be a bottleneck, so it neither is computed nor ties its flows together. A flow on uncontended pipes
+runs at its bound at once; only the flows tied together by contended pipes are computed anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+# Sums of capacities are compared with this relative slack, far below anything observable.
+_SLACK = 1.0 + 1e-9
+
+
+class Pipe:
+    """One direction of a link. Capacity in bytes/s."""
+
+    __slots__ = ("capacity_Bps", "demand_Bps", "flows", "name")
+
+    def __init__(self, name: str, capacity_Bps: float) -> None:
+        self.name = name
+        self.capacity_Bps = capacity_Bps
+        self.flows: dict[Flow, None] = {}
+        self.demand_Bps = 0.0
+        """The sum of the bounds of its flows: what they would take if nothing else held them."""
+
+    @property
+    def contended(self) -> bool:
+        return self.demand_Bps > self.capacity_Bps * _SLACK
+
+    @property
+    def load_Bps(self) -> float:
+        """What flows through it now."""
+        return sum(flow.rate_Bps for flow in self.flows)
+
+
+class Flow:
+    """Something that moves bytes along pipes. `bound_Bps` is the most it could ever get."""
+
+    __slots__ = ("active", "bound_Bps", "pipes", "rate_Bps", "remaining_bytes", "since_s", "wake")
+
+    def __init__(self, wake: Callable[[float], None]) -> None:
+        self.wake = wake
+        """Called with the time when the rate has changed."""
+        self.pipes: tuple[Pipe, ...] = ()
+        self.bound_Bps = math.inf
+        self.rate_Bps = 0.0
+        self.remaining_bytes = 0.0
+        self.since_s = 0.0
+        self.active = False
+
+    def advance(self, now_s: float) -> None:
+        """Account for what has moved since the last time."""
+        if now_s > self.since_s:
+            if self.rate_Bps != math.inf:
+                self.remaining_bytes -= self.rate_Bps * (now_s - self.since_s)
+            self.since_s = now_s
+
+
+class FairShare:
+    """All flows of a network; `settle` gives every flow its max-min fair rate."""
+
+    def __init__(self) -> None:
+        self._dirty: dict[Pipe, None] = {}
+
+    def start(self, flow: Flow, pipes: tuple[Pipe, ...], bound_Bps: float, now_s: float) -> None:
+        """Let a flow move its `remaining_bytes`. Its rate is right at once, or else after `settle`."""
+        bound = bound_Bps
+        for pipe in pipes:
+            bound = min(bound, pipe.capacity_Bps)
+        flow.pipes = pipes
+        flow.bound_Bps = bound
+        flow.since_s = now_s
+        flow.active = True
+        contended = False
+        for pipe in pipes:
+            pipe.flows[flow] = None
+            pipe.demand_Bps += bound
+            if pipe.demand_Bps > pipe.capacity_Bps * _SLACK:
+                contended = True
+                self._dirty[pipe] = None
+        flow.rate_Bps = 0.0 if contended else bound
+
+    def stop(self, flow: Flow, now_s: float) -> None:
+        """The flow has nothing to move any more, or may not."""
+        flow.advance(now_s)
+        for pipe in flow.pipes:
+            if pipe.demand_Bps > pipe.capacity_Bps * _SLACK:
+                self._dirty[pipe] = None
+            del pipe.flows[flow]
+            # Set to nought when empty, so that rounding errors do not add up.
+            pipe.demand_Bps = pipe.demand_Bps - flow.bound_Bps if pipe.flows else 0.0
+        flow.active = False
+        flow.rate_Bps = 0.0
+
+    @property
+    def unsettled(self) -> bool:
+        return bool(self._dirty)
+
+    def settle(self, now_s: float) -> None:
+        """Give new rates to all flows tied to what has changed; wake those whose rate is another now."""
+        dirty, self._dirty = self._dirty, {}
+        seen: set[Pipe] = set()
+        for pipe in dirty:
+            if pipe not in seen:
+                flows, pipes = _component(pipe, seen)
+                if not flows:
+                    continue
+                for flow, rate in _fill(flows, pipes):
+                    if rate != flow.rate_Bps:
+                        flow.advance(now_s)
+                        flow.rate_Bps = rate
+                        flow.wake(now_s)
+
+
+def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pipe]]:
+    """Everything tied to a pipe by contended pipes, in a fixed order."""
+    flows: dict[Flow, None] = {}
+    pipes: list[Pipe] = []
+    todo = [first]
+    seen.add(first)
+    while todo:
+        pipe = todo.pop()
+        if pipe.contended:
+            pipes.append(pipe)
+        for flow in pipe.flows:
+            if flow not in flows:
+                flows[flow] = None
+                for other in flow.pipes:
+                    if other not in seen and other.contended:
+                        seen.add(other)
+                        todo.append(other)
+    return flows, pipes
+
+
+def _fill(flows: Iterable[Flow], pipes: list[Pipe]) -> list[tuple[Flow, float]]:
+    """Progressive filling: the flows and their max-min fair rates."""
+    if not pipes:
+        return [(flow, flow.bound_Bps) for flow in flows]
+    waiting = sorted(flows, key=lambda flow: flow.bound_Bps)
+    if len(pipes) == 1:
+        (pipe,) = pipes
+        free = [(flow, flow.bound_Bps) for flow in waiting if flow not in pipe.flows]
+        return free + _fill_one([flow for flow in waiting if flow in pipe.flows], pipe)
+    left = {pipe: pipe.capacity_Bps for pipe in pipes}
+    count = {pipe: len(pipe.flows) for pipe in pipes}
+    rates: dict[Flow, float] = {}
+
+    def freeze(flow: Flow, rate: float) -> None:
+        rates[flow] = rate
+        for pipe in flow.pipes:
+            if pipe in left:
+                left[pipe] -= rate
+                count[pipe] -= 1
+
+    index = 0
+    while index < len(waiting):
+        tightest, share = None, math.inf
+        for pipe in pipes:
+            if count[pipe]:
+                fair = max(left[pipe], 0.0) / count[pipe]
+                if fair < share:
+                    tightest, share = pipe, fair
+        flow = waiting[index]
+        if flow in rates:
+            index += 1
+        elif flow.bound_Bps <= share or tightest is None:
+            freeze(flow, flow.bound_Bps)
+            index += 1
+        else:
+            for member in tightest.flows:
+                if member not in rates:
+                    freeze(member, share)
+    return list(rates.items())
+
+
+def _fill_one(waiting: list[Flow], pipe: Pipe) -> list[tuple[Flow, float]]:
+    """The same with a single bottleneck; `waiting` is sorted by bound."""
+    left, count = pipe.capacity_Bps, len(waiting)
+    rates: list[tuple[Flow, float]] = []
+    for index, flow in enumerate(waiting):
+        share = left / (count - index)
+        if flow.bound_Bps >= share:
+            rates.extend((other, share) for other in waiting[index:])
+            break
+        rates.append((flow, flow.bound_Bps))
+        left -= flow.bound_Bps
+    return rates

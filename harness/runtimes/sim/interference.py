@@ -1,0 +1,75 @@
+"""Interference with HTTP requests at a node: a middleware in front of the service's own."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import random
+import re
+from collections.abc import Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from harness.faults.primitives import Exposure, HttpRule
+
+
+class Interferer:
+    """One `HttpRule` in force; `rng` is its own stream, so that what it draws shifts nothing else."""
+
+    def __init__(self, rule: HttpRule, rng: random.Random) -> None:
+        self.rule = rule
+        self._rng = rng
+        self._fits = re.compile(fnmatch.translate(rule.route)).match
+        self._requests = 0
+
+    def takes(self, method: str, path: str) -> bool:
+        """Whether this request is interfered with; counts it if so."""
+        rule = self.rule
+        if (rule.method is not None and rule.method != method) or not self._fits(path):
+            return False
+        if rule.probability < 1.0 and self._rng.random() >= rule.probability:
+            return False
+        self._requests += 1
+        return True
+
+    def exposure(self) -> Exposure:
+        return Exposure(requests=self._requests)
+
+
+class Interference:
+    """The rules in force at one node, in the order of application. They outlive a restart of the node."""
+
+    def __init__(self, served: Callable[[], None]) -> None:
+        self._served = served
+        self._rules: dict[Interferer, None] = {}
+
+    def add(self, interferer: Interferer) -> None:
+        self._rules[interferer] = None
+
+    def remove(self, interferer: Interferer) -> None:
+        self._rules.pop(interferer, None)
+
+    def put_before(self, app: web.Application) -> None:
+        """Put the middleware in front. The delays of all rules that take a request add up; then the first
+        status among them is the answer. RuntimeError for an application that has been served before.
+        """
+        if app.frozen:
+            raise RuntimeError(
+                "this web.Application was served before; make a new one in the service function"
+            )
+
+        @web.middleware
+        async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._served()
+            if not self._rules:
+                return await handler(request)
+            takers = [each.rule for each in self._rules if each.takes(request.method, request.path)]
+            if delay_s := sum(rule.delay_s for rule in takers):
+                await asyncio.sleep(delay_s)
+            for rule in takers:
+                if rule.status is not None:
+                    return web.json_response({"error": "injected fault"}, status=rule.status)
+            return await handler(request)
+
+        app.middlewares.insert(0, interfere)

@@ -1,0 +1,162 @@
+"""`Driver`: brings the clients of all loads of an experiment to a started system, and sees them out."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.spec.model import Load
+from harness.system import Client, Clock, Host, System, Workload
+from harness.system.streams import stream
+from harness.workload.arrivals import arrivals
+
+LEAVE_S = 30.0
+"""How long a client may take to leave once it was asked to."""
+
+
+class Stage(Protocol):
+    """Where clients are put: a `harness.runtimes.base.Session`."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[Host]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFailure:
+    """A client's code raised, or it did not leave: a fault of the workload's code, not of the system."""
+
+    t_s: float
+    client: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """`left` by themselves; `asked_to_leave`: still there at the end of the drain, then cancelled."""
+
+    arrived: int
+    left: int
+    asked_to_leave: int
+    failures: tuple[ClientFailure, ...]
+
+
+class Driver:
+    """All loads of an experiment, by the name of their workload, against one started system.
+
+    `arrived` and `active` may be read while `run` is under way. ValueError for a load whose workload or mix
+    the system does not have (all of them in one message).
+    """
+
+    def __init__(
+        self,
+        session: Stage,
+        system: System,
+        loads: Mapping[str, Load],
+        *,
+        seed: int,
+        drain_s: float,
+    ) -> None:
+        self._session = session
+        self._workloads = {workload.name: workload for workload in system.workloads}
+        self._loads = loads
+        self._seed = seed
+        self._drain_s = drain_s
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._failures: list[ClientFailure] = []
+        self.arrived = 0
+        _check(self._workloads, loads)
+
+    @property
+    def active(self) -> int:
+        """Clients on the network now."""
+        return len(self._tasks)
+
+    async def run(self) -> Driven:
+        """Let all clients arrive, and return when every one has left.
+
+        Clients that are still there `drain_s` after the end of the longest load are asked to leave: their
+        task is cancelled, so that `Workload.run` can report before it ends. One that has not left 30 s later
+        is recorded as a failure. When this is cancelled itself, all clients are cancelled with it.
+        """
+        start_s = self._session.clock.now()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, load in self._loads.items():
+                    group.create_task(self._arrive(name, load, start_s), name=f"load:{name}")
+            end_s = start_s + max((load.for_ for load in self._loads.values()), default=0.0) + self._drain_s
+            await self._wait(end_s - self._session.clock.now())
+            asked = len(self._tasks)
+            await self._see_out()
+        except BaseException:
+            await self._see_out()
+            raise
+        return Driven(self.arrived, self.arrived - asked, asked, tuple(self._failures))
+
+    async def _arrive(self, name: str, load: Load, start_s: float) -> None:
+        workload, clock = self._workloads[name], self._session.clock
+        for index, at_s in enumerate(arrivals(self._seed, name, load.arrive, load.for_)):
+            await clock.sleep(max(0.0, start_s + at_s - clock.now()))
+            client = workload.make(stream(self._seed, "client", name, index), load.mix, index)
+            task = asyncio.get_running_loop().create_task(
+                self._live(workload, client), name=f"client:{client.name}"
+            )
+            self._tasks[task] = None
+            self.arrived += 1
+            task.add_done_callback(self._left)
+
+    async def _live(self, workload: Workload, client: Client) -> None:
+        try:
+            async with self._session.client(client, workload.role) as host:
+                await workload.run(host)
+        except Exception as error:  # it ends this client, and is reported, never dropped
+            self._fail(client.name, _describe(error))
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+
+    async def _wait(self, limit_s: float) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=max(0.0, limit_s))
+
+    async def _see_out(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE_S)
+        for task in tasks:
+            if not task.done():
+                self._fail(
+                    task.get_name().removeprefix("client:"),
+                    f"it did not leave within {LEAVE_S:g} s of being asked",
+                )
+
+    def _fail(self, client: str, error: str) -> None:
+        self._failures.append(ClientFailure(self._session.clock.now(), client, error))
+
+
+def _check(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
+    problems = []
+    for name, load in loads.items():
+        if name not in workloads:
+            problems.append(f"no workload '{name}'; the system has {', '.join(workloads) or 'none'}")
+        elif load.mix not in workloads[name].mixes:
+            problems.append(
+                f"workload {name} has no mix '{load.mix}'; it has {', '.join(workloads[name].mixes)}"
+            )
+        if load.arrive <= 0 or load.for_ <= 0:
+            problems.append(f"load {name}: {load.arrive:g}/s for {load.for_:g} s brings nobody")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _describe(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

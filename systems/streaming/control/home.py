@@ -1,0 +1,94 @@
+"""The home page: personal rows when the ranker answers in time, else the next best thing, never nothing.
+
+personalised (fresh) -> cached (this account's last ranking) -> popular (catalogue order) -> static (rows
+that ship with the gateway). The level is part of the answer, so that degradation is seen and counted.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.system import Event, Host
+from systems.streaming.content.catalogue import TITLES
+from systems.streaming.control.snapshot import SnapshotFeed
+from systems.streaming.resilience.breaker import HYSTRIX
+from systems.streaming.resilience.deadline import Deadline
+from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
+from systems.streaming.resilience.fallback import LastKnownGood, NoFallback, first_available
+
+RANKER_BUDGET_S = 0.040
+ROW = 20
+STATIC_TITLES = tuple(title.id for title in TITLES[:ROW])
+CACHE_ACCOUNTS = 10_000
+CACHE_MAX_AGE_S = 24 * 3600.0
+
+LEVELS = ("personalised", "cached", "popular", "static")
+
+
+class Home:
+    """Assembles home pages on a gateway."""
+
+    def __init__(self, host: Host, feed: SnapshotFeed) -> None:
+        self._host = host
+        self._feed = feed
+        self._fallback = host.safeguard("gateway.fallback")
+        self._ranker = Dependency(
+            host,
+            "recommender",
+            Guards(budget_s=RANKER_BUDGET_S, limit=64, breaker=HYSTRIX).without(
+                deadline=not host.safeguard("gateway.deadline"),
+                breaker=not host.safeguard("gateway.breaker"),
+                bulkhead=not host.safeguard("gateway.bulkhead"),
+            ),
+        )
+        self._rankings: LastKnownGood[list[str]] = LastKnownGood(
+            host.clock, limit=CACHE_ACCOUNTS, max_age_s=CACHE_MAX_AGE_S
+        )
+
+    async def page(self, account: str, deadline: Deadline) -> tuple[str, list[dict[str, Any]]]:
+        """The level and the rows. Raises Unavailable only when fallbacks are off."""
+
+        async def personalised() -> list[str]:
+            answer = await self._ranker.request("/rank", deadline, params={"account": account})
+            titles = json.loads(answer.body).get("titles") if answer.status == 200 else None
+            if not titles:
+                raise Unavailable("recommender", f"HTTP {answer.status} without a ranking")
+            self._rankings.keep(account, titles)
+            return list(titles)
+
+        async def cached() -> list[str]:
+            kept = self._rankings.get(account)
+            if kept is None:
+                raise Unavailable("cache", f"no ranking of '{account}' is kept")
+            return kept
+
+        async def popular() -> list[str]:
+            if self._feed.current is None:
+                raise Unavailable("catalog", "no snapshot yet")
+            return self._feed.current.popular
+
+        async def static() -> list[str]:
+            return list(STATIC_TITLES)
+
+        sources = list(zip(LEVELS, (personalised, cached, popular, static), strict=True))
+        try:
+            level, titles = await first_available(
+                sources if self._fallback else sources[:1], expected=(Unavailable,)
+            )
+        except NoFallback as error:
+            raise Unavailable("recommender", str(error.__cause__)) from error
+        if level != "personalised":
+            self._host.emit(Event("gateway.fallback", {"dependency": "recommender", "level": level}))
+        return level, self._rows(level, titles)
+
+    def _rows(self, level: str, titles: list[str]) -> list[dict[str, Any]]:
+        rows = [{"name": "For you" if level in LEVELS[:2] else "Popular", "titles": titles[:ROW]}]
+        snapshot = self._feed.current
+        if snapshot is None:
+            return rows
+        for genre in sorted({info.genre for info in snapshot.titles.values()})[:2]:
+            in_genre = [t for t in titles if t in snapshot.titles and snapshot.titles[t].genre == genre]
+            if in_genre:
+                rows.append({"name": genre, "titles": in_genre[:ROW]})
+        return rows

@@ -1,0 +1,132 @@
+"""Playback: everything a player needs to start: segments, renditions, and where to fetch them.
+
+It needs the catalogue and steering, and survives both: titles come from the last good snapshot
+(`playback.catalog_cache`), appliance lists from the last good answers (`playback.steering_cache`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from aiohttp import web
+
+from harness.system import Event, Host
+from systems.streaming.content.catalogue import LADDER, SEGMENT_S
+from systems.streaming.control.snapshot import InvalidSnapshot, SnapshotFeed, TitleInfo, parse_title
+from systems.streaming.resilience.deadline import Deadline
+from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
+from systems.streaming.resilience.fallback import LastKnownGood
+from systems.streaming.web import HttpError, errors_as_json, json_response, query
+
+BUDGET_S = 0.8
+"""For one manifest, all in (facts/failure-modes.md, latency budgets: play API)."""
+
+MANIFEST_S = 0.012
+"""Building a manifest: rights, device capability, signing."""
+
+STEERING_BUDGET_S = 0.1
+LIST_MAX_AGE_S = 30 * 60.0
+"""How old a list of appliances may be and still be handed out (ST-01)."""
+
+WARM_S = 10.0
+
+
+class Manifests:
+    """Builds manifests. Raises HttpError with what a player understands."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.catalog_cache = host.safeguard("playback.catalog_cache")
+        self.steering_cache = host.safeguard("playback.steering_cache")
+        self.feed = SnapshotFeed(host)
+        self._catalog = Dependency(host, "catalog", Guards(budget_s=0.3))
+        self._steering = Dependency(host, "steering", Guards(budget_s=STEERING_BUDGET_S))
+        self._lists: LastKnownGood[list[str]] = LastKnownGood(
+            host.clock, limit=4096, max_age_s=LIST_MAX_AGE_S
+        )
+        self.isps = sorted({node.zone for node in host.topology.role("edge")})
+
+    async def title(self, title: str, deadline: Deadline) -> TitleInfo:
+        if self.catalog_cache:
+            if self.feed.current is None:
+                raise HttpError(503, "there is no catalogue yet", retry_after_s=1)
+            found = self.feed.current.titles.get(title)
+            if found is None:
+                raise HttpError(404, f"no title '{title}'")
+            return found
+        try:
+            answer = await self._catalog.request(f"/titles/{title}", deadline)
+            if answer.status != 404:
+                return parse_title(json.loads(answer.body))
+        except (Unavailable, InvalidSnapshot) as error:
+            raise HttpError(503, str(error), retry_after_s=1) from error
+        raise HttpError(404, f"no title '{title}'")
+
+    async def urls(self, isp: str, title: str, deadline: Deadline) -> list[str]:
+        try:
+            urls = await self._ask_steering(isp, title, deadline)
+        except Unavailable as error:
+            kept = (
+                (self._lists.get(f"{isp}|{title}") or self._lists.get(isp)) if self.steering_cache else None
+            )
+            if kept is None:
+                raise HttpError(503, str(error), retry_after_s=1) from error
+            self._host.emit(Event("playback.fallback", {"dependency": "steering", "reason": error.reason}))
+            return kept
+        return urls
+
+    async def _ask_steering(self, isp: str, title: str, deadline: Deadline) -> list[str]:
+        params = {"isp": isp, "title": title} if title else {"isp": isp}
+        answer = await self._steering.request("/rank", deadline, params=params)
+        urls = json.loads(answer.body).get("urls") if answer.status == 200 else None
+        if not urls:
+            raise Unavailable("steering", f"HTTP {answer.status} without a list")
+        self._lists.keep(f"{isp}|{title}" if title else isp, urls)
+        return list(urls)
+
+    async def warm(self) -> None:
+        """Keep one fresh list an ISP, so that there is something to fall back to for every viewer."""
+        while True:
+            for isp in self.isps:
+                try:
+                    await self._ask_steering(isp, "", Deadline.never(self._host.clock))
+                except Unavailable:
+                    continue
+            have_all = all(self._lists.get(isp) for isp in self.isps)
+            await self._host.clock.sleep((WARM_S if have_all else 0.5) * self._host.rng.uniform(0.8, 1.2))
+
+
+async def playback(host: Host) -> None:
+    """GET /manifest?title=T&isp=I; GET /health."""
+    manifests = Manifests(host)
+
+    async def manifest(request: web.Request) -> web.Response:
+        deadline = Deadline.from_headers(host.clock, request.headers, BUDGET_S)
+        name, isp = query(request, "title"), query(request, "isp")
+        title = await manifests.title(name, deadline)
+        urls = await manifests.urls(isp, name, deadline)
+        await host.clock.sleep(MANIFEST_S)
+        return json_response(
+            {
+                "title": title.id,
+                "segment_s": SEGMENT_S,
+                "segments": title.segments,
+                "bitrates_kbps": list(LADDER),
+                "urls": urls,
+                "ttl_s": 30,
+            }
+        )
+
+    async def health(request: web.Request) -> web.Response:
+        return json_response({"ok": True})
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes([web.get("/manifest", manifest), web.get("/health", health)])
+    async with asyncio.TaskGroup() as tasks:
+        if manifests.catalog_cache:
+            await manifests.feed.start()
+            tasks.create_task(manifests.feed.run())
+        if manifests.steering_cache:
+            tasks.create_task(manifests.warm())
+        await host.serve(app)

@@ -1,0 +1,32 @@
+"""Storage appliances at the exchange and the origin: they hold everything."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from harness.system import Host
+from systems.streaming.delivery.segments import ROUTE, Sender, segment_key, size_of
+from systems.streaming.web import errors_as_json, json_response
+
+DISK_READ_S = {"storage": 0.004, "origin": 0.012}
+"""First byte from spinning disks, and from an object store."""
+
+CONNECTIONS = {"storage": 2000, "origin": 500}
+
+
+async def full_copy(host: Host) -> None:
+    """GET /v/{title}/{rendition}/{segment}; GET /health -> {"ok", "load"}. For roles storage and origin."""
+    sender = Sender(host.role, CONNECTIONS[host.role])
+    read_s = DISK_READ_S[host.role]
+
+    async def segment(request: web.Request) -> web.StreamResponse:
+        n_bytes = size_of(segment_key(request))
+        await host.clock.sleep(read_s)
+        return await sender.send(request, n_bytes, "hit")
+
+    async def health(request: web.Request) -> web.Response:
+        return json_response({"ok": True, "load": sender.load})
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes([web.get(ROUTE, segment), web.get("/health", health)])
+    await host.serve(app)

@@ -1,0 +1,242 @@
+"""A player's requests: each measured, recorded as a `RequestRow`, and never raising for what a network does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from harness.system import Event, Host
+from systems.streaming.player.playback import Fetch, Playback
+from systems.streaming.records import RequestRow
+
+API_TIMEOUT_S = 2.0
+"""One try of a control-plane request."""
+
+API_TRIES = 3
+API_BACKOFF_S = 0.25
+
+CONNECT_TIMEOUT_S = 1.5
+SILENCE_TIMEOUT_S = 3.0
+"""An appliance that sends nothing for so long has failed (safeguard `player.segment_timeout`)."""
+
+READ_BUFFER_BYTES = 8_000_000
+"""More than any segment. With less, aiohttp 3.14.5 pauses reading, and resuming it after the last byte arms
+its read timer again: that fires on the idle connection and spoils the next request on it."""
+
+PATIENT_TIMEOUT_S = 60.0
+"""What a player without that safeguard waits: about what HTTP clients do by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` 0: there was none, `reason` says why."""
+
+    status: int
+    body: dict[str, Any]
+    reason: str
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What became of one download. `given_up`: by the ABR rule, not a failure. `source`: edge, storage, ..."""
+
+    ok: bool
+    given_up: bool
+    n_bytes: int
+    took_s: float
+    waited_s: float
+    source: str
+    reason: str
+
+
+class Requests:
+    """All requests of one session."""
+
+    def __init__(self, host: Host, session: str) -> None:
+        self._host = host
+        self._session = session
+        self._isp = host.zone
+        self._network_class = host.group or "unknown"
+        self._retry = host.safeguard("player.retry")
+        self._region_failover = host.safeguard("player.region_failover")
+        home = str(host.config["home_region"]).removeprefix("region-")
+        regions = [home, *(r for r in ("east", "west") if r != home)]
+        self._gateways = [f"gateway-{region}-1" for region in regions]
+        if not self._region_failover:
+            self._gateways = self._gateways[:1]
+        self._gateway = 0
+        strict = host.safeguard("player.segment_timeout")
+        self._silence_s = SILENCE_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
+        self._segment_timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
+        )
+        self._headers = {"X-Session": session, "X-Network-Class": self._network_class, "X-Isp": self._isp}
+
+    def sign_in(self, token: str) -> None:
+        self._headers = {**self._headers, "Authorization": f"Bearer {token}"}
+
+    async def api(
+        self, kind: str, method: str, path: str, body: dict[str, Any] | None = None, *, tries: int = API_TRIES
+    ) -> Answer:
+        """Ask the control plane, the home region first; try again and elsewhere as the safeguards allow."""
+        answer = Answer(0, {}, "not asked")
+        for attempt in range(tries):
+            gateway = self._gateways[self._gateway]
+            answer = await self._ask(kind, gateway, method, path, body)
+            if answer.ok or 400 <= answer.status < 500:
+                return answer
+            moved = self._move(gateway)
+            if not (self._retry or moved):
+                return answer
+            if attempt + 1 < tries and not moved:
+                await self._host.clock.sleep(API_BACKOFF_S * 2**attempt * self._host.rng.uniform(0.5, 1.5))
+        return answer
+
+    def _move(self, gateway: str) -> bool:
+        """To the other region, for this request and the next ones. Whether that is a first try there."""
+        if len(self._gateways) < 2:
+            return False
+        self._gateway = (self._gateway + 1) % len(self._gateways)
+        to = self._gateways[self._gateway]
+        self._host.emit(
+            Event("player.region_failover", {"session": self._session, "from": gateway, "to": to})
+        )
+        return self._gateway != 0
+
+    async def _ask(
+        self, kind: str, gateway: str, method: str, path: str, body: dict[str, Any] | None
+    ) -> Answer:
+        clock = self._host.clock
+        started = clock.now()
+        status, found, reason = 0, {}, ""
+        try:
+            async with self._host.http(gateway).request(
+                method,
+                path,
+                json=body,
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=API_TIMEOUT_S),
+            ) as response:
+                raw = await response.read()
+                status = response.status
+                found = json.loads(raw)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            status, reason = 0, _said(error)
+        answer = Answer(status, found if isinstance(found, dict) else {}, reason or f"HTTP {status}")
+        self._record(kind, gateway, started, answer.status, answer.ok, level=answer.body.get("level"))
+        return answer
+
+    async def segment(
+        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float, patience_s: float
+    ) -> Segment:
+        """Download one segment from one appliance, within the viewer's patience and without long silence;
+        given up when the ABR rule says so."""
+        clock = self._host.clock
+        started = clock.now()
+        done = status = 0
+        first_s = 0.0
+        source, cache, reason, given_up = "", None, "", False
+        path = f"/v/{title}/{fetch.quality}/{fetch.segment}"
+        silence_s = min(self._silence_s, patience_s)
+        try:
+            # One timer for the whole download, put off now and then while data comes: cheaper than
+            # aiohttp's, which is armed anew for every piece.
+            async with (
+                asyncio.timeout(silence_s) as silence,
+                self._host.http(node).get(
+                    path,
+                    headers=self._headers,
+                    timeout=self._segment_timeout,
+                    read_bufsize=READ_BUFFER_BYTES,
+                ) as response,
+            ):
+                status = response.status
+                source = response.headers.get("X-Served-By", "")
+                cache = response.headers.get("X-Cache")
+                first_s = put_off_s = clock.now() - started
+                size = response.content_length or 0
+                async for chunk, _ in response.content.iter_chunks():
+                    done += len(chunk)
+                    if done >= size:
+                        continue
+                    elapsed_s = clock.now() - started
+                    if elapsed_s - put_off_s > silence_s / 3:
+                        put_off_s = elapsed_s
+                        silence.reschedule(
+                            asyncio.get_running_loop().time() + min(self._silence_s, patience_s - elapsed_s)
+                        )
+                    if playback.give_up(started + elapsed_s, fetch, size, done, elapsed_s, first_s):
+                        given_up = True
+                        response.close()
+                        break
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status, reason = 0, _said(error)
+        took = clock.now() - started
+        ok = status == 200 and not given_up
+        if ok:
+            playback.arrived(clock.now(), fetch.quality, done, took, first_s)
+        self._record(
+            "segment",
+            node,
+            started,
+            status,
+            ok or given_up,
+            bitrate_kbps=bitrate_kbps,
+            buffer_s=playback.buffer_s,
+            cache=cache,
+            n_bytes=done,
+        )
+        return Segment(ok, given_up, done, took, first_s, source, reason or f"HTTP {status}")
+
+    def _record(
+        self,
+        kind: str,
+        target: str,
+        started_s: float,
+        status: int,
+        ok: bool,
+        *,
+        level: str | None = None,
+        bitrate_kbps: float | None = None,
+        buffer_s: float | None = None,
+        cache: str | None = None,
+        n_bytes: int = 0,
+    ) -> None:
+        now = self._host.clock.now()
+        self._host.emit(
+            RequestRow(
+                t_s=now,
+                started_at_s=started_s,
+                session=self._session,
+                network_class=self._network_class,
+                isp=self._isp,
+                kind=kind,
+                target=target,
+                status=status,
+                ok=ok,
+                latency_s=now - started_s,
+                level=level,
+                bitrate_kbps=bitrate_kbps,
+                buffer_s=buffer_s,
+                cache=cache,
+                bytes=n_bytes,
+            )
+        )
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "no connection"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
+        return "connection lost"
+    return type(error).__name__

@@ -1,0 +1,231 @@
+"""A viewer's visit: sign in if need be, look at the home page, press play, watch; one `SessionRow` at its end.
+
+What keeps a stream alive, each a safeguard: another appliance after a failure (`player.failover`), a try
+again (`player.retry`), the other region (`player.region_failover`), giving a silent appliance up
+(`player.segment_timeout`), adapting (`player.abr`), and steering that may fail (`player.optional_steering`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from harness.system import Event, Host
+from systems.streaming.player.client import Requests
+from systems.streaming.player.playback import STALL_PATIENCE_S, End, Fetch, Outcome, Pause, Playback
+from systems.streaming.player.sources import Sources
+from systems.streaming.records import SessionRow
+
+RETRY_FIRST_S = 0.5
+RETRY_MOST_S = 4.0
+LATE_S = 0.001
+
+
+async def watch(host: Host) -> None:
+    """The whole visit of one viewer. `config`: account, token (or None), title, watch_s, home_region, abr."""
+    visit = Visit(host)
+    try:
+        await visit.run()
+    finally:
+        visit.close()
+
+
+class Failed(Exception):
+    """The session ends with this outcome."""
+
+    def __init__(self, outcome: Outcome, error: str) -> None:
+        super().__init__(error)
+        self.outcome = outcome
+
+
+class Visit:
+    """One session's life."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._session = host.name
+        self._title = str(host.config["title"])
+        self._requests = Requests(host, self._session)
+        self._failover = host.safeguard("player.failover")
+        self._retry = host.safeguard("player.retry")
+        self._optional_steering = host.safeguard("player.optional_steering")
+        self._intent_s: float | None = None
+        self._playback: Playback | None = None
+        self._sources: Sources | None = None
+        self._bytes = {"edge": 0, "storage": 0, "origin": 0}
+        self._stalls_told = 0
+        self._outcome: Outcome = "left"
+        self._error: str | None = None
+
+    async def run(self) -> None:
+        try:
+            await self._sign_in()
+            await self._requests.api("home", "GET", "/home")
+            manifest = await self._press_play()
+            await self._play(manifest)
+            self._outcome = "completed"
+        except Failed as failed:
+            self._outcome, self._error = failed.outcome, str(failed)
+
+    async def _sign_in(self) -> None:
+        token = self._host.config.get("token")
+        if token is None:
+            self._intent_s = self._host.clock.now()
+            answer = await self._requests.api(
+                "login", "POST", "/login", {"account": self._host.config["account"]}
+            )
+            token = answer.body.get("token")
+            if not answer.ok or not token:
+                raise Failed("start_failure", f"login: {answer.reason}")
+            self._intent_s = None
+        self._requests.sign_in(str(token))
+
+    async def _press_play(self) -> dict[str, Any]:
+        self._intent_s = self._host.clock.now()
+        answer = await self._requests.api("play", "POST", "/play", {"title": self._title})
+        if not answer.ok or not answer.body.get("urls"):
+            raise Failed("start_failure", f"play: {answer.reason}")
+        return answer.body
+
+    async def _play(self, manifest: dict[str, Any]) -> None:
+        assert self._intent_s is not None
+        clock = self._host.clock
+        bitrates = tuple(float(rate) for rate in manifest["bitrates_kbps"])
+        playback = self._playback = Playback(
+            segment_s=float(manifest["segment_s"]),
+            segments=int(manifest["segments"]),
+            bitrates_kbps=bitrates,
+            watch_s=float(self._host.config["watch_s"]),
+            rule=str(self._host.config.get("abr", "bola")),
+            adapt=self._host.safeguard("player.abr"),
+            intent_s=self._intent_s,
+        )
+        sources = self._sources = Sources(list(manifest["urls"]), failover=self._failover)
+        ttl_s = float(manifest["ttl_s"])
+        steer_at_s = clock.now() + ttl_s
+        steering: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if clock.now() >= steer_at_s:
+                    steer_at_s = clock.now() + ttl_s
+                    if not self._optional_steering:
+                        await self._steer(sources, must=True)
+                    elif steering is None or steering.done():
+                        steering = asyncio.ensure_future(self._steer(sources, must=False))
+                step = playback.next(clock.now())
+                self._tell_stalls(playback)
+                if isinstance(step, End):
+                    await self._sleep_until(step.at_s)
+                    playback.advance(step.at_s)
+                    return
+                if isinstance(step, Pause):
+                    await self._sleep_until(step.until_s)
+                else:
+                    await self._fetch(playback, sources, step, bitrates[step.quality])
+        finally:
+            if steering is not None:
+                steering.cancel()
+
+    async def _fetch(self, playback: Playback, sources: Sources, fetch: Fetch, bitrate_kbps: float) -> None:
+        """Until the segment is here, the rule wants another rendition, or the session has failed."""
+        clock = self._host.clock
+        backoff_s = RETRY_FIRST_S
+        while True:
+            patience_s = playback.patience_s(clock.now())
+            if patience_s <= 0:
+                raise self._fed_up(playback, "nothing arrived in time")
+            node = sources.current.removeprefix("http://").rstrip("/")
+            got = await self._requests.segment(node, self._title, fetch, playback, bitrate_kbps, patience_s)
+            if got.source in self._bytes:
+                self._bytes[got.source] += got.n_bytes
+            if got.ok or got.given_up:
+                return
+            reason = f"{node}: {got.reason}"
+            if sources.failed(clock.now()):
+                self._tell_failover(node, sources.current, got.reason)
+                continue
+            if not self._retry:
+                raise self._fed_up(playback, reason)
+            if backoff_s >= playback.patience_s(clock.now()):
+                raise self._fed_up(playback, reason)
+            await clock.sleep(backoff_s * self._host.rng.uniform(0.8, 1.2))
+            backoff_s = min(RETRY_MOST_S, backoff_s * 2)
+
+    def _fed_up(self, playback: Playback, reason: str) -> Failed:
+        if playback.started_s is not None:
+            return Failed("playback_failure", reason)
+        waited_out = playback.patience_s(self._host.clock.now()) <= LATE_S
+        return Failed("exit_before_start" if waited_out else "start_failure", reason)
+
+    async def _steer(self, sources: Sources, *, must: bool) -> None:
+        """Ask for a fresh list. When it `must` be there and is not, the session has failed."""
+        tries = 1 if self._optional_steering else 3
+        answer = await self._requests.api("steer", "GET", f"/steer?title={self._title}", tries=tries)
+        urls = answer.body.get("urls")
+        if answer.ok and urls:
+            sources.rank(list(urls), self._host.clock.now())
+        elif must:
+            raise Failed("playback_failure", f"steering: {answer.reason}")
+
+    def _tell_failover(self, left: str, to: str, reason: str) -> None:
+        self._host.emit(
+            Event(
+                "player.failover",
+                {"session": self._session, "from": left, "to": to.removeprefix("http://"), "reason": reason},
+            )
+        )
+
+    def _tell_stalls(self, playback: Playback) -> None:
+        for stall in playback.stalls[self._stalls_told :]:
+            self._host.emit(
+                Event(
+                    "player.stall",
+                    {
+                        "session": self._session,
+                        "stall_s": stall.lasted_s,
+                        "network_class": self._host.group,
+                    },
+                )
+            )
+        self._stalls_told = len(playback.stalls)
+
+    async def _sleep_until(self, time_s: float) -> None:
+        await self._host.clock.sleep(max(0.0, time_s - self._host.clock.now()))
+
+    def close(self) -> None:
+        """Write the session's row, however it ended. Who never came as far as to press play has none."""
+        if self._intent_s is None:
+            return
+        now = self._host.clock.now()
+        playback, sources = self._playback, self._sources
+        if playback is not None:
+            playback.advance(now)
+        started = playback.started_s if playback is not None else None
+        outcome, error = self._outcome, self._error
+        if outcome == "left" and started is None:
+            outcome, error = "exit_before_start", "asked to leave before the first frame"
+        if outcome == "left" and playback is not None and playback.patience_s(now) < STALL_PATIENCE_S - 10:
+            outcome, error = "playback_failure", "stalled when asked to leave"
+        self._host.emit(
+            SessionRow(
+                t_s=now,
+                session=self._session,
+                network_class=self._host.group or "unknown",
+                isp=self._host.zone,
+                title=self._title,
+                started_at_s=self._intent_s,
+                startup_s=None if started is None else started - self._intent_s,
+                outcome=outcome,
+                error=error,
+                played_s=playback.played_s if playback is not None else 0.0,
+                stall_s=playback.stall_s if playback is not None else 0.0,
+                stalls=playback.stall_count if playback is not None else 0,
+                bitrate_kbps=playback.bitrate_kbps if playback is not None else 0.0,
+                switches=playback.switches if playback is not None else 0,
+                failovers=sources.failovers if sources is not None else 0,
+                segments=playback.segments_fetched if playback is not None else 0,
+                bytes_edge=self._bytes["edge"],
+                bytes_storage=self._bytes["storage"],
+                bytes_origin=self._bytes["origin"],
+            )
+        )

@@ -1,0 +1,150 @@
+"""The reference streaming service as a system under test: topology, safeguards, tables, invariants.
+
+Three ISPs with two embedded appliances each, a storage tier at the exchange, and a control plane in two
+regions. Round-trip times and rates are design values of facts/streaming.md section 8.
+"""
+
+from __future__ import annotations
+
+from harness.system import Invariant, Link, Node, Safeguard, System, Topology
+from systems.streaming.control.catalog import catalog
+from systems.streaming.control.gateway import gateway
+from systems.streaming.control.identity import identity
+from systems.streaming.control.playback import playback
+from systems.streaming.control.recommender import recommender
+from systems.streaming.control.steering import steering
+from systems.streaming.delivery.edge import edge
+from systems.streaming.delivery.origin import full_copy
+from systems.streaming.player.population import viewers
+from systems.streaming.records import RequestRow, ServedRow, SessionRow
+
+ISPS = ("isp-a", "isp-b", "isp-c")
+REGIONS = ("region-east", "region-west")
+EXCHANGE = "ix"
+
+CONTROL_PLANE = {
+    "identity": identity,
+    "catalog": catalog,
+    "recommender": recommender,
+    "steering": steering,
+    "playback": playback,
+    "gateway": gateway,
+}
+"""Roles in the order in which they are started: what others read at their start comes first."""
+
+EDGE_CONFIG = {"filled_titles": 150, "cache_bytes": 200_000_000_000}
+
+
+def _nodes() -> tuple[Node, ...]:
+    control = [
+        Node(f"{role}-{region.removeprefix('region-')}-1", role, region, service)
+        for role, service in CONTROL_PLANE.items()
+        for region in REGIONS
+    ]
+    return (
+        Node("origin-1", "origin", "region-east", full_copy),
+        *(Node(f"storage-{n}", "storage", EXCHANGE, full_copy) for n in (1, 2)),
+        *(
+            Node(f"edge-{isp.removeprefix('isp-')}-{n}", "edge", isp, edge, EDGE_CONFIG)
+            for isp in ISPS
+            for n in (1, 2)
+        ),
+        *control,
+    )
+
+
+def _links(nodes: tuple[Node, ...]) -> tuple[Link, ...]:
+    uplink_bps = {"edge": 10e9, "storage": 40e9, "origin": 10e9}
+    return (
+        *(Link(isp, EXCHANGE, rtt_s=0.005, bandwidth_bps=10e9) for isp in ISPS),
+        Link(EXCHANGE, "region-east", rtt_s=0.020, bandwidth_bps=40e9),
+        Link(EXCHANGE, "region-west", rtt_s=0.030, bandwidth_bps=40e9),
+        Link("region-east", "region-west", rtt_s=0.040, bandwidth_bps=40e9),
+        *(
+            Link(node.name, node.zone, rtt_s=0.0002, bandwidth_bps=uplink_bps[node.role])
+            for node in nodes
+            if node.role in uplink_bps
+        ),
+    )
+
+
+NODES = _nodes()
+
+SAFEGUARDS = (
+    Safeguard(
+        "player.failover", "a dead or failing appliance never ends playback: the next of the list is taken"
+    ),
+    Safeguard(
+        "player.region_failover", "a viewer whose home region does not answer is served by the other one"
+    ),
+    Safeguard("player.abr", "a slow network costs quality, not interruptions"),
+    Safeguard("player.segment_timeout", "a silent appliance is given up while there is still buffer to play"),
+    Safeguard("player.retry", "one failed request is not a failed session"),
+    Safeguard("player.optional_steering", "running streams do not need the control plane"),
+    Safeguard("gateway.deadline", "a slow dependency cannot make the home page or a start slow"),
+    Safeguard("gateway.fallback", "a home page is never empty when the recommender fails"),
+    Safeguard("gateway.breaker", "a failing dependency is left alone instead of being waited for"),
+    Safeguard("gateway.bulkhead", "one slow dependency cannot take all of the gateway's capacity"),
+    Safeguard("gateway.offline_tokens", "signed-in viewers do not notice an outage of the identity service"),
+    Safeguard("gateway.retry", "a connection reset between services does not fail a start"),
+    Safeguard("gateway.shedding", "under overload the least important requests are refused first"),
+    Safeguard("playback.catalog_cache", "starts do not need the catalogue: the last good snapshot serves"),
+    Safeguard("playback.steering_cache", "starts do not need steering: the last good lists serve"),
+    Safeguard("steering.health", "dead appliances are not handed out to new sessions"),
+    Safeguard("edge.miss_deadline", "a miss that cannot be filled fails fast, so that the player moves on"),
+    Safeguard("edge.coalescing", "many viewers of one missing segment cost one fetch"),
+    Safeguard("edge.limit", "a full appliance refuses at once instead of serving everyone badly"),
+)
+
+INVARIANTS = (
+    Invariant(
+        "startup-is-never-negative", "sessions", "startup_s < 0", "a measured startup time is a real duration"
+    ),
+    Invariant(
+        "sessions-end-after-they-begin",
+        "sessions",
+        "t_s < started_at_s or started_at_s + startup_s > t_s + 1e-6",
+        "the order of a session's life: intent, first frame, end",
+    ),
+    Invariant(
+        "played-sessions-have-started",
+        "sessions",
+        "(outcome in ('completed', 'left', 'playback_failure')) <> (startup_s is not null)",
+        "every started session ends as one, and no other does",
+    ),
+    Invariant(
+        "play-time-fits-into-life",
+        "sessions",
+        "played_s + stall_s > t_s - started_at_s + 0.01",
+        "nothing is played faster than real time",
+    ),
+    Invariant(
+        "home-pages-are-never-empty",
+        "served",
+        "route = 'home' and status = 200 and level is null",
+        "a page that is answered has rows of some level",
+    ),
+)
+
+EVENTS = {
+    "player.failover": "a player moved to another appliance (session, from, to, reason)",
+    "player.region_failover": "a player moved to the other region's gateway (session, from, to)",
+    "player.stall": "a stall ended (session, stall_s, network_class)",
+    "breaker.state": "a circuit breaker changed its state (dependency, state)",
+    "gateway.fallback": "a home page was answered below its best level (dependency, level)",
+    "gateway.shed": "a request was refused for its priority (route, priority)",
+    "playback.fallback": "a manifest was built from kept data (dependency, reason)",
+    "steering.withdrawn": "steering stopped handing out an appliance (node)",
+    "steering.returned": "steering hands out an appliance again (node)",
+    "edge.miss": "an appliance had to ask the storage tier (title, filled, reason)",
+}
+
+system = System(
+    name="streaming",
+    topology=Topology(zones=(*ISPS, EXCHANGE, *REGIONS), nodes=NODES, links=_links(NODES)),
+    safeguards=SAFEGUARDS,
+    tables={"sessions": SessionRow, "requests": RequestRow, "served": ServedRow},
+    workloads=(viewers,),
+    invariants=INVARIANTS,
+    events=EVENTS,
+)
