@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 
+from harness.engine.load import Loaded
 from harness.engine.targets import TargetError, resolve
 from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
 from harness.faults.target import ResolvedTarget
-from harness.spec.model import Arm, Experiment, Slo
+from harness.spec.model import Arm, Experiment
 from harness.system import System
 
 MAIN = "main"
@@ -55,16 +53,14 @@ class PlannedArm:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Frozen and picklable: it crosses to worker processes, which find the system again by its name."""
+    """One (experiment, seed). The first arm is the main one: the experiment itself."""
 
     experiment: Experiment
-    file: Path
+    file: str
     seed: int
     without: tuple[str, ...]
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
-    slos: Mapping[str, Slo]
-    slos_file: Path | None = None
 
     @property
     def name(self) -> str:
@@ -81,46 +77,13 @@ class Plan:
         timeline = max((fault.until_s for fault in self.faults), default=0.0)
         return max(self.load_s, timeline) + self.experiment.drain
 
-    @property
-    def needs(self) -> frozenset[Primitive]:
-        return frozenset(need for planned in self.faults for need in planned.fault.needs)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # The read-only view of a mapping does not pickle; a copy of it does.
-        return (
-            _unpickle,
-            (
-                self.experiment,
-                self.file,
-                self.seed,
-                self.without,
-                self.faults,
-                self.arms,
-                dict(self.slos),
-                self.slos_file,
-            ),
-        )
-
-
-def _unpickle(*fields: object) -> Plan:
-    *first, slos, slos_file = fields
-    return Plan(*first, MappingProxyType(slos), slos_file)  # type: ignore[arg-type]
-
-
-def plan(
-    experiment: Experiment,
-    system: System,
-    slos: Mapping[str, Slo],
-    seed: int,
-    without: Sequence[str] = (),
-    *,
-    file: Path,
-    slos_file: Path | None = None,
-) -> Plan:
+def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
     """Settle everything that depends on the seed. Draws nothing else; the same arguments, the same plan.
 
     Raises UsageError: a safeguard that the system does not have, a target that cannot be resolved.
     """
+    experiment, system = loaded.experiment, loaded.system
     problems = list(unknown_safeguards(system, without))
     for arm in experiment.arms:
         problems += unknown_safeguards(system, arm.safeguards)
@@ -133,17 +96,15 @@ def plan(
         else:
             faults.append(PlannedFault(name, fault, target))
     if problems:
-        raise UsageError(dict.fromkeys(f"{file}: {problem}" for problem in problems))
+        raise UsageError(dict.fromkeys(f"{loaded.shown}: {problem}" for problem in problems))
     gone = frozenset(without)
     return Plan(
         experiment=experiment,
-        file=file,
+        file=loaded.shown,
         seed=seed,
         without=tuple(sorted(gone)),
         faults=tuple(faults),
         arms=(PlannedArm(MAIN, gone), *_arms(experiment.arms, gone)),
-        slos=MappingProxyType(dict(slos)),
-        slos_file=slos_file,
     )
 
 

@@ -35,15 +35,28 @@ GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "rec
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """`source` knows the place of everything: `source.mark(("gates", 0))`."""
+class Draft:
+    """What could be understood of an experiment file. What is wrong in itself is None, in its place.
 
-    experiment: Experiment
+    `experiment` is there only when nothing is wrong. `source` knows the place of everything:
+    `source.mark(("gates", 0))`.
+    """
+
     source: Source
+    system: str | None
+    load: Mapping[str, Load | None]
+    timeline: tuple[FaultSpec | None, ...]
+    gates: tuple[Gate | None, ...]
+    arms: tuple[Arm | None, ...]
+    experiment: Experiment | None
+    problems: tuple[Diagnostic, ...]
 
 
-def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> Parsed:
-    """An experiment file. `faults` is the catalogue, name to model. Raises SpecError with all mistakes."""
+def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> Draft:
+    """An experiment file with its mistakes. `faults` is the catalogue, name to model.
+
+    Raises SpecError only where the text is not even YAML of the right shape.
+    """
     source = read_source(text, file)
     found: dict[str, Any] = dict(source.value)
     problems: list[Diagnostic] = []
@@ -60,9 +73,26 @@ def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultSpec]]
     # The parts have been looked at; what is left is the frame around them.
     frame = {**found, **{key: _STAND_IN[key] for key in built}}
     checked = _model(source, (), frame, Experiment, problems)
-    if problems or checked is None:
-        raise SpecError(problems)
-    return Parsed(checked.model_copy(update=built), source)
+    experiment = None if problems or checked is None else checked.model_copy(update=built)
+    system = found.get("system")
+    return Draft(
+        source=source,
+        system=system if isinstance(system, str) else None,
+        load=built.get("load", {}),
+        timeline=built.get("timeline", ()),
+        gates=built.get("gates", ()),
+        arms=built.get("arms", ()),
+        experiment=experiment,
+        problems=tuple(problems),
+    )
+
+
+def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> Experiment:
+    """An experiment file that is right in itself. Raises SpecError with all mistakes."""
+    draft = parse_draft(text, file, faults)
+    if draft.experiment is None:
+        raise SpecError(draft.problems)
+    return draft.experiment
 
 
 _STAND_IN: Mapping[str, Any] = {"load": {}, "timeline": (), "gates": (), "arms": ()}
