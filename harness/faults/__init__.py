@@ -1,0 +1,20 @@
+"""The catalogue of faults: one small file a fault, composed of a runtime's primitives."""
+
+from harness.faults.applied import Together, apply_all
+from harness.faults.base import Fault, LinkFault, NodeFault
+from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+
+__all__ = [
+    "Applied",
+    "Exposure",
+    "Fault",
+    "FaultFailed",
+    "LinkFault",
+    "NodeFault",
+    "Primitive",
+    "Primitives",
+    "ResolvedTarget",
+    "Together",
+    "apply_all",
+]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.faults.applied import apply_all
+from harness.faults.base import LinkFault
+from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+from harness.spec.units import Bitrate
+
+
+def _above_zero(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than 0bps; for nothing at all, write a partition")
+    return value
+
+
+class Bandwidth(LinkFault):
+    """Traffic is limited to `rate`, each way: for every pair of hosts, or `shared` by all that matches."""
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+
+    fault: Literal["bandwidth"] = "bandwidth"
+    rate: Annotated[Bitrate, AfterValidator(_above_zero)] = Field(description="most that passes, one way")
+    shared: bool = Field(default=False, description="one limit for all matching traffic together")
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        shape = LinkShape(bandwidth_bps=self.rate, shared=self.shared)
+        return await apply_all(primitives.shape(path, shape) for path in self.paths(target))

@@ -1,0 +1,112 @@
+"""`Fault`: the base of every fault, built-in or of users' own. How to write one: docs/faults.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.faults.primitives import Applied, PathMatch, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+from harness.spec.model import FaultSpec
+from harness.spec.units import Duration, Ratio
+
+
+class Fault(FaultSpec):
+    """When (`at`, seconds after load begins), for how long (`for`), on what (`target`), and how much.
+
+    A subclass sets `targets`, `needs` (a runtime without one of these primitives refuses the experiment
+    before anything starts), gives `fault` its name as a Literal default, and implements `apply`.
+    """
+
+    needs: ClassVar[frozenset[Primitive]]
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        """Put the fault in force on `target`. Leaves nothing behind when it raises `FaultFailed`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is applied")
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds from `apply` to `undo`; 0 for what happens in an instant."""
+        return self.for_ or 0.0
+
+    @property
+    def ends_s(self) -> float:
+        return self.at + self.lasts_s
+
+    def parameters(self) -> dict[str, Any]:
+        """What this fault is set to, beyond when and where, for reports: name to value in base units."""
+        own = type(self).model_fields.keys() - FaultSpec.model_fields.keys()
+        return {name: getattr(self, name) for name in type(self).model_fields if name in own}
+
+    @model_validator(mode="after")
+    def _when_and_where(self) -> Self:
+        problems = []
+        if self.instant and self.for_ is not None:
+            problems.append(f"{self.fault} happens at once and takes no 'for'; remove it")
+        if not self.instant and self.for_ is None:
+            problems.append(f"{self.fault} needs 'for', how long it lasts, for example for: 30s")
+        if self.for_ is not None and self.for_ <= 0:
+            problems.append("'for' must be longer than 0s")
+        if self.targets == "nodes" and self.target.link is not None:
+            problems.append(
+                f"{self.fault} acts on nodes, not on a link; give role, zone or node (and pick) as its target"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class LinkFault(Fault):
+    """Base of the faults on traffic. The target is a `link`, or hosts: then all traffic of those hosts.
+
+    `direction`: `to` is the traffic that flows towards the link's `to` end (or towards the hosts), `from` the
+    traffic that comes from there, `both` is both. Whoever opened a connection plays no part.
+    """
+
+    targets: ClassVar[Literal["nodes", "link"]] = "link"
+
+    direction: Literal["both", "to", "from"] = "both"
+
+    def paths(self, target: ResolvedTarget) -> tuple[PathMatch, ...]:
+        """The one-way paths meant; one only where both ends are the same hosts, for it is its own reverse."""
+        there, back = target.path, target.path.reversed()
+        if self.direction == "to" or there == back:
+            return (there,)
+        return (back,) if self.direction == "from" else (there, back)
+
+
+class NodeFault(Fault):
+    """Base of the faults on whole nodes (servers): role, zone, node, pick."""
+
+    targets: ClassVar[Literal["nodes", "link"]] = "nodes"
+
+
+def _above_zero(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than 0, or the fault does nothing")
+    return value
+
+
+def _below_all(value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError(
+            f"found {value:.6g} of the traffic; a loss is more than 0% and less than 100% "
+            "(for all of it, write a partition)"
+        )
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError("must be more than 0% and at most 100%")
+    return value
+
+
+type PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
+type LossRatio = Annotated[Ratio, AfterValidator(_below_all)]
+type Share = Annotated[Ratio, AfterValidator(_share)]
+type Route = Annotated[
+    str, Field(pattern=r"^[/*]", description="An fnmatch pattern on the path, e.g. /home or /v/*")
+]
+type Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -1,0 +1,75 @@
+"""The faults by name: those that come with the harness, and users' own (entry-point group `harness.faults`).
+
+A package adds its own in its pyproject.toml, as docs/faults.md shows:
+
+    [project.entry-points."harness.faults"]
+    brown-out = "my_package.faults:BrownOut"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+
+from harness.faults.bandwidth import Bandwidth
+from harness.faults.base import Fault
+from harness.faults.crash import Crash
+from harness.faults.http_delay import HttpDelay
+from harness.faults.http_error import HttpError
+from harness.faults.latency import Latency
+from harness.faults.loss import Loss
+from harness.faults.partition import Partition
+from harness.faults.pause import Pause
+from harness.faults.power_off import PowerOff
+from harness.faults.reset import Reset
+from harness.faults.restart import Restart
+
+GROUP = "harness.faults"
+
+BUILT_IN: tuple[type[Fault], ...] = (
+    Latency,
+    Bandwidth,
+    Loss,
+    Partition,
+    Reset,
+    Crash,
+    PowerOff,
+    Restart,
+    Pause,
+    HttpError,
+    HttpDelay,
+)
+
+
+class BadFault(TypeError):
+    """An entry point of the group `harness.faults` does not give a usable fault; the message says why."""
+
+
+def name_of(fault: type[Fault]) -> str:
+    """The name under which experiments write this fault."""
+    return str(fault.model_fields["fault"].default)
+
+
+def catalogue() -> Mapping[str, type[Fault]]:
+    """All faults by name, the built-in ones first. Raises BadFault for a broken or clashing entry point."""
+    found: dict[str, type[Fault]] = {name_of(fault): fault for fault in BUILT_IN}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        value = point.load()
+        if not (isinstance(value, type) and issubclass(value, Fault)):
+            raise BadFault(f"fault '{point.name}' ({point.value}) is not a subclass of harness.faults.Fault")
+        if name_of(value) != point.name:
+            raise BadFault(
+                f"fault '{point.name}' ({point.value}) calls itself '{name_of(value)}'; give both one name"
+            )
+        if point.name in found:
+            raise BadFault(f"fault '{point.name}' ({point.value}) is already there: {found[point.name]}")
+        if not hasattr(value, "needs") or not hasattr(value, "targets"):
+            raise BadFault(
+                f"fault '{point.name}' ({point.value}) must set the class variables targets, needs"
+            )
+        found[point.name] = value
+    return MappingProxyType(found)
+
+
+FAULTS: Mapping[str, type[Fault]] = catalogue()

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from harness.faults.applied import apply_all
+from harness.faults.base import NodeFault
+from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+
+
+class Crash(NodeFault):
+    """The process is killed (SIGKILL) and stays down: peers get resets, connects are refused.
+
+    At the end it is started again.
+    """
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.KILL, Primitive.START})
+
+    fault: Literal["crash"] = "crash"
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        return await apply_all(primitives.kill(node) for node in target.nodes)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.faults.applied import apply_all
+from harness.faults.base import Method, NodeFault, PositiveDuration, Route, Share
+from harness.faults.primitives import Applied, HttpRule, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+
+
+class HttpDelay(NodeFault):
+    """The nodes take `delay` longer to answer: requests wait before their own code sees them."""
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+
+    fault: Literal["http-delay"] = "http-delay"
+    route: Route = Field(default="*", description="which paths, an fnmatch pattern")
+    method: Method | None = Field(default=None, description="which method; none given means any")
+    delay: PositiveDuration = Field(description="added to each matching request")
+    probability: Share = Field(default=1.0, description="share of the matching requests")
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        rule = HttpRule(
+            route=self.route, method=self.method, delay_s=self.delay, probability=self.probability
+        )
+        return await apply_all(primitives.interfere(node, rule) for node in target.nodes)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.faults.applied import apply_all
+from harness.faults.base import Method, NodeFault, Route, Share
+from harness.faults.primitives import Applied, HttpRule, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+
+
+def _is_error(status: int) -> int:
+    if not 400 <= status <= 599:
+        raise ValueError(f"found {status}; an error answer has a status from 400 to 599")
+    return status
+
+
+class HttpError(NodeFault):
+    """The nodes answer requests with an error `status`, without their own code seeing them."""
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+
+    fault: Literal["http-error"] = "http-error"
+    route: Route = Field(default="*", description="which paths, an fnmatch pattern")
+    method: Method | None = Field(default=None, description="which method; none given means any")
+    status: Annotated[int, AfterValidator(_is_error)] = Field(
+        default=503, description="the answer, 400 to 599"
+    )
+    probability: Share = Field(default=1.0, description="share of the matching requests")
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        rule = HttpRule(
+            route=self.route, method=self.method, status=self.status, probability=self.probability
+        )
+        return await apply_all(primitives.interfere(node, rule) for node in target.nodes)

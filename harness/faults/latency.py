@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harness.faults.applied import apply_all
+from harness.faults.base import LinkFault, PositiveDuration
+from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.target import ResolvedTarget
+from harness.spec.units import Duration
+
+
+class Latency(LinkFault):
+    """Traffic takes longer: `delay` more each way, and up to `jitter` more or less around that.
+
+    With `direction: both`, the default, a round trip grows by twice the delay.
+    """
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+
+    fault: Literal["latency"] = "latency"
+    delay: PositiveDuration = Field(description="added to each one-way trip")
+    jitter: Duration = Field(default=0.0, description="how far the delay varies, either way")
+
+    @model_validator(mode="after")
+    def _never_negative(self) -> Self:
+        if self.jitter > self.delay:
+            raise ValueError("'jitter' is more than 'delay'; the delay would fall below zero")
+        return self
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        shape = LinkShape(latency_s=self.delay, jitter_s=self.jitter)
+        return await apply_all(primitives.shape(path, shape) for path in self.paths(target))
