@@ -149,7 +149,7 @@ def _percentile(
             name=label,
             verdict=verdict,
             value=value if math.isfinite(value) else None,
-            interval=(max(low, min(found)), min(high, max(found))) if math.isfinite(max(found)) else None,
+            interval=(max(low, found[0]), high) if math.isfinite(high) else None,
             limit=limit,
             samples=len(found),
             unit=unit,

@@ -226,7 +226,7 @@ def _combine(
         )
     if not gates:
         return Verdict.INCONCLUSIVE, "there is no gate: nothing was judged"
-    verdict = worst([item.verdict for item in (*gates, *faults, *arms)])
+    verdict = worst([*(g.verdict for g in gates), *(f.verdict for f in faults), *(a.verdict for a in arms)])
     return verdict, _why(verdict, gates, faults, arms)
 
 
