@@ -9,7 +9,7 @@ from harness.faults.target import ResolvedTarget
 
 
 class Crash(NodeFault):
-    """The process is killed (SIGKILL) and stays down: peers get resets, connects are refused.
+    """The process is killed (SIGKILL) and stays down: its connections break, connects are refused.
 
     At the end it is started again.
     """

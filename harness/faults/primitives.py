@@ -159,7 +159,9 @@ class Primitives(Protocol):
         ...
 
     async def kill(self, node: str) -> Applied:
-        """SIGKILL: peers get RST, connects are refused. Undo starts it again."""
+        """SIGKILL: the kernel closes its connections (FIN; RST where something was unread or is sent later),
+        connects are refused. Undo starts it again.
+        """
         ...
 
     async def power_off(self, node: str) -> Applied:

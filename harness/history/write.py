@@ -33,6 +33,20 @@ EXPERIMENT, SLOS, FACTS, ENVIRONMENT, VERDICT = (
 )
 EVENTS = "events"
 
+__all__ = [
+    "ENVIRONMENT",
+    "EVENTS",
+    "EXPERIMENT",
+    "FACTS",
+    "SLOS",
+    "VERDICT",
+    "HistoryError",
+    "staged",
+    "tables",
+    "write_history",
+    "write_json",
+]
+
 
 @contextmanager
 def staged(directory: Path) -> Iterator[Path]:

@@ -109,27 +109,39 @@ class FairShare:
         dirty, self._dirty = self._dirty, {}
         seen: set[Pipe] = set()
         for pipe in dirty:
-            if pipe not in seen:
-                flows, pipes = _component(pipe, seen)
-                if not flows:
-                    continue
-                for flow, rate in _fill(flows, pipes):
-                    if rate != flow.rate_Bps:
-                        flow.advance(now_s)
-                        flow.rate_Bps = rate
-                        flow.wake(now_s)
+            if pipe.contended:
+                if pipe not in seen:
+                    _give(_fill(*_component(pipe, seen)), now_s)
+                continue
+            # It binds nobody any more, but what its flows may have now depends on their other pipes.
+            free: list[tuple[Flow, float]] = []
+            for flow in pipe.flows:
+                other = next((other for other in flow.pipes if other.contended), None)
+                if other is None:
+                    free.append((flow, flow.bound_Bps))
+                elif other not in seen:
+                    _give(_fill(*_component(other, seen)), now_s)
+            _give(free, now_s)
+
+
+def _give(rates: list[tuple[Flow, float]], now_s: float) -> None:
+    """Let the flows go on at these rates."""
+    for flow, rate in rates:
+        if rate != flow.rate_Bps:
+            flow.advance(now_s)
+            flow.rate_Bps = rate
+            flow.wake(now_s)
 
 
 def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pipe]]:
-    """Everything tied to a pipe by contended pipes, in a fixed order."""
+    """All flows and all contended pipes that are tied to a contended pipe, in a fixed order."""
     flows: dict[Flow, None] = {}
     pipes: list[Pipe] = []
     todo = [first]
     seen.add(first)
     while todo:
         pipe = todo.pop()
-        if pipe.contended:
-            pipes.append(pipe)
+        pipes.append(pipe)
         for flow in pipe.flows:
             if flow not in flows:
                 flows[flow] = None
@@ -142,13 +154,9 @@ def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pip
 
 def _fill(flows: Iterable[Flow], pipes: list[Pipe]) -> list[tuple[Flow, float]]:
     """Progressive filling: the flows and their max-min fair rates."""
-    if not pipes:
-        return [(flow, flow.bound_Bps) for flow in flows]
     waiting = sorted(flows, key=lambda flow: flow.bound_Bps)
     if len(pipes) == 1:
-        (pipe,) = pipes
-        free = [(flow, flow.bound_Bps) for flow in waiting if flow not in pipe.flows]
-        return free + _fill_one([flow for flow in waiting if flow in pipe.flows], pipe)
+        return _fill_one(waiting, pipes[0])
     left = {pipe: pipe.capacity_Bps for pipe in pipes}
     count = {pipe: len(pipe.flows) for pipe in pipes}
     rates: dict[Flow, float] = {}

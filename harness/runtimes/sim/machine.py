@@ -131,16 +131,16 @@ class Machine:
         return task
 
     def kill(self) -> None:
-        """SIGKILL: its tasks die without effect, peers get RST, connects are refused."""
+        """SIGKILL: its tasks die without effect, the kernel closes its connections, connects are refused."""
         if self.process is None:
             return
-        self._end_process(reset=True)
+        self._end_process(kernel=True)
         self._set("down")
 
     def power_off(self) -> None:
         """No sound from here any more, in either direction."""
         self._set("off")
-        self._end_process(reset=False)
+        self._end_process(kernel=False)
 
     def power_on(self) -> None:
         """The kernel is back, without a process (what `start` does by itself)."""
@@ -168,7 +168,8 @@ class Machine:
         self.connected = state != "off"
         self.running = state not in ("paused", "off")
 
-    def _end_process(self, *, reset: bool) -> None:
+    def _end_process(self, *, kernel: bool) -> None:
+        """`kernel`: there is still one, that closes the connections."""
         process, self.process, self._context = self.process, None, None
         if process is not None:
             process.alive = False
@@ -178,11 +179,14 @@ class Machine:
         for transport in list(self.transports):
             if not transport.gone:
                 for observation in self.observations:
-                    if reset:
+                    if kernel:
                         observation.reset(transport.connection)
                     elif transport.busy:
                         observation.held(transport.connection, 0)
-            transport.vanish(reset=reset)
+            if kernel:
+                transport.orphan()
+            else:
+                transport.vanish(reset=False)
         if process is not None:
             self._network.loop.cancel_tasks_of(process)
 

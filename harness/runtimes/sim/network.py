@@ -46,7 +46,9 @@ class Listener(asyncio.AbstractServer):
         self.port = port
         self._open = False
         self._backlog: list[SimTransport] = []
-        self._accepted: weakref.WeakSet[SimTransport] = weakref.WeakSet()
+        self._accepted: dict[SimTransport, None] = {}
+        self._serving: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def sockets(self) -> tuple[_ListeningSocket, ...]:
@@ -73,11 +75,21 @@ class Listener(asyncio.AbstractServer):
             self._open = True
 
     async def serve_forever(self) -> None:
+        """Until cancelled, or closed by someone else; then wait for the connections."""
+        if self._serving is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         self.open()
+        self._serving = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._serving
+        except asyncio.CancelledError:
+            try:
+                self.close()
+                await self.wait_closed()
+            finally:
+                raise
         finally:
-            self.close()
+            self._serving = None
 
     def close(self) -> None:
         """Listen no more; what was accepted lives on, what waits to be accepted is reset."""
@@ -87,16 +99,30 @@ class Listener(asyncio.AbstractServer):
             for end in self._backlog:
                 end.vanish(reset=True)
             self._backlog.clear()
+            if self._serving is not None:
+                self._serving.cancel()
+            self._wake()
 
     async def wait_closed(self) -> None:
-        """Connections are not waited for (as before Python 3.12): closing them is their owner's business."""
+        """Until it is closed and the last connection it accepted has ended (as since Python 3.12)."""
+        if self._open or self._accepted:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _wake(self) -> None:
+        if not self._open and not self._accepted:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def close_clients(self) -> None:
-        for end in sorted(self._accepted, key=lambda end: end.connection):
+        for end in list(self._accepted):
             end.close()
 
     def abort_clients(self) -> None:
-        for end in sorted(self._accepted, key=lambda end: end.connection):
+        for end in list(self._accepted):
             end.abort()
 
     def arrived(self, end: SimTransport) -> None:
@@ -113,13 +139,19 @@ class Listener(asyncio.AbstractServer):
             if not end.gone:
                 self._accept(end)
 
+    def ended(self, end: SimTransport) -> None:
+        """The process has been told that this connection is lost."""
+        self._accepted.pop(end, None)
+        self._wake()
+
     def _accept(self, end: SimTransport) -> None:
-        self._accepted.add(end)
         asyncio.get_running_loop().call_soon(self._begin, end, context=self._context)
 
     def _begin(self, end: SimTransport) -> None:
         if end.gone:
             return
+        self._accepted[end] = None
+        end.listener = self
         protocol = self._factory()
         end.attach(protocol, self._context)
         protocol.connection_made(end)
@@ -235,6 +267,8 @@ class SimNetwork:
     def remove_machine(self, machine: Machine) -> None:
         """A client that left: what is still open is reset, and nothing of it stays in memory."""
         machine.kill()
+        for end in list(machine.transports):
+            end.vanish(reset=True)
         machine.removed = True
         self._machines.pop(machine.peer.name, None)
         for name in machine.names:

@@ -25,7 +25,7 @@ from harness.runtimes.sim.path import MSS_BYTES, Path
 
 if TYPE_CHECKING:
     from harness.runtimes.sim.machine import Machine
-    from harness.runtimes.sim.network import SimNetwork
+    from harness.runtimes.sim.network import Listener, SimNetwork
 
 PROGRESS_S = 0.5
 """How often at most a transfer under way shows at the receiver."""
@@ -60,6 +60,7 @@ class SimTransport(asyncio.Transport):
         self.machine = machine
         self.port = port
         self.connection = connection
+        self.listener: Listener | None = None
         self._stream = stream
         self._rng: Random | None = None
         self.peer: SimTransport = self
@@ -248,6 +249,8 @@ class SimTransport(asyncio.Transport):
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
             protocol.connection_lost(error)
+            if self.listener is not None:
+                self.listener.ended(self)
         self._data_received = None
         self._network.forget_if_done(self)
 
@@ -683,8 +686,19 @@ class SimTransport(asyncio.Transport):
         else:
             self._lose(error)
 
+    def orphan(self) -> None:
+        """Its process was killed, and the kernel closes it: FIN after what it had taken from the process, or
+        RST when something was left unread or the process had not even accepted it.
+        """
+        if self._flow.active:
+            self._emit(self._network.loop.now_s)
+        if self.attached and not self.gone:
+            self.abort()
+        else:
+            self.vanish(reset=True)
+
     def vanish(self, *, reset: bool) -> None:
-        """The process (`reset`: the peer hears of it) or the whole machine is gone."""
+        """This end is gone at once, without a word or (`reset`) with an RST to the peer."""
         if self._flow.active:
             self._emit(self._network.loop.now_s)
         self._inbox.clear()

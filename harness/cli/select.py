@@ -1,0 +1,36 @@
+"""Which experiment files a command line means: files as given, directories searched for `*.chaos.yaml`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.cli.outcome import empty, shown, usage
+
+SUFFIX = ".chaos.yaml"
+
+
+def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files, each once, sorted within a directory. Stops with usage (a path that is not there) or empty."""
+    complaints = [_missing(path) for path in paths if not path.exists()]
+    if complaints:
+        raise usage(*complaints)
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            found.update(dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}"))))
+        else:
+            found[path] = None
+    if not found:
+        where = ", ".join(shown(path) for path in paths)
+        raise empty(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
+    return tuple(found)
+
+
+def _missing(path: Path) -> str:
+    parent = path.parent if path.parent.is_dir() else Path()
+    names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() or entry.name.endswith(SUFFIX))
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {shown(parent / near[0])}?" if near else ""
+    return f"{path}: no such file or directory; give a *{SUFFIX} file or a directory that holds some{hint}"

@@ -1,0 +1,145 @@
+"""What one (experiment, seed) will do, settled before anything starts: targets, times, arms."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.engine.load import Loaded
+from harness.engine.targets import TargetError, resolve
+from harness.faults.base import Fault
+from harness.faults.target import ResolvedTarget
+from harness.spec.model import Arm, Experiment
+from harness.system import System
+
+MAIN = "main"
+
+
+class UsageError(ValueError):
+    """What was asked for is not valid; `problems` says every reason in words for the person who asked."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """A fault of the timeline with its target resolved. `name` is unique within the experiment."""
+
+    name: str
+    fault: Fault
+    target: ResolvedTarget
+
+    @property
+    def at_s(self) -> float:
+        return self.fault.at
+
+    @property
+    def until_s(self) -> float:
+        return self.fault.ends_s
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedArm:
+    """One run of the load and the timeline. `arm` is None for the main one (the experiment itself)."""
+
+    name: str
+    without: frozenset[str]
+    arm: Arm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One (experiment, seed). The first arm is the main one: the experiment itself."""
+
+    experiment: Experiment
+    file: str
+    seed: int
+    without: tuple[str, ...]
+    faults: tuple[PlannedFault, ...]
+    arms: tuple[PlannedArm, ...]
+
+    @property
+    def name(self) -> str:
+        return self.experiment.experiment
+
+    @property
+    def load_s(self) -> float:
+        """How long clients arrive."""
+        return max((load.for_ for load in self.experiment.load.values()), default=0.0)
+
+    @property
+    def duration_s(self) -> float:
+        """The most run time one arm takes: the load or the timeline, whichever is longer, and the drain."""
+        timeline = max((fault.until_s for fault in self.faults), default=0.0)
+        return max(self.load_s, timeline) + self.experiment.drain
+
+
+def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
+    """Settle everything that depends on the seed. Draws nothing else; the same arguments, the same plan.
+
+    Raises UsageError: a safeguard that the system does not have, a target that cannot be resolved.
+    """
+    experiment, system = loaded.experiment, loaded.system
+    problems = list(unknown_safeguards(system, without))
+    for arm in experiment.arms:
+        problems += unknown_safeguards(system, arm.safeguards)
+    faults = []
+    for index, (name, fault) in enumerate(zip(_names(experiment.timeline), experiment.timeline, strict=True)):
+        try:
+            target = resolve(fault.target, system, seed, index, nodes_only=fault.targets == "nodes")
+        except TargetError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+        else:
+            faults.append(PlannedFault(name, fault, target))
+    if problems:
+        raise UsageError(dict.fromkeys(f"{loaded.shown}: {problem}" for problem in problems))
+    gone = frozenset(without)
+    return Plan(
+        experiment=experiment,
+        file=loaded.shown,
+        seed=seed,
+        without=tuple(sorted(gone)),
+        faults=tuple(faults),
+        arms=(PlannedArm(MAIN, gone), *_arms(experiment.arms, gone)),
+    )
+
+
+def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[str]:
+    """A problem, with the nearest name, for each that the system does not declare."""
+    known = [safeguard.name for safeguard in system.safeguards]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            yield f"no safeguard '{name}' in system {system.name}; it has {', '.join(known) or 'none'}{hint}"
+
+
+def _arms(arms: Sequence[Arm], gone: frozenset[str]) -> Iterator[PlannedArm]:
+    names = ["without " + ", ".join(arm.safeguards) for arm in arms]
+    for name, arm in zip(_unique(names), arms, strict=True):
+        yield PlannedArm(name, gone | frozenset(arm.safeguards), arm)
+
+
+def _names(timeline: Sequence[Fault]) -> tuple[str, ...]:
+    return _unique([fault.name or fault.fault for fault in timeline])
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, those that occur more than once numbered: crash-1, crash-2."""
+    often = Counter(names)
+    taken = {name for name, count in often.items() if count == 1}
+    result = []
+    seen: Counter[str] = Counter()
+    for name in names:
+        if often[name] == 1:
+            result.append(name)
+            continue
+        seen[name] += 1
+        while f"{name}-{seen[name]}" in taken:
+            seen[name] += 1
+        result.append(f"{name}-{seen[name]}")
+    return tuple(result)

@@ -1,0 +1,93 @@
+"""Where runs are written: `<reports>/<UTC stamp>/<experiment>.seed<seed>/`, ablation arms in `arms/NAME/`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.engine.load import Loaded, shown_path
+from harness.engine.plan import Plan, PlannedArm
+
+ARMS = "arms"
+LATEST = "latest"
+_LIBRARIES = ("aiohttp", "pybreaker", "duckdb", "pydantic")
+
+
+def new_suite_directory(reports: Path) -> Path:
+    """A directory of its own for this suite, and `latest` pointing at it."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    reports.mkdir(parents=True, exist_ok=True)
+    for n in range(1, 1000):
+        directory = reports / (stamp if n == 1 else f"{stamp}-{n}")
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        _point(reports / LATEST, directory.name)
+        return directory
+    raise FileExistsError(f"{reports / stamp} and a thousand like it are there already")
+
+
+def _point(link: Path, target: str) -> None:
+    """Move the link in one step; where links cannot be made, there is none."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    try:
+        temporary.symlink_to(target)
+        os.replace(temporary, link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def run_directory(suite: Path, name: str, seed: int) -> Path:
+    return suite / f"{name}.seed{seed}"
+
+
+def arm_directory(run: Path, arm: str) -> Path:
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", arm).strip("-")
+    return run / ARMS / slug
+
+
+def replay_command(run: Path) -> str:
+    return f"harness replay {shown_path(run)}"
+
+
+def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: str) -> Mapping[str, Any]:
+    """What a run was made from, to judge it again and to replay it."""
+    return {
+        "experiment": plan.name,
+        "file": loaded.shown,
+        "slos_file": None if loaded.slos_file is None else shown_path(loaded.slos_file),
+        "system": loaded.experiment.system,
+        "runtime": runtime,
+        "seed": plan.seed,
+        "without": list(plan.without),
+        "arm": arm.name,
+        "arms": [
+            {"name": other.name, "directory": str(arm_directory(Path(), other.name).as_posix())}
+            for other in plan.arms[1:]
+        ],
+        "targets": {fault.name: list(fault.target.names) for fault in plan.faults},
+        "run": shown_path(run),
+        "replay": replay_command(run),
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                name: _version(name)
+                for name in ("streaming-resilience-harness", *_LIBRARIES)
+                if _version(name)
+            },
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,46 @@
+"""What is written when a run, or a suite, is over: the page, JUnit, the index. Everything else is a handler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.report.html import index_page, run_page
+from harness.report.junit import to_junit
+from harness.report.parquet import ParquetTables
+from harness.verdict.model import ExperimentResult
+
+PAGE = "report.html"
+JUNIT = "junit.xml"
+INDEX = "index.html"
+
+
+def finish_run(run_dir: Path, result: ExperimentResult) -> None:
+    """Write `report.html` and `junit.xml` into the run directory, from its tables and its environment."""
+    tables = ParquetTables(run_dir)
+    try:
+        page = run_page(result, tables, _environment(run_dir))
+    finally:
+        tables.close()
+    (run_dir / PAGE).write_text(page, encoding="utf-8")
+    (run_dir / JUNIT).write_text(to_junit([result]), encoding="utf-8")
+
+
+def finish_suite(reports: Path, results: Sequence[ExperimentResult], elapsed_s: float) -> Path:
+    """Write `index.html` and `junit.xml` of the whole suite; returns the index."""
+    reports.mkdir(parents=True, exist_ok=True)
+    (reports / JUNIT).write_text(to_junit(results, elapsed_s), encoding="utf-8")
+    index = reports / INDEX
+    index.write_text(index_page(results, reports), encoding="utf-8")
+    return index
+
+
+def _environment(run_dir: Path) -> Mapping[str, Any]:
+    file = run_dir / "environment.json"
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    # Shown by the page itself, from the result.
+    return {name: value for name, value in found.items() if name not in ("replay", "history_sha256")}

@@ -1,0 +1,204 @@
+"""Servers for the conformance tests, run by a real process or by a simulated one.
+
+As a script: `python -m tests.conformance.programs NAME PORT`; it prints `ready` when it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+type Program = Callable[[int, Callable[[], None]], Awaitable[None]]
+type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+BIG = bytes(range(256)) * 4096
+"""One mebibyte."""
+
+
+async def _serve(handler: Handler, port: int, ready: Callable[[], None]) -> None:
+    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    ready()
+    await server.serve_forever()
+
+
+async def echo(port: int, ready: Callable[[], None]) -> None:
+    """Sends back what it gets, until end of file."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def mute(port: int, ready: Callable[[], None]) -> None:
+    """Accepts, and never reads."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.sleep(1000)
+
+    await _serve(handler, port, ready)
+
+
+async def slow_reader(port: int, ready: Callable[[], None]) -> None:
+    """Reads nothing for 0.3 s, then everything; answers with the number of bytes."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.sleep(0.3)
+        writer.transport.resume_reading()
+        count = 0
+        while data := await reader.read(65536):
+            count += len(data)
+        writer.write(str(count).encode())
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def big_then_close(port: int, ready: Callable[[], None]) -> None:
+    """Sends a mebibyte and closes at once."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(BIG)
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def endless(port: int, ready: Callable[[], None]) -> None:
+    """Sends without end."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(BIG)
+            await writer.drain()
+
+    await _serve(handler, port, ready)
+
+
+async def count_after_eof(port: int, ready: Callable[[], None]) -> None:
+    """Answers only after end of file, with the number of bytes it got."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = await reader.read()
+        await asyncio.sleep(0.05)
+        writer.write(str(len(data)).encode())
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def half_closes(port: int, ready: Callable[[], None]) -> None:
+    """Says `bye`, then end of file; goes on reading, and tells the number of bytes to the next who connects."""
+    last: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if last:
+            writer.write(last.pop())
+            writer.close()
+            return
+        writer.write(b"bye")
+        writer.write_eof()
+        data = await reader.read()
+        last.append(str(len(data)).encode())
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def aborts(port: int, ready: Callable[[], None]) -> None:
+    """Greets, and aborts as soon as it has read something."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        await reader.read(1)
+        writer.transport.abort()
+
+    await _serve(handler, port, ready)
+
+
+async def closes_unread(port: int, ready: Callable[[], None]) -> None:
+    """Closes 0.1 s after it accepted, without having read."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.sleep(0.1)
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def closes_read(port: int, ready: Callable[[], None]) -> None:
+    """Reads one byte and closes."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def tells_peer(port: int, ready: Callable[[], None]) -> None:
+    """Sends the address that it sees, and its own."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told = (writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        writer.write(repr(told).encode())
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+async def one_only(port: int, ready: Callable[[], None]) -> None:
+    """Stops listening with the first connection, which it goes on serving; then waits for it to end."""
+    first = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.set()
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.write(b"last")
+        writer.close()
+
+    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    ready()
+    await first.wait()
+    server.close()
+    await server.wait_closed()
+    after = await asyncio.start_server(_says(b"ended"), "127.0.0.1", port)
+    await after.serve_forever()
+
+
+def _says(what: bytes) -> Handler:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(what)
+        writer.close()
+
+    return handler
+
+
+async def twice(port: int, ready: Callable[[], None]) -> None:
+    """Tries to listen on its port a second time, and tells what came of it."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.start_server(handler, "127.0.0.1", port)
+        except OSError as error:
+            writer.write(str(error.errno).encode())
+        writer.close()
+
+    await _serve(handler, port, ready)
+
+
+def main() -> None:
+    program: Program = globals()[sys.argv[1]]
+    asyncio.run(program(int(sys.argv[2]), lambda: print("ready", flush=True)))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

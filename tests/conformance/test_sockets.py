@@ -1,0 +1,545 @@
+"""The same socket behaviour on the simulated network as on a real kernel: every test runs in both worlds."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from tests.conformance.programs import BIG
+from tests.conformance.worlds import Loopback, Simulated, World, can_lose_power
+
+type Client = Callable[[World], Awaitable[None]]
+
+BOTH = [
+    pytest.param(Loopback, id="loopback", marks=pytest.mark.live),
+    pytest.param(Simulated, id="simulated"),
+]
+
+
+@pytest.fixture(params=BOTH)
+def world(request: pytest.FixtureRequest) -> World:
+    made: World = request.param()
+    return made
+
+
+class Notes(asyncio.Protocol):
+    """Notes what its transport does to it."""
+
+    def __init__(self, *, keeps_open: bool = False) -> None:
+        self.calls: list[str] = []
+        self.data = bytearray()
+        self.error: Exception | None = None
+        self.lost = asyncio.get_running_loop().create_future()
+        self.changed = asyncio.Event()
+        self._keeps_open = keeps_open
+
+    def _note(self, what: str) -> None:
+        if not (what == "data" and self.calls[-1:] == ["data"]):
+            self.calls.append(what)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._note("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self._note("data")
+
+    def eof_received(self) -> bool:
+        self._note("eof")
+        return self._keeps_open
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.error = exc
+        self._note("lost")
+        self.lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._note("pause")
+
+    def resume_writing(self) -> None:
+        self._note("resume")
+
+    async def until(self, what: str) -> None:
+        while what not in self.calls:
+            await asyncio.wait_for(self.changed.wait(), 5)
+
+
+async def attach(world: World, *, keeps_open: bool = False) -> tuple[asyncio.Transport, Notes]:
+    return await asyncio.get_running_loop().create_connection(
+        lambda: Notes(keeps_open=keeps_open), world.host, world.port
+    )
+
+
+# ---------------------------------------------------------------------- connecting
+
+
+def test_nobody_listens(world: World) -> None:
+    async def client(world: World) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await world.connect()
+
+    world.run(client)
+
+
+def test_refused_after_a_kill_and_accepted_after_a_restart(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        _, writer = await world.connect()
+        writer.close()
+        await world.kill()
+        with pytest.raises(ConnectionRefusedError):
+            await world.connect()
+        await world.start("echo")
+        _, writer = await world.connect()
+        writer.close()
+
+    world.run(client)
+
+
+def test_silence_is_waited_for_and_may_be_cancelled(world: World) -> None:
+    async def client(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        async with world.unanswered() as (host, port):
+            start_s = loop.time()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.open_connection(host, port), 0.3)
+            assert 0.29 < loop.time() - start_s < 1
+            task = asyncio.ensure_future(asyncio.open_connection(host, port))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    world.run(client)
+
+
+def test_a_cancelled_connection_is_closed(world: World) -> None:
+    """Cancelled at any point on its way, it leaves nothing open at the server."""
+
+    async def client(world: World) -> None:
+        await world.start("echo")
+        for yields in range(6):
+            task = asyncio.ensure_future(world.connect())
+            for _ in range(yields):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                _, writer = await task
+                writer.close()
+        reader, writer = await world.connect()
+        writer.write(b"x")
+        assert await reader.read(1) == b"x"
+        writer.close()
+
+    world.run(client)
+
+
+def test_addresses(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("tells_peer")
+        reader, writer = await world.connect()
+        seen, own = ast.literal_eval((await reader.read()).decode())
+        assert writer.get_extra_info("sockname") == seen
+        assert writer.get_extra_info("peername") == own
+        assert own[1] == world.port
+        assert writer.get_extra_info("cipher", "none") == "none"
+        writer.close()
+
+    world.run(client)
+
+
+def test_a_port_is_taken_once(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("twice")
+        reader, writer = await world.connect()
+        assert await reader.read() == str(errno.EADDRINUSE).encode()
+        writer.close()
+
+    world.run(client)
+
+
+# ---------------------------------------------------------------------- data and its end
+
+
+@pytest.mark.parametrize("size", [1, 1000, 65537, 3_000_000])
+def test_what_was_sent_arrives_in_order(world: World, size: int) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        reader, writer = await world.connect()
+        data = (BIG * 3)[:size]
+
+        async def send() -> None:
+            for offset in range(0, size, 100_000):
+                writer.write(data[offset : offset + 100_000])
+                await writer.drain()
+            writer.write_eof()
+
+        sending = asyncio.ensure_future(send())
+        assert await asyncio.wait_for(reader.read(), 20) == data
+        await sending
+        writer.close()
+
+    world.run(client)
+
+
+def test_all_data_comes_before_the_end(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("big_then_close")
+        _, notes = await attach(world)
+        await asyncio.wait_for(notes.lost, 10)
+        assert bytes(notes.data) == BIG
+        assert notes.calls == ["made", "data", "eof", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_the_end_of_one_direction_leaves_the_other_open(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("count_after_eof")
+        reader, writer = await world.connect()
+        assert writer.can_write_eof()
+        writer.write(b"x" * 100_000)
+        writer.write_eof()
+        with pytest.raises(RuntimeError, match=r"write.* after write_eof"):
+            writer.write(b"y")
+        assert await reader.read() == b"100000"
+        writer.close()
+
+    world.run(client)
+
+
+def test_the_other_side_half_closes(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("half_closes")
+        transport, notes = await attach(world, keeps_open=True)
+        await notes.until("eof")
+        assert bytes(notes.data) == b"bye"
+        await asyncio.sleep(0.05)
+        transport.write(b"x" * 5000)
+        transport.close()
+        await asyncio.wait_for(notes.lost, 5)
+        await asyncio.sleep(0.1)
+        reader, writer = await world.connect()
+        assert await reader.read() == b"5000"
+        writer.close()
+
+    world.run(client)
+
+
+def test_the_end_closes_unless_kept_open(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("half_closes")
+        _, notes = await attach(world)
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "data", "eof", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_closing_sends_what_was_written(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("half_closes")
+        transport, notes = await attach(world, keeps_open=True)
+        await notes.until("eof")
+        transport.write(BIG)
+        transport.close()
+        assert transport.is_closing()
+        await asyncio.wait_for(notes.lost, 5)
+        await asyncio.sleep(0.2)
+        reader, writer = await world.connect()
+        assert await reader.read() == str(len(BIG)).encode()
+        writer.close()
+
+    world.run(client)
+
+
+def test_writing_after_closing_does_nothing(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        transport, notes = await attach(world)
+        transport.close()
+        transport.write(b"x")
+        transport.close()
+        transport.abort()
+        await asyncio.wait_for(notes.lost, 5)
+        transport.write(b"x")
+        transport.close()
+        assert notes.calls == ["made", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_nothing_is_received_after_closing(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("endless")
+        transport, notes = await attach(world)
+        await notes.until("data")
+        transport.close()
+        size = len(notes.data)
+        await asyncio.wait_for(notes.lost, 5)
+        await asyncio.sleep(0.05)
+        assert len(notes.data) == size
+        assert notes.error is None
+
+    world.run(client)
+
+
+# ---------------------------------------------------------------------- pressure
+
+
+def test_a_reader_that_does_not_read_stops_the_writer(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("mute")
+        transport, notes = await attach(world)
+        transport.write(BIG * 16)
+        await asyncio.sleep(0.2)
+        assert notes.calls == ["made", "pause"]
+        held = transport.get_write_buffer_size()
+        assert held > 8 * 2**20
+        await asyncio.sleep(0.2)
+        assert transport.get_write_buffer_size() == held
+        transport.abort()
+        await asyncio.wait_for(notes.lost, 5)
+        assert transport.get_write_buffer_size() == 0
+
+    world.run(client)
+
+
+def test_the_writer_goes_on_when_the_reader_does(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("slow_reader")
+        transport, notes = await attach(world)
+        for _ in range(8):
+            transport.write(BIG)
+        assert "pause" in notes.calls
+        await asyncio.sleep(0.1)
+        assert "resume" not in notes.calls
+        await notes.until("resume")
+        transport.write_eof()
+        await asyncio.wait_for(notes.lost, 5)
+        assert bytes(notes.data) == str(8 * len(BIG)).encode()
+
+    world.run(client)
+
+
+def test_drain_waits(world: World) -> None:
+    async def client(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        await world.start("slow_reader")
+        reader, writer = await world.connect()
+        start_s = loop.time()
+        for _ in range(16):
+            writer.write(BIG)
+            await writer.drain()
+        assert loop.time() - start_s > 0.2
+        writer.write_eof()
+        assert await reader.read() == str(16 * len(BIG)).encode()
+        writer.close()
+
+    world.run(client)
+
+
+def test_reading_can_be_paused(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("big_then_close")
+        transport, notes = await attach(world)
+        transport.pause_reading()
+        assert not transport.is_reading()
+        size = len(notes.data)
+        await asyncio.sleep(0.1)
+        assert len(notes.data) == size
+        assert "lost" not in notes.calls
+        transport.resume_reading()
+        assert transport.is_reading()
+        await asyncio.wait_for(notes.lost, 5)
+        assert bytes(notes.data) == BIG
+
+    world.run(client)
+
+
+# ---------------------------------------------------------------------- breaking
+
+
+def test_an_abort_of_the_other_side(world: World) -> None:
+    """Aborting with nothing unread is an ordinary end for the peer, as close is."""
+
+    async def client(world: World) -> None:
+        await world.start("aborts")
+        transport, notes = await attach(world)
+        await notes.until("data")
+        transport.write(b"x")
+        await asyncio.wait_for(notes.lost, 5)
+        assert bytes(notes.data) == b"hello"
+        assert notes.calls == ["made", "data", "eof", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_closing_without_having_read_resets(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("closes_unread")
+        transport, notes = await attach(world)
+        transport.write(b"x" * 1000)
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "lost"]
+        assert isinstance(notes.error, ConnectionResetError)
+
+    world.run(client)
+
+
+def test_writing_to_who_has_closed(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("closes_read")
+        transport, notes = await attach(world, keeps_open=True)
+        transport.write(b"x")
+        await notes.until("eof")
+        await asyncio.sleep(0.05)
+        transport.write(b"y" * 1000)
+        await asyncio.sleep(0.05)
+        transport.write(b"z")
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "eof", "lost"]
+        assert isinstance(notes.error, ConnectionError)
+
+    world.run(client)
+
+
+def test_a_kill_ends_an_idle_connection(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        transport, notes = await attach(world)
+        transport.write(b"x")
+        await notes.until("data")
+        await world.kill()
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "data", "eof", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_a_kill_resets_when_something_was_not_read(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("mute")
+        transport, notes = await attach(world)
+        transport.write(b"x" * 1000)
+        await asyncio.sleep(0.1)
+        await world.kill()
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "lost"]
+        assert isinstance(notes.error, ConnectionResetError)
+
+    world.run(client)
+
+
+def test_a_kill_in_the_middle_of_a_transfer(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("endless")
+        _, notes = await attach(world)
+        await notes.until("data")
+        await world.kill()
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "data", "eof", "lost"]
+        assert notes.error is None
+
+    world.run(client)
+
+
+def test_a_stale_connection_is_reset_after_a_power_loss(world: World) -> None:
+    if isinstance(world, Loopback) and not can_lose_power():
+        pytest.skip("losing power on a real kernel takes the right to repair sockets (CAP_NET_ADMIN)")
+
+    async def client(world: World) -> None:
+        await world.start("echo")
+        transport, notes = await attach(world)
+        transport.write(b"x")
+        await notes.until("data")
+        await world.lose_power_and_restart("echo")
+        await asyncio.sleep(0.1)
+        assert notes.calls == ["made", "data"]
+        transport.write(b"y")
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.calls == ["made", "data", "lost"]
+        assert isinstance(notes.error, ConnectionResetError)
+        reader, writer = await world.connect()
+        writer.write(b"z")
+        assert await reader.read(1) == b"z"
+        writer.close()
+
+    world.run(client)
+
+
+# ---------------------------------------------------------------------- a stopped process
+
+
+def test_a_stopped_process_keeps_its_connections(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        old_reader, old_writer = await world.connect()
+        await world.pause()
+        await asyncio.sleep(0.05)
+        new_reader, new_writer = await world.connect()
+        for writer in (old_writer, new_writer):
+            writer.write(b"hello")
+            await writer.drain()
+        await asyncio.sleep(0.2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(old_reader.read(5), 0.1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(new_reader.read(5), 0.1)
+        await world.resume()
+        assert await asyncio.wait_for(old_reader.read(5), 5) == b"hello"
+        assert await asyncio.wait_for(new_reader.read(5), 5) == b"hello"
+        for writer in (old_writer, new_writer):
+            writer.close()
+
+    world.run(client)
+
+
+def test_closing_a_connection_to_a_stopped_process(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("echo")
+        transport, notes = await attach(world)
+        await world.pause()
+        await asyncio.sleep(0.05)
+        transport.write(b"hello")
+        transport.close()
+        await asyncio.wait_for(notes.lost, 5)
+        assert notes.error is None
+        await world.resume()
+
+    world.run(client)
+
+
+# ---------------------------------------------------------------------- servers
+
+
+def test_a_closed_server_goes_on_serving_and_waits_for_the_last(world: World) -> None:
+    async def client(world: World) -> None:
+        await world.start("one_only")
+        reader, writer = await world.connect()
+        writer.write(b"hello")
+        assert await reader.read(5) == b"hello"
+        await asyncio.sleep(0.05)
+        with pytest.raises(ConnectionRefusedError):
+            await world.connect()
+        writer.write_eof()
+        assert await reader.read() == b"last"
+        writer.close()
+        await asyncio.sleep(0.1)
+        reader, writer = await world.connect()
+        assert await reader.read() == b"ended"
+        writer.close()
+
+    world.run(client)

@@ -1,0 +1,208 @@
+"""Every fault of the catalogue: what it asks of the runtime, what it refuses, and that the docs name it."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from harness.faults import Fault, NodeFault, Primitive, ResolvedTarget, catalogue
+from harness.faults.catalogue import FAULTS, BadFault, name_of
+from harness.faults.primitives import Applied, EndpointMatch, HttpRule, LinkShape, PathMatch, Primitives
+from tests.support.fake_primitives import FakePrimitives
+
+EDGES = EndpointMatch(frozenset({"edge-1", "edge-2"}))
+STORAGE = EndpointMatch(frozenset({"storage-1"}))
+EVERYTHING = EndpointMatch(everything=True)
+LINK = ResolvedTarget((), PathMatch(EDGES, STORAGE), ("edge > storage",))
+NODES = ResolvedTarget(("edge-1", "edge-2"), PathMatch(EVERYTHING, EDGES), ("edge-1", "edge-2"))
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "latency": {"delay": "200ms"},
+    "bandwidth": {"rate": "1Mbps"},
+    "loss": {"rate": "5%"},
+    "restart": {"downtime": "5s"},
+    "http-delay": {"delay": "500ms"},
+}
+
+
+def make(name: str, **given: Any) -> Fault:
+    cls = FAULTS[name]
+    fields: dict[str, Any] = {"fault": name, "at": "10s", "target": {"role": "edge"}}
+    if not cls.instant:
+        fields["for"] = "30s"
+    return cls.model_validate(fields | PARAMETERS.get(name, {}) | given)
+
+
+def calls(fault: Fault, target: ResolvedTarget) -> list[tuple[object, ...]]:
+    primitives = FakePrimitives()
+    asyncio.run(_apply_and_undo(fault, target, primitives))
+    return [call for call in primitives.log if call[0] != "undo"]
+
+
+async def _apply_and_undo(fault: Fault, target: ResolvedTarget, primitives: FakePrimitives) -> None:
+    applied = await fault.apply(target, primitives)
+    assert primitives.in_force
+    await applied.undo()
+    assert not primitives.in_force
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_uses_only_the_primitives_it_says_it_needs(name: str) -> None:
+    used = {Primitive(str(call[0])) for call in calls(make(name), NODES)}
+    assert used
+    assert used <= FAULTS[name].needs
+    # Undoing a kill or a loss of power starts the node again: that needs START too.
+    if used & {Primitive.KILL, Primitive.POWER_OFF}:
+        assert Primitive.START in FAULTS[name].needs
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_has_a_docstring_and_can_cross_to_a_worker_process(name: str) -> None:
+    assert FAULTS[name].__doc__
+    fault = make(name)
+    assert pickle.loads(pickle.dumps(fault)) == fault
+    assert name_of(FAULTS[name]) == name == fault.fault
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_and_every_parameter_is_in_the_documentation(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    row = next((line for line in page.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/faults.md has no row for {name}"
+    told = set(re.findall(r"`([a-z_]+)`", row.split("|")[2]))
+    assert told == set(make(name).parameters())
+
+
+def test_the_documentation_names_no_fault_that_is_not_there() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == set(FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("direction", "paths"),
+    [
+        ("both", [LINK.path, LINK.path.reversed()]),
+        ("to", [LINK.path]),
+        ("from", [LINK.path.reversed()]),
+    ],
+)
+def test_link_faults_act_in_the_direction_asked_for(direction: str, paths: list[PathMatch]) -> None:
+    assert calls(make("partition", direction=direction), LINK) == [("cut", path) for path in paths]
+    shape = LinkShape(latency_s=0.2, jitter_s=0.05)
+    latency = make("latency", direction=direction, jitter="50ms")
+    assert calls(latency, LINK) == [("shape", path, shape) for path in paths]
+
+
+def test_between_hosts_of_one_set_both_directions_are_the_same_traffic_and_delayed_once() -> None:
+    among = ResolvedTarget((), PathMatch(EDGES, EDGES), ("edge > edge",))
+    assert len(calls(make("latency"), among)) == 1
+
+
+def test_a_link_fault_on_hosts_means_all_their_traffic() -> None:
+    assert calls(make("partition"), NODES) == [
+        ("cut", PathMatch(EVERYTHING, EDGES)),
+        ("cut", PathMatch(EDGES, EVERYTHING)),
+    ]
+
+
+def test_shapes_carry_their_parameters_in_base_units() -> None:
+    assert [call[2] for call in calls(make("bandwidth", shared=True, direction="to"), LINK)] == [
+        LinkShape(bandwidth_bps=1e6, shared=True)
+    ]
+    assert [call[2] for call in calls(make("loss", direction="to"), LINK)] == [LinkShape(loss=0.05)]
+
+
+def test_http_faults_reach_every_node_with_their_rule() -> None:
+    error = make("http-error", route="/home*", method="GET", status=500, probability="25%")
+    rule = HttpRule(route="/home*", method="GET", status=500, probability=0.25)
+    assert calls(error, NODES) == [("interfere", node, rule) for node in NODES.nodes]
+    delay = calls(make("http-delay"), NODES)
+    assert delay == [("interfere", node, HttpRule(delay_s=0.5)) for node in NODES.nodes]
+
+
+def test_how_long_each_lasts() -> None:
+    assert (make("crash").lasts_s, make("crash").ends_s) == (30, 40)
+    assert (make("reset").lasts_s, make("reset").ends_s) == (0, 10)
+    assert (make("restart").lasts_s, make("restart").ends_s) == (5, 15)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("crash", {"for": None}, "crash needs 'for'"),
+        ("crash", {"for": "0s"}, "longer than 0s"),
+        ("crash", {"target": {"link": {"from": "a", "to": "b"}}}, "crash acts on nodes, not on a link"),
+        ("reset", {"for": "5s"}, "takes no 'for'"),
+        ("restart", {"for": "5s"}, "takes no 'for'"),
+        ("restart", {"downtime": "0s"}, "more than 0"),
+        ("loss", {"rate": "100%"}, "write a partition"),
+        ("loss", {"rate": "0%"}, "more than 0%"),
+        ("latency", {"delay": "0ms"}, "the fault does nothing"),
+        ("latency", {"jitter": "300ms"}, "fall below zero"),
+        ("bandwidth", {"rate": "0bps"}, "write a partition"),
+        ("http-error", {"status": 200}, "from 400 to 599"),
+        ("http-error", {"probability": "0%"}, "at most 100%"),
+        ("http-error", {"probability": "120%"}, "at most 100%"),
+        ("http-error", {"route": "home"}, "pattern"),
+        ("http-delay", {"method": "GRAB"}, "'GET'"),
+        ("partition", {"direction": "out"}, "'both'"),
+        ("partition", {"rate": "5%"}, "Extra inputs"),
+        ("latency", {"delay": "200"}, "needs a unit"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(name: str, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        make(name, **given)
+    assert said in str(caught.value)
+
+
+class BrownOut(NodeFault):
+    """A user's own: half the nodes' answers are errors."""
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+    fault: Literal["brown-out"] = "brown-out"
+
+    async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
+        return await primitives.interfere(target.nodes[0], HttpRule(status=503, probability=0.5))
+
+
+class SecondCrash(NodeFault):
+    """A user's own fault under a name that is taken."""
+
+    needs: ClassVar[frozenset[Primitive]] = frozenset()
+    fault: Literal["crash"] = "crash"
+
+
+def _entry(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    point = EntryPoint(name, f"tests.faults.test_catalogue:{value}", "harness.faults")
+    monkeypatch.setattr("harness.faults.catalogue.entry_points", lambda group: [point])
+
+
+def test_a_users_own_fault_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    _entry(monkeypatch, "brown-out", "BrownOut")
+    found = catalogue.catalogue()
+    assert found["brown-out"].__name__ == "BrownOut"
+    assert set(found) == {*FAULTS, "brown-out"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("crash", "SecondCrash", "already there"),
+        ("brown-in", "BrownOut", "calls itself 'brown-out'"),
+        ("brown-out", "make", "not a subclass"),
+    ],
+)
+def test_a_broken_entry_point_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    _entry(monkeypatch, name, value)
+    with pytest.raises(BadFault, match=said):
+        catalogue.catalogue()

@@ -1,0 +1,84 @@
+"""Primitives that only write down what was asked of them, for tests of faults and of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.faults.primitives import (
+    Applied,
+    Exposure,
+    FaultFailed,
+    HttpRule,
+    LinkShape,
+    PathMatch,
+    Primitive,
+)
+
+
+@dataclass
+class FakeApplied:
+    what: tuple[object, ...]
+    log: list[tuple[object, ...]]
+    touched: Exposure
+    fails: bool = False
+    undone: bool = False
+
+    async def undo(self) -> None:
+        if self.undone:
+            return
+        self.undone = True
+        self.log.append(("undo", *self.what))
+        if self.fails:
+            raise FaultFailed(f"cannot undo {self.what}")
+
+    def exposure(self) -> Exposure:
+        return self.touched
+
+
+@dataclass
+class FakePrimitives:
+    """`log` holds every call. `refuse` says which calls fail; `stuck` which of them cannot be undone."""
+
+    available: frozenset[Primitive] = frozenset(Primitive)
+    touched: Exposure = Exposure(connections=1, bytes=10)  # noqa: RUF009 - immutable
+    refuse: Callable[[tuple[object, ...]], bool] = lambda what: False
+    stuck: Callable[[tuple[object, ...]], bool] = lambda what: False
+    log: list[tuple[object, ...]] = field(default_factory=list)
+    applied: list[FakeApplied] = field(default_factory=list)
+
+    def _do(self, *what: object) -> Applied:
+        if self.refuse(what):
+            raise FaultFailed(f"cannot do {what}")
+        self.log.append(what)
+        done = FakeApplied(what, self.log, self.touched, self.stuck(what))
+        self.applied.append(done)
+        return done
+
+    @property
+    def in_force(self) -> list[tuple[object, ...]]:
+        return [one.what for one in self.applied if not one.undone]
+
+    async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
+        return self._do("shape", path, shape)
+
+    async def cut(self, path: PathMatch) -> Applied:
+        return self._do("cut", path)
+
+    async def reset(self, path: PathMatch) -> Applied:
+        return self._do("reset", path)
+
+    async def kill(self, node: str) -> Applied:
+        return self._do("kill", node)
+
+    async def power_off(self, node: str) -> Applied:
+        return self._do("power_off", node)
+
+    async def start(self, node: str) -> None:
+        self.log.append(("start", node))
+
+    async def pause(self, node: str) -> Applied:
+        return self._do("pause", node)
+
+    async def interfere(self, node: str, rule: HttpRule) -> Applied:
+        return self._do("interfere", node, rule)
