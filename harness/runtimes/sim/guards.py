@@ -21,6 +21,7 @@ A library that has moved a patch point makes `deterministic` fail at once: see `
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import gc
 import importlib
@@ -301,6 +302,8 @@ def _no_collection() -> Callable[[], None]:
     if not _Active.frozen:
         gc.collect()
         gc.freeze()
+        # What is frozen is not cleaned up at exit, which extension modules (DuckDB's) complain about.
+        atexit.register(gc.unfreeze)
         _Active.frozen = True
     if not gc.isenabled():
         return lambda: None
