@@ -62,7 +62,14 @@ def judge_gate(
     if isinstance(gate, RecoveredGate):
         end = history.facts.fault_end_s
         window = Window(float("inf")) if end is None else Window(end + gate.within)
-        as_slo = SloGate(slo=gate.recovered, where=gate.where, target=gate.target, at_most=gate.at_most)
+        as_slo = SloGate.model_construct(
+            slo=gate.recovered,
+            where=gate.where,
+            target=gate.target,
+            at_most=gate.at_most,
+            during="all",
+            name=None,
+        )
         results = judge_slo(history, as_slo, slos, window, gate_name(gate))
         return tuple(replace(result, kind="recovered", line=line) for result in results)
     results = judge_slo(history, gate, slos, windows(history)[gate.during], gate_name(gate))

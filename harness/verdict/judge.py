@@ -113,7 +113,14 @@ def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Sl
         return []
     for gate in experiment.gates:
         if isinstance(gate, RecoveredGate):
-            gate = SloGate(slo=gate.recovered, where=gate.where, target=gate.target, at_most=gate.at_most)
+            gate = SloGate.model_construct(
+                slo=gate.recovered,
+                where=gate.where,
+                target=gate.target,
+                at_most=gate.at_most,
+                during="all",
+                name=None,
+            )
         if not isinstance(gate, SloGate):
             continue
         base = gate.name or gate.slo
