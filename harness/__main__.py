@@ -1,4 +1,4 @@
-"""`python -m harness`: the same as the `harness` command."""
+"""`python -m harness`."""
 
 from harness.cli.main import main
 

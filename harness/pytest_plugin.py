@@ -1,1 +1,148 @@
-"""pytest plugin: collects `*.chaos.yaml` as tests. Imports nothing heavy at the top."""
+"""pytest plugin: `*.chaos.yaml` files are tests, one an experiment.
+
+    pytest experiments/                                # all of them, seed 1
+    pytest experiments/ -n 4 --chaos-seed 7            # with pytest-xdist, another seed
+    pytest experiments/ --chaos-without player.failover
+
+A test passes when its verdict is `passed`, and for nothing less. Files that are not valid are collection
+errors with every diagnostic. Results go to `--chaos-reports` as `harness run` writes them, and into JUnit XML
+as properties of the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.engine.load import Loaded
+    from harness.verdict.model import ExperimentResult
+
+SUFFIX = ".chaos.yaml"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos", "chaos experiments")
+    group.addoption("--chaos-seed", type=int, default=1, metavar="N", help="seed of every experiment (1)")
+    group.addoption(
+        "--chaos-reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are written"
+    )
+    group.addoption(
+        "--chaos-without",
+        action="append",
+        default=[],
+        metavar="SAFEGUARD",
+        help="switch this safeguard off; may be given more than once",
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.name.endswith(SUFFIX):
+        collector: pytest.Collector = ChaosFile.from_parent(parent, path=file_path)
+        return collector
+    return None
+
+
+class ChaosFile(pytest.File):
+    """One experiment file."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from harness.engine.load import load_experiments
+        from harness.engine.plan import UsageError, plan
+        from harness.spec.diagnostics import SpecError
+
+        try:
+            (loaded,) = load_experiments([self.path])
+            plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
+        except SpecError as error:
+            raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
+        except UsageError as error:
+            raise self.CollectError("\n".join(error.problems)) from None
+        item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
+        yield item
+
+
+class NotPassed(Exception):
+    """The verdict is another than passed."""
+
+    def __init__(self, result: ExperimentResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
+
+
+class ChaosItem(pytest.Item):
+    """One experiment with one seed. `-k` finds it by its tags, too."""
+
+    def __init__(self, *, loaded: Loaded, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._loaded = loaded
+        self.extra_keyword_matches.update(loaded.experiment.tags)
+
+    def runtest(self) -> None:
+        from harness.engine.experiment import run_experiment
+        from harness.engine.suite import sim_runtime
+        from harness.report.finish import finish_run
+        from harness.verdict.model import Verdict
+
+        result = run_experiment(
+            self._loaded,
+            sim_runtime(),
+            _suite_directory(self.config),
+            seed=self.config.getoption("--chaos-seed"),
+            without=tuple(self.config.getoption("--chaos-without")),
+            emit=lambda event: None,
+            finish=finish_run,
+        )
+        for name in ("seed", "history_sha256", "replay", "run"):
+            self.user_properties.append((f"chaos_{name}", str(getattr(result, name))))
+        self.user_properties.append(("chaos_verdict", result.verdict.value))
+        self.add_report_section("call", "chaos", _account(result))
+        if result.verdict is not Verdict.PASSED:
+            raise NotPassed(result)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, NotPassed):
+            return _failure(excinfo.value.result)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, 0, self.name
+
+
+_KEY = pytest.StashKey[Path]()
+
+
+def _suite_directory(config: pytest.Config) -> Path:
+    """One directory for all experiments of this pytest process."""
+    from harness.engine.rundir import new_suite_directory
+
+    if _KEY not in config.stash:
+        config.stash[_KEY] = new_suite_directory(config.getoption("--chaos-reports"))
+    return config.stash[_KEY]
+
+
+def _account(result: ExperimentResult) -> str:
+    """What was measured, for the report section."""
+    from harness.report.problems import measured
+
+    lines = [f"{result.verdict.value}: {result.reason}"]
+    lines += [f"{gate.verdict.value:<12} {gate.name}: {measured(gate)}" for gate in result.gates]
+    lines += [f"{arm.verdict.value:<12} {arm.reason}" for arm in result.arms]
+    lines.append(f"report: {result.run}/report.html")
+    return "\n".join(lines)
+
+
+def _failure(result: ExperimentResult) -> str:
+    """Why the test has not passed: every problem with its place, and how to see it again."""
+    from harness.report.problems import problems
+
+    lines = [f"{result.name}: verdict {result.verdict.value.upper()}: {result.reason}"]
+    for problem in problems(result):
+        lines.append(f"{problem.where}: {problem.headline}: {problem.reason}")
+        lines += [f"    {label}: {text}" for label, text in problem.details]
+    lines.append(f"replay: {result.replay}")
+    lines.append(f"report: {result.run}/report.html")
+    return "\n".join(lines)

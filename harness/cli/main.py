@@ -24,8 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 passed, 1 failed, 2 inconclusive, 3 error, 4 usage, 5 nothing selected, 130 interrupted.",
 )
-for command in commands.ALL:
-    app.command()(command)
+for name, command in commands.ALL:
+    app.command(name)(command)
 
 
 def main() -> None:

@@ -14,9 +14,14 @@ File = Annotated[Path, typer.Argument(help="An experiment file (*.chaos.yaml).")
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
 Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]
-Jobs = Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.", min=1)]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Runs at a time, each in a process of its own; the number of cores if not given.", min=1
+    ),
+]
 Without = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),
 ]
 Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay=False)]

@@ -148,4 +148,3 @@ def shown_path(file: Path) -> str:
         return file.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return file.as_posix()
-

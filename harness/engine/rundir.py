@@ -77,7 +77,11 @@ def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime:
         "replay": replay_command(run),
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in ("streaming-resilience-harness", *_LIBRARIES) if _version(name)},
+            **{
+                name: _version(name)
+                for name in ("streaming-resilience-harness", *_LIBRARIES)
+                if _version(name)
+            },
         },
     }
 

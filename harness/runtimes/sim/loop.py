@@ -28,15 +28,23 @@ class VirtualTimeError(RuntimeError):
 
 
 class SimTask[T](asyncio.Task[T]):
-    """A task hashed by the order of creation, so that sets of tasks are iterated the same way every run."""
+    """A task hashed by the order of creation, so that sets of tasks are iterated the same way every run.
+
+    It belongs to the process whose code made it, by `create_task` or (as aiohttp does) by the class itself.
+    """
 
     _index: int
 
-    def __new__(cls, _coro: Any = None, *, loop: Any = None, **_kwargs: Any) -> SimTask[T]:
-        # The index must be there before the task registers itself in a set, which hashes it.
+    def __new__(
+        cls, _coro: Any = None, *, loop: Any = None, context: Context | None = None, **_kwargs: Any
+    ) -> SimTask[T]:
+        # All this before it is initialised: then it registers itself in a set, and an eager one runs.
         self = super().__new__(cls)
         loop = asyncio.get_running_loop() if loop is None else loop
         self._index = loop.next_task_index() if isinstance(loop, SimLoop) else id(self)
+        process = Process.current() if context is None else context.get(Process.variable)
+        if process is not None:
+            process.spawned.add(self)
         return self
 
     def __hash__(self) -> int:
@@ -128,11 +136,7 @@ class SimLoop(base_events.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         self._check_closed()  # type: ignore[attr-defined]
         name = name or f"task-{self._tasks_made + 1}"
-        task: asyncio.Task[Any] = SimTask(coro, loop=self, name=name, context=context, **kwargs)
-        process = Process.current() if context is None else context.get(Process.variable)
-        if process is not None:
-            process.spawned.add(task)
-        return task
+        return SimTask(coro, loop=self, name=name, context=context, **kwargs)
 
     def next_task_index(self) -> int:
         self._tasks_made += 1

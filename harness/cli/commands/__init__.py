@@ -1,0 +1,25 @@
+"""One small file a command; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.cli.commands.judge import judge
+from harness.cli.commands.list import list_
+from harness.cli.commands.plan import plan
+from harness.cli.commands.replay import replay
+from harness.cli.commands.run import run
+from harness.cli.commands.schema import schema
+from harness.cli.commands.validate import validate
+
+ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("run", run),
+    ("validate", validate),
+    ("plan", plan),
+    ("list", list_),
+    ("judge", judge),
+    ("replay", replay),
+    ("schema", schema),
+)
+"""Command names and functions, in the order in which `harness --help` shows them."""
