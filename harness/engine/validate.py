@@ -16,7 +16,8 @@ from harness.spec.model import EventGate, Gate, Load, PercentileSlo, RatioSlo, R
 from harness.spec.parse import Draft
 from harness.spec.source import Path, Source
 from harness.system import System
-from harness.verdict.gates import gate_name, parse_limit
+from harness.verdict.limits import parse_limit
+from harness.verdict.names import gate_name
 
 FIRST_FAULT_S = 5.0
 """Before that nothing could be seen of the steady state."""
@@ -173,6 +174,7 @@ def _limit(source: Source, path: Path, text: str, own: str | None = None) -> Ite
 def _arms(source: Source, draft: Draft, system: System, slos: Mapping[str, Slo]) -> Iterator[Diagnostic]:
     safeguards = [safeguard.name for safeguard in system.safeguards]
     gated = [gate.slo for gate in draft.gates if isinstance(gate, SloGate)]
+    gated += [gate.recovered for gate in draft.gates if isinstance(gate, RecoveredGate)]
     for index, arm in enumerate(draft.arms):
         if arm is None:
             continue

@@ -8,8 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.history.columns import FAULT_END, FAULT_START
+from harness.history.errors import HistoryError
 from harness.history.facts import RunFacts
-from harness.history.write import ENVIRONMENT, EXPERIMENT, FACTS, SLOS, HistoryError
+from harness.history.table import literal, quoted
+from harness.history.write import ENVIRONMENT, EXPERIMENT, FACTS, SLOS
 
 
 class History:
@@ -31,25 +34,37 @@ class History:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise HistoryError(f"{directory}: cannot be read: {type(error).__name__}: {error}") from error
         self._connection = duckdb.connect(config={"threads": 1})
-        self.tables: dict[str, tuple[str, ...]] = {}
-        for file in sorted(directory.glob("*.parquet")):
-            self._add(file)
+        self.tables: dict[str, dict[str, str]] = {}
+        """Table name to its columns: name to SQL type."""
+        try:
+            for file in sorted(directory.glob("*.parquet")):
+                self._add(file)
+            # Expressions come from people's files: they see the tables, never the disk or the network.
+            self._connection.execute("SET enable_external_access = false")
+            self._connection.execute("SET lock_configuration = true")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _add(self, file: Path) -> None:
         import duckdb
 
-        path = str(file).replace("'", "''")
+        name = quoted(file.stem)
         start, end = (_sql(value) for value in (self.facts.fault_start_s, self.facts.fault_end_s))
         try:
             # In memory, with the moments that every expression may use.
             self._connection.execute(
-                f'CREATE TABLE "{file.stem}" AS SELECT *, {start} AS fault_start_s, {end} AS fault_end_s '
-                f"FROM read_parquet('{path}')"
+                f"CREATE TABLE {name} AS SELECT *, {start} AS {FAULT_START}, {end} AS {FAULT_END} "
+                f"FROM read_parquet({literal(str(file))})"
             )
         except duckdb.Error as error:
-            raise HistoryError(f"{file}: cannot be read: {error}") from error
-        described = self._connection.execute(f'DESCRIBE "{file.stem}"').fetchall()
-        self.tables[file.stem] = tuple(str(row[0]) for row in described)
+            raise HistoryError(f"{file}: cannot be read: {_first_line(error)}") from error
+        described = self._connection.execute(f"DESCRIBE {name}").fetchall()
+        self.tables[file.stem] = {str(row[0]): str(row[1]) for row in described}
+
+    @property
+    def history_sha256(self) -> str:
+        return str(self.environment["history_sha256"])
 
     @property
     def experiment_yaml(self) -> str:
@@ -60,13 +75,24 @@ class History:
         return (self.directory / SLOS).read_text(encoding="utf-8")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query over the tables. Raises HistoryError with the first line of what is wrong."""
+        """Rows of one query over the tables. Raises HistoryError with the first line of what is wrong."""
         import duckdb
 
         try:
+            if len(duckdb.extract_statements(sql)) != 1:
+                raise HistoryError("holds more than one SQL statement; remove the ';'")
             return self._connection.execute(sql).fetchall()
         except duckdb.Error as error:
-            raise HistoryError(str(error).splitlines()[0]) from error
+            raise HistoryError(_first_line(error)) from error
+
+    def kind(self, expression: str, table: str) -> str:
+        """The SQL type of an expression over a table's columns. Raises HistoryError, also for no such table."""
+        if table not in self.tables:
+            raise HistoryError(f"there is no table '{table}'; there are {', '.join(self.tables) or 'none'}")
+        described = self.query(f"DESCRIBE SELECT ({expression}\n) AS value FROM {quoted(table)}")
+        if len(described) != 1:
+            raise HistoryError(f"{expression} is more than one expression")
+        return str(described[0][1])
 
     def close(self) -> None:
         self._connection.close()
@@ -82,3 +108,7 @@ class History:
 
 def _sql(value: float | None) -> str:
     return "CAST(NULL AS DOUBLE)" if value is None else f"CAST({value!r} AS DOUBLE)"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

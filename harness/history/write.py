@@ -1,24 +1,26 @@
 """Writing a run directory, once: tables as Parquet, what happened as JSON, what was asked as YAML.
 
 A directory appears complete or not at all. The history's hash is taken over the rows in their order and over
-what the faults did, in a canonical text, so it does not depend on the machine, on Parquet or on `--jobs`.
+what the faults did, in a canonical form, so it does not depend on the machine, on Parquet or on `--jobs`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.history.columns import EVENT_COLUMNS, Column, columns
+from harness.history.columns import EVENT_COLUMNS, columns
+from harness.history.errors import HistoryError
 from harness.history.facts import RunFacts
+from harness.history.table import Table
 from harness.runtimes.base import Recorded
 from harness.system import Event, System
 
@@ -31,9 +33,38 @@ EXPERIMENT, SLOS, FACTS, ENVIRONMENT, VERDICT = (
 )
 EVENTS = "events"
 
+__all__ = [
+    "ENVIRONMENT",
+    "EVENTS",
+    "EXPERIMENT",
+    "FACTS",
+    "SLOS",
+    "VERDICT",
+    "HistoryError",
+    "staged",
+    "tables",
+    "write_history",
+    "write_json",
+]
 
-class HistoryError(RuntimeError):
-    """The history cannot be written or read; the message says what was found and what to do."""
+
+@contextmanager
+def staged(directory: Path) -> Iterator[Path]:
+    """A hidden directory to write into; it becomes `directory` when the block ends well, else it is gone.
+
+    Raises HistoryError when `directory` is there already: a run is written once.
+    """
+    if directory.exists():
+        raise HistoryError(f"{directory} is there already; a run directory is written once")
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        os.rename(partial, directory)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def write_history(
@@ -48,19 +79,16 @@ def write_history(
 ) -> str:
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
-    `environment` is completed by the hash and by the sizes of the tables.
+    Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash and
+    by the sizes of the tables.
     """
-    if directory.exists():
-        raise HistoryError(f"{directory} is there already; a run directory is written once")
-    partial = directory.with_name(f".{directory.name}.partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    try:
+    with staged(directory) as partial:
         digest = hashlib.sha256()
         counts = {}
-        for name, known, rows in _tables(system, records):
-            counts[name] = _write_table(partial, name, known, rows, digest)
+        for table in tables(system, records):
+            counts[table.name] = table.count
+            digest.update(table.canonical())
+            table.write(partial / f"{table.name}.parquet")
         core = {key: value for key, value in facts.to_json().items() if key != "statistics"}
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()
@@ -68,10 +96,6 @@ def write_history(
         (partial / SLOS).write_text(slos_yaml, encoding="utf-8")
         write_json(partial / FACTS, facts.to_json())
         write_json(partial / ENVIRONMENT, {**environment, "history_sha256": sha256, "rows": counts})
-        os.replace(partial, directory)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return sha256
 
 
@@ -80,81 +104,46 @@ def write_json(file: Path, data: Any) -> None:
     file.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _canonical(data: Any) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-type _Rows = Iterator[Sequence[Any]]
-
-
-def _tables(system: System, records: Sequence[Recorded]) -> Iterator[tuple[str, tuple[Column, ...], _Rows]]:
-    """Every declared table, empty ones too, and the events; rows as they were emitted."""
+def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
+    """Every declared table, empty ones too, and the events. Raises HistoryError for what belongs to none."""
     if EVENTS in system.tables:
         raise HistoryError(f"system {system.name} declares a table '{EVENTS}'; that name is taken")
-    for name, row_type in system.tables.items():
-        known = columns(row_type)
-        get = attrgetter(*(field.name for field in fields(row_type)))
-        single = len(known) == 1
-        yield (
-            name,
-            known,
-            ((get(r.row),) if single else get(r.row) for r in records if type(r.row) is row_type),
-        )
-    yield (
-        EVENTS,
-        EVENT_COLUMNS,
-        (
-            (r.t_s, r.host, r.row.name, _canonical(dict(r.row.fields)))
-            for r in records
-            if isinstance(r.row, Event)
-        ),
-    )
+    names = {row_type: name for name, row_type in system.tables.items()}
+    if len(names) < len(system.tables):
+        raise HistoryError(f"system {system.name} declares one row class for two tables; give each its own")
+    known = {name: columns(row_type) for name, row_type in system.tables.items()}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in system.tables}
+    events: list[tuple[Any, ...]] = []
+    takers = {row_type: (rows[name].append, _getter(row_type)) for row_type, name in names.items()}
+    for record in sorted(records, key=attrgetter("t_s", "host")):
+        row = record.row
+        if (taker := takers.get(type(row))) is not None:
+            append, get = taker
+            append(get(row))
+        elif isinstance(row, Event):
+            events.append((record.t_s, record.host, row.name, _event_fields(row)))
+        else:
+            raise HistoryError(
+                f"{record.host} emitted a {type(row).__name__} at {record.t_s:g} s, which system {system.name} "
+                f"does not declare; its tables hold {', '.join(t.__name__ for t in names) or 'nothing'}"
+            )
+    return [*(Table(name, known[name], rows[name]) for name in rows), Table(EVENTS, EVENT_COLUMNS, events)]
 
 
-def _write_table(directory: Path, name: str, known: tuple[Column, ...], rows: _Rows, digest: Any) -> int:
-    import duckdb
-
-    text = directory / f"{name}.ndjson"
-    names = [column.name for column in known]
-    digest.update(f"{name}:{','.join(names)}\n".encode())
-    count = 0
-    with text.open("w", encoding="utf-8") as file:
-        for row in rows:
-            try:
-                line = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False)
-            except ValueError:
-                line = json.dumps(_finite(name, known, row), ensure_ascii=False, allow_nan=False)
-            file.write(line + "\n")
-            digest.update(line.encode())
-            count += 1
-    types = "{" + ", ".join(f"'{column.name}': '{column.sql}'" for column in known) + "}"
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute(
-            f"COPY (SELECT * FROM read_json({_quoted(text)}, format='newline_delimited', columns={types})) "
-            f"TO {_quoted(directory / f'{name}.parquet')} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        written = connection.execute(
-            f"SELECT count(*) FROM read_parquet({_quoted(directory / f'{name}.parquet')})"
-        ).fetchone()
-    text.unlink()
-    if written is None or written[0] != count:
-        raise HistoryError(f"table {name}: {count} rows were recorded, {written} written")
-    return count
+def _getter(row_type: type) -> Any:
+    names = [field.name for field in fields(row_type)]
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda row: (get(row),)
 
 
-def _finite(name: str, known: tuple[Column, ...], row: Sequence[Any]) -> dict[str, Any]:
-    """The row with what is not a number left out where the column may be empty."""
-    found = {}
-    for column, value in zip(known, row, strict=True):
-        if isinstance(value, float) and not math.isfinite(value):
-            if not column.nullable:
-                raise HistoryError(
-                    f"table {name}: {column.name} is {value}; a column that is not '| None' needs a number"
-                )
-            value = None
-        found[column.name] = value
-    return found
+def _event_fields(event: Event) -> str:
+    try:
+        return _canonical(dict(event.fields))
+    except (TypeError, ValueError) as error:
+        raise HistoryError(
+            f"event {event.name}: {error}; fields are text, numbers, true, false or null"
+        ) from error
 
 
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

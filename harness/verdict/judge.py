@@ -1,4 +1,4 @@
-"""From histories to verdicts: the main run, its ablation arms, and what both come to. Pure but for reading.
+"""From histories to a verdict: the main run, its ablation arms, and what both come to. Pure but for reading.
 
 The order of doubt (DESIGN section 6): what broke is an error; a steady state that was not there before makes
 all that follows inconclusive, failures too; then a breach is a failure; then what is not sure is inconclusive.
@@ -6,25 +6,19 @@ all that follows inconclusive, failures too; then a breach is a failure; then wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.history.facts import FaultRecord
 from harness.history.read import History
-from harness.spec.model import Arm, Experiment, RecoveredGate, Slo, SloGate
+from harness.spec.model import EventGate, Experiment, RecoveredGate, Slo, SloGate
+from harness.verdict.arms import JudgedArm, judge_arm
 from harness.verdict.evidence import windows
-from harness.verdict.gates import gate_name, judge_gate, judge_invariant, judge_slo
+from harness.verdict.faults import judge_fault, what_broke
+from harness.verdict.gates import judge_gate, judge_invariant
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict, worst
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedArm:
-    """An ablation arm's history and what the experiment says of it."""
-
-    name: str
-    arm: Arm
-    history: History
-    history_sha256: str
+from harness.verdict.names import gate_name, gate_names
+from harness.verdict.slo_gates import judge_slo
+from harness.verdict.text import fault_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +41,22 @@ def judge(
     arms: Sequence[JudgedArm],
     gate_lines: Sequence[int | None] = (),
 ) -> ExperimentResult:
-    """The result of one run. `gate_lines`: where each gate stands in the experiment file."""
+    """The result of one run. `gate_lines`: where each gate stands in the experiment file.
+
+    An arm of the experiment without a history makes the result inconclusive: it was not run.
+    """
     lines = [*gate_lines, *[None] * len(experiment.gates)]
+    names = gate_names(experiment.gates)
     gates = [
         result
-        for gate, line in zip(experiment.gates, lines, strict=False)
-        for result in judge_gate(history, gate, slos, line)
+        for gate, name, line in zip(experiment.gates, names, lines, strict=False)
+        for result in judge_gate(history, gate, slos, line, name)
     ]
     gates += [judge_invariant(history, invariant) for invariant in history.facts.invariants]
     faults = [judge_fault(record) for record in history.facts.faults]
     steady = steady_state(history, experiment, slos)
-    arm_results = tuple(judge_arm(arm, experiment, slos) for arm in arms)
-    verdict, reason = _combine(history, gates, faults, steady, arm_results)
+    arm_results = tuple(judge_arm(arm, experiment, slos, history) for arm in arms)
+    verdict, reason = _combine(history, experiment, gates, faults, steady, arm_results)
     return ExperimentResult(
         name=experiment.experiment,
         title=experiment.title,
@@ -78,187 +76,108 @@ def judge(
     )
 
 
-def judge_fault(record: FaultRecord) -> FaultResult:
-    """Applied, undone, and felt by somebody: or else nothing was tested."""
-    verdict, reason = Verdict.PASSED, "applied and undone"
-    touched = {name: count for name, count in record.exposure.items() if count}
-    if record.error is not None:
-        verdict, reason = Verdict.ERROR, record.error
-    elif record.applied_at_s is None:
-        verdict, reason = Verdict.ERROR, "it was never applied"
-    elif record.undone_at_s is None and record.for_s > 0:
-        verdict, reason = Verdict.ERROR, "it was applied and not undone"
-    elif not touched:
-        verdict, reason = Verdict.INCONCLUSIVE, "it touched no traffic, so nothing was tested"
-    return FaultResult(
-        name=record.name,
-        fault=record.fault,
-        targets=record.targets,
-        applied_at_s=record.applied_at_s,
-        undone_at_s=record.undone_at_s,
-        exposure=dict(record.exposure),
-        verdict=verdict,
-        reason=reason,
-    )
-
-
 def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Slo]) -> list[GateResult]:
-    """Every SLO of the gates, on what was determined before the first fault.
+    """Every SLO of the gates, on what was determined before the first fault; nothing without faults.
 
     The few samples of that time cannot claim an SLO; they must be there, and must not refute it. Such a
     result is given as passed, with its interval.
     """
-    results: dict[str, GateResult] = {}
     if not experiment.timeline:
         return []
+    # An SLO once, whatever its gates are called and whenever they look.
+    stated: dict[tuple[str | float | None, ...], SloGate] = {}
     for gate in experiment.gates:
-        if isinstance(gate, RecoveredGate):
-            gate = SloGate.model_construct(
-                slo=gate.recovered,
-                where=gate.where,
-                target=gate.target,
-                at_most=gate.at_most,
-                during="all",
-                name=None,
-            )
-        if not isinstance(gate, SloGate):
+        if isinstance(gate, EventGate):
             continue
-        base = gate.name or gate.slo
-        for result in judge_slo(history, gate, slos, windows(history)["before"], base):
-            if result.verdict is Verdict.INCONCLUSIVE and result.samples > 0:
-                result = replace(
-                    result,
-                    verdict=Verdict.PASSED,
-                    needs=None,
-                    reason=f"not refuted by {result.samples:,} samples before the fault",
-                )
-            results.setdefault(result.name, replace(result, kind="steady-state"))
-    return list(results.values())
-
-
-def judge_arm(judged: JudgedArm, experiment: Experiment, slos: Mapping[str, Slo]) -> ArmResult:
-    """Whether the run without the safeguard did what it must."""
-    arm, history = judged.arm, judged.history
-    gates = [
-        result for gate in _gates_of(arm, experiment) for result in judge_gate(history, gate, slos, None)
-    ]
-    faults = tuple(judge_fault(record) for record in history.facts.faults)
-    verdict, reason = _arm_verdict(arm, history, gates, faults)
-    return ArmResult(
-        name=judged.name,
-        without=arm.safeguards,
-        must=arm.must,
-        verdict=verdict,
-        gates=tuple(gates),
-        faults=faults,
-        history_sha256=judged.history_sha256,
-        reason=reason,
-    )
-
-
-def _gates_of(arm: Arm, experiment: Experiment) -> list[SloGate]:
-    """The gates of the arm's SLO, as the experiment states them."""
-    own = [gate for gate in experiment.gates if isinstance(gate, SloGate) and gate.slo == arm.slo]
-    gates = own or [SloGate(slo=arm.slo)]
-    if arm.where is not None:
-        gates = [
-            gate.model_copy(
-                update={"where": arm.where if gate.where is None else f"({gate.where}) and ({arm.where})"}
-            )
-            for gate in gates
-        ]
-    return gates
-
-
-def _arm_verdict(
-    arm: Arm, history: History, gates: Sequence[GateResult], faults: Sequence[FaultResult]
-) -> tuple[Verdict, str]:
-    what = f"without {', '.join(arm.safeguards)}"
-    broken = _broken(history, faults)
-    if broken is not None:
-        return Verdict.ERROR, f"{what}: {broken}"
-    if errors := [gate for gate in gates if gate.verdict is Verdict.ERROR]:
-        return Verdict.ERROR, f"{what}: {errors[0].name} {errors[0].reason}"
-    breached = [gate for gate in gates if gate.verdict is Verdict.FAILED]
-    unsure = [gate for gate in gates if gate.verdict is Verdict.INCONCLUSIVE]
-    if arm.must == "breach":
-        if breached:
-            return Verdict.PASSED, f"{what}, {arm.slo} is breached, as it must be"
-        if idle := [fault for fault in faults if fault.verdict is Verdict.INCONCLUSIVE]:
-            return Verdict.INCONCLUSIVE, f"{what}: {idle[0].name}: {idle[0].reason}"
-        if unsure:
-            return Verdict.INCONCLUSIVE, f"{what}, {arm.slo} may be breached or not: {unsure[0].reason}"
-        return (
-            Verdict.FAILED,
-            f"{what}, {arm.slo} still holds: this experiment does not show what it is good for",
+        slo = gate.recovered if isinstance(gate, RecoveredGate) else gate.slo
+        stated.setdefault(
+            (slo, gate.where, gate.target, gate.at_most),
+            # Not validated again: what it holds is parsed already.
+            SloGate.model_construct(
+                slo=slo, where=gate.where, target=gate.target, at_most=gate.at_most, during="all"
+            ),
         )
-    if breached:
-        return Verdict.FAILED, f"{what}, {arm.slo} is breached and must hold: {breached[0].reason}"
-    if unsure:
-        return Verdict.INCONCLUSIVE, f"{what}, {arm.slo}: {unsure[0].reason}"
-    return Verdict.PASSED, f"{what}, {arm.slo} holds, as it must"
+    gates = tuple(stated.values())
+    before = windows(history)["before"]
+    return [
+        replace(_not_refuted(result), kind="steady-state")
+        for gate, name in zip(gates, gate_names(gates), strict=True)
+        for result in judge_slo(history, gate, slos, before, name)
+    ]
 
 
-def _broken(history: History, faults: Iterable[FaultResult]) -> str | None:
-    """Why the run proves nothing: the harness, a fault or a service broke."""
-    failed = [fault for fault in faults if fault.verdict is Verdict.ERROR]
-    if failed:
-        return f"fault {failed[0].name}: {failed[0].reason}"
-    if history.facts.failures:
-        more = len(history.facts.failures) - 1
-        return history.facts.failures[0] + (f" (and {more} more)" if more else "")
-    return None
+def _not_refuted(result: GateResult) -> GateResult:
+    if result.verdict is not Verdict.INCONCLUSIVE:
+        return result
+    if not result.samples:
+        return replace(result, reason="no samples before the first fault: begin it later, or widen 'where'")
+    return replace(
+        result,
+        verdict=Verdict.PASSED,
+        needs=None,
+        reason=f"not refuted by {result.samples:,} samples before the first fault",
+    )
 
 
 def _combine(
     history: History,
+    experiment: Experiment,
     gates: Sequence[GateResult],
     faults: Sequence[FaultResult],
     steady: Sequence[GateResult],
     arms: Sequence[ArmResult],
 ) -> tuple[Verdict, str]:
-    if history.facts.interrupted:
+    if history.facts.interrupted or any(arm.verdict is Verdict.INTERRUPTED for arm in arms):
         return Verdict.INTERRUPTED, "interrupted; the faults were undone first"
-    broken = _broken(history, faults)
-    if broken is not None:
-        return Verdict.ERROR, broken
+    if (broke := what_broke(history.facts, faults)) is not None:
+        return Verdict.ERROR, broke
     for result in (*gates, *steady):
         if result.verdict is Verdict.ERROR:
             return Verdict.ERROR, f"{result.name}: {result.reason}"
-    unmet = [result for result in steady if result.verdict is not Verdict.PASSED]
-    if unmet:
+    if len(faults) < len(experiment.timeline):
         return (
-            Verdict.INCONCLUSIVE,
-            f"steady state was not met before the fault: {unmet[0].name}: {unmet[0].reason}",
+            Verdict.ERROR,
+            f"only {len(faults)} of {len(experiment.timeline)} faults of the timeline are in the history",
         )
+    for arm in arms:
+        if arm.verdict is Verdict.ERROR:
+            return Verdict.ERROR, arm.reason
+    for result in steady:
+        if result.verdict is not Verdict.PASSED:
+            return (
+                Verdict.INCONCLUSIVE,
+                f"steady state was not met before the first fault: {result.name}: {result.reason}",
+            )
     if not gates:
         return Verdict.INCONCLUSIVE, "there is no gate: nothing was judged"
-    verdict = worst([*(g.verdict for g in gates), *(f.verdict for f in faults), *(a.verdict for a in arms)])
+    missing = len(experiment.arms) - len(arms)
+    verdicts = [gate.verdict for gate in gates]
+    verdicts += [fault.verdict for fault in faults] + [arm.verdict for arm in arms]
+    verdict = worst([*verdicts, Verdict.INCONCLUSIVE] if missing else verdicts)
+    if verdict is Verdict.INCONCLUSIVE and verdict not in verdicts:
+        return verdict, f"{missing} of {len(experiment.arms)} arms were not run"
     return verdict, _why(verdict, gates, faults, arms)
 
 
 def _why(
     verdict: Verdict, gates: Sequence[GateResult], faults: Sequence[FaultResult], arms: Sequence[ArmResult]
 ) -> str:
+    """One sentence: the first gate, fault or arm that makes the verdict, and how many more do."""
     if verdict is Verdict.PASSED:
-        shown = (
-            f", {len(arms)} ablation{'s' if len(arms) != 1 else ''} breached or held as they must"
-            if arms
-            else ""
-        )
-        return f"all {len(gates)} gates hold{shown}"
-    in_force = ", ".join(f"{fault.name} on {', '.join(fault.targets)}" for fault in faults)
-    during = f" with {in_force}" if in_force else ""
-    for gate in gates:
-        if gate.verdict is verdict:
-            return f"{gate.name}: {gate.reason}{during}"
-    for fault in faults:
-        if fault.verdict is verdict:
-            return f"fault {fault.name} on {', '.join(fault.targets)}: {fault.reason}"
-    for arm in arms:
-        if arm.verdict is verdict:
-            return arm.reason
-    return verdict.value
+        parts = [f"{len(gates)} of {len(gates)} gates hold"]
+        if arms:
+            parts.append(f"{len(arms)} of {len(arms)} arms did as they must")
+        return "; ".join(parts)
+    in_force = "; ".join(fault_in_force(f.fault, f.targets, f.applied_at_s, f.undone_at_s) for f in faults)
+    causes = [
+        f"{gate.name}: {gate.reason}" + (f" (faults: {in_force})" if in_force else "")
+        for gate in gates
+        if gate.verdict is verdict
+    ]
+    causes += [f"fault {fault.name}: {fault.reason}" for fault in faults if fault.verdict is verdict]
+    causes += [arm.reason for arm in arms if arm.verdict is verdict]
+    more = len(causes) - 1
+    return causes[0] + (f"; and {more} more {'is' if more == 1 else 'are'} {verdict.value}" if more else "")
 
 
 __all__ = ["Identity", "JudgedArm", "gate_name", "judge", "judge_arm", "judge_fault", "steady_state"]

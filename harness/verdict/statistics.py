@@ -4,25 +4,28 @@ Every bound is one-sided at 95 %: a claim ("at least", "at most") is made only w
 so a wrong claim is made in at most 5 % of runs. Ratios: exact binomial bounds (Clopper and Pearson, The use
 of confidence or fiducial limits illustrated in the case of the binomial, 1934). Percentiles: order statistics
 (David and Nagaraja, Order Statistics, 3rd ed., section 7.1), which assume nothing about the distribution.
+The two agree: a percentile is claimed exactly when the ratio of values within the limit is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
 _RISK = 1.0 - CONFIDENCE
+_MOST = 10**12
+"""More samples than that are as good as never."""
 
 
-def ratio_bounds(good: int, total: int) -> tuple[float, float]:
+def ratio_bounds(good: float, total: float) -> tuple[float, float]:
     """The lowest and the highest true ratio that `good` of `total` leaves plausible, each at 95 %."""
     from scipy.special import betaincinv
 
     if total == 0:
         return 0.0, 1.0
-    low = 0.0 if good == 0 else float(betaincinv(good, total - good + 1, _RISK))
-    high = 1.0 if good == total else float(betaincinv(good + 1, total - good, CONFIDENCE))
+    low = 0.0 if good <= 0 else float(betaincinv(good, total - good + 1, _RISK))
+    high = 1.0 if good >= total else float(betaincinv(good + 1, total - good, CONFIDENCE))
     return low, high
 
 
@@ -32,38 +35,55 @@ def samples_without_failure(target: float) -> int:
         raise ValueError("no number of samples can claim 100 %")
     if target <= 0.0:
         return 0
+    # n good ones in a row happen with probability target ** n; below the risk they are a proof.
     return math.ceil(math.log(_RISK) / math.log(target) - 1e-9)
 
 
-def more_for_ratio(good: int, total: int, target: float) -> int | None:
-    """How many more samples, failing at the rate seen, would claim `target`; None when none would."""
-    if target >= 1.0:
+def more_samples(good: int, total: int, target: float) -> int | None:
+    """How many more samples, as good as those seen, would settle whether the ratio is at least `target`.
+
+    Settle either way: a claim where the ratio seen is above the target, a refutation where it is below.
+    A ratio just at the target is never settled, nor is a target of 100 % with no failure: None.
+    """
+    if total == 0:
+        return None if target >= 1.0 else samples_without_failure(target)
+    seen = good / total
+    if seen == target:
         return None
-    bad = total - good
-    if bad == 0:
+    if good == total:
         return max(0, samples_without_failure(target) - total)
-    if good / total <= target:
-        return None
 
-    def claims(n: int) -> bool:
-        failures = math.ceil(bad * n / total)
-        return ratio_bounds(n - failures, n)[0] >= target
+    def settled(n: int) -> bool:
+        low, high = ratio_bounds(n * seen, n)
+        return low >= target if seen > target else high < target
 
-    high = total
-    while not claims(high):
+    return _least(total, settled)
+
+
+def _least(start: int, holds: Callable[[int], bool]) -> int | None:
+    """How far beyond `start` a monotone condition first holds; None when that is as good as never."""
+    high = start
+    while not holds(high):
         high *= 2
-        if high > 10**12:
+        if high > _MOST:
             return None
-    low = total
+    return first(start, high, holds) - start
+
+
+def first(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The smallest integer from `low` on for which a monotone condition holds; `high` where none below does."""
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if claims(middle) else (middle + 1, high)
-    return high - total
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` % of the sorted values do not exceed (nearest rank)."""
-    return values[max(0, math.ceil(percent / 100 * len(values)) - 1)]
+    return values[max(0, math.ceil(percent * len(values) / 100) - 1)]
 
 
 def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float, float]:
@@ -74,30 +94,15 @@ def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float, f
     from scipy.special import bdtr
 
     n, p = len(values), percent / 100
-    if n == 0:
-        return -math.inf, math.inf
-    # P(the percentile is above the k-th smallest) = P(Binomial(n, p) >= k); search for the tightest k.
-    upper = _first(n, lambda k: float(bdtr(k - 1, n, p)) >= CONFIDENCE)
-    lower = _first(n, lambda k: float(bdtr(k - 1, n, p)) > _RISK)
+
+    def below(k: int) -> float:
+        """P(Binomial(n, p) < k): that the percentile lies below the k-th smallest value."""
+        return float(bdtr(k - 1, n, p))
+
+    upper = first(1, n + 1, lambda k: below(k) >= CONFIDENCE)
+    # P(the percentile is at least the k-th smallest) = P(Binomial(n, p) >= k): the greatest such k.
+    lower = first(1, n + 1, lambda k: below(k) > _RISK) - 1
     return (
-        -math.inf if lower <= 1 else values[lower - 2],
+        -math.inf if lower < 1 else values[lower - 1],
         math.inf if upper > n else values[upper - 1],
     )
-
-
-def _first(n: int, holds: object) -> int:
-    """The smallest k in 1..n for which a monotone condition holds, n + 1 when it never does."""
-    assert callable(holds)
-    low, high = 1, n + 1
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-def samples_for_percentile(percent: float) -> int:
-    """How many samples bound a percentile from above at all: 59 for the 95th, 299 for the 99th."""
-    return math.ceil(math.log(_RISK) / math.log(percent / 100) - 1e-9)

@@ -9,6 +9,8 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
+from aiohttp import web
+
 type Program = Callable[[int, Callable[[], None]], Awaitable[None]]
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -193,6 +195,50 @@ async def twice(port: int, ready: Callable[[], None]) -> None:
         writer.close()
 
     await _serve(handler, port, ready)
+
+
+async def website(port: int, ready: Callable[[], None]) -> None:
+    """An aiohttp server. /count tells how many requests were handled, by path and method."""
+    handled: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == "/count":
+            return web.json_response(handled)
+        handled.append(f"{request.method} {request.path}")
+        match request.path:
+            case "/hang":
+                await asyncio.sleep(1000)
+            case "/half":
+                response = web.StreamResponse(headers={"Content-Length": str(2 * len(BIG))})
+                await response.prepare(request)
+                await response.write(BIG)
+                await asyncio.sleep(1000)
+            case "/slow":
+                await asyncio.sleep(0.2)
+                handled.append("slow is done")
+            case "/upload":
+                return web.Response(text=str(len(await request.read())))
+            case "/stream":
+                response = web.StreamResponse()
+                await response.prepare(request)
+                for _ in range(3):
+                    await response.write(BIG)
+                return response
+            case "/socket":
+                socket = web.WebSocketResponse()
+                await socket.prepare(request)
+                async for message in socket:
+                    await socket.send_str(message.data.upper())
+                return socket
+        return web.Response(text=str(request.transport.get_extra_info("peername")[1]))
+
+    app = web.Application(client_max_size=2**30)
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=0.3)
+    await runner.setup()
+    await web.TCPSite(runner, None, port).start()
+    ready()
+    await asyncio.sleep(10_000)
 
 
 def main() -> None:

@@ -5,26 +5,12 @@ from __future__ import annotations
 import ast
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 
 from tests.conformance.programs import BIG
-from tests.conformance.worlds import Loopback, Simulated, World, can_lose_power
-
-type Client = Callable[[World], Awaitable[None]]
-
-BOTH = [
-    pytest.param(Loopback, id="loopback", marks=pytest.mark.live),
-    pytest.param(Simulated, id="simulated"),
-]
-
-
-@pytest.fixture(params=BOTH)
-def world(request: pytest.FixtureRequest) -> World:
-    made: World = request.param()
-    return made
+from tests.conformance.worlds import Loopback, World, can_lose_power
 
 
 class Notes(asyncio.Protocol):

@@ -53,7 +53,7 @@ def _document(item: Plan) -> dict[str, Any]:
 
 
 def _text(item: Plan) -> str:
-    from harness.verdict.gates import gate_name
+    from harness.verdict.names import gate_name
 
     experiment = item.experiment
     lines = [f"{item.name}: {experiment.title}", f"  file    {item.file}, seed {item.seed}"]

@@ -1,0 +1,42 @@
+"""Judging what the faults did: applied, undone, and felt by somebody, or else nothing was tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.history.facts import FaultRecord, RunFacts
+from harness.verdict.model import FaultResult, Verdict
+from harness.verdict.text import exposure
+
+
+def judge_fault(record: FaultRecord) -> FaultResult:
+    verdict, reason = Verdict.PASSED, f"applied and undone; it touched {exposure(record.exposure)}"
+    if record.error is not None:
+        verdict, reason = Verdict.ERROR, record.error
+    elif record.applied_at_s is None:
+        verdict, reason = Verdict.ERROR, "it was never applied"
+    elif record.undone_at_s is None and record.for_s > 0:
+        verdict, reason = Verdict.ERROR, "it was applied and not undone"
+    elif not any(record.exposure.values()):
+        verdict, reason = Verdict.INCONCLUSIVE, "it touched no traffic, so nothing was tested"
+    return FaultResult(
+        name=record.name,
+        fault=record.fault,
+        targets=record.targets,
+        applied_at_s=record.applied_at_s,
+        undone_at_s=record.undone_at_s,
+        exposure=dict(record.exposure),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def what_broke(facts: RunFacts, faults: Iterable[FaultResult]) -> str | None:
+    """Why a run proves nothing: a fault, the harness or a service broke. None when nothing did."""
+    for fault in faults:
+        if fault.verdict is Verdict.ERROR:
+            return f"fault {fault.name}: {fault.reason}"
+    if facts.failures:
+        more = len(facts.failures) - 1
+        return facts.failures[0] + (f" (and {more} more)" if more else "")
+    return None

@@ -1,0 +1,127 @@
+"""How quantities are written for people: values in their unit, moments, exposure, targets. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_DECIMALS_MAX = 4
+
+
+def number(value: float) -> str:
+    """At most three decimals, thousands separated, no trailing zeros: `1,204`, `0.25`, `-3`."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def ratio_decimals(limit: float | None) -> int:
+    """Decimals of a percentage that tell a value from its limit: one more than the limit itself has."""
+    if limit is None:
+        return 2
+    for decimals in range(1, _DECIMALS_MAX):
+        if abs(round(limit * 100, decimals) - limit * 100) < 1e-9:
+            return decimals + 1
+    return _DECIMALS_MAX
+
+
+def ratio(value: float, decimals: int = 2) -> str:
+    """`99.95%`. Never rounds up to 100% (or down to 0%) what is not."""
+    text = f"{value * 100:.{decimals}f}"
+    if value < 1 and float(text) >= 100:
+        text = f"{100 - 10**-decimals:.{decimals}f}"
+    elif value > 0 and float(text) <= 0:
+        text = f"{10**-decimals:.{decimals}f}"
+    if value in (0.0, 1.0):
+        text = f"{value * 100:.0f}"
+    return f"{text}%"
+
+
+def duration(seconds: float) -> str:
+    """`85 ms`, `1.84 s`, `95 s`, `12 min`."""
+    size = abs(seconds)
+    if size == 0:
+        return "0 s"
+    if size < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    if size < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    if size < 99.95:
+        return f"{seconds:.3g} s"
+    if size < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.3g} min"
+
+
+def clock(seconds: float) -> str:
+    """A moment of the run: `60 s`, `12.5 s`."""
+    return f"{seconds:.1f}".rstrip("0").rstrip(".") + " s"
+
+
+def quantity(value: float | None, unit: str, limit: float | None = None) -> str:
+    """A value in its unit; `-` where there is none. A `ratio` is of good ones; a `share` is of anything."""
+    if value is None:
+        return "-"
+    if unit in ("ratio", "share"):
+        return ratio(value, ratio_decimals(limit))
+    if unit == "s":
+        return duration(value)
+    if unit == "bps":
+        for size, name in ((1e9, "Gbps"), (1e6, "Mbps"), (1e3, "kbps")):
+            if abs(value) >= size:
+                return f"{value / size:.3g} {name}"
+    if unit in ("", "count"):
+        return number(value)
+    return f"{number(value)} {unit}"
+
+
+def byte_count(count: int) -> str:
+    for size, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
+        if count >= size:
+            return f"{count / size:.3g} {name}"
+    return f"{count} B"
+
+
+def targets(names: tuple[str, ...], most: int = 3) -> str:
+    """The first few names and how many more."""
+    if not names:
+        return "no target"
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+_EXPOSURE = {
+    "connections": ("connection", "connections"),
+    "connects_blocked": ("blocked connect", "blocked connects"),
+    "requests": ("request", "requests"),
+    "resets": ("reset", "resets"),
+    "bytes": ("byte", "bytes"),
+}
+
+
+def exposure(counts: Mapping[str, int]) -> str:
+    """`412 connections, 3.2 MB`: only what is not zero; `touched nothing` when all is."""
+    parts = []
+    for name, count in counts.items():
+        if not count:
+            continue
+        if name == "bytes":
+            parts.append(byte_count(count))
+        else:
+            one, many = _EXPOSURE.get(name, (name.replace("_", " "),) * 2)
+            parts.append(f"{count:,} {one if count == 1 else many}")
+    return ", ".join(parts) or "touched nothing"
+
+
+def fault_in_force(
+    fault: str, names: tuple[str, ...], applied_at_s: float | None, undone_at_s: float | None
+) -> str:
+    """`crash of edge-a-1, 40 s to 80 s`."""
+    what = f"{fault} of {targets(names)}"
+    if applied_at_s is None:
+        return f"{what}, never applied"
+    if undone_at_s is None:
+        return f"{what}, from {clock(applied_at_s)}"
+    if undone_at_s == applied_at_s:
+        return f"{what}, at {clock(applied_at_s)}"
+    return f"{what}, {clock(applied_at_s)} to {clock(undone_at_s)}"

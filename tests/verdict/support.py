@@ -1,0 +1,130 @@
+"""A small history made by hand: a shop whose visits are good or bad, fast or slow, before, during, after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.faults.crash import Crash
+from harness.history.facts import FaultRecord, InvariantRecord, RunFacts
+from harness.history.read import History
+from harness.history.write import write_history
+from harness.runtimes.base import Recorded
+from harness.spec.model import Experiment, Gate, PercentileSlo, RatioSlo, Slo
+from harness.system import Event, System, Topology
+from harness.verdict.judge import Identity, JudgedArm, judge
+from harness.verdict.model import ExperimentResult
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    t_s: float
+    group: str
+    ok: bool | None
+    latency_s: float | None
+    status: int = 200
+    note: str | None = None
+
+
+SYSTEM = System(
+    name="shop",
+    topology=Topology((), (), ()),
+    safeguards=(),
+    tables={"visits": Visit},
+    workloads=(),
+    events={"shop.failover": "a shopper went elsewhere"},
+)
+SUCCESS = RatioSlo(protects="visits succeed", table="visits", good="ok", target="90%")
+SPEED = PercentileSlo(
+    protects="visits are fast", table="visits", value="latency_s", percentile=95, at_most="500ms"
+)
+SLOS: dict[str, Slo] = {
+    "success": SUCCESS,
+    "speed": SPEED,
+    "success-by-group": SUCCESS.model_copy(update={"by": '"group"'}),
+}
+CRASH = FaultRecord(
+    name="crash",
+    fault="crash",
+    targets=("backend-east",),
+    at_s=40.0,
+    for_s=40.0,
+    applied_at_s=40.0,
+    undone_at_s=80.0,
+    exposure={"connections": 3, "bytes": 0},
+)
+FACTS = RunFacts(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
+
+
+def visits(
+    start_s: float,
+    good: int,
+    bad: int = 0,
+    group: str = "fast",
+    latency_s: float | None = 0.1,
+    **more: Any,
+) -> list[Visit]:
+    """Good visits, then bad ones, 10 ms apart."""
+    return [
+        Visit(start_s + index / 100, group, index < good, latency_s, **more) for index in range(good + bad)
+    ]
+
+
+def steady(group: str = "fast") -> list[Visit]:
+    """A hundred good and fast visits before the fault."""
+    return visits(10.0, 100, group=group)
+
+
+def history(
+    directory: Path,
+    rows: Iterable[Visit],
+    events: Sequence[tuple[float, str]] = (),
+    facts: RunFacts = FACTS,
+) -> History:
+    """Written and opened again. Rows are `visits`, events (moment, name)."""
+    records = [Recorded(row.t_s, "shopper", row) for row in rows]
+    records += [Recorded(t_s, "shopper", Event(name)) for t_s, name in events]
+    count = sum(1 for _ in directory.iterdir()) if directory.is_dir() else 0
+    run = directory / f"run-{count}"
+    write_history(
+        run,
+        system=SYSTEM,
+        records=records,
+        facts=facts,
+        experiment_yaml="",
+        slos_yaml="",
+        environment={"seed": 7},
+    )
+    return History(run)
+
+
+def experiment(*gates: Gate, faults: int = 1, **more: Any) -> Experiment:
+    return Experiment(
+        experiment="shop-crash",
+        title="A crash is not felt",
+        system="shop",
+        load={},
+        timeline=tuple(
+            Crash.model_validate({"fault": "crash", "at": "40s", "for": "40s", "target": {"role": "backend"}})
+            for _ in range(faults)
+        ),
+        gates=gates,
+        **more,
+    )
+
+
+def verdict_of(
+    stated: Experiment, main: History, arms: Sequence[JudgedArm] = (), slos: dict[str, Slo] | None = None
+) -> ExperimentResult:
+    identity = Identity("shop.chaos.yaml", 7, "reports/shop", "harness replay reports/shop", "a" * 64)
+    return judge(identity, stated, SLOS if slos is None else slos, main, arms)
+
+
+def without_fault(facts: RunFacts = FACTS) -> RunFacts:
+    return replace(facts, faults=())
+
+
+def invariant(violated: str) -> RunFacts:
+    return replace(FACTS, invariants=(InvariantRecord("sane", "visits", violated, "numbers make sense"),))

@@ -1,0 +1,243 @@
+"""Each way in which a verdict could be green though nothing was shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.history.facts import RunFacts
+from harness.spec.model import EventGate, PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
+from harness.verdict.model import Verdict, worst
+from tests.verdict.support import (
+    CRASH,
+    FACTS,
+    SLOS,
+    SPEED,
+    SUCCESS,
+    experiment,
+    history,
+    invariant,
+    steady,
+    verdict_of,
+    visits,
+    without_fault,
+)
+
+GOOD = SloGate(slo="success")
+
+
+def rows(bad_before: int = 0) -> list:
+    return visits(10.0, 100 - bad_before, bad_before) + visits(50.0, 400) + visits(90.0, 100)
+
+
+def with_fault(**changes: object) -> RunFacts:
+    return replace(FACTS, faults=(replace(CRASH, **changes),))
+
+
+def test_the_same_run_is_green_when_all_is_there(tmp_path: Path) -> None:
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows()))
+    assert result.verdict is Verdict.PASSED
+    assert result.reason == "1 of 1 gates hold"
+
+
+def test_steady_state_unmet_before(tmp_path: Path) -> None:
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows(bad_before=40)))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "steady state was not met" in result.reason
+    assert "success" in result.reason
+
+
+def test_steady_state_unmet_hides_a_breach(tmp_path: Path) -> None:
+    broken = visits(10.0, 10, 90) + visits(50.0, 0, 400)
+    result = verdict_of(experiment(GOOD), history(tmp_path, broken))
+    assert result.gates[0].verdict is Verdict.FAILED
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_no_samples_before_the_fault(tmp_path: Path) -> None:
+    result = verdict_of(experiment(GOOD), history(tmp_path, visits(50.0, 500)))
+    assert result.gates[0].verdict is Verdict.PASSED
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "no samples before the first fault" in result.reason
+
+
+def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
+    result = verdict_of(
+        experiment(SloGate(slo="success-by-group")),
+        history(tmp_path, rows() + visits(50.0, 100, group="slow")),
+    )
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "success-by-group[slow]" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (with_fault(applied_at_s=None, undone_at_s=None), "never applied"),
+        (with_fault(applied_at_s=None, undone_at_s=None, error="no such node"), "no such node"),
+        (with_fault(undone_at_s=None), "not undone"),
+        (with_fault(error="could not be started again"), "could not be started again"),
+        (replace(FACTS, faults=()), "0 of 1 faults"),
+        (replace(FACTS, failures=("backend-west ended at 12 s: KeyError",)), "KeyError"),
+    ],
+)
+def test_what_broke_is_an_error(tmp_path: Path, facts: RunFacts, said: str) -> None:
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts))
+    assert result.gates[0].verdict is Verdict.PASSED
+    assert result.verdict is Verdict.ERROR
+    assert said in result.reason
+
+
+def test_fault_that_touched_nothing(tmp_path: Path) -> None:
+    facts = with_fault(exposure={"connections": 0, "bytes": 0})
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "touched no traffic" in result.reason
+    assert result.faults[0].verdict is Verdict.INCONCLUSIVE
+
+
+def test_one_of_two_faults_touched_nothing(tmp_path: Path) -> None:
+    facts = replace(FACTS, faults=(CRASH, replace(CRASH, name="second", exposure={})))
+    result = verdict_of(experiment(GOOD, faults=2), history(tmp_path, rows(), facts=facts))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "second" in result.reason
+
+
+def test_no_data(tmp_path: Path) -> None:
+    stated = experiment(GOOD, SloGate(slo="speed"), RecoveredGate(recovered="success", within="5s"))
+    result = verdict_of(stated, history(tmp_path, []))
+    assert {gate.verdict for gate in result.gates} == {Verdict.INCONCLUSIVE}
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_no_data_for_an_invariant(tmp_path: Path) -> None:
+    result = verdict_of(experiment(), history(tmp_path, [], facts=invariant("latency_s < 0")))
+    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+
+
+MISTYPED: list[Slo] = [
+    SUCCESS.model_copy(update={"good": "okay"}),
+    SUCCESS.model_copy(update={"good": "status"}),
+    SUCCESS.model_copy(update={"good": "note"}),
+    SUCCESS.model_copy(update={"good": None}),
+    SUCCESS.model_copy(update={"good": "ok; select true"}),
+    SUCCESS.model_copy(update={"good": "ok), (ok"}),
+    SUCCESS.model_copy(update={"good": "ok) from visits; select (true"}),
+    SUCCESS.model_copy(update={"good": "bool_and(ok)"}),
+    SUCCESS.model_copy(update={"good": ""}),
+    SUCCESS.model_copy(update={"where": "grup = 'fast'"}),
+    SUCCESS.model_copy(update={"where": "1"}),
+    SUCCESS.model_copy(update={"table": "visit"}),
+    SUCCESS.model_copy(update={"at": "started_s"}),
+    SUCCESS.model_copy(update={"at": '"group"'}),
+    SUCCESS.model_copy(update={"by": "grup"}),
+    SPEED.model_copy(update={"value": "latency"}),
+    SPEED.model_copy(update={"value": "ok"}),
+    SPEED.model_copy(update={"value": "note"}),
+    SPEED.model_copy(update={"value": "'0.1'"}),
+    SPEED.model_copy(update={"at_most": "0.5"}),
+    SPEED.model_copy(update={"at_most": "2 fortnights"}),
+]
+
+
+@pytest.mark.parametrize("slo", MISTYPED, ids=lambda slo: str(slo.model_dump(exclude_defaults=True))[-60:])
+def test_mistyped_metric(tmp_path: Path, slo: RatioSlo | PercentileSlo) -> None:
+    result = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo})
+    assert result.verdict is Verdict.ERROR
+    assert result.gates[0].verdict is Verdict.ERROR
+    assert "it: cannot be computed" in result.reason
+
+
+def test_unknown_slo(tmp_path: Path) -> None:
+    result = verdict_of(experiment(SloGate(slo="succes")), history(tmp_path, rows()))
+    assert result.verdict is Verdict.ERROR
+    assert "there is no SLO 'succes'; there are success, speed" in result.reason
+
+
+def test_mistyped_where_of_a_gate(tmp_path: Path) -> None:
+    result = verdict_of(experiment(SloGate(slo="success", where="grup = 'x'")), history(tmp_path, rows()))
+    assert result.verdict is Verdict.ERROR
+
+
+def test_where_that_selects_nothing(tmp_path: Path) -> None:
+    stated = experiment(SloGate(slo="success", where="\"group\" = 'fibre'"))
+    result = verdict_of(stated, history(tmp_path, rows()))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.gates[0].samples == 0
+
+
+def test_no_gate(tmp_path: Path) -> None:
+    assert verdict_of(experiment(), history(tmp_path, rows())).verdict is Verdict.INCONCLUSIVE
+
+
+def test_empty_selection() -> None:
+    assert worst([]) is Verdict.INCONCLUSIVE
+
+
+def test_values_that_are_missing_are_the_worst(tmp_path: Path) -> None:
+    slow = [*visits(50.0, 400), *visits(55.0, 100, latency_s=None)]
+    result = verdict_of(experiment(SloGate(slo="speed")), history(tmp_path, steady() + slow))
+    assert result.verdict is Verdict.FAILED
+    assert "100 of them without a value" in result.reason
+
+
+def test_values_that_are_not_numbers_are_the_worst(tmp_path: Path) -> None:
+    nan = SPEED.model_copy(update={"value": "case when t_s < 40 then 0.1 else 'nan'::double end"})
+    result = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": nan})
+    assert result.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("slo", [SUCCESS, SUCCESS.model_copy(update={"good": None, "bad": "not ok"})])
+def test_what_is_unknown_is_not_good(tmp_path: Path, slo: RatioSlo) -> None:
+    unknown = [replace(visit, ok=None) for visit in visits(50.0, 400)]
+    result = verdict_of(
+        experiment(SloGate(slo="it")), history(tmp_path, steady() + unknown), slos={"it": slo}
+    )
+    assert result.verdict is Verdict.FAILED
+    assert result.gates[0].value == pytest.approx(0.2)
+
+
+def test_rows_without_a_moment_do_not_count_in_a_window(tmp_path: Path) -> None:
+    slo = SUCCESS.model_copy(update={"at": "case when status = 200 then null else t_s end"})
+    result = verdict_of(
+        experiment(SloGate(slo="it", during="fault")), history(tmp_path, rows()), slos={"it": slo}
+    )
+    assert result.gates[0].samples == 0
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        SloGate(slo="success", during="fault"),
+        SloGate(slo="success", during="after"),
+        RecoveredGate(recovered="success", within="5s"),
+        EventGate(event="shop.failover", within="5s"),
+    ],
+)
+def test_a_gate_on_a_fault_that_there_is_not(tmp_path: Path, gate: SloGate) -> None:
+    stated = experiment(gate, faults=0)
+    result = verdict_of(stated, history(tmp_path, rows(), [(50.0, "shop.failover")], without_fault()))
+    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_target_of_all_is_never_shown(tmp_path: Path) -> None:
+    result = verdict_of(experiment(SloGate(slo="success", target="100%")), history(tmp_path, rows()))
+    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+    assert result.gates[0].needs is None
+
+
+def test_too_few_samples(tmp_path: Path) -> None:
+    stated = experiment(SloGate(slo="success", target="99.9%"))
+    result = verdict_of(stated, history(tmp_path, rows()))
+    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+    assert result.gates[0].needs == 2995 - 600
+    assert SLOS["success"] is SUCCESS
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    facts = replace(FACTS, interrupted=True)
+    assert verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts)).verdict is Verdict.INTERRUPTED
