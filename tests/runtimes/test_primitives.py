@@ -385,3 +385,25 @@ def test_nothing_of_a_killed_process_goes_on() -> None:
         assert at_kill == len(session.records) == 9
 
     run(make_system({"busy": busy}), body)
+
+
+def test_the_handlers_of_a_killed_process_die_with_it() -> None:
+    """aiohttp makes their tasks itself, past the loop; one may wait for ever, or work in a circle."""
+
+    async def busy(host: Host) -> None:
+        async def answer(_: web.Request) -> web.Response:
+            while True:
+                await host.clock.sleep(1)
+
+        await host.serve(application(answer))
+
+    async def body(primitives: Primitives, host: Host) -> None:
+        asked = [asyncio.ensure_future(get(host, "busy")) for _ in range(5)]
+        await host.clock.sleep(5)
+        killed = await primitives.kill("busy")
+        assert {said for said, _ in await asyncio.gather(*asked)} == {"ClientConnectorError"}
+        await host.clock.sleep(5)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await killed.undo()
+
+    during(body, {"busy": busy})
