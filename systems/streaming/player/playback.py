@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from systems.streaming.player.abr import Fixed, Ladder, Progress, make_rule
+from systems.streaming.player.abr import Careful, Fixed, Ladder, Progress, make_rule
 from systems.streaming.player.buffer import Buffer
 from systems.streaming.player.estimator import Estimator
 
@@ -85,7 +85,9 @@ class Playback:
         self._capacity_s = max(BUFFER_S, 2 * segment_s)
         self._estimator = Estimator(segment_ms)
         self._rule = (
-            make_rule(rule, ladder, self._estimator, self._capacity_s * 1000)
+            Careful(
+                make_rule(rule, ladder, self._estimator, self._capacity_s * 1000), ladder, self._estimator
+            )
             if adapt
             else Fixed(min(FIXED_QUALITY, len(bitrates_kbps) - 1))
         )
