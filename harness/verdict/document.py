@@ -128,3 +128,58 @@ def _arm_of(found: Mapping[str, Any]) -> ArmResult:
             "faults": tuple(map(_fault_of, found["faults"])),
         }
     )
+
+
+def experiment_from_document(document: Mapping[str, Any]) -> ExperimentResult:
+    """The result that `experiment_document` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    return ExperimentResult(
+        **{
+            **document,
+            "verdict": Verdict(document["verdict"]),
+            "gates": _gates(document["gates"]),
+            "faults": _faults(document["faults"]),
+            "arms": tuple(_arm_from(arm) for arm in document["arms"]),
+            "steady_state": _gates(document["steady_state"]),
+            "without": tuple(document["without"]),
+            "notes": tuple(document["notes"]),
+        }
+    )
+
+
+def _arm_from(document: Mapping[str, Any]) -> ArmResult:
+    return ArmResult(
+        **{
+            **document,
+            "verdict": Verdict(document["verdict"]),
+            "without": tuple(document["without"]),
+            "gates": _gates(document["gates"]),
+            "faults": _faults(document["faults"]),
+        }
+    )
+
+
+def _gates(documents: Iterable[Mapping[str, Any]]) -> tuple[GateResult, ...]:
+    return tuple(
+        GateResult(
+            **{
+                **document,
+                "verdict": Verdict(document["verdict"]),
+                "interval": None if document["interval"] is None else tuple(document["interval"]),
+            }
+        )
+        for document in documents
+    )
+
+
+def _faults(documents: Iterable[Mapping[str, Any]]) -> tuple[FaultResult, ...]:
+    return tuple(
+        FaultResult(
+            **{
+                **document,
+                "verdict": Verdict(document["verdict"]),
+                "targets": tuple(document["targets"]),
+                "exposure": dict(document["exposure"]),
+            }
+        )
+        for document in documents
+    )

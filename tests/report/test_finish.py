@@ -1,0 +1,51 @@
+"""What is written when a suite is over, and reading results back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.engine.events import SuiteFinished, SuiteStarted
+from harness.report.finish import recorded, write_suite
+from harness.verdict.document import experiment_document, experiment_from_document, suite_document
+from harness.verdict.model import EXIT_CODES, ExperimentResult
+from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
+
+ALL = (PASSED, FAILED, INCONCLUSIVE, ERROR)
+
+
+@pytest.mark.parametrize("result", ALL, ids=lambda result: result.verdict.value)
+def test_a_result_comes_back_from_its_document(result: ExperimentResult) -> None:
+    text = json.dumps(experiment_document(result))
+    assert experiment_from_document(json.loads(text)) == result
+
+
+def test_what_is_no_result_is_refused() -> None:
+    document = experiment_document(PASSED)
+    with pytest.raises(ValueError, match="maybe"):
+        experiment_from_document({**document, "verdict": "maybe"})
+    with pytest.raises(KeyError):
+        experiment_from_document({name: value for name, value in document.items() if name != "gates"})
+    with pytest.raises(TypeError):
+        experiment_from_document({**document, "colour": "green"})
+
+
+def test_recorded_results_come_by_name(tmp_path: Path) -> None:
+    for result in (replace(PASSED, name="b"), replace(FAILED, name="a")):
+        run = tmp_path / f"{result.name}.seed7"
+        run.mkdir()
+        document = suite_document([result], result.verdict, EXIT_CODES[result.verdict])
+        (run / "verdict.json").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / ".c.partial").mkdir()
+    (tmp_path / ".c.partial" / "verdict.json").write_text("{}", encoding="utf-8")
+    assert [result.name for result in recorded(tmp_path)] == ["a", "b"]
+
+
+def test_a_suite_that_is_over_gets_its_index_and_junit(tmp_path: Path) -> None:
+    write_suite(SuiteStarted(("a",), (7,), 1, str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+    write_suite(SuiteFinished((PASSED,), PASSED.verdict, 0, 1.5, str(tmp_path)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "junit.xml"]
