@@ -13,7 +13,7 @@ from harness.history.read import History
 from harness.history.write import EXPERIMENT, SLOS
 from harness.spec.diagnostics import Diagnostic, SpecError
 from harness.spec.model import Experiment, Slo
-from harness.spec.parse import Draft, parse_draft, parse_slos, read_text
+from harness.spec.parse import Draft, parse_draft, parse_slos_draft, read_text
 from harness.system import System, UnknownSystem, load_system
 
 SLOS_FILE = "slos.yaml"
@@ -86,8 +86,7 @@ def _check(
 ) -> Loaded:
     draft = parse_draft(text, shown, FAULTS)
     problems = list(draft.problems)
-    slos: dict[str, Slo] = {}
-    slos_source = None
+    slos_draft = None
     if slos_file is None:
         if draft.gates:
             problems.append(
@@ -97,15 +96,21 @@ def _check(
             )
     else:
         try:
-            slos, slos_source = parse_slos(slos_text, shown_path(slos_file))
+            slos_draft = parse_slos_draft(slos_text, shown_path(slos_file))
         except SpecError as error:
-            raise SpecError([*problems, *error.diagnostics]) from error
+            problems += error.diagnostics
+        else:
+            problems += slos_draft.problems
     system = _system(draft, problems)
-    if system is not None and slos_source is not None:
-        problems += validate_slos(slos_source, slos, system)
-        problems += validate(draft, system, slos, available)
+    if system is not None:
+        if slos_draft is not None:
+            problems += validate_slos(slos_draft.source, slos_draft.slos, system)
+        problems += validate(draft, system, None if slos_draft is None else slos_draft.slos, available)
     if problems or system is None or draft.experiment is None:
         raise SpecError(problems)
+    slos = (
+        {} if slos_draft is None else {name: slo for name, slo in slos_draft.slos.items() if slo is not None}
+    )
     lines = tuple(draft.source.mark(("gates", index)).line for index in range(len(draft.gates)))
     return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
 
