@@ -12,7 +12,7 @@ from harness.history.write import VERDICT
 from harness.report.html import index_page, run_page
 from harness.report.junit import to_junit
 from harness.report.parquet import ParquetTables
-from harness.verdict.document import experiment_from_document
+from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult
 
 PAGE = "report.html"
@@ -52,7 +52,7 @@ def recorded(suite: Path) -> list[ExperimentResult]:
     # What is hidden was not finished.
     for file in sorted(suite.glob(f"[!.]*/{VERDICT}")):
         document = json.loads(file.read_text(encoding="utf-8"))
-        found += [experiment_from_document(run) for run in document["experiments"]]
+        found += results_of(document)
     return found
 
 
