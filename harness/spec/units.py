@@ -1,7 +1,8 @@
 """Quantities as people write them: a number and a unit. A bare number is an error that says so.
 
 Parsed values are plain floats or ints in the base unit that the name says:
-`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second.
+`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second; a `Span` is a
+duration longer than 0, a `PositiveRate` more than 0.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ _RATIO = _schema(rf"^{_NUMBER}%$", "a ratio in %", "0.1%", "99.9%")
 _RATE = _schema(rf"^{_NUMBER}/(s|m|h)$", "a rate: /s, /m, /h", "4/s")
 
 type Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
-type PositiveDuration = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_longer), _DURATION]
+type Span = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_longer), _DURATION]
 type Bitrate = Annotated[
     float,
     BeforeValidator(parse_bitrate),
