@@ -28,7 +28,7 @@ from harness.spec.model import (
     Target,
 )
 from harness.spec.parse import Draft
-from harness.spec.source import Path, Source
+from harness.spec.source import Path, Source, said
 from harness.spec.units import parse_duration
 from harness.system import System
 
@@ -275,7 +275,7 @@ def _where(source: Source, path: Path, where: str | None, slo: Slo, system: Syst
     if where is None or known is None:
         return
     if problem := check_expression(where, known):
-        yield source.at((*path, "where"), f"'{where}': {problem}")
+        yield source.at((*path, "where"), f"{said(where)}: {problem}")
 
 
 def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:

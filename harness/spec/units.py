@@ -19,7 +19,7 @@ BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 RATIO = {"%": 0.01}
 RATE = {"/s": 1.0, "/m": 1 / 60, "/h": 1 / 3600}
 
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z/%]+) *")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-zµ/%]+) *")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 _MEANT = {
@@ -92,6 +92,7 @@ def _said(value: Any) -> str:
 
 
 def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 40 else text[:37] + "..."
 
 
