@@ -46,8 +46,8 @@ def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System
                 yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
         known = table_columns(system, slo.table)
         if known is None:
-            what = f"table in system {system.name}"
-            yield unknown(source, (name, "table"), what, slo.table, [*system.tables, EVENTS])
+            tables = [*system.tables, EVENTS]
+            yield unknown(source, (name, "table"), "table", slo.table, tables, f"system {system.name}")
             continue
         for key in ("where", "good", "bad", "value", "at"):
             expression = getattr(slo, key, None)
@@ -57,7 +57,7 @@ def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System
                 yield source.at((name, key), f"{said(expression)}: {problem}")
         names = [column.name for column in known]
         if slo.by is not None and slo.by not in names:
-            yield unknown(source, (name, "by"), f"column in table {slo.table}", slo.by, names)
+            yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
 
 
 def check_share(source: Source, path: Path, target: float) -> Iterator[Diagnostic]:
@@ -107,12 +107,19 @@ def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
 
 
 def unknown(
-    source: Source, path: Path, what: str, word: str, allowed: Sequence[str], *, key: bool = False
+    source: Source,
+    path: Path,
+    what: str,
+    word: str,
+    allowed: Sequence[str],
+    where: str = "",
+    *,
+    key: bool = False,
 ) -> Diagnostic:
     """A name that is not there, and those that are."""
     return source.at(
         path,
-        f"no {what} is called {said(word)}",
+        f"no {what} {said(word)}" + (f" in {where}" if where else ""),
         f"there is {', '.join(allowed) or 'none'}",
         did_you_mean(word, allowed),
         key=key,
