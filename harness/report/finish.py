@@ -48,7 +48,7 @@ def finish_suite(reports: Path, results: Sequence[ExperimentResult], elapsed_s: 
 
 def recorded(suite: Path) -> list[ExperimentResult]:
     """The results of the runs in a suite's directory, from their verdict.json, by name."""
-    found = []
+    found: list[ExperimentResult] = []
     # What is hidden was not finished.
     for file in sorted(suite.glob(f"[!.]*/{VERDICT}")):
         document = json.loads(file.read_text(encoding="utf-8"))
