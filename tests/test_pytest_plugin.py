@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import BACKEND_LOST, BROKEN, UNTOUCHED, call, write_suite
+from tests.cli.support import BACKEND_LOST, BROKEN, UNTOUCHED, write_suite
 
 pytest_plugins = ["pytester"]
 
