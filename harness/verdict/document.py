@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict
@@ -78,3 +78,53 @@ def _arm(arm: ArmResult) -> dict[str, Any]:
         "gates": [_gate(gate) for gate in arm.gates],
         "faults": [_fault(fault) for fault in arm.faults],
     }
+
+
+def results_of(document: Mapping[str, Any]) -> tuple[ExperimentResult, ...]:
+    """The results that a document was made from. Raises ValueError for what is not such a document."""
+    try:
+        return tuple(_result_of(found) for found in document["experiments"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a verdict document: {type(error).__name__}: {error}") from error
+
+
+def _result_of(found: Mapping[str, Any]) -> ExperimentResult:
+    return ExperimentResult(
+        **{
+            **found,
+            "verdict": Verdict(found["verdict"]),
+            "gates": tuple(map(_gate_of, found["gates"])),
+            "faults": tuple(map(_fault_of, found["faults"])),
+            "arms": tuple(map(_arm_of, found["arms"])),
+            "steady_state": tuple(map(_gate_of, found["steady_state"])),
+            "without": tuple(found["without"]),
+            "notes": tuple(found["notes"]),
+        }
+    )
+
+
+def _gate_of(found: Mapping[str, Any]) -> GateResult:
+    interval = found["interval"]
+    return GateResult(
+        **{
+            **found,
+            "verdict": Verdict(found["verdict"]),
+            "interval": None if interval is None else (interval[0], interval[1]),
+        }
+    )
+
+
+def _fault_of(found: Mapping[str, Any]) -> FaultResult:
+    return FaultResult(**{**found, "verdict": Verdict(found["verdict"]), "targets": tuple(found["targets"])})
+
+
+def _arm_of(found: Mapping[str, Any]) -> ArmResult:
+    return ArmResult(
+        **{
+            **found,
+            "verdict": Verdict(found["verdict"]),
+            "without": tuple(found["without"]),
+            "gates": tuple(map(_gate_of, found["gates"])),
+            "faults": tuple(map(_fault_of, found["faults"])),
+        }
+    )

@@ -370,7 +370,7 @@ def _eventful(seed: int) -> str:
                 await each.undo()
 
         injected = asyncio.ensure_future(faults())
-        await Driver(session, toy_system.system, load("5/s"), seed=seed, drain_s=30).run()
+        await Driver(session, toy_system.system, load("3/s"), seed=seed, drain_s=30).run()
         await injected
         reported = (session.records, session.failures, session.statistics())
         return hashlib.sha256(repr(reported).encode()).hexdigest()

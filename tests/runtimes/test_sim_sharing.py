@@ -258,3 +258,19 @@ def test_a_limit_that_changes_in_the_middle() -> None:
         return (await loading).done_s
 
     assert run(system, body) == pytest.approx(0.4 + 2 + 0.2, rel=0.02)
+
+
+def test_headers_show_before_a_large_body() -> None:
+    """They take a packet's time: so a client can tell waiting from downloading, whatever aiohttp makes of a
+    response in this release of Python."""
+    system = shop(Link("exchange", "isp", rtt_s=0.001, bandwidth_bps=10e6))
+
+    async def body(session: Session) -> tuple[float, float]:
+        async with session.client(Client("c", "isp", "any", FAST), "caller") as host:
+            start_s = host.clock.now()
+            async with host.http("files").get("/", params={"size": MEGABYTE}) as answer:
+                headers_s = host.clock.now() - start_s
+                await answer.read()
+            return headers_s, host.clock.now() - start_s
+
+    assert run(system, body) == (pytest.approx(0.003, abs=0.001), pytest.approx(0.8, rel=0.02))

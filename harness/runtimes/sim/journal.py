@@ -96,7 +96,11 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        said = str(record.msg) if error is None else f"{record.msg}: {describe(error)}"
+        if error is None:
+            said = record.getMessage()
+        else:
+            # One line for an error, not one for each client: aiohttp's message says who asked.
+            said = f"{str(record.msg).replace(' from %s', '')}: {describe(error)}"
         self._journal.unhandled(_name(Process.current()), said)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import socket
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,9 @@ from harness.runtimes.sim.process import Process
 # Ready callbacks run at one instant before the network is looked at, and before it is called a livelock.
 _SPINS_BEFORE_NETWORK = 64
 _SPINS_BEFORE_LIVELOCK = 500_000
+
+_RESOLUTION_S = 1e-9
+_FINE_UNTIL_S = 2.0**20
 
 
 class VirtualTimeError(RuntimeError):
@@ -85,7 +89,8 @@ class _Selector:
             raise VirtualTimeError(
                 f"deadlock at t={loop.now_s:.6f} s: nothing will ever happen; {loop.waiting()}"
             )
-        loop.now_s = max(loop.now_s, target)
+        if target > loop.now_s:
+            loop.move(target)
         if event <= loop.now_s:
             network.run_due(loop.now_s)
         return []
@@ -105,13 +110,20 @@ class SimLoop(base_events.BaseEventLoop):
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.now_s = 0.0
-        self._clock_resolution = 1e-9
+        self._clock_resolution = _RESOLUTION_S
         self._tasks_made = 0
         self.network = SimNetwork(self, seed)
         self._selector = _Selector(self)
 
     def time(self) -> float:
         return self.now_s
+
+    def move(self, now_s: float) -> None:
+        """Let it be later."""
+        self.now_s = now_s
+        if now_s > _FINE_UNTIL_S:
+            # A timer is due when it is less than this away, which has to be more than the last bit of the time.
+            self._clock_resolution = 2 * math.ulp(now_s)
 
     def has_ready(self) -> bool:
         return bool(self._ready)
@@ -159,10 +171,13 @@ class SimLoop(base_events.BaseEventLoop):
 
     def hold(self, process: Process) -> None:
         """Take everything this process is about to run, now or later, out of the loop."""
-        kept = [handle for handle in self._ready if not _belongs(handle, process)]
-        process.held_ready = [handle for handle in self._ready if _belongs(handle, process)]
+        ready = list(self._ready)
+        process.held_ready = [handle for handle in ready if _belongs(handle, process)]
+        # The loop has counted what is ready, so what is taken out leaves something in its place.
+        nothing = asyncio.Handle(_nothing, (), self)
+        nothing.cancel()
         self._ready.clear()
-        self._ready.extend(kept)
+        self._ready.extend(nothing if _belongs(handle, process) else handle for handle in ready)
         process.held_timers = [handle for handle in self._scheduled if _belongs(handle, process)]
         if process.held_timers:
             held = set(map(id, process.held_timers))
@@ -247,6 +262,9 @@ class SimLoop(base_events.BaseEventLoop):
             _refuse("TLS" if ssl else "a ready-made socket", "listen by host and port, in the clear")
         return self.network.listen(protocol_factory, int(port or 0), start_serving=start_serving)
 
+    async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        _refuse("UDP", "only TCP is")
+
     # --- threads: run at once, in line; everything else outside is refused by BaseEventLoop ---
 
     def run_in_executor(  # type: ignore[override]
@@ -284,6 +302,10 @@ class SimLoop(base_events.BaseEventLoop):
             task.cancel()
         if tasks:
             self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _belongs(handle: Any, process: Process) -> bool:

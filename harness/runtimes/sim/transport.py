@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PROGRESS_S = 0.5
 """How often at most a transfer under way shows at the receiver."""
 
+HEAD_BEFORE_BYTES = 16 * 1024
+"""Before more than this a first piece of at most a packet is shown on its own."""
+
 SEND_BUFFER_BYTES = 1024 * 1024
 """What the sender's kernel takes before `pause_writing` comes into play (Linux grows it from 16 KB to 4 MB)."""
 
@@ -94,6 +97,7 @@ class SimTransport(asyncio.Transport):
         self._unacknowledged = 0
         self._deaf = False
         self._carry_bytes = 0.0
+        self._head_bytes = 0
         self._resume_owed = False
         # Incoming.
         self._inbox: deque[bytes] = deque()
@@ -450,6 +454,10 @@ class SimTransport(asyncio.Transport):
         flow.remaining_bytes = max(0.0, limit - self._carry_bytes)
         if not flow.active:
             self._shown_s = now_s
+            # What stands before a large body (its headers) shows at once: it is how receivers tell waiting
+            # from downloading.
+            first = len(self._queue[0]) - self._head
+            self._head_bytes = first if first <= MSS_BYTES and limit > HEAD_BEFORE_BYTES else 0
             self._network.fair.start(flow, path.pipes, path.limit_Bps, now_s)
         if flow.rate_Bps == math.inf:
             self._emit(now_s)
@@ -473,6 +481,8 @@ class SimTransport(asyncio.Transport):
             over = self._queued - (self._allowed - flow.remaining_bytes) - SEND_BUFFER_BYTES - self._low
             if 0 < over < flow.remaining_bytes:
                 due = min(due, now_s + over / flow.rate_Bps + 1e-9)
+        if self._head_bytes:
+            due = min(due, now_s + self._head_bytes / flow.rate_Bps)
         if due > self._shown_s + PROGRESS_S:
             due = min(due, max(now_s, self._shown_s + PROGRESS_S))
         if due < self._event_s:
@@ -490,7 +500,8 @@ class SimTransport(asyncio.Transport):
         done = flow.remaining_bytes < _NOTHING_BYTES
         if done:
             flow.remaining_bytes = 0.0
-        if done or now_s >= self._shown_s + PROGRESS_S or self._writing_paused:
+        head, self._head_bytes = self._head_bytes, 0
+        if done or head or now_s >= self._shown_s + PROGRESS_S or self._writing_paused:
             self._emit(now_s)
             self._shown_s = now_s
         if done:

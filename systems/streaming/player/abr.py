@@ -21,6 +21,9 @@ SAFETY = 0.9
 SHORT_BUFFER_FIRST, SHORT_BUFFER_LEAST = 0.9, 0.5
 """Insufficient-buffer rule: how much of what the buffer would pay for is asked, falling to the second."""
 
+AFFORDABLE = 0.7
+"""Share of what arrives before the buffer is empty that one segment may take (dash.js)."""
+
 ABANDON_GRACE_MS = 500.0
 ABANDON_FACTOR = 1.8
 """A download that would take longer than this many segment durations is given up."""
@@ -166,6 +169,31 @@ class Bola:
         if instead is not None:
             self._last = instead
         return instead
+
+
+class Careful:
+    """Another rule, held down while the buffer could not pay for what it wants (dash.js: InsufficientBuffer).
+
+    BOLA alone knows only the buffer and one step above the throughput; with one segment in hand and segments
+    of unequal size that is a stall. The offline player does without, as the published simulator does.
+    """
+
+    def __init__(self, rule: Rule, ladder: Ladder, estimator: Estimator) -> None:
+        self._rule = rule
+        self._ladder = ladder
+        self._estimator = estimator
+
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice:
+        choice = self._rule.choose(segment, segments, buffer_ms)
+        ladder, estimator = self._ladder, self._estimator
+        affordable_bits = AFFORDABLE * (buffer_ms - estimator.latency_ms) * estimator.throughput_kbps
+        quality = choice.quality
+        while quality > 0 and ladder.bitrates_kbps[quality] * ladder.segment_ms > affordable_bits:
+            quality -= 1
+        return choice if quality == choice.quality else Choice(quality)
+
+    def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
+        return self._rule.give_up(progress, buffer_ms)
 
 
 class Fixed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from systems.streaming.player.abr import Fixed, Ladder, Progress, make_rule
+from systems.streaming.player.abr import Careful, Fixed, Ladder, Progress, make_rule
 from systems.streaming.player.buffer import Buffer
 from systems.streaming.player.estimator import Estimator
 
@@ -74,7 +74,7 @@ class Playback:
         ladder = Ladder(segment_ms, bitrates_kbps)
         self._estimator = Estimator(segment_ms)
         self._rule = (
-            make_rule(rule, ladder, self._estimator, BUFFER_S * 1000)
+            Careful(make_rule(rule, ladder, self._estimator, BUFFER_S * 1000), ladder, self._estimator)
             if adapt
             else Fixed(min(FIXED_QUALITY, len(bitrates_kbps) - 1))
         )
@@ -88,6 +88,7 @@ class Playback:
         self._next = 0
         self._stall_since_s: float | None = None
         self._asked = False
+        self._instead: int | None = None
         self.started_s: float | None = None
         """When the first frame was shown."""
         self.stalls: list[Stall] = []
@@ -135,6 +136,9 @@ class Playback:
             return Pause(until) if end is None or until < end else End(end)
         if self._next == 0:
             return Fetch(0, 0 if self._adapt else self._rule.choose(0, self._segments, 0.0).quality)
+        if self._instead is not None:
+            instead, self._instead = self._instead, None
+            return Fetch(self._next, instead)
         choice = self._rule.choose(self._next, self._segments, self._buffer.level_ms)
         if choice.pause_ms > 0 and not self._asked:
             self._asked = True
@@ -149,7 +153,15 @@ class Playback:
             return False
         self.advance(now_s)
         progress = Progress(fetch.quality, size_bytes * 8, done_bytes * 8, took_s * 1000, waited_s * 1000)
-        return self._rule.give_up(progress, self._buffer.level_ms) is not None
+        instead = self._rule.give_up(progress, self._buffer.level_ms)
+        if instead is None:
+            return False
+        # Unlike the published simulator (facts/streaming.md section 6, point 10) the rendition for which the
+        # download is given up is the one fetched next, and what was seen of the network counts.
+        self._instead = instead
+        body_ms = max((took_s - waited_s) * 1000, 1.0)
+        self._estimator.add(body_ms, done_bytes * 8 / body_ms, waited_s * 1000)
+        return True
 
     @property
     def ends_at_s(self) -> float | None:

@@ -17,12 +17,14 @@ REGIONS = ("region-east", "region-west")
 
 MIXES = {
     "home": "all network classes, as a service sees them in the evening",
+    "even": "every network class as often as the others, so that few sessions can judge each",
     "fixed": "fibre and dsl only",
     "mobile": "4g, 4g-congested and 3g only",
 }
 
 _CLASSES = {
     "home": tuple(network.name for network in CLASSES),
+    "even": tuple(network.name for network in CLASSES),
     "fixed": ("fibre", "dsl"),
     "mobile": ("4g", "4g-congested", "3g"),
 }
@@ -44,7 +46,8 @@ _POPULARITY = tuple(itertools.accumulate(1 / rank**ZIPF for rank in range(1, len
 def make(rng: random.Random, mix: str, index: int) -> Client:
     """The index-th viewer of a mix. KeyError for an unknown mix."""
     networks = [BY_NAME[name] for name in _CLASSES[mix]]
-    (network,) = rng.choices(networks, [network.share for network in networks])
+    shares = [1.0 if mix == "even" else network.share for network in networks]
+    (network,) = rng.choices(networks, shares)
     isp = rng.choice(ISPS)
     account = f"account-{rng.randrange(100_000):05d}"
     (title,) = rng.choices(TITLES, cum_weights=_POPULARITY)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.history.errors import HistoryError
+from harness.history.facts import InvariantRecord, RunFacts
+from harness.history.read import History
+from tests.history.test_write import BASE, FACTS, FAULT, write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    write(tmp_path / "run", BASE, replace(FACTS, faults=(FAULT,)))
+    return tmp_path / "run"
+
+
+def test_what_was_written_is_read(run: Path) -> None:
+    with History(run) as history:
+        assert history.facts == replace(FACTS, faults=(FAULT,))
+        assert history.experiment_yaml == "experiment: e\n"
+        assert history.slos_yaml == "{}\n"
+        assert history.environment["seed"] == 1
+        assert len(history.history_sha256) == 64
+        assert sorted(history.tables) == ["events", "others", "rows"]
+
+
+def test_fault_moments_are_columns(run: Path) -> None:
+    with History(run) as history:
+        assert history.query("SELECT DISTINCT fault_start_s, fault_end_s FROM rows") == [(1.0, 3.0)]
+
+
+def test_without_faults_the_moments_are_null(tmp_path: Path) -> None:
+    write(tmp_path / "calm", BASE)
+    with History(tmp_path / "calm") as history:
+        assert history.query("SELECT count(fault_start_s), count(fault_end_s) FROM rows") == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT nothing FROM rows",
+        "SELECT 1 FROM nowhere",
+        "SELEKT 1",
+        "SELECT 1; SELECT 2",
+        "DROP TABLE rows; SELECT 1",
+        "",
+        "SELECT * FROM read_text('/etc/hostname')",
+        "SELECT * FROM '/etc/hostname'",
+        "COPY rows TO '/tmp/stolen.csv'",
+        "ATTACH '/tmp/stolen.db'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+    ],
+)
+def test_queries_that_are_refused(run: Path, sql: str) -> None:
+    with History(run) as history, pytest.raises(HistoryError):
+        history.query(sql)
+
+
+def test_the_type_of_an_expression(run: Path) -> None:
+    with History(run) as history:
+        assert history.kind("t_s > 1 -- late", "rows") == "BOOLEAN"
+        with pytest.raises(HistoryError, match="no table 'row'; there are events, others, rows"):
+            history.kind("true", "row")
+        with pytest.raises(HistoryError):
+            history.kind("true), (false", "rows")
+
+
+def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="is not a run directory"):
+        History(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["facts.json", "environment.json", "rows.parquet"])
+def test_a_broken_run(run: Path, name: str) -> None:
+    (run / name).write_text("[")
+    with pytest.raises(HistoryError, match="cannot be read"):
+        History(run)
+
+
+def test_facts_there_and_back() -> None:
+    facts = RunFacts(
+        "without x",
+        ("x",),
+        (FAULT,),
+        ("it broke",),
+        (InvariantRecord("i", "rows", "t_s < 0", "time"),),
+        True,
+        {"clients": 3},
+    )
+    assert RunFacts.from_json(facts.to_json()) == facts
+    assert (facts.fault_start_s, facts.fault_end_s) == (1.0, 3.0)
+
+
+def test_moments_of_faults_that_never_were() -> None:
+    facts = replace(FACTS, faults=(replace(FAULT, applied_at_s=None, undone_at_s=None),))
+    assert (facts.fault_start_s, facts.fault_end_s) == (None, None)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.history.facts import RunFacts
+from harness.spec.model import Arm, RecoveredGate, SloGate
+from harness.verdict.arms import JudgedArm, gates_of
+from harness.verdict.model import ArmResult, ExperimentResult, Verdict
+from tests.verdict.support import CRASH, FACTS, Visit, experiment, history, steady, verdict_of, visits
+
+BREACH = Arm(without="shop.failover", slo="success")
+HOLD = Arm(without=("shop.failover", "shop.cache"), must="hold", slo="success")
+GOOD = [*steady(), *visits(50, 400)]
+BAD = [*steady(), *visits(50, 100, 300)]
+FEW = [*visits(10, 8, 1), *visits(50, 8, 1)]
+
+
+def run(
+    tmp_path: Path,
+    arm: Arm,
+    without: list[Visit],
+    main: list[Visit] = GOOD,
+    facts: RunFacts = FACTS,
+    gate: SloGate | RecoveredGate | None = None,
+) -> tuple[ExperimentResult, ArmResult]:
+    judged = JudgedArm("without it", arm, history(tmp_path, without, facts=facts), "b" * 64)
+    stated = experiment(gate or SloGate(slo="success"), arms=(arm,))
+    result = verdict_of(stated, history(tmp_path, main), [judged])
+    return result, result.arms[0]
+
+
+@pytest.mark.parametrize(
+    ("arm", "without", "verdict", "said"),
+    [
+        (BREACH, BAD, Verdict.PASSED, "without shop.failover, success is breached, as it must be"),
+        (BREACH, GOOD, Verdict.FAILED, "safeguard shop.failover shows no effect"),
+        (BREACH, FEW, Verdict.INCONCLUSIVE, "may be breached or not"),
+        (BREACH, [], Verdict.INCONCLUSIVE, "no samples"),
+        (HOLD, GOOD, Verdict.PASSED, "without shop.failover, shop.cache, success holds, as it must"),
+        (HOLD, BAD, Verdict.FAILED, "success must hold, but success: 40.00% "),
+        (HOLD, FEW, Verdict.INCONCLUSIVE, "may hold or not"),
+    ],
+)
+def test_arms(tmp_path: Path, arm: Arm, without: list[Visit], verdict: Verdict, said: str) -> None:
+    result, judged = run(tmp_path, arm, without)
+    assert judged.verdict is verdict
+    assert said in judged.reason
+    assert result.verdict is verdict
+    if verdict is not Verdict.PASSED:
+        assert result.reason == judged.reason
+    assert judged.without == arm.safeguards
+
+
+def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Path) -> None:
+    facts = replace(FACTS, faults=(replace(CRASH, exposure={}),))
+    _, judged = run(tmp_path, BREACH, BAD, facts=facts)
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "touched no traffic" in judged.reason
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, failures=("backend ended",)),
+        replace(FACTS, faults=(replace(CRASH, error="no such node"),)),
+    ],
+)
+def test_a_broken_arm_is_an_error(tmp_path: Path, facts: RunFacts) -> None:
+    result, judged = run(tmp_path, BREACH, BAD, facts=facts)
+    assert judged.verdict is Verdict.ERROR
+    assert result.verdict is Verdict.ERROR
+
+
+def test_a_breach_that_the_safeguard_does_not_prevent_shows_nothing(tmp_path: Path) -> None:
+    result, judged = run(tmp_path, BREACH, BAD, main=BAD)
+    assert judged.verdict is Verdict.FAILED
+    assert "breached with it too" in judged.reason
+    assert result.verdict is Verdict.FAILED
+
+
+def test_an_slo_without_a_gate_is_compared_with_the_main_run_too(tmp_path: Path) -> None:
+    slow = [*steady(), *visits(50, 400, latency_s=3.0)]
+    arm = Arm(without="shop.failover", slo="speed")
+    result, judged = run(tmp_path, arm, slow, main=slow)
+    assert result.gates[0].verdict is Verdict.PASSED
+    assert judged.verdict is Verdict.FAILED
+    assert result.verdict is Verdict.FAILED
+
+
+def test_the_gate_of_the_experiment_is_what_must_breach(tmp_path: Path) -> None:
+    # Breached during the fault, but the experiment only asks for recovery.
+    recovered = RecoveredGate(recovered="success", within="5s")
+    _, judged = run(
+        tmp_path, BREACH, [*BAD, *visits(90, 400)], main=[*GOOD, *visits(90, 400)], gate=recovered
+    )
+    assert judged.verdict is Verdict.FAILED
+    assert [gate.kind for gate in judged.gates] == ["recovered"]
+
+
+def test_the_where_of_an_arm_narrows() -> None:
+    narrow = Arm(without="x", slo="success", where="t_s > 50")
+    (gate,) = gates_of(narrow, experiment(SloGate(slo="success", where="ok", target="50%")))
+    assert gate.where == "(ok\n) and (t_s > 50\n)"
+    assert gate.target == 0.5
+    (alone,) = gates_of(narrow, experiment(SloGate(slo="speed")))
+    assert (alone.where, alone.target) == ("t_s > 50", None)
+
+
+def test_an_arm_that_was_not_run(tmp_path: Path) -> None:
+    result = verdict_of(experiment(SloGate(slo="success"), arms=(BREACH,)), history(tmp_path, GOOD))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.reason == "1 of 1 arms were not run"
