@@ -96,6 +96,7 @@ async def _body(
         except asyncio.CancelledError:
             if not interruption.asked:
                 raise
+            main.uncancel()
         finally:
             at_s = clock.now()
             # The faults first: whatever else happens, the system is left as it was.
@@ -107,6 +108,7 @@ async def _body(
             await asyncio.wait(tasks)
             seen.faults = timeline.records()
             seen.records = session.records
+            seen.failures += [f"timeline: {defect}" for defect in timeline.defects()]
             seen.failures += _failures(tasks)
             if not load.cancelled() and load.exception() is None:
                 seen.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in load.result().failures]

@@ -66,7 +66,7 @@ class Timeline:
                 log.applying = _task(self._apply(log), f"apply:{log.planned.name}")
             else:
                 log.undoing = _task(self._undo(log), f"undo:{log.planned.name}")
-        await self._settle([task for log in self._logs for task in (log.applying, log.undoing)])
+        await self._settle()
 
     async def undo_all(self) -> None:
         """Undo whatever is in force, the last applied first, and wait for it. Safe at any time, more than once."""
@@ -74,13 +74,19 @@ class Timeline:
         # Not cancelled at once: what is half applied has no undo yet.
         if applying:
             await asyncio.wait(applying, timeout=APPLY_S)
-        for task in applying:
-            task.cancel()
-        await self._settle(applying)
+            for task in applying:
+                task.cancel()
+            await asyncio.wait(applying)
         for log in reversed(self._logs):
             if log.applied is not None and log.undoing is None:
                 log.undoing = _task(self._undo(log), f"undo:{log.planned.name}")
-        await self._settle([log.undoing for log in self._logs])
+        await self._settle()
+
+    def defects(self) -> list[str]:
+        """What the engine itself, or whoever was told, has broken; a fault's own errors are in its record."""
+        ended = [task for task in self._tasks() if task.done() and not task.cancelled()]
+        errors = [error for task in ended if (error := task.exception()) is not None]
+        return [f"{type(error).__name__}: {error}" for error in errors]
 
     def records(self) -> tuple[FaultRecord, ...]:
         """As far as it has come, in the order of the timeline."""
@@ -111,7 +117,7 @@ class Timeline:
         self._tell(log.planned, "failed" if log.applied is None else "applied")
 
     async def _undo(self, log: _Log) -> None:
-        if log.applying is not None:
+        if log.applying is not None and not log.applying.done():
             await asyncio.wait([log.applying])
         if log.applied is None:
             return
@@ -125,15 +131,12 @@ class Timeline:
             log.undone_at_s = self._clock.now()
         self._tell(log.planned, "failed" if log.undone_at_s is None else "undone")
 
-    @staticmethod
-    async def _settle(tasks: Sequence[asyncio.Task[None] | None]) -> None:
-        """Wait until they have ended. What they raise is a defect of the engine, and raised."""
-        waited = [task for task in tasks if task is not None]
-        if waited:
-            await asyncio.wait(waited)
-        for task in waited:
-            if not task.cancelled():
-                task.result()
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for log in self._logs for task in (log.applying, log.undoing) if task is not None]
+
+    async def _settle(self) -> None:
+        if tasks := self._tasks():
+            await asyncio.wait(tasks)
 
 
 def never_applied(planned: Sequence[PlannedFault]) -> tuple[FaultRecord, ...]:
