@@ -6,24 +6,45 @@ Exit codes (DESIGN section 6): 0 passed, 1 failed, 2 inconclusive, 3 error, 4 us
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli import commands
-from harness.cli.outcome import Stop, internal, interrupted, tell, usage
+from harness.cli.outcome import Done, Stop, emit_json, internal, interrupted, tell, usage
+from harness.cli.stdout import reserved_stdout
+from harness.verdict.model import EXIT_CODES, Verdict
 
 app = typer.Typer(
     name="harness",
     help="Chaos experiments for streaming systems: run them, judge them, see why.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 passed, 1 failed, 2 inconclusive, 3 error, 4 usage, 5 nothing selected, 130 interrupted.",
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"harness {version('streaming-resilience-harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of `harness` itself."""
+
+
 for name, command in commands.ALL:
     app.command(name)(command)
 
@@ -35,23 +56,43 @@ def main() -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Prints; never raises."""
-    as_json = "--json" in arguments
+    if not arguments:
+        _run(["--help"])
+        return tell(usage("no command given; 'harness COMMAND --help' explains one"), as_json=False)
+    if "--json" not in arguments or not {"-h", "--help"}.isdisjoint(arguments):
+        ended = _run(arguments)
+        return tell(ended, as_json=False) if isinstance(ended, Stop) else ended.exit_code
+    # Whatever prints while the command works (a service under test, too) must not spoil the one document.
+    with reserved_stdout() as stdout:
+        ended = _run(arguments)
+        with contextlib.redirect_stdout(stdout):
+            if isinstance(ended, Stop):
+                return tell(ended, as_json=True)
+            emit_json(ended.document)
+            return ended.exit_code
+
+
+def _run(arguments: Sequence[str]) -> Done | Stop:
     try:
-        code = app(args=list(arguments), prog_name="harness", standalone_mode=False)
+        ended = app(args=list(arguments), prog_name="harness", standalone_mode=False)
     except Stop as stop:
-        return tell(stop, as_json=as_json)
+        return stop
     except (KeyboardInterrupt, typer.Abort):
-        return tell(interrupted(), as_json=as_json)
+        return interrupted()
     except Exception as error:
-        return tell(_usage_of(error) or internal(error), as_json=as_json)
-    return code if isinstance(code, int) else 0
+        return _usage_of(error) or internal(error)
+    if isinstance(ended, Done):
+        return ended
+    # The option parser returns an exit code for --help and --version, and for an interrupt that it has caught.
+    code = ended if isinstance(ended, int) else 0
+    return interrupted() if code == EXIT_CODES[Verdict.INTERRUPTED] else Done(code)
 
 
 def _usage_of(error: Any) -> Stop | None:
     """What the option parser complains of, as a usage problem; None for every other exception."""
     if not hasattr(error, "format_message"):
         return None
-    message: str = error.format_message() or "no command; see 'harness --help'"
+    message: str = error.format_message()
     near = sorted(getattr(error, "possibilities", None) or ())
     if near:
         message = f"{error.message}; did you mean {' or '.join(near)}?"

@@ -11,10 +11,20 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, EXIT_USAGE, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command returns: its exit code, and the document that `--json` prints."""
+
+    exit_code: int
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stop(Exception):
@@ -53,10 +63,11 @@ def internal(error: BaseException) -> Stop:
         handle, name = tempfile.mkstemp(prefix="harness-traceback-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        lines.append(
-            f"this is a defect of the harness or of the system under test; the traceback is in {name}"
-        )
-        lines.append("set HARNESS_DEBUG=1 to see it here")
+        lines.append(f"the traceback is in {name}; set HARNESS_DEBUG=1 to see it here")
+    lines.append(
+        "this is a defect of the harness, or of a system under test; please report it with the traceback and the "
+        "command line (README.md, 'Reporting a defect')"
+    )
     return Stop(Verdict.ERROR.value, EXIT_CODES[Verdict.ERROR], lines)
 
 

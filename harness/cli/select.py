@@ -12,20 +12,30 @@ SUFFIX = ".chaos.yaml"
 
 
 def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The files, each once, sorted within a directory. Stops with usage (a path that is not there) or empty."""
+    """The files, each once, sorted within a directory; hidden directories are left out.
+
+    Stops with usage (a path that is not there) or empty.
+    """
     complaints = [_missing(path) for path in paths if not path.exists()]
     if complaints:
         raise usage(*complaints)
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
-        if path.is_dir():
-            found.update(dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}"))))
-        else:
-            found[path] = None
+        for file in _below(path) if path.is_dir() else [path]:
+            found.setdefault(file.resolve(), file)
     if not found:
         where = ", ".join(shown(path) for path in paths)
         raise empty(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
-    return tuple(found)
+    return tuple(found.values())
+
+
+def _below(directory: Path) -> list[Path]:
+    files = directory.rglob(f"*{SUFFIX}")
+    return sorted(file for file in files if not _hidden(file.relative_to(directory)) and file.is_file())
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _missing(path: Path) -> str:

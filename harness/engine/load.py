@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from harness.history.read import History
 from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
 from harness.spec.diagnostics import Diagnostic, SpecError
 from harness.spec.model import EventGate, Experiment, Slo
-from harness.spec.parse import Draft, parse_draft, parse_slos, read_text
+from harness.spec.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.system import System, UnknownSystem, load_system
 
 SLOS_FILE = "slos.yaml"
@@ -115,7 +115,12 @@ def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
     return loader.check(run / EXPERIMENT, shown, text, slos_file, slos_text), seed, without
 
 
-type _Slos = tuple[dict[str, Slo], tuple[Diagnostic, ...]]
+@dataclass(frozen=True, slots=True)
+class _Slos:
+    """The SLOs of a file; one that is wrong in itself is None, `slos` when nothing could be made of the file."""
+
+    slos: Mapping[str, Slo | None] | None
+    problems: tuple[Diagnostic, ...]
 
 
 class _Loader:
@@ -136,19 +141,18 @@ class _Loader:
         draft = parse_draft(text, shown, FAULTS)
         problems = list(draft.problems)
         system = _system(draft, problems)
-        slos: dict[str, Slo] = {}
+        found = _Slos(None, ())
         if slos_file is not None:
-            slos, wrong = self._checked_slos(slos_file, slos_text, system)
-            problems += wrong
-            if not slos and wrong:  # every gate would be said to name no SLO
-                raise SpecError(problems)
+            found = self._checked_slos(slos_file, slos_text, system)
+            problems += found.problems
         elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
             what = f"found no {SLOS_FILE} beside it or above it"
             problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
         if system is not None:
-            problems += validate(draft, system, slos, self._available)
+            problems += validate(draft, system, found.slos, self._available)
         if problems or system is None or draft.experiment is None:
             raise SpecError(problems)
+        slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
         lines = _gate_lines(draft)
         return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
 
@@ -156,12 +160,12 @@ class _Loader:
         key = (file, "" if system is None else system.name)
         if key not in self._slos:
             try:
-                slos, source = parse_slos(text, shown_path(file))
+                draft = parse_slos_draft(text, shown_path(file))
             except SpecError as error:
-                self._slos[key] = ({}, error.diagnostics)
+                self._slos[key] = _Slos(None, error.diagnostics)
             else:
-                wrong = () if system is None else tuple(validate_slos(source, slos, system))
-                self._slos[key] = (slos, wrong)
+                wrong = () if system is None else validate_slos(draft.source, draft.slos, system)
+                self._slos[key] = _Slos(draft.slos, (*draft.problems, *wrong))
         return self._slos[key]
 
 

@@ -1,231 +1,328 @@
 """Whether an experiment makes sense for its system: names, targets, times, SLOs and their SQL.
 
-Runs on a draft, so that what is wrong in itself does not hide what is wrong beside it.
+Runs on drafts, so that what is wrong in itself does not hide what is wrong beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from harness.engine.targets import TargetError, resolve
+from harness.engine.validate_slos import check_limit, check_share, table_columns, unknown, validate_slos
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
-from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
-from harness.spec.diagnostics import Diagnostic, did_you_mean
-from harness.spec.model import EventGate, Gate, Load, PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
+from harness.history.columns import check_expression
+from harness.spec.diagnostics import Diagnostic
+from harness.spec.model import (
+    Arm,
+    EventGate,
+    Gate,
+    Load,
+    PercentileSlo,
+    RatioSlo,
+    RecoveredGate,
+    Slo,
+    SloGate,
+    Target,
+)
 from harness.spec.parse import Draft
 from harness.spec.source import Path, Source
+from harness.spec.units import parse_duration
 from harness.system import System
-from harness.verdict.limits import parse_limit
-from harness.verdict.names import gate_name
+
+__all__ = ["FIRST_FAULT_S", "validate", "validate_slos"]
 
 FIRST_FAULT_S = 5.0
 """Before that nothing could be seen of the steady state."""
 
-EVENTS = "events"
-
 
 def validate(
-    draft: Draft, system: System, slos: Mapping[str, Slo], available: frozenset[Primitive]
+    draft: Draft, system: System, slos: Mapping[str, Slo | None] | None, available: frozenset[Primitive]
 ) -> Iterator[Diagnostic]:
-    """Everything that does not fit. `available`: what the runtime can do."""
+    """Everything that does not fit, in no order.
+
+    `slos`: one that is wrong in itself is None; None for all when their file could not be read, which
+    then is the only thing said about SLOs. `available`: what the runtime can do.
+    """
     source = draft.source
     yield from _loads(source, draft.load, system)
-    yield from _timeline(source, draft, system, available)
-    yield from _gates(source, draft.gates, system, slos)
-    yield from _arms(source, draft, system, slos)
-
-
-def _unknown(
-    source: Source, path: Path, what: str, word: str, allowed: Sequence[str], *, key: bool = False
-) -> Diagnostic:
-    return source.at(
-        path,
-        f"no {what} '{word}'",
-        f"there is {', '.join(allowed) or 'none'}",
-        did_you_mean(word, allowed),
-        key=key,
-    )
+    yield from _timeline(draft, system, available)
+    yield from _gates(draft, system, slos)
+    yield from _arms(draft, system, slos)
 
 
 def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> Iterator[Diagnostic]:
     workloads = {workload.name: workload for workload in system.workloads}
     for name, load in loads.items():
-        path: Path = ("load", name)
         workload = workloads.get(name)
         if workload is None:
-            yield _unknown(source, path, f"workload in system {system.name}", name, list(workloads), key=True)
-        if load is None:
-            continue
-        if workload is not None and load.mix not in workload.mixes:
-            yield _unknown(source, (*path, "mix"), "mix", load.mix, list(workload.mixes))
-        if load.arrive <= 0:
-            yield source.at((*path, "arrive"), "nobody arrives at 0/s", "give a rate above 0, such as 4/s")
-        if load.for_ <= 0:
-            yield source.at((*path, "for"), "the load lasts no time", "give a duration such as 2m")
+            what = f"workload in system {system.name}"
+            yield unknown(source, ("load", name), what, name, list(workloads), key=True)
+        elif load is not None and load.mix not in workload.mixes:
+            what = f"mix of {workload.name}"
+            yield unknown(source, ("load", name, "mix"), what, load.mix, list(workload.mixes))
 
 
-def _timeline(
-    source: Source, draft: Draft, system: System, available: frozenset[Primitive]
-) -> Iterator[Diagnostic]:
-    ends_s = max((load.for_ for load in draft.load.values() if load is not None), default=None)
+def _timeline(draft: Draft, system: System, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
+    source = draft.source
+    ends_s = _load_end_s(draft)
+    names: dict[str, int] = {}
+    before: list[tuple[int, Fault]] = []
     for index, fault in enumerate(draft.timeline):
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
             continue
-        missing = sorted(need.value for need in fault.needs - available)
-        if missing:
+        if missing := sorted(need.value for need in fault.needs - available):
             yield source.at(
-                (*path, "fault"), f"{fault.fault} needs {', '.join(missing)}", "this runtime cannot do that"
+                (*path, "fault"),
+                f"{fault.fault} needs {', '.join(missing)}",
+                f"this runtime can {', '.join(sorted(can.value for can in available)) or 'do nothing'}",
             )
-        if fault.at < FIRST_FAULT_S:
+        yield from _times(source, path, fault, ends_s)
+        yield from _target(source, path, fault, system, index)
+        line = source.mark(path).line
+        if fault.name is not None and fault.name in names:
             yield source.at(
-                (*path, "at"),
-                f"{fault.fault} begins at {fault.at:g}s",
-                f"the steady state before it needs {FIRST_FAULT_S:g}s or more",
+                (*path, "name"),
+                f"a fault '{fault.name}' is there already, in line {names[fault.name]}",
+                "names are unique",
             )
-        if ends_s is not None and fault.at >= ends_s:
+        if fault.name is not None:
+            names.setdefault(fault.name, line)
+        if twin := next((other for other, seen in before if _same_again(seen, fault)), None):
             yield source.at(
-                (*path, "at"),
-                f"{fault.fault} begins at {fault.at:g}s, when nobody arrives any more",
-                f"the load ends at {ends_s:g}s; begin earlier or load longer",
+                path,
+                f"this is the fault of line {twin}, on the same target at the same time",
+                "it would do nothing more; remove one",
             )
-        elif ends_s is not None and fault.ends_s > ends_s:
-            yield source.at(
-                (*path, "for"),
-                f"{fault.fault} lasts until {fault.ends_s:g}s",
-                f"the load ends at {ends_s:g}s; end the fault earlier or load longer",
-            )
-        try:
-            resolve(fault.target, system, 0, index, nodes_only=fault.targets == "nodes")
-        except TargetError as error:
-            for problem in error.problems:
-                found, _, rest = problem.partition("; ")
-                yield source.at((*path, "target"), found, rest)
+        before.append((line, fault))
 
 
-def _gates(
-    source: Source, gates: Sequence[Gate | None], system: System, slos: Mapping[str, Slo]
-) -> Iterator[Diagnostic]:
-    if not gates:
+def _times(source: Source, path: Path, fault: Fault, load_end_s: float | None) -> Iterator[Diagnostic]:
+    if fault.at < FIRST_FAULT_S:
+        yield source.at(
+            (*path, "at"),
+            f"{fault.fault} begins at {fault.at:g}s",
+            f"the steady state before it needs {FIRST_FAULT_S:g}s or more",
+        )
+    if load_end_s is None:
+        return
+    if fault.at >= load_end_s:
+        yield source.at(
+            (*path, "at"),
+            f"{fault.fault} begins at {fault.at:g}s, when nobody arrives any more",
+            f"the load ends at {load_end_s:g}s; begin earlier or load longer",
+        )
+    elif fault.ends_s > load_end_s:
+        lasts = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
+        yield source.at(
+            (*path, lasts),
+            f"{fault.fault} lasts until {fault.ends_s:g}s",
+            f"the load ends at {load_end_s:g}s; end the fault earlier or load longer",
+        )
+
+
+def _target(source: Source, path: Path, fault: Fault, system: System, index: int) -> Iterator[Diagnostic]:
+    try:
+        # Any seed: which hosts are picked depends on it, not whether they can be.
+        resolve(fault.target, system, 0, index, nodes_only=fault.targets == "nodes")
+    except TargetError as error:
+        for problem in error.problems:
+            found, _, rest = problem.partition("; ")
+            allowed, _, hint = rest.partition("; ")
+            yield source.at((*path, "target", *_within(fault.target, problem)), found, allowed, hint)
+
+
+def _within(target: Target, problem: str) -> Path:
+    """Which part of the target a problem is about: the key whose value it quotes, or all of it."""
+    ends: list[tuple[Path, Any]] = [((), target)]
+    if target.link is not None:
+        ends = [(("link", "from"), target.link.from_), (("link", "to"), target.link.to)]
+    if named := re.match(r"no (role|zone|node|group) '(.*?)' in system", problem):
+        for path, end in ends:
+            if end == named[2]:
+                return path
+            if getattr(end, named[1], None) == named[2]:
+                return (*path, named[1])
+    if re.search(r"\bpick\b", problem):
+        for path, end in ends:
+            if getattr(end, "pick", None) is not None:
+                return (*path, "pick")
+    return ()
+
+
+def _same_again(first: Fault, second: Fault) -> bool:
+    """Whether two faults are one fault said twice: alike, at once, and not on hosts drawn for each."""
+
+    def alike(fault: Fault) -> dict[str, Any]:
+        return fault.model_dump(exclude={"name", "at", "for_"})
+
+    overlap = first.at < second.ends_s and second.at < first.ends_s
+    return (overlap or first.at == second.at) and not _draws(first.target) and alike(first) == alike(second)
+
+
+def _draws(target: Target) -> bool:
+    ends = [target] if target.link is None else [target.link.from_, target.link.to]
+    return any(getattr(end, "pick", None) is not None for end in ends)
+
+
+def _gates(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
+    source = draft.source
+    if draft.source.value.get("gates") == []:
         yield source.at(("gates",), "there is no gate", "an experiment without one proves nothing", key=True)
     names: dict[str, int] = {}
-    for index, gate in enumerate(gates):
+    before: list[tuple[int, Gate]] = []
+    for index, gate in enumerate(draft.gates):
         if gate is None:
             continue
         path: Path = ("gates", index)
         line = source.mark(path).line
-        name = gate_name(gate)
-        if name in names:
+        if gate.name is not None and gate.name in names:
             yield source.at(
-                path,
-                f"a gate '{name}' is there already, in line {names[name]}",
-                "give one of them a name: ...",
+                (*path, "name"),
+                f"a gate '{gate.name}' is there already, in line {names[gate.name]}",
+                "names are unique",
             )
-        names.setdefault(name, line)
+        if gate.name is not None:
+            names.setdefault(gate.name, line)
+        twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
+        if twin is not None:
+            yield source.at(path, f"this is the gate of line {twin} again", "remove one")
+        before.append((line, gate))
+        yield from _moments(draft, path, gate)
         if isinstance(gate, EventGate):
             if gate.event not in system.events:
-                yield _unknown(source, (*path, "event"), "event", gate.event, list(system.events))
-        else:
+                what = f"event of system {system.name}"
+                yield unknown(source, (*path, "event"), what, gate.event, list(system.events))
+        elif slos is not None:
             yield from _slo_use(source, path, gate, system, slos)
 
 
+def _nameless(gate: Gate) -> Gate:
+    return gate.model_copy(update={"name": None})
+
+
+def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
+    """Whether the time that the gate looks at will ever come."""
+    source = draft.source
+    needs_fault = None
+    if isinstance(gate, SloGate):
+        needs_fault = "during" if gate.during in ("fault", "after") else None
+    else:
+        needs_fault = "event" if isinstance(gate, EventGate) else "recovered"
+    if needs_fault is not None and not source.value.get("timeline"):
+        yield source.at(
+            (*path, needs_fault),
+            "this gate is about a fault, and there is none",
+            "give a timeline, or remove the gate",
+        )
+    load_end_s, drain_s = _load_end_s(draft), _drain_s(draft)
+    faults = [fault for fault in draft.timeline if isinstance(fault, Fault)]
+    if (
+        not isinstance(gate, RecoveredGate)
+        or load_end_s is None
+        or drain_s is None
+        or not faults
+        or len(faults) < len(draft.timeline)
+    ):
+        return
+    from_s, until_s = max(fault.ends_s for fault in faults) + gate.within, load_end_s + drain_s
+    if from_s >= until_s:
+        yield source.at(
+            (*path, "within"),
+            f"this gate looks from {from_s:g}s on",
+            f"the run is over at {until_s:g}s; load longer, or end the faults earlier",
+        )
+
+
 def _slo_use(
-    source: Source, path: Path, gate: SloGate | RecoveredGate, system: System, slos: Mapping[str, Slo]
+    source: Source,
+    path: Path,
+    gate: SloGate | RecoveredGate,
+    system: System,
+    slos: Mapping[str, Slo | None],
 ) -> Iterator[Diagnostic]:
     key = "slo" if isinstance(gate, SloGate) else "recovered"
     name = gate.slo if isinstance(gate, SloGate) else gate.recovered
+    if name not in slos:
+        yield unknown(source, (*path, key), "SLO", name, list(slos))
+    if gate.target is not None:
+        yield from check_share(source, (*path, "target"), gate.target)
     slo = slos.get(name)
     if slo is None:
-        yield _unknown(source, (*path, key), "SLO", name, list(slos))
         return
-    known = table_columns(system, slo.table)
-    if gate.where is not None and known is not None:
-        problem = check_expression(gate.where, known)
-        if problem is not None:
-            yield source.at((*path, "where"), f"'{gate.where}': {problem}")
+    yield from _where(source, path, gate.where, slo, system)
     if isinstance(slo, RatioSlo) and gate.at_most is not None:
-        yield source.at((*path, "at_most"), f"{name} is a ratio", "override it with target: 99.9%", key=True)
+        yield source.at(
+            (*path, "at_most"), f"{name} is a ratio", "its limit is a target, such as target: 99.9%", key=True
+        )
     if isinstance(slo, PercentileSlo):
         if gate.target is not None:
             yield source.at(
-                (*path, "target"), f"{name} is a percentile", "override it with at_most: 2s", key=True
+                (*path, "target"),
+                f"{name} is a percentile",
+                f"its limit is at_most, such as at_most: {slo.at_most}",
+                key=True,
             )
         if gate.at_most is not None:
-            yield from _limit(source, (*path, "at_most"), gate.at_most, slo.at_most)
+            yield from check_limit(source, (*path, "at_most"), gate.at_most, slo)
 
 
-def _limit(source: Source, path: Path, text: str, own: str | None = None) -> Iterator[Diagnostic]:
-    try:
-        _, unit = parse_limit(text)
-    except ValueError as error:
-        found, _, rest = str(error).partition("; ")
-        yield source.at(path, found, rest)
+def _where(source: Source, path: Path, where: str | None, slo: Slo, system: System) -> Iterator[Diagnostic]:
+    known = table_columns(system, slo.table)
+    if where is None or known is None:
         return
-    if own is not None:
-        try:
-            _, wanted = parse_limit(own)
-        except ValueError:
-            return
-        if unit != wanted:
-            yield source.at(path, f"'{text}' is in {unit}", f"the SLO is in {wanted}, such as {own}")
+    if problem := check_expression(where, known):
+        yield source.at((*path, "where"), f"'{where}': {problem}")
 
 
-def _arms(source: Source, draft: Draft, system: System, slos: Mapping[str, Slo]) -> Iterator[Diagnostic]:
+def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
+    source = draft.source
     safeguards = [safeguard.name for safeguard in system.safeguards]
-    gated = [gate.slo for gate in draft.gates if isinstance(gate, SloGate)]
-    gated += [gate.recovered for gate in draft.gates if isinstance(gate, RecoveredGate)]
+    gated = [
+        gate.slo if isinstance(gate, SloGate) else gate.recovered
+        for gate in draft.gates
+        if gate is not None and not isinstance(gate, EventGate)
+    ]
+    before: list[tuple[int, Arm]] = []
     for index, arm in enumerate(draft.arms):
         if arm is None:
             continue
         path: Path = ("arms", index)
-        for name in arm.safeguards:
+        for place, name in enumerate(arm.safeguards):
+            at = (*path, "without") if isinstance(arm.without, str) else (*path, "without", place)
             if name not in safeguards:
-                yield _unknown(source, (*path, "without"), "safeguard", name, safeguards)
-        if arm.slo not in slos:
-            yield _unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
+                yield unknown(source, at, f"safeguard of system {system.name}", name, safeguards)
+            elif name in arm.safeguards[:place]:
+                yield source.at(at, f"'{name}' is given twice", "once is enough")
+        if slos is not None and arm.slo not in slos:
+            yield unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
         elif arm.slo not in gated and None not in draft.gates:
             yield source.at(
                 (*path, "slo"),
                 f"no gate of this experiment is about {arm.slo}",
                 f"its gates are about {', '.join(dict.fromkeys(gated)) or 'no SLO'}",
             )
-        elif arm.where is not None:
-            known = table_columns(system, slos[arm.slo].table)
-            problem = None if known is None else check_expression(arm.where, known)
-            if problem is not None:
-                yield source.at((*path, "where"), f"'{arm.where}': {problem}")
+        elif slos is not None and (slo := slos.get(arm.slo)) is not None:
+            yield from _where(source, path, arm.where, slo, system)
+        twin = next((line for line, seen in before if seen == arm), None)
+        if twin is not None:
+            yield source.at(path, f"this is the arm of line {twin} again", "remove one")
+        before.append((source.mark(path).line, arm))
 
 
-def validate_slos(source: Source, slos: Mapping[str, Slo], system: System) -> Iterator[Diagnostic]:
-    """Whether every SLO can be computed from the system's tables."""
-    for name, slo in slos.items():
-        known = table_columns(system, slo.table)
-        if known is None:
-            yield _unknown(
-                source, (name, "table"), f"table in system {system.name}", slo.table, [*system.tables, EVENTS]
-            )
-            continue
-        numeric = ("at", slo.at), ("value", slo.value if isinstance(slo, PercentileSlo) else None)
-        boolean = (
-            ("where", slo.where),
-            *((key, getattr(slo, key)) for key in ("good", "bad") if isinstance(slo, RatioSlo)),
-        )
-        for key, expression in numeric:
-            if expression is not None and (problem := check_expression(expression, known, numeric=True)):
-                yield source.at((name, key), f"'{expression}': {problem}")
-        for key, expression in boolean:
-            if expression is not None and (problem := check_expression(expression, known)):
-                yield source.at((name, key), f"'{expression}': {problem}")
-        if slo.by is not None and slo.by not in [column.name for column in known]:
-            yield _unknown(source, (name, "by"), "column", slo.by, [column.name for column in known])
-        if isinstance(slo, PercentileSlo):
-            yield from _limit(source, (name, "at_most"), slo.at_most)
+def _load_end_s(draft: Draft) -> float | None:
+    """When the last client arrives; None where not all loads could be understood."""
+    loads = [*draft.load.values()]
+    ends = [load.for_ for load in loads if load is not None]
+    return max(ends) if ends and len(ends) == len(loads) else None
 
 
-def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
-    """The columns of a table of the system, or of the events; None when there is no such table."""
-    if table == EVENTS:
-        return EVENT_COLUMNS
-    row_type = system.tables.get(table)
-    return None if row_type is None else columns(row_type)
+def _drain_s(draft: Draft) -> float | None:
+    """None where it could not be understood."""
+    try:
+        return parse_duration(draft.source.value.get("drain", "60s"))
+    except ValueError:
+        return None

@@ -46,8 +46,6 @@ class Fault(FaultSpec):
             problems.append(f"{self.fault} happens at once and takes no 'for'; remove it")
         if not self.instant and self.for_ is None:
             problems.append(f"{self.fault} needs 'for', how long it lasts, for example for: 30s")
-        if self.for_ is not None and self.for_ <= 0:
-            problems.append("'for' must be longer than 0s")
         if self.targets == "nodes" and self.target.link is not None:
             problems.append(
                 f"{self.fault} acts on nodes, not on a link; give role, zone or node (and pick) as its target"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -64,43 +66,83 @@ def _column(row_type: type, name: str, hint: Any) -> Column:
 
 
 def check_expression(expression: str, known: Sequence[Column], *, numeric: bool = False) -> str | None:
-    """What is wrong with an SQL expression over these columns, or None.
+    """What is wrong with an SQL expression over one row with these columns, or None.
 
-    It must be one expression (nothing after it), and boolean, or numeric where asked.
+    It must be one expression and nothing else (no statement, no aggregate, no window), true or false, or a
+    number where `numeric`. What is returned says: what was found; what is allowed; what may be meant.
     """
+    return _checked(expression, (*known, *CONSTANTS), numeric)
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked(expression: str, known: tuple[Column, ...], numeric: bool) -> str | None:
     import duckdb
 
-    names = [column.name for column in (*known, *CONSTANTS)]
-    fields = ", ".join(f'"{column.name}" {column.sql}' for column in (*known, *CONSTANTS))
-    connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
-    try:
-        connection.execute(f"CREATE TABLE rows ({fields})")
+    names = [column.name for column in known]
+    if not expression.strip():
+        return "is empty; it must be an SQL expression"
+    changing = _CHANGING.search(re.sub(r"'(?:[^']|'')*'", "''", expression))
+    if changing is not None and changing[0].lower() not in names:
+        return f"'{changing[0]}' gives something else each time; judging again must come to the same"
+    fields = ", ".join(f'"{column.name}" {column.sql}' for column in known)
+    kinds = []
+    with duckdb.connect(config={"threads": 1, "enable_external_access": "false"}) as connection:
+        connection.execute(f"CREATE TABLE {_ANY_TABLE} ({fields})")
+        connection.execute(f"INSERT INTO {_ANY_TABLE} VALUES ({', '.join(['NULL'] * len(names))})")
         try:
-            statements = duckdb.extract_statements(f"SELECT ({expression}\n) AS value FROM rows")
-            if len(statements) != 1 or ";" in expression:
-                return "holds more than one expression; remove the ';'"
-            described = connection.execute(f"DESCRIBE SELECT ({expression}\n) AS value FROM rows").fetchall()
+            # What would close the parenthesis to add SQL of its own does not fit between brackets. As a
+            # condition it can be no aggregate. Comments end with the line. Running it on a row of nulls
+            # finds constants that cannot be what they are compared with.
+            for query in (
+                f"SELECT ({expression}\n) FROM {_ANY_TABLE} WHERE ({expression}\n) IS NOT NULL",
+                f"SELECT [{expression}\n] FROM {_ANY_TABLE}",
+            ):
+                if len(connection.extract_statements(query)) != 1:
+                    return "holds more than one statement; only an expression is allowed"
+                described = connection.execute(query).description or ()
+                kinds.append(str(described[0][1]) if len(described) == 1 else "several values")
         except duckdb.Error as error:
-            return _said(str(error), names)
-        kind = str(described[0][1])
-        if (
-            numeric
-            and kind not in ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
-            and "DECIMAL" not in kind
-        ):
-            return f"is {kind}; it must be a number"
-        if not numeric and kind != "BOOLEAN":
-            return f"is {kind}; it must be true or false, such as a comparison"
-        return None
-    finally:
-        connection.close()
+            return _said(str(error), expression, names)
+    kind = kinds[0]
+    if numeric and not kind.removeprefix("U").startswith(_NUMBERS):
+        return f"is {_kind(kind)}; it must be a number"
+    if not numeric and kind != "BOOLEAN":
+        return f"is {_kind(kind)}; it must be true or false, such as a comparison"
+    return None
 
 
-def _said(message: str, names: Sequence[str]) -> str:
-    first = message.splitlines()[0]
-    if "Referenced column" in first and '"' in first:
-        missing = first.split('"')[1]
-        near = difflib.get_close_matches(missing, names, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"no column '{missing}'; the table has {', '.join(names)}{hint}"
-    return first.removeprefix("Parser Error: ").removeprefix("Binder Error: ")
+_ANY_TABLE = "_table_of_the_slo"
+_CHANGING = re.compile(
+    r"\b(random|setseed|uuid|uuidv4|uuidv7|gen_random_uuid|now|today|current_date|current_time"
+    r"|current_timestamp|localtime|localtimestamp|current_localtime|current_localtimestamp|transaction_timestamp"
+    r"|get_current_time|get_current_timestamp|current_setting|nextval|currval|txid_current|version)\b",
+    re.IGNORECASE,
+)
+"""DuckDB's functions whose value is not one of their arguments alone."""
+_NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
+
+
+def _kind(sql: str) -> str:
+    if sql.startswith(_NUMBERS):
+        return "a number"
+    return {"VARCHAR": "text", "BOOLEAN": "true or false"}.get(sql, sql)
+
+
+def _said(message: str, expression: str, names: Sequence[str]) -> str:
+    """DuckDB's complaint in fewer words, with the columns there are."""
+    lines = message.splitlines()
+    first = re.sub(r"^(Parser|Binder|Catalog|Conversion|Invalid Input) Error: ", "", lines[0])
+    if missing := re.match(r'Referenced column "(.*)" not found', first):
+        word = missing[1]
+        near = difflib.get_close_matches(word, names, n=1)
+        if near:
+            hint = f"; did you mean '{near[0]}'?"
+        else:
+            hint = "; text takes single quotes" if f'"{word}"' in expression else ""
+        return f"no column '{word}'; the table has {', '.join(names)}{hint}"
+    if missing := re.match(r"(?:Scalar )?Function with name (\S+) does not exist", first):
+        near = [line for line in lines if line.startswith("Did you mean")]
+        return f"no function '{missing[1]}'; see DuckDB's functions" + (
+            f"; {near[0].lower()}" if near else ""
+        )
+    return f"is not an SQL expression: {first}" if "syntax error" in first else first

@@ -6,7 +6,8 @@
 * Events with a `state` field: one lane for each thing that has states (breakers).
 * A table with `ok` (boolean) or `status`: share of good requests; with `latency_s`: 95th percentile latency.
 
-A group is the first of the columns in `GROUPS` that a table has and that takes few enough values.
+A group is the first of the columns in `GROUPS` (for answers: in `ANSWER_GROUPS`) that a table has and that takes
+few enough values.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from harness.report.svg import COLOURS, Band, Figure, Lane, Series
 from harness.verdict.model import FaultResult, GateResult
 
 GROUPS = ("network_class", "group", "kind", "route", "node", "host")
-GROUPS_MOST = 6
+ANSWER_GROUPS = ("kind", "route", *GROUPS)
+GROUPS_MOST = 8
 SLICES = 48
 ROWS_MOST = 60_000
 LANES_MOST = 12
@@ -92,9 +94,9 @@ class _Frame:
     def with_columns(self, *names: str) -> list[str]:
         return [table for table, columns in self.columns.items() if all(name in columns for name in names)]
 
-    def group(self, table: str, where: str = "TRUE") -> str:
+    def group(self, table: str, where: str = "TRUE", of: Sequence[str] = GROUPS) -> str:
         """SQL text of the grouping column, or of one constant group."""
-        for column in GROUPS:
+        for column in of:
             if column in self.columns[table]:
                 count = self.tables.rows(f'SELECT count(DISTINCT "{column}") FROM "{table}" WHERE {where}')[
                     0
@@ -168,7 +170,7 @@ def _success(frame: _Frame) -> Iterable[Figure]:
             good = 'CASE WHEN "status" BETWEEN 200 AND 399 THEN 1 ELSE 0 END'
         else:
             continue
-        group = '"kind"' if "kind" in columns else frame.group(table)
+        group = frame.group(table, of=ANSWER_GROUPS)
         lines = frame.sliced(table, '"t_s"', f"avg({good})", "TRUE", group)
         yield from frame.lines(
             f"Success of {table}",
@@ -187,7 +189,7 @@ def _share_range(lines: Mapping[str, Sequence[Point]]) -> tuple[float, float]:
 
 def _latency(frame: _Frame) -> Iterable[Figure]:
     for table in frame.with_columns("t_s", "latency_s"):
-        group = '"kind"' if "kind" in frame.columns[table] else frame.group(table)
+        group = frame.group(table, of=ANSWER_GROUPS)
         lines = frame.sliced(
             table, '"t_s"', 'quantile_disc("latency_s", 0.95)', '"latency_s" IS NOT NULL', group
         )
@@ -217,7 +219,7 @@ def _bitrate(frame: _Frame) -> Iterable[Figure]:
 def _stalls(frame: _Frame) -> Iterable[Figure]:
     lost: dict[int, float] = defaultdict(float)
     count = 0
-    for t, fields in _events(frame, "name LIKE '%.stall'"):
+    for t, fields in _events(frame, "event LIKE '%.stall'"):
         seconds = fields.get("stall_s")
         if isinstance(seconds, int | float):
             lost[int(t / frame.slice_s)] += seconds
@@ -238,7 +240,7 @@ def _stalls(frame: _Frame) -> Iterable[Figure]:
 
 def _states(frame: _Frame) -> Iterable[Figure]:
     changes: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for t, fields in _events(frame, "name LIKE '%.state'"):
+    for t, fields in _events(frame, "event LIKE '%.state'"):
         state = fields.get("state")
         if isinstance(state, str):
             thing = " ".join(str(v) for k, v in sorted(fields.items()) if k != "state")
@@ -275,7 +277,7 @@ def _level(state: str) -> str:
 
 def _events(frame: _Frame, where: str) -> Iterable[tuple[float, dict[str, Any]]]:
     """(t_s, fields) of the events that fit, with the host among the fields; in order of time."""
-    if not {"t_s", "name", "fields"} <= frame.columns.get("events", {}).keys():
+    if not {"t_s", "event", "fields"} <= frame.columns.get("events", {}).keys():
         return
     host = "host" if "host" in frame.columns["events"] else "NULL"
     for t, at, fields in frame.tables.rows(

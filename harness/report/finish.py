@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.engine.events import EngineEvent, SuiteFinished
 from harness.report.html import index_page, run_page
 from harness.report.junit import to_junit
 from harness.report.parquet import ParquetTables
@@ -26,6 +27,12 @@ def finish_run(run_dir: Path, result: ExperimentResult) -> None:
         tables.close()
     (run_dir / PAGE).write_text(page, encoding="utf-8")
     (run_dir / JUNIT).write_text(to_junit([result]), encoding="utf-8")
+
+
+def write_suite(event: EngineEvent) -> None:
+    """A handler of engine events: when a suite is over, its index and its JUnit file."""
+    if isinstance(event, SuiteFinished) and event.results:
+        finish_suite(Path(event.reports), event.results, event.elapsed_s)
 
 
 def finish_suite(reports: Path, results: Sequence[ExperimentResult], elapsed_s: float) -> Path:

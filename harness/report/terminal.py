@@ -8,12 +8,15 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from harness.engine import events
+from harness.engine.load import shown_path
 from harness.report import words
 from harness.report.problems import Problem, all_problems
 from harness.verdict.model import ArmResult, ExperimentResult, GateResult, Verdict
@@ -168,8 +171,8 @@ def closing(event: events.SuiteFinished) -> list[Text]:
         counts[result.verdict] = counts.get(result.verdict, 0) + 1
     parts = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if verdict in counts)
     lines = []
-    if event.reports:
-        lines.append(Text(f"Reports: {event.reports}"))
+    if event.reports and event.results:
+        lines.append(Text(f"Report: {shown_path(Path(event.reports) / 'index.html')}"))
     last = Text(f"{words.SYMBOLS[event.verdict]} {words.verdict_word(event.verdict)}", STYLES[event.verdict])
     last.append(
         f"  {parts or 'nothing ran'}, in {event.elapsed_s:.1f} s, exit code {event.exit_code}", "default"
@@ -224,8 +227,14 @@ def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
     tail = f"  seed {result.seed}  {result.title}"
     head.append(_cut(tail, max(10, width - len(head.plain))), "dim")
     lines = [head]
+    # Invariants that hold are many and all say the same: one line for them, and a line for each that does not.
+    calm = [gate for gate in result.gates if gate.kind == "invariant" and gate.verdict is Verdict.PASSED]
     for gate in result.gates:
-        lines += _gate_lines(gate, gate.name, gate.verdict, width)
+        if len(calm) < 2 or gate not in calm:
+            lines += _gate_lines(gate, gate.name, gate.verdict, width)
+    if len(calm) > 1:
+        together = replace(calm[0], samples=sum(gate.samples for gate in calm))
+        lines += _gate_lines(together, f"{len(calm)} invariants, never violated", Verdict.PASSED, width)
     for arm in result.arms:
         lines += _arm_lines(arm, width)
     return lines

@@ -23,6 +23,7 @@ __all__ = [
     "SYMBOLS",
     "byte_count",
     "clock",
+    "counted",
     "duration",
     "exposure",
     "fault_line",
@@ -57,6 +58,11 @@ MEANINGS = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 gate`, `1,204 gates`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def verdict_word(verdict: Verdict) -> str:
     return verdict.value.upper()
 
@@ -89,7 +95,7 @@ def gate_needs(gate: GateResult) -> str | None:
     """What it would take to be sure, where more samples are the answer."""
     if gate.needs is None:
         return None
-    return f"{gate.needs:,} more sample{'' if gate.needs == 1 else 's'} for a confident claim"
+    return f"{counted(gate.needs, 'more sample')} for a confident claim"
 
 
 def fault_when(fault: FaultResult) -> str:

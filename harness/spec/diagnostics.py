@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Diagnostic:
-    """One problem. Lines and columns count from 1; line 0 is the file as a whole."""
+    """One mistake. Lines and columns count from 1; line 0 is the file as a whole."""
 
     file: str
     line: int
@@ -24,17 +24,28 @@ class Diagnostic:
 
 
 class SpecError(ValueError):
-    """Everything that is wrong, at once, in the order of the files and their lines."""
+    """Everything that is wrong, at once: by file, line and column, each mistake told once."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(sorted(dict.fromkeys(diagnostics)))
+        self.diagnostics = tuple(sorted(set(diagnostics)))
         super().__init__("\n".join(map(str, self.diagnostics)))
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Diagnostic, ...]]]:
         return SpecError, (self.diagnostics,)
 
 
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """The allowed word that `word` most likely means, or None. Case, `-`, `_` and spaces do not count."""
+    plain = {_plain(candidate): candidate for candidate in reversed(list(allowed))}
+    near = difflib.get_close_matches(_plain(word), plain, n=1)
+    return plain[near[0]] if near else None
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest of the allowed words, or nothing."""
-    near = difflib.get_close_matches(word, list(allowed), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
+    near = nearest(word, allowed)
+    return "" if near is None else f"did you mean '{near}'?"
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-").replace(" ", "-").strip("-")

@@ -32,7 +32,7 @@ def write_streaming_history(directory: Path, sessions: int = 200) -> Path:
         "CREATE TABLE requests (t_s DOUBLE, network_class VARCHAR, kind VARCHAR, ok BOOLEAN, status INTEGER,"
         " latency_s DOUBLE, bitrate_kbps DOUBLE)"
     )
-    con.execute("CREATE TABLE events (t_s DOUBLE, host VARCHAR, name VARCHAR, fields VARCHAR)")
+    con.execute("CREATE TABLE events (t_s DOUBLE, host VARCHAR, event VARCHAR, fields VARCHAR)")
     rows, requests, events = [], [], []
     for i in range(sessions):
         t = i * 180 / sessions

@@ -1,29 +1,34 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.cli.options import Json, Paths, Seed, Without
+from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
     from harness.engine.plan import Plan
+    from harness.faults.base import Fault
 
 
-def plan(paths: Paths, seed: Seed = 1, without: Without = None, as_json: Json = False) -> int:
+def plan(paths: Paths, seed: Seed = 1, without: Without = None, as_json: Json = False) -> Done:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
     from harness.cli.loading import load
-    from harness.cli.outcome import emit_json, usage
+    from harness.cli.outcome import usage
     from harness.engine.plan import UsageError
     from harness.engine.plan import plan as make_plan
 
-    try:
-        plans = [make_plan(item, seed, tuple(without or ())) for item in load(paths)]
-    except UsageError as error:
-        raise usage(*error.problems) from error
-    if as_json:
-        emit_json({"seed": seed, "experiments": [_document(item) for item in plans]})
-    else:
-        print("\n\n".join(_text(item) for item in plans))
-    return 0
+    plans: list[Plan] = []
+    problems: list[str] = []
+    for item in load(paths):
+        try:
+            plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))
+        except UsageError as error:
+            problems += error.problems
+    if problems:
+        raise usage(*dict.fromkeys(problems))
+    print("\n\n".join(_text(item) for item in plans))
+    return Done(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 
 def _document(item: Plan) -> dict[str, Any]:
@@ -53,27 +58,50 @@ def _document(item: Plan) -> dict[str, Any]:
 
 
 def _text(item: Plan) -> str:
-    from harness.verdict.names import gate_name
+    from harness.report.words import counted
+    from harness.verdict.names import gate_names
 
     experiment = item.experiment
     lines = [f"{item.name}: {experiment.title}", f"  file    {item.file}, seed {item.seed}"]
+    if item.without:
+        lines.append(f"  without {', '.join(item.without)}")
     for name, load in experiment.load.items():
         expected = load.arrive * load.for_
         lines.append(
             f"  load    {name}: {load.arrive:g}/s for {load.for_:g} s (about {expected:.0f}), mix {load.mix}"
         )
     for planned in item.faults:
-        given = {key: value for key, value in planned.fault.parameters().items() if value is not None}
-        settings = "".join(f", {key} {value}" for key, value in given.items() if key != "fault")
+        settings = "".join(f", {name} {text}" for name, text in _settings(planned.fault))
         until = f" to {planned.until_s:g} s" if planned.fault.lasts_s else ""
         lines.append(
             f"  fault   {planned.at_s:g} s{until}: {planned.name} on {', '.join(planned.target.names)}{settings}"
         )
     if not item.faults:
         lines.append("  fault   none")
-    lines += [f"  gate    {gate_name(gate)}" for gate in experiment.gates]
+    lines += [f"  gate    {name}" for name in gate_names(experiment.gates)]
     for arm in item.arms[1:]:
-        wanted = f"must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
-        lines.append(f"  arm     {arm.name}, {wanted}")
-    lines.append(f"  lasts   at most {item.duration_s:g} s of virtual time an arm, {len(item.arms)} arms")
+        wanted = f", must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
+        lines.append(f"  arm     {arm.name}{wanted}")
+    lines.append(
+        f"  lasts   at most {item.duration_s:g} s of virtual time, {counted(len(item.arms), 'run')} of it"
+    )
     return "\n".join(lines)
+
+
+UNITS = {"Duration": "s", "Bitrate": "bps", "ByteCount": "bytes", "Ratio": "share"}
+"""Types of `harness.spec.units` to the units that quantities are written in."""
+
+
+def _settings(fault: Fault) -> Iterator[tuple[str, str]]:
+    """What the fault is set to, as people write it; what was left out is left out."""
+    from harness.verdict.text import quantity
+
+    for name, value in fault.parameters().items():
+        if value is None or name == "fault":
+            continue
+        annotation = type(fault).model_fields[name].annotation
+        types = {getattr(part, "__name__", "") for part in (annotation, *get_args(annotation))}
+        unit = next(
+            (unit for alias, unit in UNITS.items() if any(kind.endswith(alias) for kind in types)), None
+        )
+        yield name, str(value) if unit is None else quantity(value, unit)

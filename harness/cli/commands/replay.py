@@ -1,41 +1,40 @@
 from __future__ import annotations
 
 from harness.cli.options import Json, Run
+from harness.cli.outcome import Done
 
 
-def replay(run: Run, as_json: Json = False) -> int:
+def replay(run: Run, as_json: Json = False) -> Done:
     """Run a run directory's experiment again and compare the histories. Exit 3 when they differ."""
-    from pathlib import Path
-
-    from harness.cli.commands.run import reporters
-    from harness.cli.outcome import emit_json, usage
+    from harness.cli.outcome import usage
+    from harness.cli.reporting import reporting
+    from harness.engine.plan import UsageError
     from harness.engine.replay import replay as run_again
     from harness.history.write import HistoryError
-    from harness.report.finish import finish_run, finish_suite
+    from harness.report.finish import finish_run
     from harness.spec.diagnostics import SpecError
     from harness.verdict.document import suite_document
     from harness.verdict.model import EXIT_CODES, Verdict
 
-    handlers, close = reporters(as_json=as_json)
-    try:
-        replayed = run_again(run, handlers, finish_run)
-    except SpecError as error:
-        raise usage(*map(str, error.diagnostics)) from error
-    except HistoryError as error:
-        raise usage(str(error)) from error
-    finally:
-        close()
+    with reporting() as handlers:
+        try:
+            replayed = run_again(run, handlers, finish_run)
+        except SpecError as error:
+            raise usage(*map(str, error.diagnostics)) from error
+        except UsageError as error:
+            raise usage(*error.problems) from error
+        except HistoryError as error:
+            raise usage(str(error)) from error
     finished = replayed.finished
-    finish_suite(Path(finished.reports), finished.results, finished.elapsed_s)
     code = finished.exit_code if replayed.identical else EXIT_CODES[Verdict.ERROR]
-    if as_json:
-        document = suite_document(finished.results, finished.verdict, code)
-        emit_json({**document, "identical": replayed.identical, "differences": list(replayed.differences)})
-    elif replayed.identical:
+    if replayed.identical:
         print(f"replayed exactly: the same history, sha256 {replayed.result.history_sha256}")
     else:
         print(
             f"NOT the same history: {', '.join(replayed.differences)} differ; the code or a library has changed "
-            "since (see environment.json of both), or something is not deterministic"
+            "since (compare 'versions' in both environment.json), or something is not deterministic"
         )
-    return code
+    document = suite_document(finished.results, finished.verdict, code)
+    return Done(
+        code, {**document, "identical": replayed.identical, "differences": list(replayed.differences)}
+    )

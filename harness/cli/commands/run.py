@@ -1,16 +1,9 @@
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds, Without
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.engine.events import Handler
+from harness.cli.outcome import Done
 
 
 def run(
@@ -21,52 +14,53 @@ def run(
     without: Without = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
-) -> int:
+) -> Done:
     """Run experiments in virtual time and judge them."""
     from harness.cli.loading import load
-    from harness.cli.outcome import emit_json, shown, usage
+    from harness.cli.outcome import usage
+    from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
     from harness.engine.suite import run_suite
-    from harness.report.finish import finish_run, finish_suite
+    from harness.report.finish import finish_run
     from harness.verdict.document import suite_document
 
     loaded = load(paths)
-    handlers, close = reporters(as_json=as_json)
+    with reporting() as handlers:
+        try:
+            finished = run_suite(
+                loaded,
+                seeds=range(seed, seed + seeds),
+                jobs=jobs or cores(),
+                without=tuple(dict.fromkeys(without or ())),
+                reports=writable(reports),
+                handlers=handlers,
+                finish=finish_run,
+            )
+        except UsageError as error:
+            raise usage(*error.problems) from error
+    return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
+
+
+def cores() -> int:
+    """How many of the machine's cores this process may use."""
+    import os
+
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def writable(reports: Path) -> Path:
+    """The directory, made if it is not there. Stops with usage where nothing can be written."""
+    import os
+
+    from harness.cli.outcome import usage
+
     try:
-        finished = run_suite(
-            loaded,
-            seeds=range(seed, seed + seeds),
-            jobs=jobs or os.cpu_count() or 1,
-            without=tuple(dict.fromkeys(without or ())),
-            reports=reports,
-            handlers=handlers,
-            finish=finish_run,
-        )
-    except UsageError as error:
-        raise usage(*error.problems) from error
-    finally:
-        close()
-    index = finish_suite(Path(finished.reports), finished.results, finished.elapsed_s)
-    if as_json:
-        emit_json(suite_document(finished.results, finished.verdict, finished.exit_code))
-    else:
-        print(f"report: {shown(index)}")
-    return finished.exit_code
-
-
-def reporters(*, as_json: bool) -> tuple[list[Handler], Callable[[], None]]:
-    """The handlers of this command line, and how to close them. With --json all of it goes to stderr."""
-    from rich.console import Console
-
-    from harness.report import github
-    from harness.report.terminal import WIDTH_LEAST, WIDTH_MOST, TerminalReporter, lively
-
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(stderr=as_json, highlight=False, soft_wrap=True, width=WIDTH_MOST)
-    console.width = max(WIDTH_LEAST, min(console.width, WIDTH_MOST))
-    terminal = TerminalReporter(console, live=lively(console, os.environ))
-    handlers: list[Handler] = [terminal]
-    if github.active(os.environ):
-        handlers.append(github.GitHubReporter(sys.stderr if as_json else sys.stdout))
-    return handlers, terminal.stop
+        reports.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise usage(
+            f"--reports {reports}: cannot be made: {error.strerror}; give another directory"
+        ) from error
+    if not os.access(reports, os.W_OK | os.X_OK):
+        raise usage(f"--reports {reports}: cannot be written to; give another directory")
+    return reports

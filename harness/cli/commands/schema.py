@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.outcome import Done
+
 
 class Of(StrEnum):
     EXPERIMENT = "experiment"
@@ -15,11 +17,11 @@ def schema(
     of: Annotated[
         Of, typer.Argument(help="What to describe: an experiment file, or slos.yaml.")
     ] = Of.EXPERIMENT,
-) -> int:
+) -> Done:
     """Print the JSON Schema of a file, for editors."""
     from harness.cli.outcome import emit_json
     from harness.faults.catalogue import FAULTS
     from harness.spec.schema import experiment_schema, slos_schema
 
     emit_json(experiment_schema(FAULTS) if of is Of.EXPERIMENT else slos_schema())
-    return 0
+    return Done(0)

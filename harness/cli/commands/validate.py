@@ -1,28 +1,23 @@
 from __future__ import annotations
 
 from harness.cli.options import Json, Paths
+from harness.cli.outcome import Done
 
 
-def validate(paths: Paths, as_json: Json = False) -> int:
+def validate(paths: Paths, as_json: Json = False) -> Done:
     """Check experiment files and their SLOs without running anything."""
     from harness.cli.loading import load
-    from harness.cli.outcome import emit_json
+    from harness.report.words import counted
 
     loaded = load(paths)
-    if as_json:
-        emit_json(
-            {
-                "verdict": "valid",
-                "exit_code": 0,
-                "experiments": [item.experiment.experiment for item in loaded],
-            }
-        )
-        return 0
     for item in loaded:
         experiment = item.experiment
-        print(
-            f"{item.shown}: {experiment.experiment}: {len(experiment.timeline)} faults, "
-            f"{len(experiment.gates)} gates, {len(experiment.arms)} arms"
-        )
-    print(f"{len(loaded)} experiment{'' if len(loaded) == 1 else 's'} valid")
-    return 0
+        parts = [
+            counted(len(experiment.timeline), "fault"),
+            counted(len(experiment.gates), "gate"),
+            counted(len(experiment.arms), "arm"),
+        ]
+        print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
+    print(f"{counted(len(loaded), 'experiment')} valid")
+    names = [item.experiment.experiment for item in loaded]
+    return Done(0, {"verdict": "valid", "exit_code": 0, "experiments": names})

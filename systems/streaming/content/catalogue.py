@@ -46,7 +46,7 @@ def segment_bytes(title: str, rendition: int, segment: int) -> int:
 
 
 _BODY = bytes(4_000_000)
-_BLOCKS = tuple(bytes(2**power) for power in (18, 17, 16))
+_BLOCKS = tuple(bytes(2**power) for power in (20, 18))
 
 
 def segment_body(n_bytes: int) -> bytes:
@@ -55,7 +55,7 @@ def segment_body(n_bytes: int) -> bytes:
 
 
 def segment_blocks(n_bytes: int) -> list[bytes]:
-    """The same body in blocks that all segments share, so that serving it copies at most 64 KiB."""
+    """The same body in blocks that all segments share, so that serving it copies at most 256 KiB."""
     blocks = []
     for block in _BLOCKS:
         while n_bytes >= len(block):

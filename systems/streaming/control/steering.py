@@ -132,19 +132,23 @@ class Fleet:
             except Unavailable:
                 pass
             else:
-                answered = answer.status == 200
-                if answered:
-                    self._learn(appliance, answer.body)
+                answered = answer.status == 200 and self._learn(appliance, answer.body)
             if appliance.seen(answered):
                 name = "steering.returned" if answered else "steering.withdrawn"
                 self._host.emit(Event(name, {"node": appliance.name}))
             await clock.sleep(POLL_S * rng.uniform(0.9, 1.1))
 
-    def _learn(self, appliance: Appliance, body: bytes) -> None:
-        report = json.loads(body)
-        appliance.load = float(report["load"])
-        if "holds" in report:
-            appliance.holds = frozenset(report["holds"])
+    def _learn(self, appliance: Appliance, body: bytes) -> bool:
+        """Whether it is a report; one that makes no sense counts as none."""
+        try:
+            report = json.loads(body)
+            load, holds = float(report["load"]), report.get("holds")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+        appliance.load = load
+        if isinstance(holds, list):
+            appliance.holds = frozenset(map(str, holds))
+        return True
 
 
 async def steering(host: Host) -> None:

@@ -1,0 +1,117 @@
+"""Whether SLOs can be computed from a system's tables, and whether their limits mean what they measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
+from harness.spec.diagnostics import Diagnostic, did_you_mean
+from harness.spec.model import PercentileSlo, RatioSlo, Slo
+from harness.spec.source import Path, Source
+from harness.system import System
+from harness.verdict.limits import parse_limit
+
+EVENTS = "events"
+"""The table of events, which every history has."""
+
+_BASE_UNITS = {"_s": "1s", "_bps": "1bps", "_bytes": "1B", "_ratio": "1%", "_share": "1%"}
+"""How a column's name ends, and a quantity in that unit."""
+
+_OTHER_UNITS = {
+    "_us": ("seconds", "{} / 1e6"),
+    "_ms": ("seconds", "{} / 1e3"),
+    "_minutes": ("seconds", "{} * 60"),
+    "_kbps": ("bit/s", "{} * 1e3"),
+    "_mbps": ("bit/s", "{} * 1e6"),
+    "_gbps": ("bit/s", "{} * 1e9"),
+    "_kb": ("bytes", "{} * 1e3"),
+    "_mb": ("bytes", "{} * 1e6"),
+    "_percent": ("shares of 1", "{} / 100"),
+}
+"""Endings of units that limits are not given in, and how to come to one that they are."""
+
+
+def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System) -> Iterator[Diagnostic]:
+    """Everything about the SLOs that does not fit the system. None is one that is wrong in itself."""
+    for name, slo in slos.items():
+        if slo is None:
+            continue
+        if isinstance(slo, RatioSlo):
+            yield from check_share(source, (name, "target"), slo.target)
+        else:
+            yield from check_limit(source, (name, "at_most"), slo.at_most, slo)
+            if (ending := _ending(slo.value)) in _OTHER_UNITS:
+                base, formula = _OTHER_UNITS[ending]
+                found = f"'{slo.value}' is not in {base}, as its limit is"
+                yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
+        known = table_columns(system, slo.table)
+        if known is None:
+            what = f"table in system {system.name}"
+            yield unknown(source, (name, "table"), what, slo.table, [*system.tables, EVENTS])
+            continue
+        for key in ("where", "good", "bad", "value", "at"):
+            expression = getattr(slo, key, None)
+            if expression is None:
+                continue
+            if problem := check_expression(expression, known, numeric=key in ("value", "at")):
+                yield source.at((name, key), f"'{expression}': {problem}")
+        names = [column.name for column in known]
+        if slo.by is not None and slo.by not in names:
+            yield unknown(source, (name, "by"), f"column in table {slo.table}", slo.by, names)
+
+
+def check_share(source: Source, path: Path, target: float) -> Iterator[Diagnostic]:
+    """A share that samples can show."""
+    if not 0 < target < 1:
+        yield source.at(
+            path,
+            f"the target is {target * 100:.10g}%",
+            "more than 0% and less than 100%: no number of samples shows that all are good",
+        )
+
+
+def check_limit(source: Source, path: Path, text: str, slo: PercentileSlo) -> Iterator[Diagnostic]:
+    """A limit with a unit: that of the column it is about, or of the SLO's own limit."""
+    try:
+        limit, unit = parse_limit(text)
+    except ValueError as error:
+        found, _, rest = str(error).partition("; ")
+        yield source.at(path, found, rest)
+        return
+    if limit <= 0:
+        yield source.at(path, f"the limit is '{text}'", "it must be more than 0")
+    example = _BASE_UNITS.get(_ending(slo.value), slo.at_most)
+    try:
+        _, measured = parse_limit(example)
+    except ValueError:
+        return
+    if unit != measured:
+        yield source.at(path, f"'{text}' is in {unit}", f"'{slo.value}' is in {measured}, such as {example}")
+
+
+def _ending(value: str) -> str:
+    """How the name of a column says its unit; nothing for what is more than a column's name."""
+    if not value.isidentifier():
+        return ""
+    return next((end for end in (*_BASE_UNITS, *_OTHER_UNITS) if value.endswith(end)), "")
+
+
+def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
+    """The columns of a table of the system, or of the events; None when there is no such table."""
+    if table == EVENTS:
+        return EVENT_COLUMNS
+    row_type = system.tables.get(table)
+    return None if row_type is None else columns(row_type)
+
+
+def unknown(
+    source: Source, path: Path, what: str, word: str, allowed: Sequence[str], *, key: bool = False
+) -> Diagnostic:
+    """A name that is not there, and those that are."""
+    return source.at(
+        path,
+        f"no {what} is called '{word}'",
+        f"there is {', '.join(allowed) or 'none'}",
+        did_you_mean(word, allowed),
+        key=key,
+    )
