@@ -21,9 +21,22 @@ LATEST = "latest"
 _LIBRARIES = ("aiohttp", "pybreaker", "duckdb", "pydantic")
 
 
+def suite_stamp() -> str:
+    """The name of a suite that begins now."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def joined_suite_directory(reports: Path, name: str) -> Path:
+    """The directory of a suite that several processes write into, made by whoever comes first."""
+    directory = reports / name
+    directory.mkdir(parents=True, exist_ok=True)
+    _point(reports / LATEST, name)
+    return directory
+
+
 def new_suite_directory(reports: Path) -> Path:
     """A directory of its own for this suite, and `latest` pointing at it."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = suite_stamp()
     reports.mkdir(parents=True, exist_ok=True)
     for n in range(1, 1000):
         directory = reports / (stamp if n == 1 else f"{stamp}-{n}")

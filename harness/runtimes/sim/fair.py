@@ -18,6 +18,9 @@ from collections.abc import Callable, Iterable
 # Sums of capacities are compared with this relative slack, far below anything observable.
 _SLACK = 1.0 + 1e-9
 
+NOTHING_BYTES = 1e-3
+"""Less than this is left of a transfer only by rounding."""
+
 
 class Pipe:
     """One direction of a link. Capacity in bytes/s."""
@@ -62,6 +65,11 @@ class Flow:
             if self.rate_Bps != math.inf:
                 self.remaining_bytes -= self.rate_Bps * (now_s - self.since_s)
             self.since_s = now_s
+
+    def done(self, now_s: float) -> bool:
+        """Nothing is left that is worth the name, or that takes any time on this clock."""
+        left = self.remaining_bytes
+        return left < NOTHING_BYTES or (self.rate_Bps > 0.0 and now_s + left / self.rate_Bps <= now_s)
 
 
 class FairShare:

@@ -20,7 +20,7 @@ from contextvars import Context
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from harness.runtimes.sim.fair import Flow
+from harness.runtimes.sim.fair import NOTHING_BYTES, Flow
 from harness.runtimes.sim.path import MSS_BYTES, Path
 
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ RETRIES = 15
 
 # RFC 6928: what may be under way without any acknowledgement.
 _INITIAL_WINDOW_BYTES = 10 * MSS_BYTES
-
-# Less than this is left of a transfer only by rounding.
-_NOTHING_BYTES = 1e-3
 
 
 class SimTransport(asyncio.Transport):
@@ -287,8 +284,8 @@ class SimTransport(asyncio.Transport):
         flow.advance(now_s)
         left = (
             0
-            if flow.remaining_bytes < _NOTHING_BYTES or flow.rate_Bps == math.inf
-            else math.ceil(flow.remaining_bytes - _NOTHING_BYTES)
+            if flow.remaining_bytes < NOTHING_BYTES or flow.rate_Bps == math.inf
+            else math.ceil(flow.remaining_bytes - NOTHING_BYTES)
         )
         n = self._allowed - left
         if left and n > 0:
@@ -480,7 +477,8 @@ class SimTransport(asyncio.Transport):
         if self._writing_paused:
             over = self._queued - (self._allowed - flow.remaining_bytes) - SEND_BUFFER_BYTES - self._low
             if 0 < over < flow.remaining_bytes:
-                due = min(due, now_s + over / flow.rate_Bps + 1e-9)
+                # Later than now, even where the clock has no nanoseconds left.
+                due = min(due, max(now_s + over / flow.rate_Bps + 1e-9, math.nextafter(now_s, math.inf)))
         if self._head_bytes:
             due = min(due, now_s + self._head_bytes / flow.rate_Bps)
         if due > self._shown_s + PROGRESS_S:
@@ -497,7 +495,7 @@ class SimTransport(asyncio.Transport):
         if not flow.active:
             return
         flow.advance(now_s)
-        done = flow.remaining_bytes < _NOTHING_BYTES
+        done = flow.done(now_s)
         if done:
             flow.remaining_bytes = 0.0
         head, self._head_bytes = self._head_bytes, 0
