@@ -73,8 +73,9 @@ class Filler:
 
 
 async def edge(host: Host) -> None:
-    """GET /v/{title}/{rendition}/{segment}; GET /health[?known=VERSION] -> {"ok", "load", "version"}, with "holds" unless that version is known.
+    """GET /v/{title}/{rendition}/{segment}.
 
+    GET /health[?known=VERSION] -> {"ok", "load", "version"}, with "holds" unless that version is known.
     config: `filled_titles` (how many of the most popular are here), `cache_bytes`.
     """
     filled = frozenset(title.id for title in TITLES[: int(host.config["filled_titles"])])
