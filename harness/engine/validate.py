@@ -286,6 +286,8 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
         for gate in draft.gates
         if gate is not None and not isinstance(gate, EventGate)
     ]
+    # A gate that is wrong may be the one that an arm is about.
+    unsure = None in draft.gates or any(slos is not None and name not in slos for name in gated)
     before: list[tuple[int, Arm]] = []
     for index, arm in enumerate(draft.arms):
         if arm is None:
@@ -299,7 +301,7 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
                 yield source.at(at, f"'{name}' is given twice", "once is enough")
         if slos is not None and arm.slo not in slos:
             yield unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
-        elif arm.slo not in gated and None not in draft.gates:
+        elif arm.slo not in gated and not unsure:
             yield source.at(
                 (*path, "slo"),
                 f"no gate of this experiment is about {arm.slo}",
