@@ -29,7 +29,7 @@ ABANDON_FACTOR = 1.8
 """A download that would take longer than this many segment durations is given up."""
 
 GAMMA_P = 5.0
-"""BOLA: how much a second without rebuffering is worth, in units of utility."""
+"""BOLA: what a segment duration without stalling is worth, in units of utility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,6 @@ class Bola:
             return None
         bitrates = self._ladder.bitrates_kbps
         best_score = (self._v_ms * (GAMMA_P + self._utilities[progress.quality]) - buffer_ms) / left_bits
-        if best_score < 0:
-            return None
         instead = None
         for quality in range(progress.quality):
             size_bits = progress.size_bits * bitrates[quality] / bitrates[progress.quality]
