@@ -25,7 +25,10 @@ from harness.verdict.model import FaultResult, GateResult
 GROUPS = ("network_class", "group", "kind", "route", "node", "host")
 ANSWER_GROUPS = ("kind", "route", *GROUPS)
 GROUPS_MOST = 8
-SLICES = 48
+SLICES_MOST = 75
+SLICES_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Faults begin at round times: slices of these lengths do not mix what was before with what came after."""
+
 ROWS_MOST = 60_000
 LANES_MOST = 12
 CALM = ("closed", "ok", "healthy", "up", "normal", "admit")
@@ -63,6 +66,11 @@ def end_of(tables: Tables) -> float:
     return max((float(value) for value in latest if value is not None), default=0.0)
 
 
+def slice_of(end_s: float) -> float:
+    """How long the slices of time are, in seconds: at most `SLICES_MOST` of them."""
+    return next((length for length in SLICES_S if end_s / length <= SLICES_MOST), end_s / SLICES_MOST)
+
+
 def figures(
     tables: Tables, faults: Sequence[FaultResult], gates: Sequence[GateResult] = ()
 ) -> tuple[Figure, ...]:
@@ -70,7 +78,7 @@ def figures(
     end_s = end_of(tables)
     if end_s <= 0:
         return ()
-    frame = _Frame(tables, bands(faults, end_s), end_s, max(1.0, end_s / SLICES), tuple(gates))
+    frame = _Frame(tables, bands(faults, end_s), end_s, slice_of(end_s), tuple(gates))
     makers = (_startup, _success, _bitrate, _stalls, _states, _latency)
     return tuple(figure for make in makers for figure in make(frame))
 

@@ -180,6 +180,13 @@ def test_nobody_needs_a_home_page_to_watch() -> None:
     assert [request.ok for request in seen.of("home")] == [False] * 3
 
 
+def test_a_level_that_is_no_word_is_not_recorded() -> None:
+    async def odd(request: web.Request, _: Host) -> web.StreamResponse | None:
+        return web.json_response({"level": 5}) if request.path == "/home" else None
+
+    assert visit(scripts={"gateway-east-1": odd}).of("home")[0].level is None
+
+
 @pytest.mark.parametrize(
     ("changed", "error"),
     [
@@ -349,6 +356,7 @@ def test_a_silent_appliance_is_given_up_while_there_is_something_to_play() -> No
     without = visit(watch_s=60, acts=silent, without=("player.segment_timeout",))
     assert without.row.outcome == "playback_failure"
     assert without.row.stall_s == pytest.approx(STALL_PATIENCE_S)
+    assert [r.status for r in without.of("segment") if not r.ok] == [0], "what nobody waited for any more"
 
 
 def test_an_appliance_that_stops_in_the_middle_of_a_segment_is_given_up() -> None:
@@ -357,12 +365,16 @@ def test_an_appliance_that_stops_in_the_middle_of_a_segment_is_given_up() -> Non
             return None
         response = web.StreamResponse(headers={"Content-Length": "500000"})
         await response.prepare(request)
-        await response.write(bytes(1000))
+        for _ in range(3):
+            await response.write(bytes(1000))
+            await host.clock.sleep(1.5)
         await host.clock.sleep(3600)
         return response
 
-    seen = visit(watch_s=40, scripts={"edge-a-1": stops})
-    assert (seen.row.outcome, seen.row.stall_s, seen.row.failovers) == ("completed", 0, 1)
+    seen = visit(watch_s=40, abr="throughput", scripts={"edge-a-1": stops})
+    assert (seen.row.outcome, seen.row.failovers) == ("completed", 1)
+    (failed,) = (row for row in seen.of("segment") if not row.ok)
+    assert failed.latency_s == pytest.approx(3 + SILENCE_TIMEOUT_S, abs=0.1)
 
 
 def test_a_slow_download_that_goes_on_is_not_silent() -> None:
