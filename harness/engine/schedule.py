@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from harness.engine.plan import Plan, plan
 from harness.runtimes.base import Runtime
 from harness.verdict.model import ExperimentResult, Verdict
 
+type MakeRuntime = Callable[[], Runtime]
+"""A module-level function, so that workers can be told which."""
+
 
 def sim_runtime() -> Runtime:
+    """Virtual time, in whatever process it is asked for."""
     from harness.runtimes.sim.runtime import SimRuntime
 
     return SimRuntime()
@@ -49,11 +53,12 @@ class _Arm:
     without: tuple[str, ...]
     directory: Path
     index: int
+    runtime: MakeRuntime
 
     def __call__(self, emit: Emit) -> None:
         loaded = self.loaded.unpacked() if isinstance(self.loaded, Packed) else self.loaded
         planned = plan(loaded, self.seed, self.without)
-        record_arm(loaded, sim_runtime(), planned, self.directory, self.index, emit)
+        record_arm(loaded, self.runtime(), planned, self.directory, self.index, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,9 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
 
-    def __init__(self, audience: Audience, finish: Finish | None) -> None:
+    def __init__(self, audience: Audience, finish: Finish | None, runtime: MakeRuntime = sim_runtime) -> None:
         self._audience = audience
+        self._runtime = runtime
         self._finish = finish
         self._runs: list[_Run] = []
         self.interrupted = False
@@ -110,7 +116,8 @@ class Schedule:
         run = self._runs[number]
         loaded = run.loaded if isinstance(executor, Inline) else run.loaded.packed()
         for index in range(len(run.plan.arms)):
-            executor.submit(number, _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index))
+            work = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
+            executor.submit(number, work)
 
     def _begin(self, number: int) -> None:
         run = self._runs[number]

@@ -11,7 +11,7 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.schedule import Schedule, sim_runtime
+from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
 __all__ = ["run_suite", "sim_runtime"]
@@ -26,6 +26,7 @@ def run_suite(
     reports: Path,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
+    runtime: MakeRuntime = sim_runtime,
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time. Raises UsageError before it starts.
 
@@ -40,7 +41,7 @@ def run_suite(
     audience = Audience(handlers)
     names = tuple(item.experiment.experiment for item in loaded)
     audience(SuiteStarted(names, tuple(seeds), jobs, str(suite)))
-    schedule = Schedule(audience, finish)
+    schedule = Schedule(audience, finish, runtime)
     for item, planned in plans:
         schedule.add(item, planned, run_directory(suite, planned.name, planned.seed))
     results = schedule.run(jobs)
