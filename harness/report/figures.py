@@ -32,6 +32,7 @@ SLICES_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120
 ROWS_MOST = 60_000
 LANES_MOST = 12
 CALM = ("closed", "ok", "healthy", "up", "normal", "admit")
+COLOUR_NAMES = {"calm": "grey", "warn": "amber", "bad": "red"}
 WARN = ("half-open", "half_open", "degraded", "probing")
 
 
@@ -133,6 +134,9 @@ class _Frame:
             return []
         return [Figure(title, note, self.end_s, self.bands, series=kept, tick=tick, **more)]
 
+    def words(self, title: str, note: str) -> Figure:
+        return Figure(title, note, self.end_s, kind="words")
+
     def limit(self, slo_part: str, unit: str) -> tuple[float, str] | None:
         """The limit of the first gate whose SLO's name has this word, where there is one."""
         for gate in self.gates:
@@ -180,8 +184,13 @@ def _success(frame: _Frame) -> Iterable[Figure]:
             continue
         group = frame.group(table, of=ANSWER_GROUPS)
         lines = frame.sliced(table, '"t_s"', f"avg({good})", "TRUE", group)
+        title = f"Success of {table}"
+        if lines and all(y == 1 for line in lines.values() for _, y in line):
+            # A straight line along the top would take the room of one that tells something.
+            yield frame.words(title, f"All answers were good, all the time ({', '.join(lines)}).")
+            continue
         yield from frame.lines(
-            f"Success of {table}",
+            title,
             "Share of good answers in each slice of time.",
             _series({}, lines, 4 * frame.slice_s),
             lambda value: f"{value * 100:.3g}%",
@@ -244,6 +253,8 @@ def _stalls(frame: _Frame) -> Iterable[Figure]:
             bar_s=frame.slice_s,
             tick=words.duration,
         )
+    elif frame.with_columns("stall_s"):
+        yield frame.words("Stalls", "No playback was interrupted.")
 
 
 def _states(frame: _Frame) -> Iterable[Figure]:
@@ -258,9 +269,11 @@ def _states(frame: _Frame) -> Iterable[Figure]:
     lanes = tuple(Lane(thing, _spans(changes[thing], frame.end_s)) for thing in sorted(chosen))
     if lanes:
         more = len(changes) - len(lanes)
-        note = "State of each circuit breaker over time" + (
-            f"; {more} quieter ones are left out." if more else "."
-        )
+        levels = {state: level for lane in lanes for *_, state, level in lane.spans}
+        colours = ", ".join(f"{state} is {COLOUR_NAMES[level]}" for state, level in levels.items())
+        note = f"Of those that changed: {colours}."
+        if more:
+            note += f" {more} quieter ones are left out."
         yield Figure("Breaker states", note, frame.end_s, frame.bands, kind="lanes", lanes=lanes)
 
 
