@@ -31,7 +31,8 @@ MORE_BLOCKS = LEAST_REQUESTS // 3
 the name has several blocks for each request."""
 
 MORE_RESIDENT_BYTES = 12_000_000
-"""Two dozen segments: other tests of the process leave their marks, too. One kept from every request would be gigabytes."""
+"""Two dozen segments, for other tests of the process leave their marks, too. One kept from every request
+would be gigabytes."""
 
 type Life = Callable[[Session], Awaitable[None]]
 
