@@ -460,6 +460,22 @@ def test_retry_when_every_appliance_fails_for_a_moment() -> None:
     assert without.row.outcome == "playback_failure"
 
 
+def test_what_the_buffer_no_longer_pays_for_is_not_asked_for_again() -> None:
+    async def silent_after_the_first(request: web.Request, host: Host) -> web.StreamResponse | None:
+        if not request.path.endswith("/0"):
+            await host.clock.sleep(1000)
+        return None
+
+    access = Access(down_bps=14e6, up_bps=5e6, rtt_s=0.04)
+    seen = visit(access=access, abr="throughput", scripts={"edge-a-1": silent_after_the_first})
+    tried, again = [r for r in seen.of("segment") if r.target != "edge-a-1" or not r.ok][:2]
+    assert (tried.target, again.target) == ("edge-a-1", "edge-a-2")
+    assert tried.bitrate_kbps is not None
+    assert again.bitrate_kbps is not None
+    assert again.bitrate_kbps < tried.bitrate_kbps, "three of four seconds are gone"
+    assert (seen.row.outcome, seen.row.stall_s) == ("completed", 0)
+
+
 def test_between_rounds_over_all_appliances_there_is_a_pause_that_grows() -> None:
     seen = visit(watch_s=60, acts={6: kill(*APPLIANCES)})
     failed = [r for r in seen.of("segment") if not r.ok]

@@ -21,7 +21,9 @@ API_BACKOFF_S = 0.25
 API_BACKOFF_MOST_S = 3.0
 """Also the most that a `Retry-After` is heeded: a viewer is waiting."""
 
-CONNECT_TIMEOUT_S = 1.5
+CONNECT_TIMEOUT_S = 0.75
+"""Five round trips of the slowest network; two dead appliances must not cost a start its two seconds."""
+
 SILENCE_TIMEOUT_S = 3.0
 """An appliance that sends nothing for so long has failed (safeguard `player.segment_timeout`)."""
 

@@ -169,6 +169,11 @@ class Playback:
             quality = self._rule.choose(self._next, self._segments, self._buffer.level_ms)
         return Fetch(self._next, quality)
 
+    def again(self, now_s: float, fetch: Fetch) -> Fetch:
+        """The same segment after a failure: in a lower rendition when what is left in the buffer asks for it."""
+        step = self.next(now_s)
+        return step if isinstance(step, Fetch) and step.quality < fetch.quality else fetch
+
     def give_up(
         self, now_s: float, fetch: Fetch, size_bytes: int, done_bytes: int, took_s: float, waited_s: float
     ) -> bool:

@@ -8,6 +8,7 @@ again (`player.retry`), the other region (`player.region_failover`), giving a si
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from harness.system import Event, Host
 from systems.streaming.player.client import API_TRIES, Requests
@@ -134,12 +135,14 @@ class Visit:
                 if isinstance(step, Pause):
                     await self._sleep_until(step.until_s)
                 else:
-                    await self._fetch(playback, sources, step, bitrates[step.quality])
+                    await self._fetch(playback, sources, step, bitrates)
         finally:
             if steering is not None:
                 steering.cancel()
 
-    async def _fetch(self, playback: Playback, sources: Sources, fetch: Fetch, bitrate_kbps: float) -> None:
+    async def _fetch(
+        self, playback: Playback, sources: Sources, fetch: Fetch, bitrates_kbps: Sequence[float]
+    ) -> None:
         """Until the segment is here, the rule wants another rendition, the viewer has seen all they wanted,
         or the session has failed."""
         clock = self._host.clock
@@ -153,7 +156,9 @@ class Visit:
                     return
                 raise self._failed(playback, reason)
             node = sources.current.removeprefix("http://").rstrip("/")
-            got = await self._requests.segment(node, self._title, fetch, playback, bitrate_kbps)
+            got = await self._requests.segment(
+                node, self._title, fetch, playback, bitrates_kbps[fetch.quality]
+            )
             if got.source in self._bytes:
                 self._bytes[got.source] += got.n_bytes
             if got.ok or got.given_up:
@@ -163,12 +168,14 @@ class Visit:
                 continue
             if sources.failed(clock.now()):
                 self._tell_failover(node, sources.current, got.reason)
+                fetch = playback.again(clock.now(), fetch)
                 continue
             if not self._retry:
                 raise self._failed(playback, reason)
             pause_s = backoff_s * self._host.rng.uniform(0.8, 1.2)
             await self._sleep_until(min(clock.now() + pause_s, playback.waits_until_s(clock.now())))
             backoff_s = min(RETRY_MOST_S, backoff_s * 2)
+            fetch = playback.again(clock.now(), fetch)
 
     def _failed(self, playback: Playback, reason: str) -> Failed:
         return Failed("start_failure" if playback.started_s is None else "playback_failure", reason)
