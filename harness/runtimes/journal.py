@@ -1,0 +1,69 @@
+"""What a run reports: rows, failures of services, and errors that nobody handled. The same in every runtime."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.runtimes.base import Recorded, ServiceFailure
+from harness.system import Event, System
+
+KINDS_KEPT = 50
+"""So many different background errors are kept, each counted; more are counted together."""
+
+
+class Journal:
+    """`records` in the order of arrival, `failures` in the order of happening, both with run times."""
+
+    def __init__(self, system: System, now: Callable[[], float]) -> None:
+        self._tables = {table: name for name, table in system.tables.items()}
+        self._events = system.events
+        self._now = now
+        self._complained: set[tuple[str, str]] = set()
+        self.records: list[Recorded] = []
+        self.failures: list[ServiceFailure] = []
+        self.background: dict[str, int] = {}
+        self.sealed = False
+
+    def emit(self, host: str, role: str, row: object, t_s: float | None = None) -> None:
+        """Take a row (emitted now, if `t_s` is not given). One that the system does not declare is a failure
+        of the service that sent it."""
+        if self.sealed:
+            return
+        if isinstance(row, Event):
+            if row.name not in self._events:
+                what = f"event '{row.name}', which the system does not declare"
+                self._complain(host, role, what, self._events, "System.events")
+                return
+        elif type(row) not in self._tables:
+            what = f"a row of {type(row).__qualname__}, which is no table of the system"
+            tables = {f"{name} ({table.__qualname__})": "" for table, name in self._tables.items()}
+            self._complain(host, role, what, tables, "System.tables")
+            return
+        self.records.append(Recorded(self._now() if t_s is None else t_s, host, row))
+
+    def _complain(self, host: str, role: str, what: str, known: Mapping[str, Any], where: str) -> None:
+        if (role, what) not in self._complained:
+            self._complained.add((role, what))
+            self.fail(host, f"emitted {what}; declared: {', '.join(known) or 'none'}; add it to {where}")
+
+    def fail(self, host: str, error: str) -> None:
+        if not self.sealed:
+            self.failures.append(ServiceFailure(self._now(), host, error))
+
+    def unhandled(self, host: str, error: str) -> None:
+        """An error in the background of a host: counted, by host and what it says."""
+        if not self.sealed:
+            key = f"{host}: {error}"
+            if key not in self.background and len(self.background) >= KINDS_KEPT:
+                key = "others"
+            self.background[key] = self.background.get(key, 0) + 1
+
+
+def describe(error: BaseException) -> str:
+    """One line: what it is, what it says, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    said = str(error)
+    return f"{type(error).__name__}{f': {said}' if said else ''}{where}"
