@@ -474,13 +474,17 @@ class SimTransport(asyncio.Transport):
         if flow.rate_Bps <= 0.0:
             return
         due = now_s + flow.remaining_bytes / flow.rate_Bps
-        if self._writing_paused:
-            over = self._queued - (self._allowed - flow.remaining_bytes) - SEND_BUFFER_BYTES - self._low
-            if 0 < over < flow.remaining_bytes:
+        if self._writing_paused or self._head_bytes:
+            moved = self._allowed - flow.remaining_bytes
+            until = self._head_bytes - moved
+            if self._writing_paused:
+                over = self._queued - moved - SEND_BUFFER_BYTES - self._low
+                until = min(until, over) if until > 0 and over > 0 else max(until, over)
+            if 0 < until < flow.remaining_bytes:
                 # Later than now, even where the clock has no nanoseconds left.
-                due = min(due, max(now_s + over / flow.rate_Bps + 1e-9, math.nextafter(now_s, math.inf)))
-        if self._head_bytes:
-            due = min(due, now_s + self._head_bytes / flow.rate_Bps)
+                due = min(due, max(now_s + until / flow.rate_Bps + 1e-9, math.nextafter(now_s, math.inf)))
+        elif due >= self._event_s:
+            return
         if due > self._shown_s + PROGRESS_S:
             due = min(due, max(now_s, self._shown_s + PROGRESS_S))
         if due < self._event_s:
@@ -498,8 +502,9 @@ class SimTransport(asyncio.Transport):
         done = flow.done(now_s)
         if done:
             flow.remaining_bytes = 0.0
-        head, self._head_bytes = self._head_bytes, 0
+        head = 0 < self._head_bytes <= self._allowed - flow.remaining_bytes + NOTHING_BYTES
         if done or head or now_s >= self._shown_s + PROGRESS_S or self._writing_paused:
+            self._head_bytes = 0
             self._emit(now_s)
             self._shown_s = now_s
         if done:

@@ -29,7 +29,7 @@ ABANDON_FACTOR = 1.8
 """A download that would take longer than this many segment durations is given up."""
 
 GAMMA_P = 5.0
-"""BOLA: how much a second without rebuffering is worth, in units of utility."""
+"""BOLA: what a segment duration without stalling is worth, in units of utility."""
 
 
 @dataclass(frozen=True, slots=True)

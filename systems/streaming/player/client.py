@@ -96,19 +96,17 @@ class Requests:
         """Ask the control plane, the region in use first; elsewhere and again as the safeguards allow.
 
         The other region is asked at once, the same one again only after a pause (`player.retry`)."""
-        tried: list[str] = []
-        for attempt in range(tries):
+        answer = Answer(0, {}, "not asked", False)
+        for attempt in range(1, tries + 1):
             gateway = self._gateways[self._gateway]
             answer = await self._ask(kind, gateway, method, path, body)
-            tried.append(gateway)
-            if answer.final or attempt + 1 == tries:
+            if answer.final or attempt == tries:
                 break
-            if all(other in tried for other in self._gateways):
+            if attempt % len(self._gateways) == 0:
                 if not self._retry:
                     break
-                pause_s = API_BACKOFF_S * 2**attempt * self._host.rng.uniform(0.5, 1.5)
+                pause_s = API_BACKOFF_S * 2 ** (attempt - 1) * self._host.rng.uniform(0.5, 1.5)
                 await self._host.clock.sleep(min(API_BACKOFF_MOST_S, max(pause_s, answer.retry_after_s)))
-                tried.clear()
             self._move(gateway)
         return answer
 
