@@ -12,14 +12,8 @@ from harness.engine.executor import Done, Emit, Executor, Inline, Pool
 from harness.engine.experiment import Finish, broken, conclude, discard, record_arm, run_started
 from harness.engine.load import Loaded, Packed
 from harness.engine.plan import Plan, plan
-from harness.runtimes.base import Runtime
+from harness.engine.runtimes import SIM, runtime_named
 from harness.verdict.model import ExperimentResult, Verdict
-
-
-def sim_runtime() -> Runtime:
-    from harness.runtimes.sim.runtime import SimRuntime
-
-    return SimRuntime()
 
 
 @dataclass(slots=True)
@@ -49,11 +43,12 @@ class _Arm:
     without: tuple[str, ...]
     directory: Path
     index: int
+    runtime: str
 
     def __call__(self, emit: Emit) -> None:
         loaded = self.loaded.unpacked() if isinstance(self.loaded, Packed) else self.loaded
         planned = plan(loaded, self.seed, self.without)
-        record_arm(loaded, sim_runtime(), planned, self.directory, self.index, emit)
+        record_arm(loaded, runtime_named(self.runtime), planned, self.directory, self.index, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +65,10 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
 
-    def __init__(self, audience: Audience, finish: Finish | None) -> None:
+    def __init__(self, audience: Audience, finish: Finish | None, runtime: str = SIM) -> None:
         self._audience = audience
         self._finish = finish
+        self._runtime = runtime
         self._runs: list[_Run] = []
         self.interrupted = False
 
@@ -110,7 +106,8 @@ class Schedule:
         run = self._runs[number]
         loaded = run.loaded if isinstance(executor, Inline) else run.loaded.packed()
         for index in range(len(run.plan.arms)):
-            executor.submit(number, _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index))
+            arm = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
+            executor.submit(number, arm)
 
     def _begin(self, number: int) -> None:
         run = self._runs[number]

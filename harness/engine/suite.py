@@ -11,10 +11,16 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.schedule import Schedule, sim_runtime
+from harness.engine.runtimes import SIM, runtime_named, unable
+from harness.engine.schedule import Schedule
+from harness.runtimes.base import Runtime
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
 __all__ = ["run_suite", "sim_runtime"]
+
+
+def sim_runtime() -> Runtime:
+    return runtime_named(SIM)
 
 
 def run_suite(
@@ -26,6 +32,7 @@ def run_suite(
     reports: Path,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
+    runtime: str = SIM,
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time. Raises UsageError before it starts.
 
@@ -34,13 +41,13 @@ def run_suite(
     finished is in the results as interrupted. What a handler raises is raised at the end.
     """
     began_s = time.perf_counter()
-    plans = _plans(loaded, seeds, without)
+    plans = _plans(loaded, seeds, without, runtime)
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(planned.arms) for _, planned in plans)))
     audience = Audience(handlers)
     names = tuple(item.experiment.experiment for item in loaded)
     audience(SuiteStarted(names, tuple(seeds), jobs, str(suite)))
-    schedule = Schedule(audience, finish)
+    schedule = Schedule(audience, finish, runtime)
     for item, planned in plans:
         schedule.add(item, planned, run_directory(suite, planned.name, planned.seed))
     results = schedule.run(jobs)
@@ -53,7 +60,7 @@ def run_suite(
 
 
 def _plans(
-    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str]
+    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: str
 ) -> list[tuple[Loaded, Plan]]:
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
@@ -63,6 +70,7 @@ def _plans(
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
+        problems += [f"{item.shown}: {problem}" for problem in unable(runtime, item.experiment.timeline)]
     if problems:
         raise UsageError(problems)
     return plans

@@ -52,8 +52,9 @@ class LiveRuntime:
             raise ValueError(
                 "RunSettings.reference is empty: other processes must be able to load the system"
             )
-        with hold_slot() as lease:
-            return asyncio.run(_run(lease, settings, safeguards, body))
+        # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
+        with hold_slot() as lease, asyncio.Runner() as runner:
+            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, body))
 
 
 async def _run[T](
