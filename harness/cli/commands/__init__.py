@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.commands.cleanup import cleanup
+from harness.cli.commands.doctor import doctor
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
 from harness.cli.commands.plan import plan
@@ -21,5 +23,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("judge", judge),
     ("replay", replay),
     ("schema", schema),
+    ("doctor", doctor),
+    ("cleanup", cleanup),
 )
 """Command names and functions, in the order in which `harness --help` shows them."""
