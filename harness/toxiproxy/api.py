@@ -40,12 +40,14 @@ class Api:
             ("proxies",): {"GET": self._list, "POST": self._create},
             ("populate",): {"POST": self._populate},
             ("reset",): {"POST": self._reset},
+            ("traffic",): {"GET": self._traffic},
             ("proxies", "*"): {
                 "GET": self._show,
                 "POST": self._update,
                 "PATCH": self._update,
                 "DELETE": self._delete,
             },
+            ("proxies", "*", "connections"): {"GET": self._connections, "DELETE": self._reset_connections},
             ("proxies", "*", "toxics"): {"GET": self._toxics, "POST": self._add_toxic},
             ("proxies", "*", "toxics", "*"): {
                 "GET": self._show_toxic,
@@ -96,7 +98,7 @@ class Api:
 
     def _route(self, segments: Sequence[str]) -> Mapping[str, _Handler] | None:
         pattern = tuple("*" if at % 2 else segment for at, segment in enumerate(segments))
-        if not all(segments) or (len(segments) > 2 and segments[2] != "toxics"):
+        if not all(segments) or (len(segments) > 2 and segments[2] not in ("toxics", "connections")):
             return None
         return self._routes.get(pattern)
 
@@ -137,6 +139,17 @@ class Api:
     async def _delete(self, request: Request, names: Sequence[str]) -> Response:
         self._proxies.delete(self._proxies.find(names[0]))
         return Response(204)
+
+    async def _traffic(self, request: Request, names: Sequence[str]) -> Response:
+        """Not of Toxiproxy: what has gone through every proxy, in one look."""
+        return _ok({proxy.name: proxy.traffic() for proxy in self._proxies.all})
+
+    async def _connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok(self._proxies.find(names[0]).traffic())
+
+    async def _reset_connections(self, request: Request, names: Sequence[str]) -> Response:
+        """Not of Toxiproxy: a reset for connections that are open already, idle ones included."""
+        return _ok({"connections": self._proxies.find(names[0]).reset_connections()})
 
     async def _toxics(self, request: Request, names: Sequence[str]) -> Response:
         proxy = self._proxies.find(names[0])

@@ -96,7 +96,7 @@ def _proxies() -> str:
     """Start the proxy server, ask it, and end it: nothing may be left."""
 
     async def ask() -> str:
-        server = ProxyServer(lease)
+        server = ProxyServer(lease, 0)
         try:
             api = ToxiproxyApi(await server.start())
             try:

@@ -88,7 +88,7 @@ class LiveSession:
         self._origin_s = self._loop.time() + self._settle_s
         self.clock = LiveClock(self._origin_s)
         self._journal = Journal(settings.system, self.clock.now)
-        self._proxies = ProxyServer(lease)
+        self._proxies = ProxyServer(lease, settings.seed)
         self._nursery: Nursery | None = None
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None

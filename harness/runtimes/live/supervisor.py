@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import pickle
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from harness.runtimes.base import NotReady
 from harness.runtimes.live import messages
@@ -122,8 +120,9 @@ class Nursery:
 class ProxyServer:
     """The embedded Toxiproxy-compatible server, in a process of its own."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, seed: int) -> None:
         self._lease = lease
+        self._seed = seed
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> str:
@@ -132,8 +131,9 @@ class ProxyServer:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.toxiproxy"),
-                *("--host", self._lease.address(0), "--port", "0", "--until-stdin-closes"),
-                stdin=asyncio.subprocess.PIPE,
+                *("serve", "--host", self._lease.address(0), "--port", "0"),
+                *("--seed", str(self._seed)),
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=environment(self._lease.directory),
@@ -144,12 +144,12 @@ class ProxyServer:
         try:
             async with asyncio.timeout(BEGIN_S):
                 line = await process.stdout.readline()
-            said: dict[str, Any] = json.loads(line)
-            return str(said["api"])
-        except (TimeoutError, ValueError, KeyError) as error:
-            raise NotReady(
-                f"the proxy server did not begin: {error}\n{self._lease.logged('proxies')}"
-            ) from error
+        except TimeoutError:
+            line = b""
+        url = line.decode().strip()
+        if not url.startswith("http://"):
+            raise NotReady(f"the proxy server did not begin: {url!r}\n{self._lease.logged('proxies')}")
+        return url
 
     async def end(self) -> None:
         await _end(self._process)
