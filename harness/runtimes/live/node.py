@@ -58,7 +58,7 @@ class _Node:
         self.clock = LiveClock(world.origin_s)
         self.attempts: Counter[str] = Counter()
         self._told = messages.Counts()
-        self._interference = Interference(lambda: None)
+        self._interference = Interference(self._served)
         self._interferers: dict[int, Interferer] = {}
         self._routes: dict[tuple[str, int], Sequence[messages.Address]] = {}
         self._asked: dict[int, asyncio.Future[Sequence[messages.Address]]] = {}
@@ -132,6 +132,11 @@ class _Node:
                 case messages.Ask(number):
                     self._tell()
                     self._send(messages.Answer(number))
+
+    def _served(self) -> None:
+        """A request has come. What is taken of it is told at once: this process may be killed next."""
+        if self._interferers:
+            asyncio.get_running_loop().call_soon(self._tell)
 
     async def tell_counts(self) -> None:
         while True:
