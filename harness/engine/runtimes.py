@@ -1,4 +1,4 @@
-"""The runtimes by name, and what each of them cannot do."""
+"""The runtimes by name, and what live runs cannot do."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
 
 
-def runtime_named(name: str) -> Runtime:
-    """ValueError for a name that is none of `RUNTIMES`."""
-    if name == SIM:
-        from harness.runtimes.sim.runtime import SimRuntime
+def live_runtime() -> Runtime:
+    """Real processes and sockets on this machine's loopback."""
+    from harness.runtimes.live.runtime import LiveRuntime
 
-        return SimRuntime()
-    if name == LIVE:
-        from harness.runtimes.live.runtime import LiveRuntime
-
-        return LiveRuntime()
-    raise ValueError(f"no runtime '{name}'; there are {', '.join(RUNTIMES)}")
+    return LiveRuntime()
 
 
-def unable(name: str, timeline: Sequence[Fault]) -> Iterator[str]:
-    """Why this runtime cannot apply these faults; nothing when it can apply them all."""
-    if name != LIVE:
-        return
+def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:
+    """Which of these faults cannot be applied live, and why; nothing when all of them can."""
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
         if fault.fault == "loss":
-            yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime sim"
+            yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime {SIM}"
         if fault.parameters().get("shared"):
-            yield f"{where}: a proxy limits each connection; 'shared' needs --runtime sim"
+            yield f"{where}: a proxy limits each connection; 'shared' needs --runtime {SIM}"

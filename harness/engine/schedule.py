@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,18 @@ from harness.engine.executor import Done, Emit, Executor, Inline, Pool
 from harness.engine.experiment import Finish, broken, conclude, discard, record_arm, run_started
 from harness.engine.load import Loaded, Packed
 from harness.engine.plan import Plan, plan
-from harness.engine.runtimes import SIM, runtime_named
+from harness.runtimes.base import Runtime
 from harness.verdict.model import ExperimentResult, Verdict
+
+type MakeRuntime = Callable[[], Runtime]
+"""A module-level function, so that workers can be told which."""
+
+
+def sim_runtime() -> Runtime:
+    """Virtual time, in whatever process it is asked for."""
+    from harness.runtimes.sim.runtime import SimRuntime
+
+    return SimRuntime()
 
 
 @dataclass(slots=True)
@@ -43,12 +53,12 @@ class _Arm:
     without: tuple[str, ...]
     directory: Path
     index: int
-    runtime: str
+    runtime: MakeRuntime
 
     def __call__(self, emit: Emit) -> None:
         loaded = self.loaded.unpacked() if isinstance(self.loaded, Packed) else self.loaded
         planned = plan(loaded, self.seed, self.without)
-        record_arm(loaded, runtime_named(self.runtime), planned, self.directory, self.index, emit)
+        record_arm(loaded, self.runtime(), planned, self.directory, self.index, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +75,10 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
 
-    def __init__(self, audience: Audience, finish: Finish | None, runtime: str = SIM) -> None:
+    def __init__(self, audience: Audience, finish: Finish | None, runtime: MakeRuntime = sim_runtime) -> None:
         self._audience = audience
-        self._finish = finish
         self._runtime = runtime
+        self._finish = finish
         self._runs: list[_Run] = []
         self.interrupted = False
 
@@ -106,8 +116,8 @@ class Schedule:
         run = self._runs[number]
         loaded = run.loaded if isinstance(executor, Inline) else run.loaded.packed()
         for index in range(len(run.plan.arms)):
-            arm = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
-            executor.submit(number, arm)
+            work = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
+            executor.submit(number, work)
 
     def _begin(self, number: int) -> None:
         run = self._runs[number]

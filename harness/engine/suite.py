@@ -11,16 +11,11 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import SIM, runtime_named, unable
-from harness.engine.schedule import Schedule
-from harness.runtimes.base import Runtime
+from harness.engine.runtimes import live_runtime, unable_live
+from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
 __all__ = ["run_suite", "sim_runtime"]
-
-
-def sim_runtime() -> Runtime:
-    return runtime_named(SIM)
 
 
 def run_suite(
@@ -32,7 +27,7 @@ def run_suite(
     reports: Path,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
-    runtime: str = SIM,
+    runtime: MakeRuntime = sim_runtime,
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time. Raises UsageError before it starts.
 
@@ -60,7 +55,7 @@ def run_suite(
 
 
 def _plans(
-    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: str
+    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: MakeRuntime
 ) -> list[tuple[Loaded, Plan]]:
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
@@ -70,7 +65,8 @@ def _plans(
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
-        problems += [f"{item.shown}: {problem}" for problem in unable(runtime, item.experiment.timeline)]
+        if runtime is live_runtime:
+            problems += [f"{item.shown}: {problem}" for problem in unable_live(item.experiment.timeline)]
     if problems:
         raise UsageError(problems)
     return plans

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.engine.targets import TargetError, resolve
-from harness.engine.validate_slos import check_limit, check_share, table_columns, unknown, validate_slos
+from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
 from harness.history.columns import check_expression
@@ -28,7 +28,7 @@ from harness.spec.model import (
     Target,
 )
 from harness.spec.parse import Draft
-from harness.spec.source import Path, Source, said
+from harness.spec.source import Path, Source
 from harness.spec.units import parse_duration
 from harness.system import System
 
@@ -275,7 +275,7 @@ def _where(source: Source, path: Path, where: str | None, slo: Slo, system: Syst
     if where is None or known is None:
         return
     if problem := check_expression(where, known):
-        yield source.at((*path, "where"), f"{said(where)}: {problem}")
+        yield source.at((*path, "where"), f"{sql(where)}: {problem}")
 
 
 def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:

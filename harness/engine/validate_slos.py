@@ -54,7 +54,7 @@ def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System
             if expression is None:
                 continue
             if problem := check_expression(expression, known, numeric=key in ("value", "at")):
-                yield source.at((name, key), f"{said(expression)}: {problem}")
+                yield source.at((name, key), f"{sql(expression)}: {problem}")
         names = [column.name for column in known]
         if slo.by is not None and slo.by not in names:
             yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
@@ -96,6 +96,11 @@ def _ending(value: str) -> str:
     if not value.isidentifier():
         return ""
     return next((end for end in (*_BASE_UNITS, *_OTHER_UNITS) if value.endswith(end)), "")
+
+
+def sql(expression: str) -> str:
+    """An expression as its writer knows it; in double quotes, for it may well hold single ones."""
+    return f'"{said(expression)[1:-1]}"'
 
 
 def table_columns(system: System, table: str) -> tuple[Column, ...] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.engine.events import EngineEvent, SuiteFinished
 from harness.history.write import VERDICT
+from harness.report.compare import comparisons
 from harness.report.html import index_page, run_page
 from harness.report.junit import to_junit
 from harness.report.parquet import ParquetTables
@@ -24,7 +25,7 @@ def finish_run(run_dir: Path, result: ExperimentResult) -> None:
     """Write `report.html` and `junit.xml` into the run directory, from its tables and its environment."""
     tables = ParquetTables(run_dir)
     try:
-        page = run_page(result, tables, _environment(run_dir))
+        page = run_page(result, tables, _environment(run_dir), comparisons(run_dir, result))
     finally:
         tables.close()
     (run_dir / PAGE).write_text(page, encoding="utf-8")

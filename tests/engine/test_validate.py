@@ -135,11 +135,11 @@ def test_what_makes_sense_is_left_alone() -> None:
             "10:11: no SLO 'anwsered'; there is answered, latency; did you",
         ),
         ("zone = 'east'", "zne = 'east'", "no column 'zne'; the table has t_s, client, zone"),
-        ("zone = 'east'", "zone", "10:28: 'zone': is text; it must be true or false"),
+        ("zone = 'east'", "zone", '10:28: "zone": is text; it must be true or false'),
         (
             "zone = 'east'",
             "zone = 'east'; drop table visits",
-            "10:28: 'zone = 'east'; drop table visits': is not",
+            "10:28: \"zone = 'east'; drop table visits\": is not",
         ),
         (
             "\"zone = 'east'\"",
@@ -269,18 +269,18 @@ def test_an_arm_needs_a_gate_of_its_slo() -> None:
             "table: visit\n  good",
             "3:10: no table 'visit' in system toy; there is visits",
         ),
-        ("good: ok", "good: okay", "4:9: 'okay': no column 'okay'; the table has t_s, client"),
-        ("good: ok", "good: latency_s", "4:9: 'latency_s': is a number; it must be true or false"),
+        ("good: ok", "good: okay", "4:9: \"okay\": no column 'okay'; the table has t_s, client"),
+        ("good: ok", "good: latency_s", '4:9: "latency_s": is a number; it must be true or false'),
         ("good: ok", "good: avg(latency_s) < 1", "aggregates"),
         ("target: 99%", "target: 100%", "5:11: the target is 100%; more than 0% and less than 100%"),
-        ("where: ok", "where: ok = ", "9:10: 'ok =': is not an SQL expression"),
-        ("value: latency_s", "value: source", "10:10: 'source': is text; it must be a number"),
+        ("where: ok", "where: ok = ", '9:10: "ok =": is not an SQL expression'),
+        ("value: latency_s", "value: source", '10:10: "source": is text; it must be a number'),
         ("value: latency_s", "value: latency_ms", "no column 'latency_ms'"),
         ("at_most: 300ms", "at_most: 300", "12:12: found 300; expected text"),
         ("at_most: 300ms", "at_most: 0s", "12:12: the limit is '0s'; it must be more than 0"),
         ("at_most: 300ms", "at_most: 5Mbps", "12:12: '5Mbps' is in bps; 'latency_s' is in s, such as 1s"),
         ("by: group", "by: groop", "13:7: no column 'groop' in table visits; there is t_s, client"),
-        ("at: t_s - latency_s", "at: zone", "14:7: 'zone': is text; it must be a number"),
+        ("at: t_s - latency_s", "at: zone", '14:7: "zone": is text; it must be a number'),
     ],
 )
 def test_an_slo_must_be_computable(old: str, new: str, said: str) -> None:
@@ -383,7 +383,7 @@ def test_ten_mistakes_of_all_kinds_are_ten_diagnostics_at_their_lines(tmp_path: 
         "a.chaos.yaml:8:69: no zone 'est' in system toy",
         "a.chaos.yaml:9:32: found the fault 'crahs'",
         "a.chaos.yaml:10:10: crash begins at 2s",
-        "a.chaos.yaml:12:28: 'zne = 'east'': no column 'zne'",
+        "a.chaos.yaml:12:28: \"zne = 'east'\": no column 'zne'",
         "a.chaos.yaml:13:29: found 300",
         "a.chaos.yaml:14:11: no SLO 'latncy'",
         "a.chaos.yaml:15:5: this gate has no 'within'",
@@ -395,7 +395,7 @@ def test_mistakes_in_slos_hide_none_of_the_experiment(tmp_path: Path) -> None:
     found = load(tmp_path, changed(GOOD, "mix: all", "mix: al"), changed(SLOS, "good: ok", "good: okay"))
     assert [one.split(";")[0] for one in found] == [
         "a.chaos.yaml:5:42: no mix 'al' in workload shoppers",
-        "slos.yaml:4:9: 'okay': no column 'okay'",
+        "slos.yaml:4:9: \"okay\": no column 'okay'",
     ]
     broken = load(tmp_path, changed(GOOD, "mix: all", "mix: al"), SLOS + "more: [")
     assert [one.partition(":")[0] for one in broken] == ["a.chaos.yaml", "slos.yaml"]

@@ -227,3 +227,19 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"title: caf\xe9\n")
     with pytest.raises(SpecError, match=r"latin\.yaml: is not UTF-8 text; byte 10 is not"):
         read_text(tmp_path / "latin.yaml", "latin.yaml")
+
+
+def test_a_key_that_is_there_already_is_not_what_another_one_means() -> None:
+    (found,) = mistakes(changed(GOOD, "for: 3m, mix", "for: 3m, foo: 1, mix"))
+    assert (found.found, found.hint) == ("found the key 'foo'", "")
+
+
+def test_a_draft_keeps_what_is_right_and_the_place_of_what_is_not() -> None:
+    text = changed(GOOD, "at: 60s, for: 60s", "at: 60s")
+    text = changed(text, "  - slo: playback-success\n", "  - slo: 5\n")
+    draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS)
+    assert [fault and fault.fault for fault in draft.timeline] == [None, "latency", "reset"]
+    assert [gate is None for gate in draft.gates] == [True, False, False, False]
+    assert [arm is None for arm in draft.arms] == [False, True]
+    assert draft.system == "streaming"
+    assert draft.experiment is None

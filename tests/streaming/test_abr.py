@@ -133,6 +133,8 @@ def test_careful_keeps_to_what_arrives_in_time() -> None:
     assert careful.choose(5, 100, 4000) == 1
     assert careful.choose(5, 100, 5000) == 2
     assert careful.choose(5, 100, 0) == 0
+    far = Careful(Fixed(2), ladder, estimator(1000, latency_ms=1000))
+    assert far.choose(5, 100, 4000) == 0
 
 
 def test_fixed_never_moves() -> None:
@@ -166,6 +168,7 @@ def test_bola_gives_up_when_less_remains_to_be_gained_and_remembers_where_it_wen
     assert instead is not None
     assert instead < 3
     assert rule.give_up(Progress(3, 3.2e6, 3.1e6, 3000, 0), 500) is None
+    assert rule.give_up(Progress(3, 3.2e6, 3.1e6, 3000, 0), 60_000) is None, "little is left: go on"
 
 
 ladders = st.builds(

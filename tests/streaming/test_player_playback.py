@@ -132,6 +132,14 @@ def test_giving_up_means_fetching_what_it_was_given_up_for() -> None:
     assert step.quality > 0
     assert player.give_up(15.2, step, 400_000, 10_000, 5.0, 0.1)
     assert player.next(15.2) == Fetch(step.segment, 0)
+    arrive(player, 15.4, took_s=0.2)
+    again = player.next(15.4)
+    assert again == Fetch(step.segment + 1, 0), "what was seen of the network while giving up counts"
+    for n in range(1, 8):
+        arrive(player, 15.4 + 4 * n, took_s=1)
+    recovered = player.next(43.4)
+    assert isinstance(recovered, Fetch)
+    assert recovered.quality > 0, "it was given up for the other rendition once, not for ever"
 
 
 def test_nothing_is_given_up_before_the_first_frame() -> None:

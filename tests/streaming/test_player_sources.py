@@ -43,7 +43,7 @@ def test_without_failover_nothing_ever_moves() -> None:
     for now in range(5):
         assert not sources.failed(now)
         assert sources.current == A
-    sources.rank([A, B], 9)
+    sources.rank([B, A], 9)
     assert sources.current == A
     assert sources.failovers == 0
 

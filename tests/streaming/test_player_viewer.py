@@ -284,6 +284,31 @@ def test_running_streams_do_not_need_the_control_plane() -> None:
     assert without.row.played_s < 35
 
 
+def test_who_depends_on_steering_asks_more_than_once() -> None:
+    scripts = {"gateway-east-1": fails_first("/steer", 1)}
+    seen = visit(watch_s=50, scripts=scripts, without=("player.optional_steering", "player.region_failover"))
+    assert seen.row.outcome == "completed"
+    assert [request.status for request in seen.of("steer")] == [503, 200]
+
+
+def test_steering_is_not_asked_again_before_it_has_answered() -> None:
+    asking, most = [0], [0]
+
+    async def slow(request: web.Request, host: Host) -> web.StreamResponse | None:
+        if request.path == "/play":
+            return web.json_response(manifest(ttl_s=1))
+        if request.path == "/steer":
+            asking[0] += 1
+            most[0] = max(asking)
+            await host.clock.sleep(1.9)
+            asking[0] -= 1
+        return None
+
+    seen = visit(watch_s=20, scripts={"gateway-east-1": slow})
+    assert len(seen.of("steer")) > 2
+    assert most == [1]
+
+
 def test_slow_steering_does_not_interrupt_either() -> None:
     slow = {0: interfere("gateway-east-1", HttpRule("/steer*", delay_s=30))}
     assert visit(watch_s=50, acts=slow).row.stall_s == 0
@@ -443,9 +468,9 @@ def test_between_rounds_over_all_appliances_there_is_a_pause_that_grows() -> Non
     for each in rounds[:-1]:
         assert len({r.target for r in each}) == 3, "nobody twice in a round"
     pauses = [later[0].started_at_s - earlier[-1].t_s for earlier, later in itertools.pairwise(rounds)]
-    assert pauses[0] > 0.35
-    assert pauses[1] > pauses[0]
-    assert max(pauses) < 5
+    for pause_s, about_s in zip(pauses, (0.5, 1, 2, 4, 4, 4, 4, 4), strict=False):
+        assert 0.8 * about_s <= pause_s <= 1.2 * about_s
+    assert len(pauses) > 4
 
 
 def test_adapting_costs_quality_instead_of_interruptions() -> None:
@@ -552,6 +577,15 @@ def test_asked_to_leave_before_the_first_frame(leave_at_s: float, outcome: str) 
 def test_who_never_came_to_press_play_has_no_session() -> None:
     slow = dict.fromkeys(GATEWAYS, never)
     assert visit(scripts=slow, leave_at_s=1).session is None
+
+
+def test_a_sign_in_that_worked_is_no_intent_to_play() -> None:
+    async def no_home(request: web.Request, host: Host) -> web.StreamResponse | None:
+        return await never(request, host) if request.path == "/home" else None
+
+    seen = visit(token=None, scripts=dict.fromkeys(GATEWAYS, no_home), leave_at_s=1)
+    assert [request.ok for request in seen.of("login")] == [True]
+    assert seen.session is None
 
 
 def test_steering_under_way_does_not_outlive_the_session() -> None:

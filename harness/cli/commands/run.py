@@ -21,8 +21,8 @@ def run(
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
-    from harness.engine.runtimes import LIVE, RUNTIMES
-    from harness.engine.suite import run_suite
+    from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
+    from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
     from harness.verdict.document import suite_document
 
@@ -40,7 +40,7 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=runtime,
+                runtime=live_runtime if runtime == LIVE else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error

@@ -151,8 +151,6 @@ class Bola:
             return None
         bitrates = self._ladder.bitrates_kbps
         best_score = (self._v_ms * (GAMMA_P + self._utilities[progress.quality]) - buffer_ms) / left_bits
-        if best_score < 0:
-            return None
         instead = None
         for quality in range(progress.quality):
             size_bits = progress.size_bits * bitrates[quality] / bitrates[progress.quality]

@@ -18,7 +18,7 @@ class Sources:
     def __init__(self, urls: Sequence[str], *, failover: bool) -> None:
         if not urls:
             raise ValueError("no source to play from")
-        self._urls = list(dict.fromkeys(urls))
+        self._urls = list(urls)
         self._failover = failover
         self._excluded_until: dict[str, float] = {}
         self._current = self._urls[0]
@@ -36,7 +36,7 @@ class Sources:
     def rank(self, urls: Sequence[str], now_s: float) -> None:
         """A new list from steering: go on with its best that is not excluded. An empty list changes nothing."""
         if urls:
-            self._urls = list(dict.fromkeys(urls))
+            self._urls = list(urls)
             if self._failover or self._current not in self._urls:
                 self._current = self._best(now_s) or self._urls[0]
 
