@@ -144,15 +144,18 @@ async def cut_of_a_group(shop: Shop) -> None:
 async def reset(shop: Shop) -> None:
     """A request that waits for its answer sees the reset; the next one opens a connection of its own."""
     hold = await shop.primitives.interfere(BACKEND, HttpRule(delay_s=1.0))
-    pending = asyncio.ensure_future(shop.ask(5.0))
-    await asyncio.sleep(0.2)
-    applied = await shop.primitives.reset(to_backend)
-    assert applied.exposure().resets >= 1
-    # aiohttp repeats a request on a kept-alive connection once: the repetition is under way now.
-    await shop.primitives.reset(to_backend)
-    assert await pending == "ClientOSError"
-    await applied.undo()
-    await hold.undo()
+    try:
+        pending = asyncio.ensure_future(shop.ask(5.0))
+        await asyncio.sleep(0.2)
+        applied = await shop.primitives.reset(to_backend)
+        assert applied.exposure().resets >= 1
+        # aiohttp repeats a request on a kept-alive connection once: the repetition is soon under way.
+        await asyncio.sleep(0.2)
+        await shop.primitives.reset(to_backend)
+        assert await pending == "ClientOSError"
+        await applied.undo()
+    finally:
+        await hold.undo()
     assert await shop.ask() == "200"
 
 

@@ -272,6 +272,9 @@ class _Resolver(AbstractResolver):
         addresses = await self._router(host, port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{host}'")
+        # A proxy accepts at once, whatever its latency. What the handshake would take is waited for here, where
+        # every new connection comes by.
+        await asyncio.sleep(addresses[0].rtt_s)
         for each in addresses:
             self._nodes_at[each.host, each.port] = each.node
         return [

@@ -107,11 +107,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One way to a node: through a proxy that listens at `host`, `port`."""
+    """One way to a node: through a proxy that listens at `host`, `port`. `rtt_s` is the topology's round trip."""
 
     node: str
     host: str
     port: int
+    rtt_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

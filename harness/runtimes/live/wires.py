@@ -156,7 +156,8 @@ class Wires:
         made = {proxy["name"]: proxy for proxy in answer}
         for wire in wires:
             host, _, real = made[wire.name]["listen"].rpartition(":")
-            wire.address = Address(wire.target.name, host, int(real))
+            rtt_s = sum(way.latency_s for way in self._ways(wire.opener, wire.target))
+            wire.address = Address(wire.target.name, host, int(real), rtt_s)
             there = {toxic["name"] for toxic in made[wire.name].get("toxics") or ()}
             for toxic in (*wire.toxics, *(t for rule in self._rules for t in rule.toxics(wire))):
                 if toxic.name not in there:  # a server that does not take toxics in populate
