@@ -9,6 +9,7 @@ from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.doctor import doctor
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
+from harness.cli.commands.parity import parity
 from harness.cli.commands.plan import plan
 from harness.cli.commands.replay import replay
 from harness.cli.commands.run import run
@@ -23,6 +24,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("judge", judge),
     ("replay", replay),
     ("schema", schema),
+    ("parity", parity),
     ("doctor", doctor),
     ("cleanup", cleanup),
 )
