@@ -8,7 +8,6 @@ from harness.history.facts import FaultRecord, RunFacts
 from harness.verdict.model import FaultResult, Verdict
 from harness.verdict.text import exposure
 
-
 NEVER_APPLIED = "it was never applied"
 
 

@@ -17,6 +17,7 @@ import pytest
 from harness.runtimes.live.cleanup import cleanup
 from harness.runtimes.live.lease import (
     FIRST,
+    LAST,
     STATE_VARIABLE,
     LeftBehind,
     NoSlot,
@@ -47,6 +48,12 @@ with hold_slot(Path(sys.argv[1])) as lease:
 """A harness that leaves a process which is not tied to it."""
 
 
+def slot_of(state: Path) -> int:
+    """The one slot that was ever held with this state directory."""
+    (lock,) = state.glob("slot-*.lock")
+    return int(lock.stem.removeprefix("slot-"))
+
+
 def until(there: Callable[[], bool]) -> None:
     """Real processes take real time to begin and to end: a few milliseconds."""
     for _ in range(1000):
@@ -58,15 +65,21 @@ def until(there: Callable[[], bool]) -> None:
 
 def test_slots_are_held_one_by_one(tmp_path: Path) -> None:
     with hold_slot(tmp_path) as first, hold_slot(tmp_path) as second:
-        assert (first.slot, second.slot) == (FIRST, FIRST + 1)
-        assert first.address(1) == f"127.{FIRST}.0.2"
-        assert first.address(256) == f"127.{FIRST}.1.1"
+        assert FIRST <= first.slot < second.slot <= LAST
+        assert first.address(1) == f"127.{first.slot}.0.2"
+        assert first.address(256) == f"127.{first.slot}.1.1"
         done = cleanup(tmp_path)
         assert done.clean
-        assert [slot for slot, _ in done.held] == [FIRST, FIRST + 1]
+        assert [slot for slot, _ in done.held] == [first.slot, second.slot]
         assert str(os.getpid()) in done.held[0][1]
         assert first.directory.is_dir()
-    assert not remains(tmp_path, FIRST).any
+    assert not remains(tmp_path, first.slot).any
+
+
+def test_a_slot_is_held_whatever_the_state_directory(tmp_path: Path) -> None:
+    """Its addresses are the machine's, not the directory's."""
+    with hold_slot(tmp_path / "a") as first, hold_slot(tmp_path / "b") as second:
+        assert first.slot != second.slot
 
 
 @pytest.mark.parametrize("noted", ["noted", "not noted"])
@@ -81,8 +94,8 @@ def test_an_orphan_of_a_dead_harness_is_killed(tmp_path: Path, noted: str) -> No
     assert harness.returncode == -signal.SIGKILL
     orphan = int(harness.stdout)
     assert started(orphan) is not None
-    until(lambda: bool(remains(tmp_path, FIRST).processes))
-    assert remains(tmp_path, FIRST).processes[0][0] == orphan
+    until(lambda: bool(remains(tmp_path, slot_of(tmp_path)).processes))
+    assert remains(tmp_path, slot_of(tmp_path)).processes[0][0] == orphan
     done = cleanup(tmp_path)
     assert done.clean
     (slot,) = done.cleaned
@@ -96,7 +109,7 @@ def test_the_next_run_cleans_what_the_last_one_left(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DIES_AT_ONCE, str(tmp_path), SLEEP, "noted"]
     harness = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     with hold_slot(tmp_path) as lease:
-        assert lease.slot == FIRST
+        assert lease.slot == slot_of(tmp_path)
         assert started(int(harness.stdout)) is None
 
 
@@ -104,9 +117,9 @@ def test_a_process_with_a_used_id_is_not_killed(tmp_path: Path) -> None:
     """Ids are used again; a process is the noted one only if it was started at the same moment."""
     with subprocess.Popen([sys.executable, "-c", SLEEP]) as other:
         try:
-            directory = tmp_path / f"slot-{FIRST}"
+            directory = tmp_path / f"slot-{LAST}"
             directory.mkdir()
-            (tmp_path / f"slot-{FIRST}.lock").touch()
+            (tmp_path / f"slot-{LAST}.lock").touch()
             entry = {"process": other.pid, "started": 1, "what": "node of long ago"}
             (directory / "lease.jsonl").write_text(json.dumps(entry) + '\n{"process": 1, "sta')
             done = cleanup(tmp_path)
@@ -123,13 +136,14 @@ def test_what_is_left_after_a_run_is_an_error(tmp_path: Path) -> None:
             sock.bind((lease.address(8), 0))
             sock.listen()
 
-    with socket.socket() as sock, pytest.raises(LeftBehind, match=rf"a listener at 127\.{FIRST}\.0\.9:\d+"):
+    with socket.socket() as sock, pytest.raises(LeftBehind, match=r"a listener at 127\.\d+\.0\.9:\d+"):
         leave(sock)
+    used = slot_of(tmp_path)
     with socket.socket() as sock:
-        sock.bind((f"127.{FIRST}.0.9", 0))
+        sock.bind((f"127.{used}.0.9", 0))
         sock.listen()
-        with pytest.raises(NoSlot, match="in use"), hold_slot(tmp_path):
-            pass
+        with hold_slot(tmp_path) as lease:
+            assert lease.slot != used
 
 
 def test_a_process_of_the_run_does_not_outlive_it(tmp_path: Path) -> None:
@@ -182,22 +196,22 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_nothing_outlives_a_killed_harness(running: subprocess.Popen[str], tmp_path: Path) -> None:
     """SIGKILL in the middle: the kernel ends every process, stopped ones too; cleanup finds files only."""
-    directory = tmp_path / f"slot-{FIRST}"
+    directory = tmp_path / f"slot-{slot_of(tmp_path)}"
     assert len(marked(directory)) >= 2 + 3
     running.kill()
     running.wait()
-    until(lambda: not remains(tmp_path, FIRST).processes)
-    assert remains(tmp_path, FIRST).listeners == ()
+    until(lambda: not remains(tmp_path, slot_of(tmp_path)).processes)
+    assert remains(tmp_path, slot_of(tmp_path)).listeners == ()
     done = cleanup(tmp_path)
     assert done.clean
     assert [what for what, _ in done.cleaned[0].faults] == [
         "pause of gateway-east",
         "power_off of backend-east",
     ]
-    assert not remains(tmp_path, FIRST).any
+    assert not remains(tmp_path, slot_of(tmp_path)).any
 
 
 def test_an_interrupted_harness_leaves_nothing(running: subprocess.Popen[str], tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     running.wait(10)
-    assert not remains(tmp_path, FIRST).any
+    assert not remains(tmp_path, slot_of(tmp_path)).any

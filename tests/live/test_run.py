@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.runtimes.live.lease import FIRST, STATE_VARIABLE, remains
+from harness.runtimes.live.lease import STATE_VARIABLE, remains
 
 pytestmark = pytest.mark.live
 
@@ -49,6 +49,11 @@ def ran(directory: Path, *more: str) -> list[str]:
     return ["run", file, "--runtime", "live", "--reports", str(directory / "reports"), *more]
 
 
+def clean(directory: Path) -> bool:
+    (lock,) = (directory / "state").glob("slot-*.lock")
+    return not remains(directory / "state", int(lock.stem.removeprefix("slot-"))).any
+
+
 def document(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
@@ -62,7 +67,7 @@ def test_a_live_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert 5 <= fault["applied_at_s"] < 5.5
     (run,) = (directory / "reports" / "latest").glob("*.seed1")
     assert json.loads((run / "environment.json").read_text())["runtime"] == "live"
-    assert not remains(directory / "state", FIRST).any
+    assert clean(directory)
     assert invoke(["judge", str(run)]) == 0
     assert "the same as before" in capsys.readouterr().out
     assert invoke(["replay", str(run)]) == 4
@@ -103,7 +108,7 @@ def test_a_system_that_does_not_come_up(directory: Path, capsys: pytest.CaptureF
     (result,) = document(capsys)["experiments"]
     assert result["verdict"] == "error"
     assert "backend-east: ValueError: no such shelf" in result["reason"]
-    assert not remains(directory / "state", FIRST).any
+    assert clean(directory)
 
 
 def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

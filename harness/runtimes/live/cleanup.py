@@ -38,8 +38,8 @@ def cleanup(state: Path | None = None) -> Cleanup:
     """
     state = own_directory(state or state_directory())
     cleaned, held, left = [], [], []
-    for slot, lock in slots(state):
-        if lock is None:
+    for slot, free in slots(state):
+        if not free:
             held.append((slot, holder(state, slot)))
             continue
         done = clean_slot(state, slot)

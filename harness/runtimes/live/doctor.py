@@ -86,7 +86,7 @@ def _files() -> str:
 
 def _slots() -> str:
     state = own_directory(state_directory())
-    held = sum(lock is None for _, lock in slots(state))
+    held = sum(not free for _, free in slots(state))
     if held > LAST - FIRST:
         raise NoSlot("every slot is held by a live run")
     return f"{state}; {held} live runs now"

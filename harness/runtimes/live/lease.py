@@ -1,8 +1,8 @@
 """Leases: everything that a live run puts on the machine is written down before it is put there.
 
-A run holds one slot: a directory below the state directory, locked (flock) for as long as the harness lives, and
-the loopback addresses 127.N.x.y. The kernel drops the lock when the harness dies, whatever killed it; then the
-slot's processes die too (PR_SET_PDEATHSIG), and whoever comes next, a run or `harness cleanup`, undoes the rest.
+A run holds one slot: the loopback addresses 127.N.x.y, and a directory below the state directory, for as long as
+the harness lives. The kernel drops the hold when the harness dies, whatever killed it; then the slot's processes
+die too (PR_SET_PDEATHSIG), and whoever comes next, a run or `harness cleanup`, undoes the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from harness.runtimes.live.tether import command, marked, started
 
@@ -46,10 +46,9 @@ def state_directory() -> Path:
 class Lease:
     """A slot that this process holds, and the file in which it writes down what it does."""
 
-    def __init__(self, slot: int, directory: Path, lock: IO[str]) -> None:
+    def __init__(self, slot: int, directory: Path) -> None:
         self.slot = slot
         self.directory = directory
-        self._lock = lock
         self._file = open(directory / "lease.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._faults = 0
         self._note({"harness": os.getpid(), "started": started(os.getpid()), "command": command(os.getpid())})
@@ -98,6 +97,7 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
     something of the run is still there although everything was stopped.
     """
     state = own_directory(state or state_directory())
+    reasons = []
     for slot in range(FIRST, LAST + 1):
         lock = _lock(state, slot)
         if lock is None:
@@ -105,11 +105,13 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
         with lock:
             clean_slot(state, slot)
             if (left := remains(state, slot)).any:
-                raise NoSlot(f"the addresses 127.{slot}.x.x are in use: {left}")
+                # Somebody else's, who listens there; or what cannot be killed.
+                reasons.append(f"slot {slot} has {left}")
+                continue
             directory = _directory(state, slot)
             for name in ("disks", "logs"):
                 (directory / name).mkdir(parents=True)
-            lease = Lease(slot, directory, lock)
+            lease = Lease(slot, directory)
             try:
                 yield lease
             finally:
@@ -119,7 +121,8 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
             if left.any:
                 raise LeftBehind(f"after the run, this was still there: {left}")
             return
-    raise NoSlot(f"all {LAST - FIRST + 1} slots in {state} are held by live runs; wait for one to end")
+    others = f" ({'; '.join(reasons)})" if reasons else ""
+    raise NoSlot(f"all {LAST - FIRST + 1} slots in {state} are in use{others}; wait for a live run to end")
 
 
 class LeftBehind(RuntimeError):
@@ -191,16 +194,16 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     return Cleaned(slot, tuple(killed), faults, existed)
 
 
-def slots(state: Path) -> Iterator[tuple[int, IO[str] | None]]:
-    """Every slot that was ever used, with its lock; None for one that a living harness holds."""
+def slots(state: Path) -> Iterator[tuple[int, bool]]:
+    """Every slot that was ever used, and whether it is free: then it is held here while it is looked at."""
     for file in sorted(state.glob("slot-*.lock")):
         slot = int(file.stem.removeprefix("slot-"))
         lock = _lock(state, slot)
         if lock is None:
-            yield slot, None
+            yield slot, False
         else:
             with lock:
-                yield slot, lock
+                yield slot, True
 
 
 def holder(state: Path, slot: int) -> str:
@@ -208,7 +211,7 @@ def holder(state: Path, slot: int) -> str:
     for entry in _entries(_directory(state, slot)):
         if "harness" in entry:
             return f"process {entry['harness']} ({entry['command']})"
-    return "a harness that is about to start"
+    return "a live run that is about to begin, or has another state directory"
 
 
 def own_directory(state: Path) -> Path:
@@ -219,14 +222,37 @@ def own_directory(state: Path) -> Path:
     return state
 
 
-def _lock(state: Path, slot: int) -> IO[str] | None:
+class _Lock:
+    """The hold on a slot: on its addresses, by a name in the kernel that every user and every state directory of
+    this network shares (unix(7): abstract sockets), and on its directory (flock)."""
+
+    def __init__(self, name: socket.socket, file: IO[str]) -> None:
+        self._name = name
+        self._file = file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._name.close()
+
+
+def _lock(state: Path, slot: int) -> _Lock | None:
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0harness-live-slot-{slot}")
+    except OSError:
+        name.close()
+        return None
     file = open(state / f"slot-{slot}.lock", "a", encoding="utf-8")  # noqa: SIM115 (held by the caller)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
+        name.close()
         return None
-    return file
+    return _Lock(name, file)
 
 
 def _directory(state: Path, slot: int) -> Path:

@@ -98,7 +98,9 @@ class _Node:
             number = next(self._numbers)
             answer = self._asked[number] = asyncio.get_running_loop().create_future()
             self._send(messages.Resolve(number, name, port))
-            known = self._routes[name, port] = await answer
+            known = await answer
+            if known:
+                self._routes[name, port] = known
         return known
 
     # ------------------------------------------------------------------ life

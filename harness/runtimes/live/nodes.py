@@ -10,7 +10,7 @@ from collections import Counter
 from itertools import count
 from typing import Literal
 
-from harness.faults.primitives import EndpointMatch, HttpRule, PathMatch, Peer
+from harness.faults.primitives import EndpointMatch, FaultFailed, HttpRule, PathMatch, Peer
 from harness.runtimes.base import NotReady
 from harness.runtimes.journal import Journal
 from harness.runtimes.live import messages
@@ -203,7 +203,11 @@ class LiveNode:
                 process.counts = message
 
     async def _resolve(self, process: _Process, number: int, name: str, port: int) -> None:
-        addresses = await self._wires.route(self.peer, name, port)
+        addresses: tuple[messages.Address, ...] = ()
+        try:
+            addresses = await self._wires.route(self.peer, name, port)
+        except FaultFailed as error:
+            self._journal.fail("the harness", f"no way from {self.node.name} to {name}: {error}")
         process.send(messages.Route(number, addresses))
 
     def exited(self, process: _Process, status: int) -> None:

@@ -81,15 +81,17 @@ class LiveSession:
         self._system: System = settings.system
         self.safeguards = safeguards
         self.attempts: Counter[str] = Counter()
-        self._loop = asyncio.get_running_loop()
-        nodes = settings.system.topology.nodes
-        busy = SETTLE_PER_NODE_S * len(nodes) / (os.cpu_count() or 1)
-        self._settle_s = SETTLE_S + busy
-        self._origin_s = self._loop.time() + self._settle_s
-        self.clock = LiveClock(self._origin_s)
-        self._journal = Journal(settings.system, self.clock.now)
-        self._proxies = ProxyServer(lease, settings.seed)
-        self._nursery: Nursery | None = None
+        busy_s = SETTLE_PER_NODE_S * len(self._system.topology.nodes) / (os.cpu_count() or 1)
+        origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
+        self.clock = LiveClock(origin_s)
+        self._journal = Journal(self._system, self.clock.now)
+        self._proxies = ProxyServer(
+            lease, settings.seed, died=lambda why: self._journal.fail("the harness", why)
+        )
+        world = messages.World(
+            settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
+        )
+        self._nursery = Nursery(lease, world)
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None
         self._primitives: LivePrimitives | None = None
@@ -145,27 +147,12 @@ class LiveSession:
 
         NotReady names every node that did not come up in time, and why.
         """
-        begin = asyncio.ensure_future(self._proxies.start())
-        # The nursery is told run time 0, so it is settled when everything else is about to begin.
-        try:
-            self._api = ToxiproxyApi(await begin)
-        finally:
-            begin.cancel()
-        self._origin_s = self._loop.time() + self._settle_s
-        self.clock = LiveClock(self._origin_s)
-        self._journal = Journal(self._system, self.clock.now)
-        world = messages.World(
-            self._settings.reference,
-            self._settings.seed,
-            dict(self.safeguards),
-            self._origin_s,
-            str(self._lease.directory),
-        )
-        self._nursery = Nursery(self._lease, world)
         topology = self.topology
         addresses = {
             node.name: self._lease.address(number) for number, node in enumerate(topology.nodes, start=1)
         }
+        url, _ = await _both(self._proxies.start(), self._nursery.start())
+        self._api = ToxiproxyApi(url)
         self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
         self._nodes = {
             node.name: LiveNode(
@@ -179,7 +166,6 @@ class LiveSession:
             for node in topology.nodes
         }
         self._primitives = LivePrimitives(self._lease, self._wires, self._nodes, self.attempts)
-        await self._nursery.start()
         outcomes = await asyncio.gather(
             *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
@@ -249,6 +235,14 @@ class LiveSession:
         if self._api is not None:
             await self._api.close()
         await asyncio.gather(*(node.end() for node in self._nodes.values()), return_exceptions=True)
-        if self._nursery is not None:
-            await self._nursery.end()
+        await self._nursery.end()
         await self._proxies.end()
+
+
+async def _both[A, B](first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both to their end, at the same time; then the first failure is raised."""
+    a, b = await asyncio.gather(first, second, return_exceptions=True)
+    for outcome in (a, b):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return a, b  # type: ignore[return-value]

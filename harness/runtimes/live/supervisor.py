@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import pickle
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -92,10 +93,7 @@ class Nursery:
         except OSError:
             data = b""
         if not data:
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
-            for answer in self._launched.values():
-                answer.set_exception(NotReady(f"the nodes' common process is gone\n{self.log('nursery')}"))
-            self._launched.clear()
+            self._gone()
             return
         match pickle.loads(data):
             case messages.Launched(node, incarnation, pid):
@@ -105,6 +103,16 @@ class Nursery:
                     self._told_exit(pid, status)
                 else:
                     self._early[pid] = status
+
+    def _gone(self) -> None:
+        """The nursery has died, and the kernel has killed every node with it."""
+        assert self._control is not None
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        for answer in self._launched.values():
+            answer.set_exception(NotReady(f"the nodes' common process is gone\n{self.log('nursery')}"))
+        self._launched.clear()
+        for pid in list(self._exits):
+            self._told_exit(pid, -signal.SIGKILL)
 
     def _told_exit(self, pid: int, status: int) -> None:
         asyncio.get_running_loop().call_soon(self._exits.pop(pid), status)
@@ -118,12 +126,17 @@ class Nursery:
 
 
 class ProxyServer:
-    """The embedded Toxiproxy-compatible server, in a process of its own."""
+    """The embedded Toxiproxy-compatible server, in a process of its own.
 
-    def __init__(self, lease: Lease, seed: int) -> None:
+    `died` is called with the reason when it ends before `end`: nothing that clients see is the system's doing then.
+    """
+
+    def __init__(self, lease: Lease, seed: int, died: Callable[[str], None] = lambda _: None) -> None:
         self._lease = lease
         self._seed = seed
+        self._died = died
         self._process: asyncio.subprocess.Process | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """Begin; returns the URL of its API. NotReady when it does not come up."""
@@ -136,7 +149,7 @@ class ProxyServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=environment(self._lease.directory),
+                env={**environment(self._lease.directory), "LOG_LEVEL": "warn"},
                 start_new_session=True,
             )
         self._lease.process(process.pid, "proxies")
@@ -149,9 +162,16 @@ class ProxyServer:
         url = line.decode().strip()
         if not url.startswith("http://"):
             raise NotReady(f"the proxy server did not begin: {url!r}\n{self._lease.logged('proxies')}")
+        self._watching = asyncio.ensure_future(self._watch(process))
         return url
 
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        status = await process.wait()
+        self._died(f"the proxy server ended (status {status})\n{self._lease.logged('proxies')}".rstrip())
+
     async def end(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await _end(self._process)
 
 
