@@ -54,13 +54,17 @@ def test_an_arm_goes_without_its_safeguards(tmp_path: Path) -> None:
     assert any(getattr(record.row, "ok", True) is False for record in done.records)
 
 
-def test_progress_is_told_but_not_at_every_turn(tmp_path: Path) -> None:
+def test_progress_is_told_but_not_at_every_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.engine.run.TELL_EVERY_S", 0.0)
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
     told = of_type(events, Progress)
-    assert told
-    assert len(told) < 30
+    assert len(told) >= 20
     assert all(event.total_s == 25 for event in told)
     assert [event.done_s for event in told] == sorted(event.done_s for event in told)
+    assert max(event.clients for event in told) > 10
+    monkeypatch.setattr("harness.engine.run.TELL_EVERY_S", 1000.0)
+    _, events = run(tmp_path, experiment_text(timeline="", arms=""))
+    assert len(of_type(events, Progress)) == 1
 
 
 def test_a_fault_that_cannot_be_applied_is_recorded_and_the_load_goes_on(

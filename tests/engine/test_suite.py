@@ -240,6 +240,18 @@ def test_an_interrupt_ends_everything_and_names_what_was_not_finished(tmp_path: 
     assert list(Path(finished.reports).iterdir()) == []
 
 
+@pytest.mark.usefixtures("_ctrl_c")
+def test_what_an_interrupted_run_had_written_is_taken_away(tmp_path: Path) -> None:
+    def interrupt(event: EngineEvent) -> None:
+        if isinstance(event, FaultChanged) and event.arm != "main" and event.change == "applied":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    loaded = load(tmp_path, experiment_text(load_for="18s"))
+    finished = run_suite(loaded, seeds=[1], jobs=1, reports=tmp_path / "reports", handlers=[interrupt])
+    assert "of arm without gateway.retry, gateway.fallback" in finished.results[0].reason
+    assert list(Path(finished.reports).iterdir()) == []
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
