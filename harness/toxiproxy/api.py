@@ -46,6 +46,8 @@ class Api:
                 "PATCH": self._update,
                 "DELETE": self._delete,
             },
+            ("proxies", "*", "connections"): {"GET": self._connections},
+            ("proxies", "*", "connections", "reset"): {"POST": self._reset_connections},
             ("proxies", "*", "toxics"): {"GET": self._toxics, "POST": self._add_toxic},
             ("proxies", "*", "toxics", "*"): {
                 "GET": self._show_toxic,
@@ -95,10 +97,12 @@ class Api:
         )
 
     def _route(self, segments: Sequence[str]) -> Mapping[str, _Handler] | None:
-        pattern = tuple("*" if at % 2 else segment for at, segment in enumerate(segments))
-        if not all(segments) or (len(segments) > 2 and segments[2] != "toxics"):
+        if not all(segments):
             return None
-        return self._routes.get(pattern)
+        literal = segments[2:] == ["connections", "reset"]
+        return self._routes.get(
+            tuple("*" if at == 1 or (at == 3 and not literal) else word for at, word in enumerate(segments))
+        )
 
     def _identified(self, request: Request) -> Response | None:
         """A refusal for browsers: a page that somebody looks at must not be able to drive the proxies."""
@@ -161,6 +165,12 @@ class Api:
         proxy = self._proxies.find(names[0])
         proxy.remove(proxy.find(names[1]))
         return Response(204)
+
+    async def _connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok(self._proxies.find(names[0]).traffic())
+
+    async def _reset_connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok({"connections": self._proxies.find(names[0]).reset_connections()})
 
     def _warn_of_post(self, request: Request) -> None:
         if request.method == "POST" and not self._warned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,9 +23,6 @@ def main(arguments: Sequence[str], program: str = "python -m harness.toxiproxy")
 
         print(f"toxiproxy-server version {VERSION}")
         return EXIT_OK
-    if options.command != "serve":
-        parser.print_help()
-        return EXIT_USAGE
     return serve(options)
 
 
@@ -63,6 +61,7 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     from harness.toxiproxy.errors import ApiError
     from harness.toxiproxy.server import ToxiproxyServer
 
+    stdin = sys.stdin.fileno() if options.until_stdin_closes else -1
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -78,7 +77,11 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     try:
         async with server:
             await server.populate(config)
-            print(server.url, flush=True)
+            print(json.dumps({"api": server.url}), flush=True)
+            if options.until_stdin_closes:
+                loop.add_reader(
+                    stdin, lambda: os.read(stdin, 4096) or (loop.remove_reader(stdin), stop.set())
+                )
             await stop.wait()
     except ApiError as error:
         print(f"{options.config}: {error}", file=sys.stderr)
@@ -91,18 +94,18 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
 
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program, description="A Toxiproxy-compatible TCP proxy for resilience tests."
+        prog=program,
+        description="A Toxiproxy-compatible TCP proxy for resilience tests. "
+        "Once it serves, it prints one line of JSON: where its API is.",
     )
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_serve_options(
-        commands.add_parser("serve", help="serve the API until stopped", description="Serve until stopped.")
-    )
+    parser.add_argument("command", nargs="?", choices=["serve"], help="serve until stopped; also the default")
+    _add_options(parser)
     return parser
 
 
-def add_serve_options(parser: argparse.ArgumentParser) -> None:
-    """toxiproxy-server's flags, and the two of our own."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """toxiproxy-server's flags, then our own."""
 
     def add(name: str, **rest: object) -> None:
         parser.add_argument(f"-{name}", f"--{name}", **rest)  # type: ignore[arg-type]
@@ -120,6 +123,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="wait for an upstream at most (10)",
     )
+    add("until-stdin-closes", action="store_true", help="stop when standard input ends, so with its parent")
     add("no-uvloop", action="store_true", help="use the standard loop even where uvloop is installed")
 
 

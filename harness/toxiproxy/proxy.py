@@ -91,6 +91,26 @@ class Proxy:
             toxic.forget_expiry()
         self._toxics.clear()
 
+    def reset_connections(self) -> int:
+        """Reset both sides of every open connection, now; how many there were."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close(reset=True)
+        return len(connections)
+
+    def traffic(self) -> dict[str, int]:
+        """Connections of this proxy: open now, accepted so far, failed at the upstream so far."""
+        traffic = self._world.metrics.traffic(self._labels)
+        return {
+            "open": traffic.open,
+            "accepted": traffic.accepted,
+            "upstream_failed": traffic.upstream_failed,
+        }
+
+    @property
+    def _labels(self) -> Labels:
+        return Labels(self.listen, self.name, self.upstream)
+
     def find(self, name: str) -> Toxic:
         """Raises ApiError 404."""
         for toxic in self._toxics:
@@ -203,10 +223,7 @@ class Proxy:
             name=self.name,
             number=self._accepted,
             upstream=self.upstream,
-            meters={
-                direction: self._world.metrics.meter(Labels(direction, self.listen, self.name, self.upstream))
-                for direction in Direction
-            },
+            traffic=self._world.metrics.traffic(self._labels),
             toxics=self._of,
             closed=self._forget,
         )

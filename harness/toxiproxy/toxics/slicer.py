@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.toxiproxy.toxics.base import DAY_MS, TIB, Behaviour, attribute
+from harness.toxiproxy.toxics.base import TIB, YEAR_MS, Behaviour, attribute
 
 if TYPE_CHECKING:
     import random
@@ -20,7 +20,7 @@ class Slicer(Behaviour):
 
     average_size: int = attribute(1, TIB)
     size_variation: int = attribute(0, TIB)
-    delay: int = attribute(0, DAY_MS * 1000)
+    delay: int = attribute(0, YEAR_MS * 1000)
 
     def contradictions(self) -> list[str]:
         if self.size_variation <= self.average_size:
