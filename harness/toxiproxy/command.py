@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -18,6 +23,10 @@ def main(arguments: Sequence[str], program: str = "python -m harness.toxiproxy")
     """Run one command line; its exit code. Serves until SIGINT or SIGTERM, which is a clean stop: 0."""
     parser = _parser(program)
     options = parser.parse_args(arguments)
+    if options.until_stdin_closes and not _may_wait_for_stdin():
+        parser.error(
+            "-until-stdin-closes: standard input is neither a pipe nor a terminal, so it cannot be watched"
+        )
     if options.version:
         from harness.toxiproxy.api import VERSION
 
@@ -61,7 +70,6 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     from harness.toxiproxy.errors import ApiError
     from harness.toxiproxy.server import ToxiproxyServer
 
-    stdin = sys.stdin.fileno() if options.until_stdin_closes else -1
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,9 +87,7 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
             await server.populate(config)
             print(json.dumps({"api": server.url}), flush=True)
             if options.until_stdin_closes:
-                loop.add_reader(
-                    stdin, lambda: os.read(stdin, 4096) or (loop.remove_reader(stdin), stop.set())
-                )
+                loop.add_reader(sys.stdin.fileno(), _until_end, loop, stop)
             await stop.wait()
     except ApiError as error:
         print(f"{options.config}: {error}", file=sys.stderr)
@@ -92,9 +98,21 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     return EXIT_OK
 
 
+def _may_wait_for_stdin() -> bool:
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()
+
+
+def _until_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
+        allow_abbrev=False,
         description="A Toxiproxy-compatible TCP proxy for resilience tests. "
         "Once it serves, it prints one line of JSON: where its API is.",
     )
