@@ -90,7 +90,9 @@ class Api:
         assert answer.status == 201, answer
         return answer
 
-    async def toxic(self, kind: str, stream: str = "downstream", proxy: str = "p", **attributes: int) -> Answer:
+    async def toxic(
+        self, kind: str, stream: str = "downstream", proxy: str = "p", **attributes: int
+    ) -> Answer:
         document = {"type": kind, "stream": stream, "attributes": attributes}
         answer = await self.call("POST", f"/proxies/{proxy}/toxics", document)
         assert answer.status == 200, answer
@@ -119,7 +121,9 @@ async def serving(**options: Any) -> AsyncIterator[Api]:
 
 
 @contextlib.asynccontextmanager
-async def upstream(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+async def upstream(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
     """A TCP server; its `host:port`. Whatever `serve` was doing is ended with it."""
     tasks: set[asyncio.Task[Any]] = set()
 

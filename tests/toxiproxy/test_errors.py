@@ -25,7 +25,9 @@ async def test_an_error_is_json_that_says_it_is_text() -> None:
 async def test_an_error_of_populate_is_json_without_a_newline_and_with_proxies() -> None:
     async with serving() as api:
         answer = await api.call("POST", "/populate", [{"name": "a", "upstream": "x:1"}, {}])
-        assert answer.body == b'{"error":"missing required field: name at proxy 2","status":400,"proxies":null}'
+        assert (
+            answer.body == b'{"error":"missing required field: name at proxy 2","status":400,"proxies":null}'
+        )
         assert answer.headers["content-type"] == "application/json"
 
 
@@ -89,7 +91,9 @@ async def test_keys_of_any_case_unknown_keys_nulls_repeats_and_what_follows() ->
 @on_loop
 async def test_half_a_surrogate_pair_in_a_name_becomes_a_replacement_character() -> None:
     async with serving() as api:
-        answer = await api.call("POST", "/proxies", raw=b'{"name":"a\\ud800","upstream":"x:1","enabled":false}')
+        answer = await api.call(
+            "POST", "/proxies", raw=b'{"name":"a\\ud800","upstream":"x:1","enabled":false}'
+        )
         assert answer.json["name"] == "a\ufffd"
         assert (await api.call("GET", "/proxies/a%EF%BF%BD")).status == 200
 
@@ -125,7 +129,9 @@ async def test_the_order_in_which_a_toxic_is_checked() -> None:
         ):
             assert told(await api.call("POST", path, body)) == (status, error)
         for value in (1.5, "5", True, [1], {"a": 1}):
-            answer = await api.call("POST", path, {"type": "latency", "name": "n", "attributes": {"latency": value}})
+            answer = await api.call(
+                "POST", path, {"type": "latency", "name": "n", "attributes": {"latency": value}}
+            )
             assert told(answer)[0] == 400
             assert told(answer)[1].startswith("bad request body: json: cannot unmarshal ")
         assert len((await api.call("GET", path)).json) == 1

@@ -28,7 +28,9 @@ def entry(name: str, listen: str = "127.0.0.1:0", to: str = "x:1", **more: Any) 
 @on_loop
 async def test_it_creates_and_answers_with_what_it_made() -> None:
     async with serving() as api:
-        answer = await api.call("POST", "/populate", [entry("b"), entry("a", enabled=False), entry("c", enabled=None)])
+        answer = await api.call(
+            "POST", "/populate", [entry("b"), entry("a", enabled=False), entry("c", enabled=None)]
+        )
         assert answer.status == 201
         assert [(made["name"], made["enabled"]) for made in answer.json["proxies"]] == [
             ("b", True), ("a", False), ("c", True),
@@ -158,4 +160,7 @@ async def test_reset_stops_at_a_proxy_that_cannot_listen() -> None:
         taken = (await api.proxy("x:1", name="q")).json["listen"]
         await api.proxy("x:1", listen=taken, enabled=False)
         answer = await api.call("POST", "/reset")
-        assert (answer.status, answer.json["error"]) == (500, f"listen tcp {taken}: bind: address already in use")
+        assert (answer.status, answer.json["error"]) == (
+            500,
+            f"listen tcp {taken}: bind: address already in use",
+        )

@@ -153,7 +153,10 @@ async def test_a_restart_that_fails_leaves_it_disabled_with_the_new_address() ->
         taken = (await api.proxy("x:1", name="q")).json["listen"]
         old = (await api.proxy("x:1")).json["listen"]
         answer = await api.call("PATCH", "/proxies/p", {"listen": taken})
-        assert (answer.status, answer.json["error"]) == (500, f"listen tcp {taken}: bind: address already in use")
+        assert (answer.status, answer.json["error"]) == (
+            500,
+            f"listen tcp {taken}: bind: address already in use",
+        )
         shown = (await api.call("GET", "/proxies/p")).json
         assert (shown["enabled"], shown["listen"]) == (False, taken)
         assert not connects(old)

@@ -24,7 +24,9 @@ async def test_version_has_the_space_and_the_newline() -> None:
 async def test_status_codes_and_shapes_of_every_route() -> None:
     async with serving() as api:
         assert (await api.call("GET", "/proxies")).json == {}
-        created = await api.call("POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": "x:1"})
+        created = await api.call(
+            "POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": "x:1"}
+        )
         assert (created.status, created.headers["content-type"]) == (201, "application/json")
         assert created.body.startswith(b'{"name":"p","listen":"127.0.0.1:')
         assert (await api.call("GET", "/proxies")).json == {"p": created.json}
@@ -103,7 +105,10 @@ async def test_queries_are_ignored_and_names_are_decoded() -> None:
 @on_loop
 async def test_matched_routes_answer_with_an_id_of_the_request() -> None:
     async with serving() as api:
-        ids = [(await api.call("GET", path)).headers["x-toxiproxy-request-id"] for path in ("/proxies", "/version")]
+        ids = [
+            (await api.call("GET", path)).headers["x-toxiproxy-request-id"]
+            for path in ("/proxies", "/version")
+        ]
         ids.append((await api.call("GET", "/proxies/nothing")).headers["x-toxiproxy-request-id"])
         assert len(set(ids)) == 3
 
@@ -149,7 +154,11 @@ async def test_connections_are_kept_and_requests_may_be_pipelined() -> None:
 async def test_bodies_may_be_chunked_and_may_wait_for_a_continue() -> None:
     async with serving() as api:
         head = b"POST /proxies HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
-        chunks = b'\r\n5;ext=1\r\n{"nam\r\n20\r\n' + b'e":"p","upstream":"x:1"}'.ljust(32) + b"\r\n0\r\nTrailer: 1\r\n\r\n"
+        chunks = (
+            b'\r\n5;ext=1\r\n{"nam\r\n20\r\n'
+            + b'e":"p","upstream":"x:1"}'.ljust(32)
+            + b"\r\n0\r\nTrailer: 1\r\n\r\n"
+        )
         assert [answer.status for answer in await api.exchange(head + chunks)] == [201]
         again = await api.exchange(head + b"Expect: 100-continue\r\n" + chunks)
         assert [answer.status for answer in again] == [100, 409]

@@ -45,7 +45,12 @@ async def test_the_stream_is_read_in_any_case_and_kept_as_sent() -> None:
 async def test_lists_show_upstream_first_each_in_order_of_creation() -> None:
     async with serving() as api:
         await api.proxy("x:1")
-        for name, stream in (("d1", "downstream"), ("u1", "upstream"), ("d2", "downstream"), ("u2", "upstream")):
+        for name, stream in (
+            ("d1", "downstream"),
+            ("u1", "upstream"),
+            ("d2", "downstream"),
+            ("u2", "upstream"),
+        ):
             await api.call("POST", "/proxies/p/toxics", {"type": "noop", "name": name, "stream": stream})
         names = [toxic["name"] for toxic in (await api.call("GET", "/proxies/p/toxics")).json]
         assert names == ["u1", "u2", "d1", "d2"]

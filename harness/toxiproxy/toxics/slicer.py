@@ -44,11 +44,7 @@ class Slicer(Behaviour):
                 stage.memory["due_s"] = due_s
 
     def sizes(self, total: int, rng: random.Random) -> Iterator[int]:
-        """The sizes of the pieces of `total` bytes: halved, off the middle by up to the variation, until small.
-
-        Both halves have at least one byte, since what is halved is larger than average + variation, which is
-        at least twice the variation.
-        """
+        """The sizes of the pieces of `total` bytes: halved, off the middle by up to the variation, until small."""
         pending = [total]
         while pending:
             size = pending.pop()
@@ -56,5 +52,5 @@ class Slicer(Behaviour):
                 yield size
                 continue
             shift = rng.randrange(-self.size_variation, self.size_variation) if self.size_variation else 0
-            left = size // 2 + shift
+            left = min(max(size // 2 + shift, 1), size - 1)  # an empty piece would never come to an end
             pending += (size - left, left)
