@@ -11,6 +11,7 @@ as properties of the test.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from harness.verdict.model import ExperimentResult
 
 SUFFIX = ".chaos.yaml"
+MARKER = "chaos"
+_SHARED = "chaos_suite"
+"""What the workers of pytest-xdist are told: the name of the suite's directory."""
+
+_SUITE = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +43,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be given more than once",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARKER}: a chaos experiment (a *{SUFFIX} file)")
+    if config.getoption("--chaos-seed") < 0:
+        raise pytest.UsageError(f"--chaos-seed {config.getoption('--chaos-seed')}: give 0 or more")
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_ForWorkers(config), "harness-xdist")
+
+
+class _ForWorkers:
+    """In the process that hands out the tests: all workers write into one directory."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._name: str | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        from harness.engine.rundir import suite_stamp
+
+        if self._name is None:
+            self._name = f"{suite_stamp()}-{node.workerinput['testrunuid'][:6]}"
+            # Not made yet: there may be no experiment among the tests.
+            self._config.stash[_SUITE] = self._config.getoption("--chaos-reports") / self._name
+        node.workerinput[_SHARED] = self._name
+
+
+def _suite_directory(config: pytest.Config) -> Path:
+    """One directory for all experiments of this test run."""
+    from harness.engine.rundir import joined_suite_directory, new_suite_directory
+
+    if _SUITE not in config.stash:
+        reports = config.getoption("--chaos-reports")
+        shared = getattr(config, "workerinput", {}).get(_SHARED)
+        config.stash[_SUITE] = (
+            new_suite_directory(reports) if shared is None else joined_suite_directory(reports, shared)
+        )
+    return config.stash[_SUITE]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -65,6 +110,21 @@ class ChaosFile(pytest.File):
         yield item
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names are unique, for a run is found by its name."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        if isinstance(item, ChaosItem):
+            places[item.name].add(item.nodeid.split("::", maxsplit=1)[0])
+    twice = [
+        f"an experiment '{name}' is in {' and in '.join(sorted(files))}; names are unique"
+        for name, files in places.items()
+        if len(files) > 1
+    ]
+    if twice:
+        raise pytest.UsageError("\n".join(twice))
+
+
 class NotPassed(Exception):
     """The verdict is another than passed."""
 
@@ -74,11 +134,12 @@ class NotPassed(Exception):
 
 
 class ChaosItem(pytest.Item):
-    """One experiment with one seed. `-k` finds it by its tags, too."""
+    """One experiment with one seed. `-m chaos` selects them all, `-k` finds one by its tags, too."""
 
     def __init__(self, *, loaded: Loaded, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._loaded = loaded
+        self.add_marker(MARKER)
         self.extra_keyword_matches.update(loaded.experiment.tags)
 
     def runtest(self) -> None:
@@ -92,13 +153,13 @@ class ChaosItem(pytest.Item):
             sim_runtime(),
             _suite_directory(self.config),
             seed=self.config.getoption("--chaos-seed"),
-            without=tuple(self.config.getoption("--chaos-without")),
+            without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),
             emit=lambda event: None,
             finish=finish_run,
         )
+        self.user_properties.append(("chaos_verdict", result.verdict.value))
         for name in ("seed", "history_sha256", "replay", "run"):
             self.user_properties.append((f"chaos_{name}", str(getattr(result, name))))
-        self.user_properties.append(("chaos_verdict", result.verdict.value))
         self.add_report_section("call", "chaos", _account(result))
         if result.verdict is not Verdict.PASSED:
             raise NotPassed(result)
@@ -110,18 +171,6 @@ class ChaosItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, 0, self.name
-
-
-_KEY = pytest.StashKey[Path]()
-
-
-def _suite_directory(config: pytest.Config) -> Path:
-    """One directory for all experiments of this pytest process."""
-    from harness.engine.rundir import new_suite_directory
-
-    if _KEY not in config.stash:
-        config.stash[_KEY] = new_suite_directory(config.getoption("--chaos-reports"))
-    return config.stash[_KEY]
 
 
 def _account(result: ExperimentResult) -> str:
@@ -138,11 +187,27 @@ def _account(result: ExperimentResult) -> str:
 def _failure(result: ExperimentResult) -> str:
     """Why the test has not passed: every problem with its place, and how to see it again."""
     from harness.report.problems import problems
+    from harness.report.words import MEANINGS
 
-    lines = [f"{result.name}: verdict {result.verdict.value.upper()}: {result.reason}"]
+    verdict = result.verdict
+    lines = [f"{result.name}: {verdict.value.upper()}: {MEANINGS[verdict]}", result.reason]
     for problem in problems(result):
         lines.append(f"{problem.where}: {problem.headline}: {problem.reason}")
-        lines += [f"    {label}: {text}" for label, text in problem.details]
+        lines += [f"    {label}: {text}" for label, text in problem.details if label != "replay"]
     lines.append(f"replay: {result.replay}")
     lines.append(f"report: {result.run}/report.html")
     return "\n".join(lines)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write the page of the whole suite and say where it is. Not in a worker: it has no terminal."""
+    suite = config.stash.get(_SUITE, None)
+    if suite is None or not suite.is_dir():
+        return
+    from harness.report.finish import finish_suite, recorded
+
+    results = recorded(suite)
+    if results:
+        # Each run has its own time in pytest's report; the suite's is not known here.
+        index = finish_suite(suite, results, 0.0)
+        terminalreporter.write_line(f"chaos report: {index}")

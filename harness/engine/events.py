@@ -5,7 +5,7 @@ All are frozen and picklable: with `--jobs` they cross process boundaries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.verdict.model import ExperimentResult, Verdict
@@ -71,3 +71,28 @@ class SuiteFinished:
 
 type EngineEvent = SuiteStarted | RunStarted | Progress | FaultChanged | RunFinished | SuiteFinished
 type Handler = Callable[[EngineEvent], None]
+
+
+class Audience:
+    """All handlers as one. A handler that raises hears nothing more; it disturbs neither the run nor the others.
+
+    What it raised is raised by `close`, when everything is over: a broken report is not a quiet one.
+    """
+
+    def __init__(self, handlers: Iterable[Handler]) -> None:
+        self._handlers = list(handlers)
+        self._errors: list[Exception] = []
+
+    def __call__(self, event: EngineEvent) -> None:
+        for handler in tuple(self._handlers):
+            try:
+                handler(event)
+            except Exception as error:
+                self._handlers.remove(handler)
+                self._errors.append(error)
+
+    def close(self) -> None:
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise ExceptionGroup("reporters failed", self._errors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from harness.engine.validate import validate, validate_slos
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
 from harness.history.read import History
-from harness.history.write import EXPERIMENT, SLOS
+from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
 from harness.spec.diagnostics import Diagnostic, SpecError
-from harness.spec.model import Experiment, Slo
-from harness.spec.parse import Draft, parse_draft, parse_slos_draft, read_text
+from harness.spec.model import EventGate, Experiment, Slo
+from harness.spec.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.system import System, UnknownSystem, load_system
 
 SLOS_FILE = "slos.yaml"
@@ -33,6 +33,43 @@ class Loaded:
     slos_text: str
     gate_lines: tuple[int, ...]
 
+    def packed(self) -> Packed:
+        """For another process, which has the same packages but not these objects."""
+        slos_file = None if self.slos_file is None else shown_path(self.slos_file)
+        return Packed(self.file, self.shown, self.text, self.slos_file, slos_file, self.slos_text)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The texts of a `Loaded`: what was read and found valid, whatever becomes of the files meanwhile."""
+
+    file: Path
+    shown: str
+    text: str
+    slos_file: Path | None
+    slos_shown: str | None
+    slos_text: str
+
+    def unpacked(self) -> Loaded:
+        """Parsed again, not validated again. Raises SpecError if the packages are not the same."""
+        draft = parse_draft(self.text, self.shown, FAULTS)
+        problems = list(draft.problems)
+        slos = parse_slos(self.slos_text, self.slos_shown)[0] if self.slos_shown is not None else {}
+        system = _system(draft, problems)
+        if problems or system is None or draft.experiment is None:
+            raise SpecError(problems)
+        return Loaded(
+            file=self.file,
+            shown=self.shown,
+            experiment=draft.experiment,
+            system=system,
+            slos=slos,
+            slos_file=self.slos_file,
+            text=self.text,
+            slos_text=self.slos_text,
+            gate_lines=_gate_lines(draft),
+        )
+
 
 def load_experiments(
     files: Sequence[Path], available: frozenset[Primitive] = frozenset(Primitive)
@@ -41,78 +78,25 @@ def load_experiments(
 
     SLOs come from the nearest `slos.yaml` upward from each file.
     """
+    loader = _Loader(available)
     problems: list[Diagnostic] = []
     loaded: list[Loaded] = []
     names: dict[str, str] = {}
     for file in files:
         try:
-            found = _load(file, available)
+            found = loader.load(file)
         except SpecError as error:
             problems += error.diagnostics
             continue
         name = found.experiment.experiment
         if name in names:
-            problems.append(
-                Diagnostic(
-                    found.shown,
-                    1,
-                    1,
-                    f"an experiment '{name}' is there already: {names[name]}",
-                    "names are unique",
-                )
-            )
+            what = f"an experiment '{name}' is there already: {names[name]}"
+            problems.append(Diagnostic(found.shown, 1, 1, what, "names are unique"))
         names.setdefault(name, found.shown)
         loaded.append(found)
     if problems:
         raise SpecError(problems)
     return tuple(loaded)
-
-
-def _load(file: Path, available: frozenset[Primitive]) -> Loaded:
-    shown = shown_path(file)
-    text = read_text(file, shown)
-    slos_file = find_slos(file)
-    slos_text = "{}\n" if slos_file is None else read_text(slos_file, shown_path(slos_file))
-    return _check(file, shown, text, slos_file, slos_text, available)
-
-
-def _check(
-    file: Path,
-    shown: str,
-    text: str,
-    slos_file: Path | None,
-    slos_text: str,
-    available: frozenset[Primitive],
-) -> Loaded:
-    draft = parse_draft(text, shown, FAULTS)
-    problems = list(draft.problems)
-    slos_draft = None
-    if slos_file is None:
-        if draft.gates:
-            problems.append(
-                Diagnostic(
-                    shown, 0, 0, f"found no {SLOS_FILE} beside it or above it", "SLOs are stated there"
-                )
-            )
-    else:
-        try:
-            slos_draft = parse_slos_draft(slos_text, shown_path(slos_file))
-        except SpecError as error:
-            problems += error.diagnostics
-        else:
-            problems += slos_draft.problems
-    system = _system(draft, problems)
-    if system is not None:
-        if slos_draft is not None:
-            problems += validate_slos(slos_draft.source, slos_draft.slos, system)
-        problems += validate(draft, system, None if slos_draft is None else slos_draft.slos, available)
-    if problems or system is None or draft.experiment is None:
-        raise SpecError(problems)
-    slos = (
-        {} if slos_draft is None else {name: slo for name, slo in slos_draft.slos.items() if slo is not None}
-    )
-    lines = tuple(draft.source.mark(("gates", index)).line for index in range(len(draft.gates)))
-    return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
 
 
 def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
@@ -122,9 +106,67 @@ def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
     """
     with History(run) as history:
         environment, text, slos_text = history.environment, history.experiment_yaml, history.slos_yaml
-    slos_file = None if environment["slos_file"] is None else run / SLOS
-    loaded = _check(run / EXPERIMENT, environment["file"], text, slos_file, slos_text, frozenset(Primitive))
-    return loaded, environment["seed"], tuple(environment["without"])
+    try:
+        shown, seed, without = environment["file"], environment["seed"], tuple(environment["without"])
+        slos_file = None if environment["slos_file"] is None else run / SLOS
+    except KeyError as error:
+        raise HistoryError(f"{run / ENVIRONMENT}: {error} is missing; it cannot be replayed") from error
+    loader = _Loader(frozenset(Primitive))
+    return loader.check(run / EXPERIMENT, shown, text, slos_file, slos_text), seed, without
+
+
+@dataclass(frozen=True, slots=True)
+class _Slos:
+    """The SLOs of a file; one that is wrong in itself is None, `slos` when nothing could be made of the file."""
+
+    slos: Mapping[str, Slo | None] | None
+    problems: tuple[Diagnostic, ...]
+
+
+class _Loader:
+    """Loads one file after the other. SLOs that several files share are checked once for a system."""
+
+    def __init__(self, available: frozenset[Primitive]) -> None:
+        self._available = available
+        self._slos: dict[tuple[Path, str], _Slos] = {}
+
+    def load(self, file: Path) -> Loaded:
+        shown = shown_path(file)
+        text = read_text(file, shown)
+        slos_file = find_slos(file)
+        slos_text = "{}\n" if slos_file is None else read_text(slos_file, shown_path(slos_file))
+        return self.check(file, shown, text, slos_file, slos_text)
+
+    def check(self, file: Path, shown: str, text: str, slos_file: Path | None, slos_text: str) -> Loaded:
+        draft = parse_draft(text, shown, FAULTS)
+        problems = list(draft.problems)
+        system = _system(draft, problems)
+        found = _Slos(None, ())
+        if slos_file is not None:
+            found = self._checked_slos(slos_file, slos_text, system)
+            problems += found.problems
+        elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
+            what = f"found no {SLOS_FILE} beside it or above it"
+            problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
+        if system is not None:
+            problems += validate(draft, system, found.slos, self._available)
+        if problems or system is None or draft.experiment is None:
+            raise SpecError(problems)
+        slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
+        lines = _gate_lines(draft)
+        return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
+
+    def _checked_slos(self, file: Path, text: str, system: System | None) -> _Slos:
+        key = (file, "" if system is None else system.name)
+        if key not in self._slos:
+            try:
+                draft = parse_slos_draft(text, shown_path(file))
+            except SpecError as error:
+                self._slos[key] = _Slos(None, error.diagnostics)
+            else:
+                wrong = () if system is None else validate_slos(draft.source, draft.slos, system)
+                self._slos[key] = _Slos(draft.slos, (*draft.problems, *wrong))
+        return self._slos[key]
 
 
 def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
@@ -136,6 +178,10 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
         found, _, rest = str(error).partition("; ")
         problems.append(draft.source.at(("system",), found, rest))
         return None
+
+
+def _gate_lines(draft: Draft) -> tuple[int, ...]:
+    return tuple(draft.source.mark(("gates", index)).line for index in range(len(draft.gates)))
 
 
 def find_slos(file: Path) -> Path | None:

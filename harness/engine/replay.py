@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import EngineEvent, Handler, SuiteFinished, SuiteStarted
-from harness.engine.experiment import Finish, run_experiment
+from harness.engine.events import Handler, SuiteFinished
+from harness.engine.experiment import Finish
 from harness.engine.load import load_run
-from harness.engine.rundir import new_suite_directory
-from harness.engine.suite import sim_runtime
-from harness.history.read import History
-from harness.verdict.model import EXIT_CODES, ExperimentResult
+from harness.engine.rundir import read_environment
+from harness.engine.suite import run_suite
+from harness.verdict.model import ExperimentResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +27,33 @@ class Replayed:
         return not self.differences
 
 
-def replay(run: Path, handlers: Sequence[Handler] = (), finish: Finish | None = None) -> Replayed:
-    """Run it again beside the original (below the same reports). Raises HistoryError, SpecError."""
+def replay(
+    run: Path,
+    handlers: Sequence[Handler] = (),
+    finish: Finish | None = None,
+    *,
+    reports: Path | None = None,
+    jobs: int = 1,
+) -> Replayed:
+    """Run it again, into `reports` (by default beside the original). Raises HistoryError, SpecError, UsageError."""
     loaded, seed, without = load_run(run)
-    suite = new_suite_directory(run.resolve().parent.parent)
-
-    def emit(event: EngineEvent) -> None:
-        for handler in handlers:
-            handler(event)
-
-    emit(SuiteStarted((loaded.experiment.experiment,), (seed,), 1, str(suite)))
-    result = run_experiment(
-        loaded, sim_runtime(), suite, seed=seed, without=without, emit=emit, finish=finish
+    finished = run_suite(
+        [loaded],
+        seeds=[seed],
+        jobs=jobs,
+        without=without,
+        reports=run.resolve().parent.parent if reports is None else reports,
+        handlers=handlers,
+        finish=finish,
     )
-    finished = SuiteFinished((result,), result.verdict, EXIT_CODES[result.verdict], 0.0, str(suite))
-    emit(finished)
-    return Replayed(result, tuple(_differences(run, result)), finished)
+    (result,) = finished.results
+    return Replayed(result, _differences(run, result), finished)
 
 
-def _differences(run: Path, result: ExperimentResult) -> list[str]:
-    with History(run) as history:
-        environment = history.environment
-    found = [] if environment["history_sha256"] == result.history_sha256 else ["main"]
-    for place, arm in zip(environment["arms"], result.arms, strict=True):
-        with History(run / place["directory"]) as history:
-            if history.environment["history_sha256"] != arm.history_sha256:
-                found.append(place["name"])
-    return found
+def _differences(run: Path, result: ExperimentResult) -> tuple[str, ...]:
+    environment = read_environment(run)
+    again = {"main": result.history_sha256, **{arm.name: arm.history_sha256 for arm in result.arms}}
+    first = {"main": environment["history_sha256"]}
+    for place in environment["arms"]:
+        first[place["name"]] = read_environment(run / place["directory"])["history_sha256"]
+    return tuple(name for name, sha256 in first.items() if again.get(name) != sha256)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.engine.events import EngineEvent, FaultChanged, Progress
+from harness.engine.interrupt import cancelled_by_signals
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
-from harness.faults.primitives import Applied, Exposure, FaultFailed
+from harness.engine.timeline import Change, Timeline, never_applied
 from harness.history.facts import FaultRecord, InvariantRecord, RunFacts
 from harness.runtimes.base import Recorded, RunSettings, Runtime, Session
 from harness.system import System
@@ -20,7 +20,9 @@ from harness.workload.drive import Driver
 LOOK_EVERY_S = 1.0
 """Run seconds between looks at the progress; it is told at most once in `TELL_EVERY_S` of real time."""
 
-TELL_EVERY_S = 0.2
+TELL_EVERY_S = 0.25
+
+type Emit = Callable[[EngineEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +33,8 @@ class ArmRun:
     facts: RunFacts
 
 
-@dataclass(slots=True)
-class _FaultLog:
-    """What has become of a planned fault so far."""
-
-    planned: PlannedFault
-    applied: Applied | None = None
-    applied_at_s: float | None = None
-    undone_at_s: float | None = None
-    error: str | None = None
-
-    def record(self) -> FaultRecord:
-        exposure = self.applied.exposure() if self.applied is not None else Exposure()
-        return FaultRecord(
-            name=self.planned.name,
-            fault=self.planned.fault.fault,
-            targets=self.planned.target.names,
-            at_s=self.planned.at_s,
-            for_s=self.planned.fault.lasts_s,
-            applied_at_s=self.applied_at_s,
-            undone_at_s=self.undone_at_s,
-            exposure=dataclasses.asdict(exposure),
-            error=self.error,
-        )
+class Interrupted(KeyboardInterrupt):
+    """Somebody asked the run to end. The message says where it was and what became of its faults."""
 
 
 @dataclass(slots=True)
@@ -61,26 +42,29 @@ class _Seen:
     """What is known of the arm even when it broke off."""
 
     records: Sequence[Recorded] = ()
+    faults: tuple[FaultRecord, ...] = ()
     failures: list[str] = field(default_factory=list)
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    interrupted: str | None = None
 
 
-def run_arm(
-    runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Callable[[EngineEvent], None]
-) -> ArmRun:
-    """Run one arm to its end. What breaks is in the facts, never an exception; an interrupt is raised
-    after the faults are undone."""
-    logs = [_FaultLog(planned) for planned in plan.faults]
-    seen = _Seen()
+def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Emit) -> ArmRun:
+    """Run one arm to its end. What breaks is in the facts, never an exception: the verdict is `error`.
+
+    Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
+    """
+    seen = _Seen(faults=never_applied(plan.faults))
     settings = RunSettings(system, plan.seed, arm.without)
     try:
-        runtime.run(settings, lambda session: _body(session, system, plan, arm, logs, seen, emit))
+        runtime.run(settings, lambda session: _body(session, system, plan, arm, seen, emit))
     except Exception as error:
         seen.failures.append(f"{runtime.name} runtime: {type(error).__name__}: {error}")
+    if seen.interrupted is not None:
+        raise Interrupted(seen.interrupted)
     facts = RunFacts(
         arm=arm.name,
         without=tuple(sorted(arm.without)),
-        faults=tuple(log.record() for log in logs),
+        faults=seen.faults,
         failures=tuple(dict.fromkeys(seen.failures)),
         invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
         statistics=dict(seen.statistics),
@@ -89,98 +73,74 @@ def run_arm(
 
 
 async def _body(
-    session: Session,
-    system: System,
-    plan: Plan,
-    arm: PlannedArm,
-    logs: Sequence[_FaultLog],
-    seen: _Seen,
-    emit: Callable[[EngineEvent], None],
+    session: Session, system: System, plan: Plan, arm: PlannedArm, seen: _Seen, emit: Emit
 ) -> None:
-    begin_s = session.clock.now()
+    clock = session.clock
+
+    def tell(planned: PlannedFault, change: Change) -> None:
+        targets = planned.target.names
+        emit(FaultChanged(plan.name, plan.seed, arm.name, planned.name, change, clock.now(), targets))
+
     driver = Driver(session, system, plan.experiment.load, seed=plan.seed, drain_s=plan.experiment.drain)
-    timeline = [asyncio.ensure_future(_fault(session, begin_s, log, plan, arm, emit)) for log in logs]
-    progress = asyncio.ensure_future(_progress(session, driver, plan, arm, emit))
-    try:
-        driven = await driver.run()
-        seen.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in driven.failures]
-        if timeline:
-            await asyncio.wait(timeline)
-    finally:
-        progress.cancel()
-        for task in timeline:
-            task.cancel()
-        # Each undoes its fault on its way out.
-        await asyncio.gather(progress, *timeline, return_exceptions=True)
-        seen.records = session.records
-        seen.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
-        seen.statistics = session.statistics()
+    timeline = Timeline(plan.faults, session.primitives, clock, clock.now(), tell)
+    main = asyncio.current_task()
+    assert main is not None
+    with cancelled_by_signals(main) as interruption:
+        faults = asyncio.ensure_future(timeline.run())
+        load = asyncio.ensure_future(driver.run())
+        progress = asyncio.ensure_future(_progress(session, driver, plan, arm, emit))
+        tasks: tuple[asyncio.Future[Any], ...] = (faults, load, progress)
+        try:
+            # Whatever breaks ends the arm: it proves nothing any more.
+            await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError:
+            if not interruption.asked:
+                raise
+            main.uncancel()
+        finally:
+            at_s = clock.now()
+            # The faults first: whatever else happens, the system is left as it was.
+            faults.cancel()
+            await asyncio.wait([faults])
+            await timeline.undo_all()
+            load.cancel()
+            progress.cancel()
+            await asyncio.wait(tasks)
+            seen.faults = timeline.records()
+            seen.records = session.records
+            seen.failures += [f"timeline: {defect}" for defect in timeline.defects()]
+            seen.failures += _failures(tasks)
+            if not load.cancelled() and load.exception() is None:
+                seen.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in load.result().failures]
+            seen.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
+            seen.statistics = session.statistics()
+    if interruption.asked:
+        seen.interrupted = f"interrupted at {at_s:.1f} s of arm {arm.name}; {_undone(seen.faults)}"
 
 
-async def _fault(
-    session: Session,
-    begin_s: float,
-    log: _FaultLog,
-    plan: Plan,
-    arm: PlannedArm,
-    emit: Callable[[EngineEvent], None],
-) -> None:
-    """Apply a fault at its time and undo it at its end, or when the run ends before."""
-    planned, clock = log.planned, session.clock
-
-    def tell(change: str) -> None:
-        emit(
-            FaultChanged(
-                plan.name, plan.seed, arm.name, planned.name, change, clock.now(), planned.target.names
-            )
-        )
-
-    await _sleep_until(session, begin_s + planned.at_s)
-    try:
-        log.applied = await planned.fault.apply(planned.target, session.primitives)
-    except FaultFailed as error:
-        log.error = f"could not be applied: {error}"
-    except Exception as error:
-        log.error = f"could not be applied: {type(error).__name__}: {error}"
-    if log.applied is None:
-        tell("failed")
-        return
-    log.applied_at_s = clock.now()
-    tell("applied")
-    try:
-        await _sleep_until(session, begin_s + planned.until_s)
-    finally:
-        await _undo(session, log, tell)
+def _failures(tasks: Sequence[asyncio.Future[Any]]) -> list[str]:
+    found = []
+    for what, task in zip(("timeline", "load", "progress"), tasks, strict=True):
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            found.append(f"{what}: {type(error).__name__}: {error}")
+    return found
 
 
-async def _undo(session: Session, log: _FaultLog, tell: Callable[[str], None]) -> None:
-    assert log.applied is not None
-    try:
-        await log.applied.undo()
-    except Exception as error:
-        log.error = f"could not be undone: {type(error).__name__}: {error}"
-        tell("failed")
-    else:
-        log.undone_at_s = session.clock.now()
-        tell("undone")
+def _undone(faults: Sequence[FaultRecord]) -> str:
+    stuck = [f for f in faults if f.applied_at_s is not None and f.undone_at_s is None]
+    if stuck:
+        return "NOT undone: " + "; ".join(f"{f.name} on {', '.join(f.targets)}: {f.error}" for f in stuck)
+    return "every fault in force was undone first"
 
 
-async def _progress(
-    session: Session, driver: Driver, plan: Plan, arm: PlannedArm, emit: Callable[[EngineEvent], None]
-) -> None:
-    told = 0.0
+async def _progress(session: Session, driver: Driver, plan: Plan, arm: PlannedArm, emit: Emit) -> None:
+    told_s = -TELL_EVERY_S
     while True:
         # Real time, only to spare whoever looks at it; nothing of the run depends on it.
-        now = time.perf_counter()
-        if now - told >= TELL_EVERY_S:
-            told = now
-            emit(
-                Progress(plan.name, plan.seed, arm.name, session.clock.now(), plan.duration_s, driver.active)
-            )
+        now_s = time.perf_counter()
+        if now_s - told_s >= TELL_EVERY_S:
+            told_s = now_s
+            done_s = session.clock.now()
+            emit(Progress(plan.name, plan.seed, arm.name, done_s, plan.duration_s, driver.active))
         await session.clock.sleep(LOOK_EVERY_S)
-
-
-async def _sleep_until(session: Session, time_s: float) -> None:
-    wait_s = time_s - session.clock.now()
-    if wait_s > 0:
-        await session.clock.sleep(wait_s)

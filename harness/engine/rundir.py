@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,15 +14,29 @@ from typing import Any
 
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
+from harness.history.write import ENVIRONMENT
 
 ARMS = "arms"
 LATEST = "latest"
 _LIBRARIES = ("aiohttp", "pybreaker", "duckdb", "pydantic")
 
 
+def suite_stamp() -> str:
+    """The name of a suite that begins now."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def joined_suite_directory(reports: Path, name: str) -> Path:
+    """The directory of a suite that several processes write into, made by whoever comes first."""
+    directory = reports / name
+    directory.mkdir(parents=True, exist_ok=True)
+    _point(reports / LATEST, name)
+    return directory
+
+
 def new_suite_directory(reports: Path) -> Path:
     """A directory of its own for this suite, and `latest` pointing at it."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = suite_stamp()
     reports.mkdir(parents=True, exist_ok=True)
     for n in range(1, 1000):
         directory = reports / (stamp if n == 1 else f"{stamp}-{n}")
@@ -48,9 +63,27 @@ def run_directory(suite: Path, name: str, seed: int) -> Path:
     return suite / f"{name}.seed{seed}"
 
 
-def arm_directory(run: Path, arm: str) -> Path:
-    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", arm).strip("-")
-    return run / ARMS / slug
+def staging_directory(run: Path) -> Path:
+    """Where the arms are written until the run is complete: each in a directory of its number."""
+    return run.with_name(f".{run.name}.partial")
+
+
+def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
+    """For each ablation arm its place in the run directory: its name in letters that any file system takes."""
+    taken: list[str] = []
+    for arm in arms:
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", arm).strip("-.") or "arm"
+        n, name = 1, slug
+        while name in taken:
+            n += 1
+            name = f"{slug}-{n}"
+        taken.append(name)
+    return tuple(f"{ARMS}/{name}" for name in taken)
+
+
+def read_environment(directory: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads((directory / ENVIRONMENT).read_text(encoding="utf-8"))
+    return found
 
 
 def replay_command(run: Path) -> str:
@@ -59,6 +92,7 @@ def replay_command(run: Path) -> str:
 
 def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: str) -> Mapping[str, Any]:
     """What a run was made from, to judge it again and to replay it."""
+    names = [other.name for other in plan.arms[1:]]
     return {
         "experiment": plan.name,
         "file": loaded.shown,
@@ -69,8 +103,8 @@ def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime:
         "without": list(plan.without),
         "arm": arm.name,
         "arms": [
-            {"name": other.name, "directory": str(arm_directory(Path(), other.name).as_posix())}
-            for other in plan.arms[1:]
+            {"name": name, "directory": directory}
+            for name, directory in zip(names, arm_directories(names), strict=True)
         ],
         "targets": {fault.name: list(fault.target.names) for fault in plan.faults},
         "run": shown_path(run),

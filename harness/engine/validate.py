@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.engine.targets import TargetError, resolve
-from harness.engine.validate_slos import check_limit, check_share, table_columns, unknown, validate_slos
+from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
 from harness.history.columns import check_expression
@@ -58,11 +58,11 @@ def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> 
     for name, load in loads.items():
         workload = workloads.get(name)
         if workload is None:
-            what = f"workload in system {system.name}"
-            yield unknown(source, ("load", name), what, name, list(workloads), key=True)
+            where = f"system {system.name}"
+            yield unknown(source, ("load", name), "workload", name, list(workloads), where, key=True)
         elif load is not None and load.mix not in workload.mixes:
-            what = f"mix of {workload.name}"
-            yield unknown(source, ("load", name, "mix"), what, load.mix, list(workload.mixes))
+            mixes = list(workload.mixes)
+            yield unknown(source, ("load", name, "mix"), "mix", load.mix, mixes, f"workload {name}")
 
 
 def _timeline(draft: Draft, system: System, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
@@ -194,8 +194,8 @@ def _gates(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) 
         yield from _moments(draft, path, gate)
         if isinstance(gate, EventGate):
             if gate.event not in system.events:
-                what = f"event of system {system.name}"
-                yield unknown(source, (*path, "event"), what, gate.event, list(system.events))
+                events, where = list(system.events), f"system {system.name}"
+                yield unknown(source, (*path, "event"), "event", gate.event, events, where)
         elif slos is not None:
             yield from _slo_use(source, path, gate, system, slos)
 
@@ -275,7 +275,7 @@ def _where(source: Source, path: Path, where: str | None, slo: Slo, system: Syst
     if where is None or known is None:
         return
     if problem := check_expression(where, known):
-        yield source.at((*path, "where"), f"'{where}': {problem}")
+        yield source.at((*path, "where"), f"{sql(where)}: {problem}")
 
 
 def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
@@ -286,6 +286,8 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
         for gate in draft.gates
         if gate is not None and not isinstance(gate, EventGate)
     ]
+    # A gate that is wrong may be the one that an arm is about.
+    unsure = None in draft.gates or any(slos is not None and name not in slos for name in gated)
     before: list[tuple[int, Arm]] = []
     for index, arm in enumerate(draft.arms):
         if arm is None:
@@ -294,12 +296,12 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
         for place, name in enumerate(arm.safeguards):
             at = (*path, "without") if isinstance(arm.without, str) else (*path, "without", place)
             if name not in safeguards:
-                yield unknown(source, at, f"safeguard of system {system.name}", name, safeguards)
+                yield unknown(source, at, "safeguard", name, safeguards, f"system {system.name}")
             elif name in arm.safeguards[:place]:
                 yield source.at(at, f"'{name}' is given twice", "once is enough")
         if slos is not None and arm.slo not in slos:
             yield unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
-        elif arm.slo not in gated and None not in draft.gates:
+        elif arm.slo not in gated and not unsure:
             yield source.at(
                 (*path, "slo"),
                 f"no gate of this experiment is about {arm.slo}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
 from harness.spec.diagnostics import Diagnostic, did_you_mean
 from harness.spec.model import PercentileSlo, RatioSlo, Slo
-from harness.spec.source import Path, Source
+from harness.spec.source import Path, Source, said
 from harness.system import System
 from harness.verdict.limits import parse_limit
 
@@ -42,22 +42,22 @@ def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System
             yield from check_limit(source, (name, "at_most"), slo.at_most, slo)
             if (ending := _ending(slo.value)) in _OTHER_UNITS:
                 base, formula = _OTHER_UNITS[ending]
-                found = f"'{slo.value}' is not in {base}, as its limit is"
+                found = f"{said(slo.value)} is not in {base}, as its limit is"
                 yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
         known = table_columns(system, slo.table)
         if known is None:
-            what = f"table in system {system.name}"
-            yield unknown(source, (name, "table"), what, slo.table, [*system.tables, EVENTS])
+            tables = [*system.tables, EVENTS]
+            yield unknown(source, (name, "table"), "table", slo.table, tables, f"system {system.name}")
             continue
         for key in ("where", "good", "bad", "value", "at"):
             expression = getattr(slo, key, None)
             if expression is None:
                 continue
             if problem := check_expression(expression, known, numeric=key in ("value", "at")):
-                yield source.at((name, key), f"'{expression}': {problem}")
+                yield source.at((name, key), f"{sql(expression)}: {problem}")
         names = [column.name for column in known]
         if slo.by is not None and slo.by not in names:
-            yield unknown(source, (name, "by"), f"column in table {slo.table}", slo.by, names)
+            yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
 
 
 def check_share(source: Source, path: Path, target: float) -> Iterator[Diagnostic]:
@@ -86,7 +86,9 @@ def check_limit(source: Source, path: Path, text: str, slo: PercentileSlo) -> It
     except ValueError:
         return
     if unit != measured:
-        yield source.at(path, f"'{text}' is in {unit}", f"'{slo.value}' is in {measured}, such as {example}")
+        yield source.at(
+            path, f"'{text}' is in {unit}", f"{said(slo.value)} is in {measured}, such as {example}"
+        )
 
 
 def _ending(value: str) -> str:
@@ -94,6 +96,11 @@ def _ending(value: str) -> str:
     if not value.isidentifier():
         return ""
     return next((end for end in (*_BASE_UNITS, *_OTHER_UNITS) if value.endswith(end)), "")
+
+
+def sql(expression: str) -> str:
+    """An expression as its writer knows it; in double quotes, for it may well hold single ones."""
+    return f'"{said(expression)[1:-1]}"'
 
 
 def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
@@ -105,12 +112,19 @@ def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
 
 
 def unknown(
-    source: Source, path: Path, what: str, word: str, allowed: Sequence[str], *, key: bool = False
+    source: Source,
+    path: Path,
+    what: str,
+    word: str,
+    allowed: Sequence[str],
+    where: str = "",
+    *,
+    key: bool = False,
 ) -> Diagnostic:
     """A name that is not there, and those that are."""
     return source.at(
         path,
-        f"no {what} is called '{word}'",
+        f"no {what} {said(word)}" + (f" in {where}" if where else ""),
         f"there is {', '.join(allowed) or 'none'}",
         did_you_mean(word, allowed),
         key=key,

@@ -65,6 +65,7 @@ class LinkFault(Fault):
     targets: ClassVar[Literal["nodes", "link"]] = "link"
 
     direction: Literal["both", "to", "from"] = "both"
+    """Which way: towards the link's `to` end (or the hosts), from there, or both."""
 
     def paths(self, target: ResolvedTarget) -> tuple[PathMatch, ...]:
         """The one-way paths meant; one only where both ends are the same hosts, for it is its own reverse."""

@@ -100,7 +100,9 @@ def _checked(expression: str, known: tuple[Column, ...], numeric: bool) -> str |
                 if len(connection.extract_statements(query)) != 1:
                     return "holds more than one statement; only an expression is allowed"
                 described = connection.execute(query).description or ()
-                kinds.append(str(described[0][1]) if len(described) == 1 else "several values")
+                if len(described) != 1:
+                    return "is more than one value; only one expression is allowed"
+                kinds.append(str(described[0][1]))
         except duckdb.Error as error:
             return _said(str(error), expression, names)
     kind = kinds[0]

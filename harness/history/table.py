@@ -16,6 +16,7 @@ from harness.history.errors import HistoryError
 
 if TYPE_CHECKING:
     import numpy as np
+    from duckdb import DuckDBPyConnection
 
 _ACCEPTED: dict[str, tuple[type, ...]] = {
     "DOUBLE": (float, int),
@@ -54,9 +55,8 @@ class Table:
                 parts.append(values.tobytes())
         return b"".join(parts)
 
-    def write(self, file: Path) -> None:
+    def write(self, file: Path, connection: DuckDBPyConnection) -> None:
         """As a Parquet file, rows in their order."""
-        import duckdb
         import numpy as np
 
         arrays = {
@@ -67,14 +67,11 @@ class Table:
             f"CAST(c{index} AS {column.sql}) AS {quoted(column.name)}"
             for index, column in enumerate(self.columns)
         )
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.register("packed", arrays)
-            connection.execute(
-                f"COPY (SELECT {chosen} FROM packed) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
-            )
-            written = connection.execute(
-                f"SELECT count(*) FROM read_parquet({literal(str(file))})"
-            ).fetchone()
+        connection.register("packed", arrays)
+        written = connection.execute(
+            f"COPY (SELECT {chosen} FROM packed) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()
+        connection.unregister("packed")
         if written != (self.count,):
             raise HistoryError(f"table {self.name}: {self.count} rows were recorded, {written} were written")
 

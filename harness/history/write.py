@@ -82,13 +82,15 @@ def write_history(
     Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash and
     by the sizes of the tables.
     """
-    with staged(directory) as partial:
+    import duckdb
+
+    with staged(directory) as partial, duckdb.connect(config={"threads": 1}) as connection:
         digest = hashlib.sha256()
         counts = {}
         for table in tables(system, records):
             counts[table.name] = table.count
             digest.update(table.canonical())
-            table.write(partial / f"{table.name}.parquet")
+            table.write(partial / f"{table.name}.parquet", connection)
         core = {key: value for key, value in facts.to_json().items() if key != "statistics"}
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()

@@ -25,10 +25,14 @@ from harness.verdict.model import FaultResult, GateResult
 GROUPS = ("network_class", "group", "kind", "route", "node", "host")
 ANSWER_GROUPS = ("kind", "route", *GROUPS)
 GROUPS_MOST = 8
-SLICES = 48
+SLICES_MOST = 75
+SLICES_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Faults begin at round times: slices of these lengths do not mix what was before with what came after."""
+
 ROWS_MOST = 60_000
 LANES_MOST = 12
 CALM = ("closed", "ok", "healthy", "up", "normal", "admit")
+COLOUR_NAMES = {"calm": "grey", "warn": "amber", "bad": "red"}
 WARN = ("half-open", "half_open", "degraded", "probing")
 
 
@@ -63,6 +67,11 @@ def end_of(tables: Tables) -> float:
     return max((float(value) for value in latest if value is not None), default=0.0)
 
 
+def slice_of(end_s: float) -> float:
+    """How long the slices of time are, in seconds: at most `SLICES_MOST` of them."""
+    return next((length for length in SLICES_S if end_s / length <= SLICES_MOST), end_s / SLICES_MOST)
+
+
 def figures(
     tables: Tables, faults: Sequence[FaultResult], gates: Sequence[GateResult] = ()
 ) -> tuple[Figure, ...]:
@@ -70,7 +79,7 @@ def figures(
     end_s = end_of(tables)
     if end_s <= 0:
         return ()
-    frame = _Frame(tables, bands(faults, end_s), end_s, max(1.0, end_s / SLICES), tuple(gates))
+    frame = _Frame(tables, bands(faults, end_s), end_s, slice_of(end_s), tuple(gates))
     makers = (_startup, _success, _bitrate, _stalls, _states, _latency)
     return tuple(figure for make in makers for figure in make(frame))
 
@@ -125,6 +134,9 @@ class _Frame:
             return []
         return [Figure(title, note, self.end_s, self.bands, series=kept, tick=tick, **more)]
 
+    def words(self, title: str, note: str) -> Figure:
+        return Figure(title, note, self.end_s, kind="words")
+
     def limit(self, slo_part: str, unit: str) -> tuple[float, str] | None:
         """The limit of the first gate whose SLO's name has this word, where there is one."""
         for gate in self.gates:
@@ -172,8 +184,13 @@ def _success(frame: _Frame) -> Iterable[Figure]:
             continue
         group = frame.group(table, of=ANSWER_GROUPS)
         lines = frame.sliced(table, '"t_s"', f"avg({good})", "TRUE", group)
+        title = f"Success of {table}"
+        if lines and all(y == 1 for line in lines.values() for _, y in line):
+            # A straight line along the top would take the room of one that tells something.
+            yield frame.words(title, f"All answers were good, all the time ({', '.join(lines)}).")
+            continue
         yield from frame.lines(
-            f"Success of {table}",
+            title,
             "Share of good answers in each slice of time.",
             _series({}, lines, 4 * frame.slice_s),
             lambda value: f"{value * 100:.3g}%",
@@ -236,6 +253,8 @@ def _stalls(frame: _Frame) -> Iterable[Figure]:
             bar_s=frame.slice_s,
             tick=words.duration,
         )
+    elif frame.with_columns("stall_s"):
+        yield frame.words("Stalls", "No playback was interrupted.")
 
 
 def _states(frame: _Frame) -> Iterable[Figure]:
@@ -250,9 +269,11 @@ def _states(frame: _Frame) -> Iterable[Figure]:
     lanes = tuple(Lane(thing, _spans(changes[thing], frame.end_s)) for thing in sorted(chosen))
     if lanes:
         more = len(changes) - len(lanes)
-        note = "State of each circuit breaker over time" + (
-            f"; {more} quieter ones are left out." if more else "."
-        )
+        levels = {state: level for lane in lanes for *_, state, level in lane.spans}
+        colours = ", ".join(f"{state} is {COLOUR_NAMES[level]}" for state, level in levels.items())
+        note = f"Of those that changed: {colours}."
+        if more:
+            note += f" {more} quieter ones are left out."
         yield Figure("Breaker states", note, frame.end_s, frame.bands, kind="lanes", lanes=lanes)
 
 

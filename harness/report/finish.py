@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.events import EngineEvent, SuiteFinished
+from harness.history.write import VERDICT
+from harness.report.compare import comparisons
 from harness.report.html import index_page, run_page
 from harness.report.junit import to_junit
 from harness.report.parquet import ParquetTables
+from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult
 
 PAGE = "report.html"
@@ -22,7 +25,7 @@ def finish_run(run_dir: Path, result: ExperimentResult) -> None:
     """Write `report.html` and `junit.xml` into the run directory, from its tables and its environment."""
     tables = ParquetTables(run_dir)
     try:
-        page = run_page(result, tables, _environment(run_dir))
+        page = run_page(result, tables, _environment(run_dir), comparisons(run_dir, result))
     finally:
         tables.close()
     (run_dir / PAGE).write_text(page, encoding="utf-8")
@@ -42,6 +45,16 @@ def finish_suite(reports: Path, results: Sequence[ExperimentResult], elapsed_s: 
     index = reports / INDEX
     index.write_text(index_page(results, reports), encoding="utf-8")
     return index
+
+
+def recorded(suite: Path) -> list[ExperimentResult]:
+    """The results of the runs in a suite's directory, from their verdict.json, by name."""
+    found: list[ExperimentResult] = []
+    # What is hidden was not finished.
+    for file in sorted(suite.glob(f"[!.]*/{VERDICT}")):
+        document = json.loads(file.read_text(encoding="utf-8"))
+        found += results_of(document)
+    return found
 
 
 def _environment(run_dir: Path) -> Mapping[str, Any]:

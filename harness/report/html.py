@@ -33,10 +33,15 @@ def run_page(
     result: ExperimentResult,
     tables: Tables | None,
     environment: Mapping[str, Any],
+    comparisons: Sequence[Figure] = (),
     index: str = "../index.html",
 ) -> str:
-    """The page of one run. `tables` None: there is no history to draw (the page says so)."""
+    """The page of one run. `tables` None: there is no history to draw (the page says so).
+
+    `comparisons` are drawn beside the arms.
+    """
     found = figures(tables, result.faults, result.gates) if tables is not None else ()
+    compared, _ = _charts(comparisons)
     charts, left_out = _charts(found)
     return (
         _environment()
@@ -44,6 +49,10 @@ def run_page(
         .render(
             result=result,
             problems=problems(result),
+            stated=[gate for gate in result.gates if not _calm(gate)],
+            calm=[gate for gate in result.gates if _calm(gate)],
+            passed=Verdict.PASSED,
+            compared=compared,
             charts=charts,
             left_out=left_out,
             no_charts="The history holds no rows to draw."
@@ -90,6 +99,11 @@ def _charts(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
         size += len(svg)
         charts.append((svg, figure))
     return charts, left_out
+
+
+def _calm(gate: GateResult) -> bool:
+    """An invariant that holds: they are many, and all say the same."""
+    return gate.kind == "invariant" and gate.verdict is Verdict.PASSED
 
 
 def _exposure_names(result: ExperimentResult) -> list[str]:

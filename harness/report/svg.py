@@ -7,6 +7,7 @@ page serves light, dark and print; every line also has its name beside it and a 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,6 +21,8 @@ LEFT = 62
 RIGHT = 190
 COLOURS = 8
 POINTS_MOST = 1200
+NAME_MOST, LANE_NAME_MOST = 25, 28
+"""Characters that fit into `RIGHT` in any of the fonts; those of lanes are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One chart. `kind` lines: `series`; bars: the first series' line as bars of `bar_s`; lanes: `lanes`.
+    """One chart. `kind` lines: `series`; bars: the first series' line as bars of `bar_s`; lanes: `lanes`;
+    words: nothing is drawn, for `note` says it all.
 
     `limit` is drawn as a labelled line; `tick` writes a value of the y axis, which starts at 0 unless
     `y_range` says otherwise.
@@ -61,7 +65,7 @@ class Figure:
     note: str
     end_s: float
     bands: Sequence[Band] = ()
-    kind: Literal["lines", "bars", "lanes"] = "lines"
+    kind: Literal["lines", "bars", "lanes", "words"] = "lines"
     series: Sequence[Series] = ()
     lanes: Sequence[Lane] = ()
     bar_s: float = 1.0
@@ -87,6 +91,8 @@ def time_step_s(end_s: float) -> float:
 
 def render(figure: Figure) -> Markup:
     """The figure as an `<svg>` element with a title and a description for those who cannot see it."""
+    if figure.kind == "words":
+        return Markup("")
     bands, band_rows = _place_bands(figure)
     top = 8 + 15 * band_rows
     if figure.kind == "lanes":
@@ -251,26 +257,36 @@ def _line(figure: Figure, line: Sequence[Point], series: Series, y_of: Callable[
 
 def _end_labels(ends: list[tuple[float, int, str]], top: int, bottom: int) -> list[str]:
     """Names at the right, beside where their lines end, pushed apart; each with a stroke in its own look."""
-    gap = min(15.0, (bottom - top) / max(1, len(ends)))
     ends = sorted(ends)
+    names = [_two_lines(name) for _, _, name in ends]
+    # The room that each name takes below its first line's place, and less where there is too little for all.
+    heights = [15.0 + 13.0 * (len(lines) - 1) for lines in names]
+    squeeze = min(1.0, (bottom - top) / max(1.0, sum(heights)))
     places: list[float] = []
-    for y, _, _ in ends:
-        places.append(max(y, places[-1] + gap) if places else max(y, top + 6.0))
-    over = places[-1] - bottom if places else 0.0
-    if over > 0:
-        limit = float(bottom)
-        for i in range(len(places) - 1, -1, -1):
-            places[i] = min(places[i], limit)
-            limit = places[i] - gap
+    for i, (y, _, _) in enumerate(ends):
+        places.append(max(y, places[-1] + heights[i - 1] * squeeze) if places else max(y, top + 6.0))
+    limit = float(bottom)
+    for i in range(len(places) - 1, -1, -1):
+        places[i] = min(places[i], limit - (heights[i] - 15.0) * squeeze)
+        limit = places[i] - 15.0 * squeeze
     parts = []
-    for (_, index, name), y in zip(ends, places, strict=True):
+    for (_, index, _), lines, y in zip(ends, names, places, strict=True):
         colour = index % COLOURS
         x = WIDTH - RIGHT + 8
-        parts.append(
-            f'<path class="line c{colour} d{colour}" d="M{x} {y:.1f}h18"/>'
-            f'<text class="name" x="{x + 24}" y="{y + 4:.1f}">{escape(name)}</text>'
-        )
+        parts.append(f'<path class="line c{colour} d{colour}" d="M{x} {y:.1f}h18"/>')
+        parts += [
+            f'<text class="name" x="{x + 24}" y="{y + 4 + 13 * row:.1f}">{escape(line)}</text>'
+            for row, line in enumerate(lines)
+        ]
     return parts
+
+
+def _two_lines(name: str) -> list[str]:
+    """The name in at most two lines that fit into `RIGHT`; what is longer is cut."""
+    lines = textwrap.wrap(name, NAME_MOST - 3) or [""]
+    if len(lines) > 2:
+        lines = [lines[0], f"{lines[1][: NAME_MOST - 4]}…"]
+    return lines
 
 
 def _lanes(figure: Figure, top: int) -> list[str]:
@@ -285,8 +301,8 @@ def _lanes(figure: Figure, top: int) -> list[str]:
             )
             if x1 - x0 > 7 * len(state) + 6:
                 parts.append(f'<text class="state" x="{x0 + 4:.1f}" y="{y + 13}">{escape(state)}</text>')
-        name = lane.name if len(lane.name) <= 28 else f"{lane.name[:27]}…"
-        parts.append(f'<text class="name" x="{WIDTH - RIGHT + 8}" y="{y + 13}">{escape(name)}</text>')
+        name = lane.name if len(lane.name) <= LANE_NAME_MOST else f"{lane.name[: LANE_NAME_MOST - 1]}…"
+        parts.append(f'<text class="name small" x="{WIDTH - RIGHT + 8}" y="{y + 13}">{escape(name)}</text>')
     return parts
 
 

@@ -33,7 +33,11 @@ WIDTH_LEAST = 80
 QUIET_S = 2.0
 PLAIN_EVERY_S = 10.0
 
+STALE_S = 3.0
+
 type Key = tuple[str, int]
+type ArmKey = tuple[str, int, str]
+"""Arms of one run go on at the same time, each with its own bar."""
 
 
 def lively(console: Console, environment: Mapping[str, str]) -> bool:
@@ -57,10 +61,10 @@ class TerminalReporter:
         self._summary = summary
         self._now = now
         self._progress: Progress | None = None
-        self._tasks: dict[Key, TaskID] = {}
+        self._tasks: dict[ArmKey, TaskID] = {}
         self._began: dict[Key, float] = {}
-        self._said: dict[Key, float] = {}
-        self._faults: dict[Key, list[str]] = {}
+        self._said: dict[ArmKey, float] = {}
+        self._faults: dict[ArmKey, list[str]] = {}
         self._finished = 0
         self._total = 0
 
@@ -102,23 +106,31 @@ class TerminalReporter:
             self._progress.start()
 
     def _advance(self, event: events.Progress) -> None:
-        key = (event.experiment, event.seed)
+        key = (event.experiment, event.seed, event.arm)
         now = self._now()
-        running_s = now - self._began.setdefault(key, now)
-        if running_s < QUIET_S:
+        began = self._began.setdefault(key[:2], now)
+        if now - began < QUIET_S:
             return
         if self._progress is not None:
+            self._said[key] = now
+            self._remove([other for other in self._tasks if now - self._said[other] > STALE_S])
             if key not in self._tasks:
                 self._tasks[key] = self._progress.add_task(event.experiment, total=event.total_s, state="")
             self._progress.update(
                 self._tasks[key], completed=event.done_s, total=event.total_s, state=self._state(event)
             )
-        elif not self._live and now - self._said.get(key, self._began[key]) >= PLAIN_EVERY_S:
+        elif not self._live and now - self._said.get(key, began) >= PLAIN_EVERY_S:
             self._said[key] = now
             self._print(f"  {event.experiment}: {self._state(event)}")
 
+    def _remove(self, keys: Iterable[ArmKey]) -> None:
+        """Take away the bars of arms that are over (nothing more is heard of them)."""
+        for key in keys:
+            if self._progress is not None and key in self._tasks:
+                self._progress.remove_task(self._tasks.pop(key))
+
     def _state(self, event: events.Progress) -> str:
-        faults = self._faults.get((event.experiment, event.seed), [])
+        faults = self._faults.get((event.experiment, event.seed, event.arm), [])
         parts = [
             event.arm,
             f"{event.done_s:.0f}/{event.total_s:.0f} s",
@@ -129,7 +141,7 @@ class TerminalReporter:
         return ", ".join(parts)
 
     def _fault(self, event: events.FaultChanged) -> None:
-        now = self._faults.setdefault((event.experiment, event.seed), [])
+        now = self._faults.setdefault((event.experiment, event.seed, event.arm), [])
         if event.change == "applied":
             now.append(event.fault)
         elif event.fault in now:
@@ -138,9 +150,7 @@ class TerminalReporter:
     def _finish(self, event: events.RunFinished) -> None:
         result = event.result
         key = (result.name, result.seed)
-        if self._progress is not None and key in self._tasks:
-            self._progress.remove_task(self._tasks.pop(key))
-        self._faults.pop(key, None)
+        self._remove([other for other in self._tasks if other[:2] == key])
         self._finished += 1
         counted = f"{self._finished}/{self._total}" if self._total else str(self._finished)
         line = Text("  ").append_text(badge(result.verdict))

@@ -19,9 +19,12 @@ from harness.spec.source import Path, Source, said
 
 
 def build[M: BaseModel](
-    source: Source, path: Path, value: Any, model: type[M]
+    source: Source, path: Path, value: Any, model: type[M], what: str = ""
 ) -> tuple[M | None, list[Diagnostic]]:
-    """The model of `value`, which stands at `path`; or None and everything that is wrong with it."""
+    """The model of `value`, which stands at `path`; or None and everything that is wrong with it.
+
+    `what` it is for its writer: 'this gate'; nothing for the file as a whole.
+    """
     if not isinstance(value, dict):
         allowed = f"expected a mapping with {', '.join(field_names(model))}"
         return None, [source.at(path, f"found {said(value)}", allowed)]
@@ -34,7 +37,7 @@ def build[M: BaseModel](
     except ValidationError as error:
         errors = [_Error(value, cast("dict[str, Any]", item)) for item in error.errors(include_url=False)]
         return None, [
-            source.at((*path, *item.path), *_words(item, model, value), key=item.about_key)
+            source.at((*path, *item.path), *_words(item, model, what), key=item.about_key)
             for item in _told(errors, model)
         ]
 
@@ -109,21 +112,21 @@ def _told(errors: Sequence[_Error], model: type[BaseModel]) -> list[_Error]:
     return list(told.values())
 
 
-def _words(error: _Error, model: type[BaseModel], value: Mapping[str, Any]) -> tuple[str, str, str]:
+def _words(error: _Error, model: type[BaseModel], what: str) -> tuple[str, str, str]:
     """What was found, what is allowed, what may be meant."""
     found = f"found {said(error.input)}"
     name = str(error.path[-1]) if error.path else ""
     if error.kind == "missing":
-        owner = name if isinstance(value, dict) and error.path and not name.isdigit() else ""
+        owner = said(name) if error.path else what
         return (
-            f"'{owner}' has no '{error.key}'" if owner else f"there is no '{error.key}'",
+            f"{owner} has no '{error.key}'" if owner else f"there is no '{error.key}'",
             _what_it_is(_field_at(model, (*error.path, error.key)), error.key),
             "",
         )
     if error.kind == "extra_forbidden":
         allowed = _keys_at(model, error.path[:-1])
         return (
-            f"found the key '{error.key}'",
+            f"found the key {said(error.key)}",
             f"allowed: {', '.join(allowed)}" if allowed else "it is not allowed here",
             did_you_mean(error.key, _free_keys(error, model)),
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.spec.units import Duration, PositiveDuration, PositiveRate, Ratio
+from harness.spec.units import Duration, PositiveRate, Ratio, Span
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 """Names of experiments and SLOs."""
@@ -66,7 +66,7 @@ class FaultSpec(Frozen):
     """Which fault."""
     at: Duration
     """When it begins, from the start of the load."""
-    for_: PositiveDuration | None = Field(default=None, alias="for")
+    for_: Span | None = Field(default=None, alias="for")
     """How long it lasts."""
     target: Target
     """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
@@ -79,7 +79,7 @@ class Load(Frozen):
 
     arrive: PositiveRate
     """How many new clients arrive, on average."""
-    for_: PositiveDuration = Field(alias="for")
+    for_: Span = Field(alias="for")
     """How long clients arrive."""
     mix: str
     """Which population: a mix of the workload."""
@@ -107,7 +107,7 @@ class EventGate(Frozen):
 
     event: str
     """The event of the system that must be seen."""
-    within: PositiveDuration
+    within: Span
     """How soon after each fault's start, or end, it must be seen."""
     of: Literal["fault", "recovery"] = "fault"
     """Whether time counts from the start of each fault or from its end."""
@@ -168,7 +168,7 @@ class Experiment(Frozen):
     load: dict[str, Load]
     """Who uses the system: one entry for each workload, by its name."""
     timeline: tuple[Any, ...] = ()
-    """The faults, each with its time after the load begins: models of the catalogue (`FaultSpec` subclasses)."""
+    """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultSpec`)
     gates: tuple[Gate, ...]
     """What must stay true."""
     arms: tuple[Arm, ...] = ()

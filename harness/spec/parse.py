@@ -79,7 +79,7 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> 
     gates = parser.items(("gates",), parser.gate) if "gates" in found else ()
     arms = parser.items(("arms",), parser.arm) if "arms" in found else ()
     frame = {key: _PARTS.get(key, value) for key, value in found.items()}
-    experiment = parser.model((), frame, Experiment)
+    experiment = parser.model((), frame, Experiment, "")
     if experiment is not None and not parser.problems:
         parts = {"load": load, "timeline": timeline, "gates": gates, "arms": arms}
         experiment = experiment.model_copy(update=parts)
@@ -128,8 +128,8 @@ class _Parser:
     problems: list[Diagnostic]
     faults: Mapping[str, type[FaultSpec]]
 
-    def model[M: BaseModel](self, path: Path, value: Any, model: type[M]) -> M | None:
-        built, problems = build(self.source, path, value, model)
+    def model[M: BaseModel](self, path: Path, value: Any, model: type[M], what: str) -> M | None:
+        built, problems = build(self.source, path, value, model, what)
         self.problems.extend(problems)
         return built
 
@@ -144,7 +144,7 @@ class _Parser:
                 "'load' says who comes, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
             )
             return {}
-        return {name: self.model(("load", name), item, Load) for name, item in value.items()}
+        return {name: self.model(("load", name), item, Load, said(name)) for name, item in value.items()}
 
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
@@ -154,7 +154,7 @@ class _Parser:
         return tuple(one((*path, index), item) for index, item in enumerate(value))
 
     def arm(self, path: Path, value: Any) -> Arm | None:
-        return self.model(path, value, Arm)
+        return self.model(path, value, Arm, "this arm")
 
     def fault(self, path: Path, value: Any) -> FaultSpec | None:
         if not isinstance(value, dict):
@@ -168,7 +168,7 @@ class _Parser:
             near = next((key for key in value if nearest(key, ["fault"])), None)
             self.wrong(
                 path if near is None else (*path, near),
-                "this says no 'fault'" if near is None else f"found the key '{near}'",
+                "this says no 'fault'" if near is None else f"found the key {said(near)}",
                 f"'fault' is one of {', '.join(self.faults)}",
                 "" if near is None else "did you mean 'fault'?",
                 key=near is not None,
@@ -185,7 +185,7 @@ class _Parser:
             )
             return None
         mistakes = len(self.problems)
-        built = self.model(path, self._shaped(path, value, model), model)
+        built = self.model(path, self._shaped(path, value, model), model, name)
         return built if len(self.problems) == mistakes else None
 
     def _shaped(self, path: Path, value: dict[str, Any], model: type[FaultSpec]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class _Parser:
             return None
         kinds = [key for key in GATES if key in value]
         if len(kinds) == 1:
-            return cast("Gate | None", self.model(path, value, GATES[kinds[0]]))
+            return cast("Gate | None", self.model(path, value, GATES[kinds[0]], "this gate"))
         if kinds:
             self.wrong(
                 (*path, kinds[1]), f"found {' and '.join(kinds)} in one gate", "make it two gates", key=True
@@ -228,7 +228,7 @@ class _Parser:
         near = next((key for key in value if nearest(key, GATES)), None)
         self.wrong(
             path if near is None else (*path, near),
-            "this gate says nothing" if near is None else f"found the key '{near}'",
+            "this gate says nothing" if near is None else f"found the key {said(near)}",
             "a gate has one of the keys slo, event, recovered",
             "" if near is None else did_you_mean(near, GATES),
             key=near is not None,
@@ -239,7 +239,7 @@ class _Parser:
         path: Path = (name,)
         if not re.fullmatch(NAME, name):
             self.wrong(
-                path, f"found the name '{name}'", "names are small letters, digits and dashes", key=True
+                path, f"found the name {said(name)}", "names are small letters, digits and dashes", key=True
             )
         if not isinstance(value, dict):
             self.wrong(path, f"found {said(value)}", "an SLO is a mapping; see docs/experiments.md")
@@ -247,9 +247,9 @@ class _Parser:
         kinds = ("good", "bad")
         given = [key for key in kinds if value.get(key) is not None]
         if not given and {"percentile", "value", "at_most"} & value.keys():
-            return self.model(path, value, PercentileSlo)
+            return self.model(path, value, PercentileSlo, said(name))
         mistakes = len(self.problems)
-        slo = self.model(path, value, RatioSlo)
+        slo = self.model(path, value, RatioSlo, said(name))
         misspelt = any(nearest(key, field_names(RatioSlo)) in kinds for key in value.keys() - {*kinds})
         if len(given) == 2:
             self.wrong((*path, "bad"), "found both 'good' and 'bad'", "say one of them", key=True)

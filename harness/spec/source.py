@@ -186,7 +186,7 @@ class _Walk:
                 first = self.keys[(*path, key)]
                 self._problem(
                     key_node,
-                    f"'{key}' is given twice",
+                    f"{said(key)} is given twice",
                     f"it stands in line {first.line}, column {first.col} already; keep one",
                 )
                 continue

@@ -1,7 +1,8 @@
 """Quantities as people write them: a number and a unit. A bare number is an error that says so.
 
 Parsed values are plain floats or ints in the base unit that the name says:
-`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second.
+`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second; a `Span` is a
+duration longer than 0, a `PositiveRate` more than 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 RATIO = {"%": 0.01}
 RATE = {"/s": 1.0, "/m": 1 / 60, "/h": 1 / 3600}
 
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z/%]+) *")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-zµ/%]+) *")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 _MEANT = {
@@ -91,6 +92,7 @@ def _said(value: Any) -> str:
 
 
 def _short(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -140,7 +142,7 @@ _RATIO = _schema(rf"^{_NUMBER}%$", "a ratio in %", "0.1%", "99.9%")
 _RATE = _schema(rf"^{_NUMBER}/(s|m|h)$", "a rate: /s, /m, /h", "4/s")
 
 type Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
-type PositiveDuration = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_longer), _DURATION]
+type Span = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_longer), _DURATION]
 type Bitrate = Annotated[
     float,
     BeforeValidator(parse_bitrate),

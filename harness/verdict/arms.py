@@ -45,7 +45,8 @@ def judge_arm(
         if result.verdict is Verdict.FAILED
     }
     faults = tuple(judge_fault(record) for record in history.facts.faults)
-    verdict, reason = _verdict(arm, history, gates, faults, also)
+    same = set(arm.safeguards) <= set(control.facts.without)
+    verdict, reason = _verdict(arm, history, gates, faults, also, same_as_control=same)
     return ArmResult(
         name=judged.name,
         without=arm.safeguards,
@@ -82,6 +83,8 @@ def _verdict(
     gates: Sequence[GateResult],
     faults: Sequence[FaultResult],
     breached_with_it: set[str],
+    *,
+    same_as_control: bool,
 ) -> tuple[Verdict, str]:
     safeguards = ", ".join(arm.safeguards)
     what = f"without {safeguards}"
@@ -105,6 +108,8 @@ def _verdict(
     shown = [gate for gate in breached if gate.name not in breached_with_it]
     if shown:
         return Verdict.PASSED, f"{what}, {arm.slo} is breached, as it must be: {_told(shown[0])}"
+    if breached and same_as_control:
+        return Verdict.INCONCLUSIVE, f"the main run is {what} too: there is nothing to compare with"
     if breached:
         return (
             Verdict.FAILED,

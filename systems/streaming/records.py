@@ -12,10 +12,11 @@ from dataclasses import dataclass
 class SessionRow:
     """One playback session, from the intent to play to its end.
 
-    `outcome`: completed (watched what they came for), left (asked to leave at the end of the run),
-    start_failure (an error before the first frame), exit_before_start (waited too long for it),
-    playback_failure (an error, or a stall without end, after it). `startup_s`: intent to first frame.
-    `stall_s`, `stalls`: rebuffering after the start. `bitrate_kbps`: mean of what was played.
+    `outcome`: completed (watched what they came for), left (asked to leave at the end of the run while it
+    went well), start_failure (an error, or too long a wait, before the first frame), exit_before_start (asked
+    to leave while still waiting for it, too early to tell), playback_failure (an error, or a stall without
+    end, after it). `error`: why it failed. `startup_s`: intent to first frame. `stall_s`, `stalls`:
+    rebuffering after the start. `bitrate_kbps`: mean of what was played.
     """
 
     t_s: float
@@ -43,7 +44,9 @@ class SessionRow:
 class RequestRow:
     """One request of a player. `status` 0: no answer. `kind`: login, home, play, steer, segment.
 
-    `level`: how good a home page was. For segments: the rendition, the buffer afterwards, what served it.
+    `ok` includes a segment that was given up for another rendition. A request that was still under way when
+    its viewer went away has no row. `level`: how good a home page was. For segments: the rendition, the buffer
+    afterwards, what served it.
     """
 
     t_s: float

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.benchmarks.viewers import PERIOD_S, fetch_over_loopback, watch_in_virtual_time
+from tests.benchmarks.viewers import PERIOD_S, SEGMENT_BYTES, fetch_over_loopback, watch_in_virtual_time
 
 VIEWERS = 100
 VIRTUAL_S = 600.0
@@ -68,3 +68,25 @@ def test_viewer_seconds_per_cpu_second(
                 f"request; {baseline_s * 1e6:.0f} µs over loopback"
             )
     assert ratio <= AT_MOST, f"a request in virtual time costs {ratio:.2f} times one over loopback"
+
+
+FULL_AT_MOST = 6.0
+"""It came to 3: each segment takes 4 s, shows twice a second, and shares the link with 150 others, whose rates
+change when it starts and when it ends."""
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+def test_a_full_link_costs_no_more_than_a_few_times_an_empty_one(benchmark: BenchmarkFixture) -> None:
+    """200 viewers on a link for 180 of them, against as many with room to spare."""
+    viewers, for_s = 200, 40.0
+    segments_bps = viewers * SEGMENT_BYTES * 8 / PERIOD_S
+    empty_s = min(cpu_s(lambda: watch_in_virtual_time(viewers, for_s)) for _ in range(2))
+    full: list[float] = []
+
+    def run() -> None:
+        full.append(cpu_s(lambda: watch_in_virtual_time(viewers, for_s, 0.9 * segments_bps)))
+
+    benchmark.pedantic(run, rounds=2)
+    ratio = min(full) / empty_s
+    benchmark.extra_info["ratio_to_empty"] = round(ratio, 2)
+    assert ratio <= FULL_AT_MOST

@@ -38,17 +38,19 @@ async def edge(host: Host) -> None:
     await host.serve(application(SEGMENT_BYTES))
 
 
-SYSTEM = System(
-    name="viewers",
-    topology=Topology(
-        zones=("isp", "exchange"),
-        nodes=(Node("edge-1", "edge", "exchange", edge),),
-        links=(Link("isp", "exchange", rtt_s=0.005, bandwidth_bps=10e9),),
-    ),
-    safeguards=(),
-    tables={},
-    workloads=(),
-)
+def system(bandwidth_bps: float = 10e9) -> System:
+    """One edge, and the link over which all viewers reach it."""
+    return System(
+        name="viewers",
+        topology=Topology(
+            zones=("isp", "exchange"),
+            nodes=(Node("edge-1", "edge", "exchange", edge),),
+            links=(Link("isp", "exchange", rtt_s=0.005, bandwidth_bps=bandwidth_bps),),
+        ),
+        safeguards=(),
+        tables={},
+        workloads=(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Viewing:
         return self.viewers * self.virtual_s
 
 
-def simulate(body: Callable[[Session], Awaitable[None]]) -> None:
-    SimRuntime().run(RunSettings(SYSTEM, seed=1), body)
+def simulate(body: Callable[[Session], Awaitable[None]], bandwidth_bps: float = 10e9) -> None:
+    SimRuntime().run(RunSettings(system(bandwidth_bps), seed=1), body)
 
 
 async def view(host: Host, periods: int) -> int:
@@ -95,14 +97,14 @@ async def watch(session: Session, viewers: int, periods: int) -> int:
     return sum(await asyncio.gather(*(viewer(number) for number in range(viewers))))
 
 
-def watch_in_virtual_time(viewers: int, for_s: float) -> Viewing:
+def watch_in_virtual_time(viewers: int, for_s: float, bandwidth_bps: float = 10e9) -> Viewing:
     requests = 0
 
     async def body(session: Session) -> None:
         nonlocal requests
         requests = await watch(session, viewers, int(for_s / PERIOD_S))
 
-    simulate(body)
+    simulate(body, bandwidth_bps)
     return Viewing(viewers, for_s, requests)
 
 

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from harness.report import html
-from harness.report.figures import figures
+from harness.report.figures import figures, slice_of
 from harness.report.html import index_page, run_page
 from harness.report.parquet import ParquetTables
 from harness.report.svg import Band, Figure, Lane, Series, render
@@ -172,3 +173,22 @@ def test_the_index_links_every_run_and_counts() -> None:
         "edge-appliance-loss-7/report.html",
     ]
     assert "1 of 3 runs passed" in reader.text
+
+
+def test_what_never_failed_is_said_in_words(tmp_path: Path) -> None:
+    con = duckdb.connect()
+    con.execute(
+        f"COPY (SELECT i * 1.0 AS t_s, true AS ok, 0.0 AS stall_s FROM range(60) r(i))"
+        f" TO '{tmp_path / 'sessions.parquet'}'"
+    )
+    con.close()
+    found = {figure.title: figure for figure in figures(ParquetTables(tmp_path), ())}
+    assert found["Success of sessions"].kind == found["Stalls"].kind == "words"
+    assert found["Stalls"].note == "No playback was interrupted."
+    assert render(found["Stalls"]) == ""
+    page = run_page(PASSED, ParquetTables(tmp_path), {})
+    assert "All answers were good, all the time" in page
+
+
+def test_slices_of_time_are_round_so_that_faults_begin_one() -> None:
+    assert [slice_of(end_s) for end_s in (20, 150, 180, 600, 3600)] == [0.5, 2.0, 2.5, 10.0, 60.0]

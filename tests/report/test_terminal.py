@@ -98,3 +98,47 @@ def test_bars_show_time_clients_and_faults_and_go_away() -> None:
 )
 def test_bars_only_for_people(terminal: bool, environment: dict[str, str], expected: bool) -> None:
     assert lively(Console(file=io.StringIO(), force_terminal=terminal), environment) is expected
+
+
+def test_arms_that_go_on_at_the_same_time_are_told_apart() -> None:
+    out, now = io.StringIO(), Hand()
+    report = TerminalReporter(Console(file=out, width=100), live=False, now=now)
+    report(events.RunStarted("slow", 1, ("main", "without a"), 60.0))
+    report(events.FaultChanged("slow", 1, "main", "crash", "applied", 5.0, ("a",)))
+    now.s = 10.0
+    report(events.Progress("slow", 1, "main", 20.0, 60.0, 1))
+    report(events.Progress("slow", 1, "without a", 4.0, 60.0, 2))
+    assert out.getvalue() == (
+        "  slow: main, 20/60 s, 1 client, fault: crash\n  slow: without a, 4/60 s, 2 clients\n"
+    )
+
+
+def test_the_bar_of_an_arm_that_is_over_goes_away() -> None:
+    out, now = io.StringIO(), Hand()
+    console = Console(file=out, width=100, force_terminal=True, color_system=None)
+    report = TerminalReporter(console, live=True, now=now)
+    report(events.SuiteStarted(("slow",), (1,), 2, "reports"))
+    report(events.RunStarted("slow", 1, ("main", "without a"), 60.0))
+    now.s = 3.0
+    report(events.Progress("slow", 1, "main", 59.0, 60.0, 1))
+    report(events.Progress("slow", 1, "without a", 4.0, 60.0, 2))
+    now.s = 20.0
+    report(events.Progress("slow", 1, "without a", 40.0, 60.0, 2))
+    out.truncate(0)
+    out.seek(0)
+    report(events.Progress("slow", 1, "without a", 41.0, 60.0, 2))
+    report.stop()
+    assert "without a, 41/60 s" in out.getvalue()
+    assert "main" not in out.getvalue()
+
+
+def test_invariants_that_hold_are_one_line() -> None:
+    calm = replace(PASSED.gates[0], kind="invariant", name="calm", samples=10)
+    broken = replace(calm, name="broken", verdict=Verdict.FAILED)
+    result = replace(PASSED, gates=(calm, broken, replace(calm, name="calmer")), arms=())
+    lines = render((result,), Verdict.FAILED, 1).splitlines()
+    table = lines[lines.index(next(line for line in lines if "VERDICT" in line)) + 2 :]
+    assert table[0].startswith("  ✗ FAILED       broken ")
+    assert table[1].startswith("  ✓ PASSED       2 invariants, never violated ")
+    assert table[1].endswith(" 20")
+    assert not table[2].startswith("  ")

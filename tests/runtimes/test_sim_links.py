@@ -186,6 +186,30 @@ def test_a_fault_meets_only_the_clients_that_it_names() -> None:
     assert rule.exposure() == Exposure(connections=2, bytes=2_000_000)
 
 
+@pytest.mark.parametrize("bandwidth_bps", [8e6, 10e9, 400e9])
+def test_transfers_end_however_late_it_is_and_however_fast_the_link(bandwidth_bps: float) -> None:
+    """After ten years the clock moves in steps of 60 ns, in which a fast link carries thousands of bytes."""
+    wire = Wire(link(bandwidth_bps=bandwidth_bps))
+    wire.server(send_size)
+
+    async def main() -> None:
+        for wait_s in (0.0, 1000.0, 10_000.0, 1e6, 3e8):
+            await asyncio.sleep(wait_s + 0.123456789)
+            sizes = [1, 1461, 1_234_567, 3_456_789]
+            pairs = [await wire.connect() for _ in sizes]
+            for size, (_, writer) in zip(sizes, pairs, strict=True):
+                writer.write(b"%d\n" % size)
+            assert await asyncio.gather(*(count(reader) for reader, _ in pairs)) == sizes
+
+    async def count(reader: asyncio.StreamReader) -> int:
+        n_bytes = 0
+        while data := await reader.read(1 << 20):
+            n_bytes += len(data)
+        return n_bytes
+
+    wire.run(main, on=wire.client(access=ACCESS))
+
+
 # ---------------------------------------------------------------------- cuts
 
 

@@ -100,11 +100,14 @@ async def test_a_silent_storage_tier_costs_the_miss_deadline_and_then_nothing() 
         never.set()  # lets the server shut down without waiting for its handlers
 
 
-async def test_health_tells_what_it_holds() -> None:
+async def test_health_tells_what_it_holds_to_those_who_do_not_know() -> None:
     async with LocalWorld((edge_node(filled_titles=3),)) as world:
-        status, body, _ = await ask(viewer(world), "edge-a-1", "/health")
+        status, told, _ = await ask(viewer(world), "edge-a-1", "/health")
         assert status == 200
-        assert body == {"ok": True, "load": 0.0, "holds": sorted(title.id for title in TITLES[:3])}
+        assert told.pop("holds") == sorted(title.id for title in TITLES[:3])
+        assert (told["ok"], told["load"]) == (True, 0.0)
+        _, again, _ = await ask(viewer(world), "edge-a-1", "/health", params={"known": told["version"]})
+        assert again == told
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 40)), max_size=200))

@@ -81,6 +81,15 @@ def test_a_breach_that_the_safeguard_does_not_prevent_shows_nothing(tmp_path: Pa
     assert result.verdict is Verdict.FAILED
 
 
+def test_without_the_safeguard_in_the_main_run_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    judged = JudgedArm("without it", BREACH, history(tmp_path, BAD), "b" * 64)
+    main = history(tmp_path, BAD, facts=replace(FACTS, without=("shop.failover",)))
+    result = verdict_of(experiment(SloGate(slo="success"), arms=(BREACH,)), main, [judged])
+    assert result.arms[0].verdict is Verdict.INCONCLUSIVE
+    assert "nothing to compare with" in result.arms[0].reason
+    assert result.verdict is Verdict.FAILED
+
+
 def test_an_slo_without_a_gate_is_compared_with_the_main_run_too(tmp_path: Path) -> None:
     slow = [*steady(), *visits(50, 400, latency_s=3.0)]
     arm = Arm(without="shop.failover", slo="speed")

@@ -14,26 +14,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 # Sums of capacities are compared with this relative slack, far below anything observable.
 _SLACK = 1.0 + 1e-9
+
+NOTHING_BYTES = 1e-3
+"""Less than this is left of a transfer only by rounding."""
 
 
 class Pipe:
     """One direction of a link. Capacity in bytes/s."""
 
-    __slots__ = ("capacity_Bps", "demand_Bps", "flows", "name")
+    __slots__ = ("capacity_Bps", "demand_Bps", "enough_Bps", "flows", "name")
 
     def __init__(self, name: str, capacity_Bps: float) -> None:
         self.name = name
         self.capacity_Bps = capacity_Bps
+        self.enough_Bps = capacity_Bps * _SLACK
+        """It is contended when the demand is more than this."""
         self.flows: dict[Flow, None] = {}
         self.demand_Bps = 0.0
         """The sum of the bounds of its flows: what they would take if nothing else held them."""
 
     @property
     def contended(self) -> bool:
-        return self.demand_Bps > self.capacity_Bps * _SLACK
+        return self.demand_Bps > self.enough_Bps
 
     @property
     def load_Bps(self) -> float:
@@ -48,7 +54,7 @@ class Flow:
 
     def __init__(self, wake: Callable[[float], None]) -> None:
         self.wake = wake
-        """Called with the time when the rate has changed."""
+        """Called with the time when the rate has risen; what was expected may come sooner."""
         self.pipes: tuple[Pipe, ...] = ()
         self.bound_Bps = math.inf
         self.rate_Bps = 0.0
@@ -62,6 +68,11 @@ class Flow:
             if self.rate_Bps != math.inf:
                 self.remaining_bytes -= self.rate_Bps * (now_s - self.since_s)
             self.since_s = now_s
+
+    def done(self, now_s: float) -> bool:
+        """Nothing is left that is worth the name, or that takes any time on this clock."""
+        left = self.remaining_bytes
+        return left < NOTHING_BYTES or (self.rate_Bps > 0.0 and now_s + left / self.rate_Bps <= now_s)
 
 
 class FairShare:
@@ -83,7 +94,7 @@ class FairShare:
         for pipe in pipes:
             pipe.flows[flow] = None
             pipe.demand_Bps += bound
-            if pipe.demand_Bps > pipe.capacity_Bps * _SLACK:
+            if pipe.demand_Bps > pipe.enough_Bps:
                 contended = True
                 self._dirty[pipe] = None
         flow.rate_Bps = 0.0 if contended else bound
@@ -92,7 +103,7 @@ class FairShare:
         """The flow has nothing to move any more, or may not."""
         flow.advance(now_s)
         for pipe in flow.pipes:
-            if pipe.demand_Bps > pipe.capacity_Bps * _SLACK:
+            if pipe.demand_Bps > pipe.enough_Bps:
                 self._dirty[pipe] = None
             del pipe.flows[flow]
             # Set to nought when empty, so that rounding errors do not add up.
@@ -105,7 +116,7 @@ class FairShare:
         return bool(self._dirty)
 
     def settle(self, now_s: float) -> None:
-        """Give new rates to all flows tied to what has changed; wake those whose rate is another now."""
+        """Give new rates to all flows tied to what has changed; wake those whose rate has risen."""
         dirty, self._dirty = self._dirty, {}
         seen: set[Pipe] = set()
         for pipe in dirty:
@@ -127,10 +138,12 @@ class FairShare:
 def _give(rates: list[tuple[Flow, float]], now_s: float) -> None:
     """Let the flows go on at these rates."""
     for flow, rate in rates:
-        if rate != flow.rate_Bps:
+        before = flow.rate_Bps
+        if rate != before:
             flow.advance(now_s)
             flow.rate_Bps = rate
-            flow.wake(now_s)
+            if rate > before:
+                flow.wake(now_s)
 
 
 def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pipe]]:
@@ -146,7 +159,7 @@ def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pip
             if flow not in flows:
                 flows[flow] = None
                 for other in flow.pipes:
-                    if other not in seen and other.contended:
+                    if other.demand_Bps > other.enough_Bps and other not in seen:
                         seen.add(other)
                         todo.append(other)
     return flows, pipes
@@ -154,7 +167,7 @@ def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pip
 
 def _fill(flows: Iterable[Flow], pipes: list[Pipe]) -> list[tuple[Flow, float]]:
     """Progressive filling: the flows and their max-min fair rates."""
-    waiting = sorted(flows, key=lambda flow: flow.bound_Bps)
+    waiting = sorted(flows, key=attrgetter("bound_Bps"))
     if len(pipes) == 1:
         return _fill_one(waiting, pipes[0])
     left = {pipe: pipe.capacity_Bps for pipe in pipes}

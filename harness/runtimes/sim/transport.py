@@ -20,7 +20,7 @@ from contextvars import Context
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from harness.runtimes.sim.fair import Flow
+from harness.runtimes.sim.fair import NOTHING_BYTES, Flow
 from harness.runtimes.sim.path import MSS_BYTES, Path
 
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ RETRIES = 15
 
 # RFC 6928: what may be under way without any acknowledgement.
 _INITIAL_WINDOW_BYTES = 10 * MSS_BYTES
-
-# Less than this is left of a transfer only by rounding.
-_NOTHING_BYTES = 1e-3
 
 
 class SimTransport(asyncio.Transport):
@@ -287,8 +284,8 @@ class SimTransport(asyncio.Transport):
         flow.advance(now_s)
         left = (
             0
-            if flow.remaining_bytes < _NOTHING_BYTES or flow.rate_Bps == math.inf
-            else math.ceil(flow.remaining_bytes - _NOTHING_BYTES)
+            if flow.remaining_bytes < NOTHING_BYTES or flow.rate_Bps == math.inf
+            else math.ceil(flow.remaining_bytes - NOTHING_BYTES)
         )
         n = self._allowed - left
         if left and n > 0:
@@ -477,12 +474,17 @@ class SimTransport(asyncio.Transport):
         if flow.rate_Bps <= 0.0:
             return
         due = now_s + flow.remaining_bytes / flow.rate_Bps
-        if self._writing_paused:
-            over = self._queued - (self._allowed - flow.remaining_bytes) - SEND_BUFFER_BYTES - self._low
-            if 0 < over < flow.remaining_bytes:
-                due = min(due, now_s + over / flow.rate_Bps + 1e-9)
-        if self._head_bytes:
-            due = min(due, now_s + self._head_bytes / flow.rate_Bps)
+        if self._writing_paused or self._head_bytes:
+            moved = self._allowed - flow.remaining_bytes
+            until = self._head_bytes - moved
+            if self._writing_paused:
+                over = self._queued - moved - SEND_BUFFER_BYTES - self._low
+                until = min(until, over) if until > 0 and over > 0 else max(until, over)
+            if 0 < until < flow.remaining_bytes:
+                # Later than now, even where the clock has no nanoseconds left.
+                due = min(due, max(now_s + until / flow.rate_Bps + 1e-9, math.nextafter(now_s, math.inf)))
+        elif due >= self._event_s:
+            return
         if due > self._shown_s + PROGRESS_S:
             due = min(due, max(now_s, self._shown_s + PROGRESS_S))
         if due < self._event_s:
@@ -497,11 +499,12 @@ class SimTransport(asyncio.Transport):
         if not flow.active:
             return
         flow.advance(now_s)
-        done = flow.remaining_bytes < _NOTHING_BYTES
+        done = flow.done(now_s)
         if done:
             flow.remaining_bytes = 0.0
-        head, self._head_bytes = self._head_bytes, 0
+        head = 0 < self._head_bytes <= self._allowed - flow.remaining_bytes + NOTHING_BYTES
         if done or head or now_s >= self._shown_s + PROGRESS_S or self._writing_paused:
+            self._head_bytes = 0
             self._emit(now_s)
             self._shown_s = now_s
         if done:

@@ -45,22 +45,16 @@ def segment_bytes(title: str, rendition: int, segment: int) -> int:
     return round(LADDER[rendition] * 1000 / 8 * SEGMENT_S * factor)
 
 
-_BODY = bytes(4_000_000)
-_BLOCKS = tuple(bytes(2**power) for power in (18, 17, 16))
-
-
-def segment_body(n_bytes: int) -> bytes:
-    """A body of that size. For large ones `segment_blocks` is cheaper."""
-    return _BODY[:n_bytes] if n_bytes <= len(_BODY) else bytes(n_bytes)
+_BLOCKS = tuple(bytes(2**power) for power in (20, 18))
 
 
 def segment_blocks(n_bytes: int) -> list[bytes]:
-    """The same body in blocks that all segments share, so that serving it copies at most 64 KiB."""
+    """A body of that size, in blocks that all segments share, so that serving it copies at most 256 KiB."""
     blocks = []
     for block in _BLOCKS:
         while n_bytes >= len(block):
             blocks.append(block)
             n_bytes -= len(block)
     if n_bytes:
-        blocks.append(_BODY[:n_bytes])
+        blocks.append(_BLOCKS[-1][:n_bytes])
     return blocks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -85,7 +84,7 @@ class Gateway:
         answer = await self._identity.request("/introspect", deadline, method="POST", json={"token": token})
         if answer.status != 200:
             raise HttpError(401, "the identity service does not know this token")
-        return str(json.loads(answer.body)["account"])
+        return str(answer.object().get("account"))
 
     async def home(self, request: web.Request) -> Handled:
         deadline = self._budget(HOME_BUDGET_S)

@@ -6,8 +6,7 @@ that ship with the gateway). The level is part of the answer, so that degradatio
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness.system import Event, Host
 from systems.streaming.content.catalogue import TITLES
@@ -24,6 +23,16 @@ CACHE_ACCOUNTS = 10_000
 CACHE_MAX_AGE_S = 24 * 3600.0
 
 LEVELS = ("personalised", "cached", "popular", "static")
+
+
+def _is_ranking(titles: object) -> TypeGuard[list[str]]:
+    """A bad model must not reach the page (facts/failure-modes.md PZ-03): titles, some, none of them twice."""
+    return (
+        isinstance(titles, list)
+        and bool(titles)
+        and all(isinstance(title, str) for title in titles)
+        and len(set(titles)) == len(titles)
+    )
 
 
 class Home:
@@ -51,9 +60,9 @@ class Home:
 
         async def personalised() -> list[str]:
             answer = await self._ranker.request("/rank", deadline, params={"account": account})
-            titles = json.loads(answer.body).get("titles") if answer.status == 200 else None
-            if not titles:
-                raise Unavailable("recommender", f"HTTP {answer.status} without a ranking")
+            titles = answer.object().get("titles")
+            if not _is_ranking(titles):
+                raise Unavailable("recommender", f"no ranking: {str(titles)[:40]}")
             self._rankings.keep(account, titles)
             return list(titles)
 

@@ -7,7 +7,6 @@ It needs the catalogue and steering, and survives both: titles come from the las
 from __future__ import annotations
 
 import asyncio
-import json
 
 from aiohttp import web
 
@@ -58,7 +57,7 @@ class Manifests:
         try:
             answer = await self._catalog.request(f"/titles/{title}", deadline)
             if answer.status != 404:
-                return parse_title(json.loads(answer.body))
+                return parse_title(answer.object())
         except (Unavailable, InvalidSnapshot) as error:
             raise HttpError(503, str(error), retry_after_s=1) from error
         raise HttpError(404, f"no title '{title}'")
@@ -79,9 +78,9 @@ class Manifests:
     async def _ask_steering(self, isp: str, title: str, deadline: Deadline) -> list[str]:
         params = {"isp": isp, "title": title} if title else {"isp": isp}
         answer = await self._steering.request("/rank", deadline, params=params)
-        urls = json.loads(answer.body).get("urls") if answer.status == 200 else None
-        if not urls:
-            raise Unavailable("steering", f"HTTP {answer.status} without a list")
+        urls = answer.object().get("urls")
+        if not (isinstance(urls, list) and urls and all(isinstance(url, str) for url in urls)):
+            raise Unavailable("steering", f"no list of URLs: {str(urls)[:40]}")
         self._lists.keep(f"{isp}|{title}" if title else isp, urls)
         return list(urls)
 

@@ -23,11 +23,11 @@ from systems.streaming.resilience.dependency import Dependency, Guards, Unavaila
 from systems.streaming.web import errors_as_json, json_response, query
 
 TTL_S = 30
-POLL_S = 2.5
+POLL_S = 3.0
 POLL_TIMEOUT_S = 1.0
 MISSES = 2
 ANSWERS = 2
-"""Hysteresis: so many in a row to withdraw, and to bring back. Detection within about 3 polls: 8 s."""
+"""Hysteresis: so many in a row to withdraw, and to bring back. Detection within 9 s."""
 
 OVERLOADED = 0.9
 """Load, as the appliance reports it, from which on others go first."""
@@ -42,7 +42,8 @@ TIERS = {"edge": 0, "storage": 1, "origin": 2}
 
 @dataclass(slots=True)
 class Appliance:
-    """What steering knows of one appliance. `load` 0..1; `holds` title ids (everything when None)."""
+    """What steering knows of one appliance. `load` 0..1; `holds` title ids (everything when None), as of
+    `version`."""
 
     name: str
     role: str
@@ -51,6 +52,7 @@ class Appliance:
     streak: int = 0
     load: float = 0.0
     holds: frozenset[str] | None = frozenset()
+    version: str = ""
 
     def seen(self, answered: bool) -> bool:
         """Count one poll; whether `healthy` changed."""
@@ -128,23 +130,30 @@ class Fleet:
         while True:
             answered = False
             try:
-                answer = await poll.request("/health", Deadline.never(clock))
+                answer = await poll.request(
+                    "/health", Deadline.never(clock), params={"known": appliance.version}
+                )
             except Unavailable:
                 pass
             else:
-                answered = answer.status == 200
-                if answered:
-                    self._learn(appliance, answer.body)
+                answered = answer.status == 200 and self._learn(appliance, answer.body)
             if appliance.seen(answered):
                 name = "steering.returned" if answered else "steering.withdrawn"
                 self._host.emit(Event(name, {"node": appliance.name}))
             await clock.sleep(POLL_S * rng.uniform(0.9, 1.1))
 
-    def _learn(self, appliance: Appliance, body: bytes) -> None:
-        report = json.loads(body)
-        appliance.load = float(report["load"])
-        if "holds" in report:
-            appliance.holds = frozenset(report["holds"])
+    def _learn(self, appliance: Appliance, body: bytes) -> bool:
+        """Whether it is a report; one that makes no sense counts as none."""
+        try:
+            report = json.loads(body)
+            load, holds = float(report["load"]), report.get("holds")
+            version = str(report.get("version", ""))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+        appliance.load = load
+        if isinstance(holds, list):
+            appliance.holds, appliance.version = frozenset(map(str, holds)), version
+        return True
 
 
 async def steering(host: Host) -> None:

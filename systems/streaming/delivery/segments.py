@@ -70,6 +70,9 @@ class Sender:
             for block in segment_blocks(n_bytes):
                 await response.write(block)
             await response.write_eof()
+        except ConnectionError:
+            # The viewer has gone, or wants another rendition: no business of the appliance.
+            pass
         finally:
             self._active -= 1
         return response

@@ -29,7 +29,7 @@ ABANDON_FACTOR = 1.8
 """A download that would take longer than this many segment durations is given up."""
 
 GAMMA_P = 5.0
-"""BOLA: how much a second without rebuffering is worth, in units of utility."""
+"""BOLA: what a segment duration without stalling is worth, in units of utility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,12 @@ class Progress:
     waited_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The rendition to fetch next, after a pause."""
-
-    quality: int
-    pause_ms: float = 0.0
-
-
 class Rule(Protocol):
     """One per session: rules remember."""
 
-    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice: ...
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
+        """The rendition of that segment (counted from 0, of so many)."""
+        ...
 
     def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
         """The rendition for which the download should be given up, or None to go on."""
@@ -88,15 +82,15 @@ class Throughput:
         self._estimator = estimator
         self._trust = SHORT_BUFFER_FIRST
 
-    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice:
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
         ladder, estimator = self._ladder, self._estimator
         quality = ladder.sustained(estimator.throughput_kbps * SAFETY, estimator.latency_ms)
         affordable_bits = self._trust * (buffer_ms - estimator.latency_ms) * estimator.throughput_kbps
         self._trust = max(self._trust * SHORT_BUFFER_FIRST, SHORT_BUFFER_LEAST)
         for lower in range(quality):
             if ladder.bitrates_kbps[lower + 1] * ladder.segment_ms > affordable_bits:
-                return Choice(lower)
-        return Choice(quality)
+                return lower
+        return quality
 
     def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
         ladder = self._ladder
@@ -129,7 +123,7 @@ class Bola:
     def _v(self, buffer_size_ms: float) -> float:
         return (buffer_size_ms - self._ladder.segment_ms) / (self._utilities[-1] + GAMMA_P)
 
-    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice:
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
         ladder = self._ladder
         near_an_end = max(min(segment, segments - segment) / 2, 3) * ladder.segment_ms
         self._v_ms = self._v(min(self._buffer_size_ms, near_an_end))
@@ -140,7 +134,7 @@ class Bola:
             if quality > borne:
                 quality = self._last if self._last > borne else borne + 1
         self._last = quality
-        return Choice(quality)
+        return quality
 
     def from_buffer(self, buffer_ms: float) -> int:
         """The rendition of the best score at this buffer level; of equals the lowest."""
@@ -157,8 +151,6 @@ class Bola:
             return None
         bitrates = self._ladder.bitrates_kbps
         best_score = (self._v_ms * (GAMMA_P + self._utilities[progress.quality]) - buffer_ms) / left_bits
-        if best_score < 0:
-            return None
         instead = None
         for quality in range(progress.quality):
             size_bits = progress.size_bits * bitrates[quality] / bitrates[progress.quality]
@@ -183,14 +175,13 @@ class Careful:
         self._ladder = ladder
         self._estimator = estimator
 
-    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice:
-        choice = self._rule.choose(segment, segments, buffer_ms)
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
+        quality = self._rule.choose(segment, segments, buffer_ms)
         ladder, estimator = self._ladder, self._estimator
         affordable_bits = AFFORDABLE * (buffer_ms - estimator.latency_ms) * estimator.throughput_kbps
-        quality = choice.quality
         while quality > 0 and ladder.bitrates_kbps[quality] * ladder.segment_ms > affordable_bits:
             quality -= 1
-        return choice if quality == choice.quality else Choice(quality)
+        return quality
 
     def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
         return self._rule.give_up(progress, buffer_ms)
@@ -202,8 +193,8 @@ class Fixed:
     def __init__(self, quality: int) -> None:
         self._quality = quality
 
-    def choose(self, segment: int, segments: int, buffer_ms: float) -> Choice:
-        return Choice(self._quality)
+    def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
+        return self._quality
 
     def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
         return None

@@ -46,34 +46,20 @@ class Buffer:
 
     def drain(self, time_ms: float) -> None:
         """Play for that long; where there is nothing left to play, stall."""
-        if not self._waiting:
-            self.stall_ms += time_ms
-            self.total_ms += time_ms
-            return
-        if self._consumed_ms > 0:
-            if time_ms + self._consumed_ms < self._segment_ms:
+        self.total_ms += time_ms
+        was_playing = bool(self._waiting)
+        while time_ms > 0 and self._waiting:
+            if self._consumed_ms == 0:
+                self._begin(self._waiting[0])
+            if self._consumed_ms + time_ms < self._segment_ms:
                 self._consumed_ms += time_ms
-                self.total_ms += time_ms
                 return
-            rest = self._segment_ms - self._consumed_ms
-            time_ms -= rest
-            self.total_ms += rest
+            time_ms -= self._segment_ms - self._consumed_ms
             self._waiting.popleft()
             self._consumed_ms = 0.0
-        while time_ms > 0 and self._waiting:
-            self._begin(self._waiting[0])
-            if time_ms >= self._segment_ms:
-                self._waiting.popleft()
-                self.total_ms += self._segment_ms
-                time_ms -= self._segment_ms
-            else:
-                self._consumed_ms = time_ms
-                self.total_ms += time_ms
-                time_ms = 0.0
         if time_ms > 0:
             self.stall_ms += time_ms
-            self.total_ms += time_ms
-            self.stalls += 1
+            self.stalls += was_playing
 
     def play_out(self) -> None:
         """Play all that is left."""

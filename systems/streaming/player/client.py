@@ -10,14 +10,16 @@ from typing import Any
 import aiohttp
 
 from harness.system import Event, Host
-from systems.streaming.player.playback import Fetch, Playback
+from systems.streaming.player.playback import EARLY_S, Fetch, Playback
 from systems.streaming.records import RequestRow
 
-API_TIMEOUT_S = 2.0
+API_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 """One try of a control-plane request."""
 
 API_TRIES = 3
 API_BACKOFF_S = 0.25
+API_BACKOFF_MOST_S = 3.0
+"""Also the most that a `Retry-After` is heeded: a viewer is waiting."""
 
 CONNECT_TIMEOUT_S = 1.5
 SILENCE_TIMEOUT_S = 3.0
@@ -33,23 +35,28 @@ PATIENT_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: there was none, `reason` says why."""
+    """`status` 0: there was none, `reason` says why. `ok`: a 2xx with a JSON object."""
 
     status: int
     body: dict[str, Any]
     reason: str
+    ok: bool
+    retry_after_s: float = 0.0
 
     @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
+    def final(self) -> bool:
+        """Whether asking again would change nothing."""
+        return self.ok or (400 <= self.status < 500 and self.status != 429)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What became of one download. `given_up`: by the ABR rule, not a failure. `source`: edge, storage, ..."""
+    """What became of one download. `source`: edge, storage, ... `given_up`: by the ABR rule, no failure.
+    `cut`: the viewer waits no longer."""
 
     ok: bool
     given_up: bool
+    cut: bool
     n_bytes: int
     took_s: float
     waited_s: float
@@ -86,73 +93,80 @@ class Requests:
     async def api(
         self, kind: str, method: str, path: str, body: dict[str, Any] | None = None, *, tries: int = API_TRIES
     ) -> Answer:
-        """Ask the control plane, the home region first; try again and elsewhere as the safeguards allow."""
-        answer = Answer(0, {}, "not asked")
-        for attempt in range(tries):
+        """Ask the control plane, the region in use first; elsewhere and again as the safeguards allow.
+
+        The other region is asked at once, the same one again only after a pause (`player.retry`)."""
+        answer = Answer(0, {}, "not asked", False)
+        for attempt in range(1, tries + 1):
             gateway = self._gateways[self._gateway]
             answer = await self._ask(kind, gateway, method, path, body)
-            if answer.ok or 400 <= answer.status < 500:
-                return answer
-            moved = self._move(gateway)
-            if not (self._retry or moved):
-                return answer
-            if attempt + 1 < tries and not moved:
-                await self._host.clock.sleep(API_BACKOFF_S * 2**attempt * self._host.rng.uniform(0.5, 1.5))
+            if answer.final or attempt == tries:
+                break
+            if attempt % len(self._gateways) == 0:
+                if not self._retry:
+                    break
+                pause_s = API_BACKOFF_S * 2 ** (attempt - 1) * self._host.rng.uniform(0.5, 1.5)
+                await self._host.clock.sleep(min(API_BACKOFF_MOST_S, max(pause_s, answer.retry_after_s)))
+            self._move(gateway)
         return answer
 
-    def _move(self, gateway: str) -> bool:
-        """To the other region, for this request and the next ones. Whether that is a first try there."""
-        if len(self._gateways) < 2:
-            return False
-        self._gateway = (self._gateway + 1) % len(self._gateways)
-        to = self._gateways[self._gateway]
-        self._host.emit(
-            Event("player.region_failover", {"session": self._session, "from": gateway, "to": to})
-        )
-        return self._gateway != 0
+    def _move(self, gateway: str) -> None:
+        """To the other region, for this request and the next ones."""
+        if len(self._gateways) > 1:
+            self._gateway = (self._gateway + 1) % len(self._gateways)
+            to = self._gateways[self._gateway]
+            self._host.emit(
+                Event("player.region_failover", {"session": self._session, "from": gateway, "to": to})
+            )
 
     async def _ask(
         self, kind: str, gateway: str, method: str, path: str, body: dict[str, Any] | None
     ) -> Answer:
         clock = self._host.clock
         started = clock.now()
-        status, found, reason = 0, {}, ""
+        status, found, reason, retry_after_s = 0, None, "", 0.0
         try:
             async with self._host.http(gateway).request(
-                method,
-                path,
-                json=body,
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=API_TIMEOUT_S),
+                method, path, json=body, headers=self._headers, timeout=API_TIMEOUT
             ) as response:
                 raw = await response.read()
                 status = response.status
+                retry_after_s = _seconds(response.headers.get("Retry-After"))
                 found = json.loads(raw)
-        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status, reason = 0, _said(error)
-        answer = Answer(status, found if isinstance(found, dict) else {}, reason or f"HTTP {status}")
-        self._record(kind, gateway, started, answer.status, answer.ok, level=answer.body.get("level"))
+        except ValueError:
+            reason = f"HTTP {status}, not JSON"
+        ok = 200 <= status < 300 and isinstance(found, dict)
+        answer = Answer(
+            status, found if isinstance(found, dict) else {}, reason or f"HTTP {status}", ok, retry_after_s
+        )
+        level = answer.body.get("level")
+        self._record(kind, gateway, started, status, ok, level=level if isinstance(level, str) else None)
         return answer
 
     async def segment(
-        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float, patience_s: float
+        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float
     ) -> Segment:
-        """Download one segment from one appliance, within the viewer's patience and without long silence;
-        given up when the ABR rule says so."""
+        """Download one segment from one appliance, as long as the viewer waits and without long silence;
+        given up when the ABR rule says so. One that is cut because the viewer has seen all they wanted is not
+        recorded: nothing is known of it."""
         clock = self._host.clock
         started = clock.now()
+        until_s = playback.waits_until_s(started)
+        loop = asyncio.get_running_loop()
+        offset_s = loop.time() - started
         done = status = 0
+        size: int | None = None
         first_s = 0.0
         source, cache, reason, given_up = "", None, "", False
-        path = f"/v/{title}/{fetch.quality}/{fetch.segment}"
-        silence_s = min(self._silence_s, patience_s)
         try:
             # One timer for the whole download, put off now and then while data comes: cheaper than
             # aiohttp's, which is armed anew for every piece.
             async with (
-                asyncio.timeout(silence_s) as silence,
+                asyncio.timeout_at(offset_s + min(started + self._silence_s, until_s)) as silence,
                 self._host.http(node).get(
-                    path,
+                    f"/v/{title}/{fetch.quality}/{fetch.segment}",
                     headers=self._headers,
                     timeout=self._segment_timeout,
                     read_bufsize=READ_BUFFER_BYTES,
@@ -161,28 +175,35 @@ class Requests:
                 status = response.status
                 source = response.headers.get("X-Served-By", "")
                 cache = response.headers.get("X-Cache")
-                first_s = put_off_s = clock.now() - started
-                size = response.content_length or 0
+                size = response.content_length
+                put_off_s = clock.now()
+                first_s = put_off_s - started
                 async for chunk, _ in response.content.iter_chunks():
                     done += len(chunk)
-                    if done >= size:
+                    if done == size:
                         continue
-                    elapsed_s = clock.now() - started
-                    if elapsed_s - put_off_s > silence_s / 3:
-                        put_off_s = elapsed_s
-                        silence.reschedule(
-                            asyncio.get_running_loop().time() + min(self._silence_s, patience_s - elapsed_s)
-                        )
-                    if playback.give_up(started + elapsed_s, fetch, size, done, elapsed_s, first_s):
+                    now = clock.now()
+                    if now - put_off_s > self._silence_s / 3:
+                        put_off_s = now
+                        silence.reschedule(offset_s + min(now + self._silence_s, until_s))
+                    if (
+                        status == 200
+                        and size
+                        and playback.give_up(now, fetch, size, done, now - started, first_s)
+                    ):
                         given_up = True
                         response.close()
                         break
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status, reason = 0, _said(error)
-        took = clock.now() - started
-        ok = status == 200 and not given_up
+        now = clock.now()
+        took = now - started
+        cut = status == 0 and now >= until_s - EARLY_S
+        if cut and playback.ends_at_s is not None:
+            return Segment(False, False, True, done, took, first_s, source, "no longer wanted")
+        ok = status == 200 and not given_up and done > 0
         if ok:
-            playback.arrived(clock.now(), fetch.quality, done, took, first_s)
+            playback.arrived(now, fetch.quality, done, took, first_s)
         self._record(
             "segment",
             node,
@@ -194,7 +215,7 @@ class Requests:
             cache=cache,
             n_bytes=done,
         )
-        return Segment(ok, given_up, done, took, first_s, source, reason or f"HTTP {status}")
+        return Segment(ok, given_up, cut, done, took, first_s, source, reason or f"HTTP {status}")
 
     def _record(
         self,
@@ -240,3 +261,8 @@ def _said(error: BaseException) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
         return "connection lost"
     return type(error).__name__
+
+
+def _seconds(value: str | None) -> float:
+    """A Retry-After in seconds; 0 for none, or for a date."""
+    return float(value) if value is not None and value.isdecimal() else 0.0

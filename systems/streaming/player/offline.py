@@ -63,11 +63,8 @@ def play(
         if excess_ms > 0:
             buffer.drain(excess_ms)
             network.wait(excess_ms)
-        choice = rule.choose(segment, len(sizes), buffer.level_ms)
-        if choice.pause_ms > 0:
-            buffer.drain(choice.pause_ms)
-            network.wait(choice.pause_ms)
-        quality, size, level_ms = choice.quality, sizes[segment][choice.quality], buffer.level_ms
+        quality = rule.choose(segment, len(sizes), buffer.level_ms)
+        size, level_ms = sizes[segment][quality], buffer.level_ms
 
         def watch(
             done: float,

@@ -22,6 +22,16 @@ STARTUP_PATIENCE_S = 20.0
 STALL_PATIENCE_S = 15.0
 """A stall of this length ends the session: for the viewer, playback has failed."""
 
+UNDECIDED_S = 10.0
+"""Who is asked to leave after waiting less than this has no verdict on the service; after longer, it failed
+them (facts/streaming.md section 7: exits before the start count when they waited more than 10 s)."""
+
+EARLY_S = 0.001
+"""By so much may a timer be early."""
+
+ROUNDING_MS = 1e-6
+"""Less than this is no stall."""
+
 FIXED_QUALITY = 6
 """The rendition (2,350 kbit/s) of a player that does not adapt."""
 
@@ -72,9 +82,12 @@ class Playback:
     ) -> None:
         segment_ms = segment_s * 1000
         ladder = Ladder(segment_ms, bitrates_kbps)
+        self._capacity_s = max(BUFFER_S, 2 * segment_s)
         self._estimator = Estimator(segment_ms)
         self._rule = (
-            Careful(make_rule(rule, ladder, self._estimator, BUFFER_S * 1000), ladder, self._estimator)
+            Careful(
+                make_rule(rule, ladder, self._estimator, self._capacity_s * 1000), ladder, self._estimator
+            )
             if adapt
             else Fixed(min(FIXED_QUALITY, len(bitrates_kbps) - 1))
         )
@@ -87,11 +100,13 @@ class Playback:
         self._drained_s = intent_s
         self._next = 0
         self._stall_since_s: float | None = None
-        self._asked = False
         self._instead: int | None = None
         self.started_s: float | None = None
         """When the first frame was shown."""
+        self.ends_at_s: float | None = None
+        """When the viewer has seen enough; None as long as not all of it is in the buffer."""
         self.stalls: list[Stall] = []
+        """Those that have ended."""
 
     # ------------------------------------------------------------------ what has happened
 
@@ -99,12 +114,14 @@ class Playback:
         """Let playing catch up with time."""
         if self.started_s is None:
             return
+        if self.ends_at_s is not None and now_s > self.ends_at_s:
+            now_s = self.ends_at_s
         elapsed_ms = (now_s - self._drained_s) * 1000
         if elapsed_ms <= 0:
             return
-        level_s = self._buffer.level_ms / 1000
-        if self._stall_since_s is None and elapsed_ms > level_s * 1000 + 1e-6:
-            self._stall_since_s = self._drained_s + level_s
+        level_ms = self._buffer.level_ms
+        if self._stall_since_s is None and elapsed_ms > level_ms + ROUNDING_MS:
+            self._stall_since_s = self._drained_s + level_ms / 1000
         self._buffer.drain(elapsed_ms)
         self._drained_s = now_s
 
@@ -115,12 +132,22 @@ class Playback:
         self._estimator.add(body_ms, n_bytes * 8 / body_ms, waited_s * 1000)
         if self.started_s is None:
             self.started_s = self._drained_s = now_s
+        self._end_stall(now_s)
+        self._buffer.add(quality)
+        self._next += 1
+        left_ms = self._watch_s * 1000 - self._buffer.played_ms
+        if self.ends_at_s is None and left_ms <= self._buffer.level_ms + ROUNDING_MS:
+            self.ends_at_s = self._drained_s + left_ms / 1000
+
+    def finish(self, now_s: float) -> None:
+        """The session ends, whatever state it is in."""
+        self.advance(now_s)
+        self._end_stall(now_s)
+
+    def _end_stall(self, now_s: float) -> None:
         if self._stall_since_s is not None:
             self.stalls.append(Stall(now_s, now_s - self._stall_since_s))
             self._stall_since_s = None
-        self._buffer.add(quality)
-        self._next += 1
-        self._asked = False
 
     # ------------------------------------------------------------------ what to do
 
@@ -128,22 +155,19 @@ class Playback:
         """The next step. Call it again after what it says has been done."""
         self.advance(now_s)
         end = self.ends_at_s
-        if end is not None and (now_s >= end - 1e-9 or self._next >= self._segments):
+        if end is not None and (now_s >= end - EARLY_S or self._next >= self._segments):
             return End(end)
-        over_s = self._buffer.level_ms / 1000 + self._segment_s - BUFFER_S
+        over_s = self._buffer.level_ms / 1000 + self._segment_s - self._capacity_s
         if over_s > 1e-9:
             until = now_s + over_s
             return Pause(until) if end is None or until < end else End(end)
-        if self._next == 0:
-            return Fetch(0, 0 if self._adapt else self._rule.choose(0, self._segments, 0.0).quality)
+        if self._next == 0 and self._adapt:
+            return Fetch(0, 0)
         if self._instead is not None:
-            instead, self._instead = self._instead, None
-            return Fetch(self._next, instead)
-        choice = self._rule.choose(self._next, self._segments, self._buffer.level_ms)
-        if choice.pause_ms > 0 and not self._asked:
-            self._asked = True
-            return Pause(now_s + choice.pause_ms / 1000)
-        return Fetch(self._next, choice.quality)
+            quality, self._instead = self._instead, None
+        else:
+            quality = self._rule.choose(self._next, self._segments, self._buffer.level_ms)
+        return Fetch(self._next, quality)
 
     def give_up(
         self, now_s: float, fetch: Fetch, size_bytes: int, done_bytes: int, took_s: float, waited_s: float
@@ -163,22 +187,26 @@ class Playback:
         self._estimator.add(body_ms, done_bytes * 8 / body_ms, waited_s * 1000)
         return True
 
-    @property
-    def ends_at_s(self) -> float | None:
-        """When the viewer has seen enough, if it is all in the buffer; None as long as it is not."""
-        if self.started_s is None or self._stall_since_s is not None:
-            return None
-        left_s = self._watch_s - self._buffer.played_ms / 1000
-        return self._drained_s + left_s if left_s <= self._buffer.level_ms / 1000 + 1e-9 else None
-
-    def patience_s(self, now_s: float) -> float:
-        """How much longer the viewer bears it if nothing arrives any more."""
+    def waits_until_s(self, now_s: float) -> float:
+        """How long the viewer stays if nothing arrives any more: to the end, if all of it is in the buffer."""
         self.advance(now_s)
         if self.started_s is None:
-            return self._intent_s + STARTUP_PATIENCE_S - now_s
+            return self._intent_s + STARTUP_PATIENCE_S
         if self._stall_since_s is not None:
-            return self._stall_since_s + STALL_PATIENCE_S - now_s
-        return self._buffer.level_ms / 1000 + STALL_PATIENCE_S
+            return self._stall_since_s + STALL_PATIENCE_S
+        if self.ends_at_s is not None:
+            return self.ends_at_s
+        return self._drained_s + self.buffer_s + STALL_PATIENCE_S
+
+    def when_asked_to_leave(self, now_s: float) -> tuple[Outcome, str | None]:
+        """What became of a session that did not end by itself, and why that is a failure if it is one."""
+        self.advance(now_s)
+        if self.started_s is None:
+            return not_started(now_s - self._intent_s)
+        stalled_s = now_s - self._stall_since_s if self._stall_since_s is not None else 0.0
+        if stalled_s >= UNDECIDED_S:
+            return "playback_failure", f"stalled for {stalled_s:.1f} s when asked to leave"
+        return "left", None
 
     # ------------------------------------------------------------------ the account
 
@@ -200,7 +228,7 @@ class Playback:
 
     @property
     def stall_count(self) -> int:
-        return self._buffer.stalls
+        return len(self.stalls) + (self._stall_since_s is not None)
 
     @property
     def switches(self) -> int:
@@ -211,3 +239,9 @@ class Playback:
         """Mean over the segments that began to play; 0 before the first."""
         played = self._buffer.segments_played
         return self._buffer.sum_kbps / played if played else 0.0
+
+
+def not_started(waited_s: float) -> tuple[Outcome, str]:
+    """What became of a session that was asked to leave before its first frame."""
+    reason = f"asked to leave after {waited_s:.1f} s without a first frame"
+    return ("start_failure" if waited_s >= UNDECIDED_S else "exit_before_start"), reason

@@ -6,6 +6,8 @@ Pure: times are seconds of the run, handed in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXCLUDED_S = 60.0
 """How long a source that failed is passed over (Shaka bans 60 s; facts/streaming.md section 5.6)."""
 
@@ -13,7 +15,9 @@ EXCLUDED_S = 60.0
 class Sources:
     """The ranked URLs of one session. `failovers` counts moves to another source because one failed."""
 
-    def __init__(self, urls: list[str], *, failover: bool) -> None:
+    def __init__(self, urls: Sequence[str], *, failover: bool) -> None:
+        if not urls:
+            raise ValueError("no source to play from")
         self._urls = list(urls)
         self._failover = failover
         self._excluded_until: dict[str, float] = {}
@@ -29,8 +33,8 @@ class Sources:
         """The source in use."""
         return self._current
 
-    def rank(self, urls: list[str], now_s: float) -> None:
-        """A new list from steering. The source in use changes only to one that is not excluded."""
+    def rank(self, urls: Sequence[str], now_s: float) -> None:
+        """A new list from steering: go on with its best that is not excluded. An empty list changes nothing."""
         if urls:
             self._urls = list(urls)
             if self._failover or self._current not in self._urls:

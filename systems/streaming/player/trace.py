@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,86 +51,55 @@ class TraceNetwork:
         self, size_bits: float, watch: Callable[[float, float, float], int | None] | None
     ) -> Download:
         """One latency, then the body. `watch(done_bits, time_ms, waited_ms)` may give the download up."""
-        waited = self._latency()
+        waited_ms = self._latency()
         if watch is None:
-            return Download(size_bits, waited + self._body(size_bits), waited, None)
-        time_ms, done = waited, 0.0
+            return Download(size_bits, waited_ms + self._receive(size_bits, math.inf, 0)[1], waited_ms, None)
+        time_ms, done_bits = waited_ms, 0.0
         # The latency counts towards the first look, later ones are a full step apart.
-        step_ms = PROGRESS_MS - waited
-        gave_up = None
-        while done < size_bits and gave_up is None:
-            bits, took = self._step(size_bits - done, PROGRESS_BITS, step_ms)
-            done += bits
-            time_ms += took
-            step_ms = PROGRESS_MS
-            if done < size_bits:
-                gave_up = watch(done, time_ms, waited)
-        return Download(done, time_ms, waited, gave_up)
+        look_ms = PROGRESS_MS - waited_ms
+        instead = None
+        while done_bits < size_bits and instead is None:
+            bits, took_ms = self._receive(size_bits - done_bits, PROGRESS_BITS, look_ms)
+            done_bits += bits
+            time_ms += took_ms
+            look_ms = PROGRESS_MS
+            if done_bits < size_bits:
+                instead = watch(done_bits, time_ms, waited_ms)
+        return Download(done_bits, time_ms, waited_ms, instead)
 
     def _latency(self) -> float:
-        """One latency, at the speed at which latencies pass meanwhile."""
-        total, share = 0.0, 1.0
-        while share > 0:
-            latency = self._periods[self._index].latency_ms
-            time_ms = share * latency
-            if time_ms <= self._left_ms:
-                total += time_ms
-                self._left_ms -= time_ms
-                share = 0.0
-            else:
-                total += self._left_ms
-                share -= self._left_ms / latency
-                self._next()
-        return total
+        """One latency in ms. Where it changes meanwhile, what is left of it passes at the new pace."""
+        total_ms, share = 0.0, 1.0
+        while True:
+            latency_ms = self._periods[self._index].latency_ms
+            if share * latency_ms <= self._left_ms:
+                self._left_ms -= share * latency_ms
+                return total_ms + share * latency_ms
+            share -= self._left_ms / latency_ms
+            total_ms += self._left_ms
+            self._next()
 
-    def _body(self, size_bits: float) -> float:
-        total = 0.0
-        while size_bits > 0:
-            bandwidth = self._periods[self._index].bandwidth_kbps
-            if size_bits <= self._left_ms * bandwidth:
-                time_ms = size_bits / bandwidth
-                total += time_ms
-                self._left_ms -= time_ms
-                size_bits = 0.0
-            else:
-                total += self._left_ms
-                size_bits -= self._left_ms * bandwidth
-                self._next()
-        return total
+    def _receive(self, all_bits: float, enough_bits: float, enough_ms: float) -> tuple[float, float]:
+        """Let bits come until `all_bits` are here, or enough of them for long enough: (bits, ms).
 
-    def _step(self, size_bits: float, least_bits: float, least_ms: float) -> tuple[float, float]:
-        """Go on until both of the least are there, or all of it: bits and time."""
-        total_bits = total_ms = 0.0
-        while size_bits > 0 and (least_bits > 0 or least_ms > 0):
-            bandwidth = self._periods[self._index].bandwidth_kbps
-            if bandwidth > 0:
-                wanted = max(least_bits, least_ms * bandwidth)
-                here = self._left_ms * bandwidth
-                if size_bits <= wanted and size_bits <= here:
-                    bits = size_bits
-                    time_ms = bits / bandwidth
-                    self._left_ms -= time_ms
-                elif wanted <= here:
-                    bits = wanted
-                    time_ms = bits / bandwidth
-                    # Done, whatever rounding says below.
-                    least_bits = least_ms = 0.0
-                    self._left_ms -= time_ms
-                else:
-                    bits = here
-                    time_ms = self._left_ms
-                    self._next()
+        Counts down and compares bits, not times: of two ways that differ by a rounding error, the one of the
+        published simulator, for which a stall of 1e-12 ms is a stall."""
+        came_bits = took_ms = 0.0
+        while True:
+            rate, left_ms = self._periods[self._index].bandwidth_kbps, self._left_ms
+            if rate > 0:
+                wanted_bits = min(all_bits, max(enough_bits, enough_ms * rate))
+                wanted_ms = wanted_bits / rate
+                fits = wanted_bits <= left_ms * rate
             else:
-                bits = 0.0
-                if least_bits > 0 or least_ms > self._left_ms:
-                    time_ms = self._left_ms
-                    self._next()
-                else:
-                    time_ms = least_ms
-                    self._left_ms -= time_ms
-            total_bits += bits
-            total_ms += time_ms
-            size_bits -= bits
-            least_bits -= bits
-            least_ms -= time_ms
-        return total_bits, total_ms
+                wanted_bits, wanted_ms = 0.0, enough_ms
+                fits = enough_bits <= 0 and enough_ms <= left_ms
+            if fits:
+                self._left_ms -= wanted_ms
+                return came_bits + wanted_bits, took_ms + wanted_ms
+            came_bits += left_ms * rate
+            took_ms += left_ms
+            all_bits -= left_ms * rate
+            enough_bits -= left_ms * rate
+            enough_ms -= left_ms
+            self._next()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from json import loads
+from typing import Any
 
 import aiohttp
 
@@ -31,9 +32,22 @@ class Unavailable(Exception):
 class Answer:
     """A complete answer below 500."""
 
+    dependency: str
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+    def object(self) -> dict[str, Any]:
+        """The JSON object of a 200. Raises Unavailable: anything else is no useful answer."""
+        if self.status != 200:
+            raise Unavailable(self.dependency, f"HTTP {self.status}{_said(self.body)}")
+        try:
+            data = loads(self.body)
+        except ValueError as error:
+            raise Unavailable(self.dependency, f"not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise Unavailable(self.dependency, f"not a JSON object: {str(data)[:40]}")
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +147,7 @@ class Dependency:
             raise Unavailable(self.name, f"{type(error).__name__}: {error}") from error
         if response.status >= 500:
             raise Unavailable(self.name, f"HTTP {response.status}{_said(body)}")
-        return Answer(response.status, body, response.headers)
+        return Answer(self.name, response.status, body, response.headers)
 
 
 def _said(body: bytes) -> str:

@@ -1,0 +1,73 @@
+"""What the control plane says about a title, checked: a player plays nothing that it has not understood."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class BadAnswer(ValueError):
+    """An answer that cannot be used; the message says what it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`segments` of `segment_s` each, in renditions of rising bitrates, from ranked URLs that stay good for
+    `ttl_s`."""
+
+    segment_s: float
+    segments: int
+    bitrates_kbps: tuple[float, ...]
+    urls: tuple[str, ...]
+    ttl_s: float
+
+
+def read_manifest(body: Mapping[str, Any]) -> Manifest:
+    """The answer to `/play`. BadAnswer names all that is wrong with it."""
+    wrong = []
+    for name in ("segment_s", "ttl_s"):
+        if not _positive(body.get(name)):
+            wrong.append(name)
+    segments = body.get("segments")
+    if not isinstance(segments, int) or not _positive(segments):
+        wrong.append("segments")
+    bitrates = body.get("bitrates_kbps")
+    if not isinstance(bitrates, list) or not bitrates or not all(_positive(rate) for rate in bitrates):
+        wrong.append("bitrates_kbps")
+    elif any(later <= earlier for earlier, later in itertools.pairwise(bitrates)):
+        wrong.append("bitrates_kbps (they must rise)")
+    if not _are_urls(body.get("urls")):
+        wrong.append("urls")
+    if wrong:
+        raise BadAnswer(f"unusable: {', '.join(wrong)}")
+    return Manifest(
+        float(body["segment_s"]),
+        int(body["segments"]),
+        tuple(float(rate) for rate in body["bitrates_kbps"]),
+        tuple(body["urls"]),
+        float(body["ttl_s"]),
+    )
+
+
+def read_urls(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ranked URLs of an answer to `/steer`. Raises BadAnswer."""
+    if not _are_urls(body.get("urls")):
+        raise BadAnswer("unusable: urls")
+    return tuple(body["urls"])
+
+
+def _positive(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    )
+
+
+def _are_urls(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(url, str) and url.startswith("http://") for url in value)
+    )

@@ -1,0 +1,151 @@
+"""Work in this process and in others: outcomes, events, order, and workers that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.engine.events import EngineEvent, Progress
+from harness.engine.executor import STOPPED, Done, Emit, Executor, Inline, Pool
+
+
+@dataclass(frozen=True)
+class Say:
+    """Tells twice what it is, then returns it."""
+
+    what: int
+
+    def __call__(self, emit: Emit) -> int:
+        emit(Progress("x", self.what, "main", 1, 2, 0))
+        emit(Progress("x", self.what, "main", 2, 2, 0))
+        return self.what
+
+
+@dataclass(frozen=True)
+class Fail:
+    def __call__(self, emit: Emit) -> int:
+        raise ValueError("on purpose")
+
+
+@dataclass(frozen=True)
+class Die:
+    """As when the kernel runs out of memory."""
+
+    def __call__(self, emit: Emit) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+@dataclass(frozen=True)
+class Exit:
+    def __call__(self, emit: Emit) -> int:
+        os._exit(7)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Until it is interrupted; then it tells that it was."""
+
+    def __call__(self, emit: Emit) -> int:
+        try:
+            emit(Progress("x", 0, "main", 0, 0, 0))
+            time.sleep(60)  # noqa: TID251 - a process that waits to be interrupted
+        except KeyboardInterrupt:
+            emit(Progress("x", 0, "main", 1, 1, 0))
+            raise KeyboardInterrupt("cleaned up") from None
+        return 0
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.events: list[EngineEvent] = []
+        self.began: list[int] = []
+
+    def executor(self, size: int) -> Executor:
+        if size == 1:
+            return Inline(self.events.append, self.began.append)
+        return Pool(size, self.events.append, self.began.append)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_everything_submitted_comes_out_with_its_events_before_it(size: int) -> None:
+    heard = Heard()
+    executor = heard.executor(size)
+    for key in range(5):
+        executor.submit(key, Say(key * 10))
+    executor.submit(5, Fail())
+    outcomes: dict[int, Done] = {}
+    for done in executor.outcomes():
+        outcomes[done.key] = done
+        if done.error is None:
+            assert [e.done_s for e in heard.events if isinstance(e, Progress) and e.seed == done.value] == [
+                1,
+                2,
+            ]
+    executor.stop()
+    assert {key: done.value for key, done in outcomes.items()} == {0: 0, 1: 10, 2: 20, 3: 30, 4: 40, 5: None}
+    assert outcomes[5].error == "ValueError: on purpose"
+    assert "raise ValueError" in outcomes[5].detail
+    assert sorted(heard.began) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_work_may_bring_more_work_that_comes_next(size: int) -> None:
+    heard = Heard()
+    executor = heard.executor(size)
+    for key in range(4):
+        executor.submit(key, Say(key))
+    more = [9]
+    for _ in executor.outcomes():
+        if more:
+            executor.submit(more.pop(), Say(9), first=True)
+    executor.stop()
+    assert heard.began.index(9) < 4
+    assert sorted(heard.began) == [0, 1, 2, 3, 9]
+
+
+def test_a_worker_that_dies_costs_only_what_it_did() -> None:
+    heard = Heard()
+    executor = heard.executor(2)
+    work: list[Callable[[Emit], Any]] = [Die(), Say(1), Exit(), Say(3), Say(4)]
+    for key, item in enumerate(work):
+        executor.submit(key, item)
+    outcomes = {done.key: done for done in executor.outcomes()}
+    executor.stop()
+    assert [outcomes[key].value for key in (1, 3, 4)] == [1, 3, 4]
+    assert outcomes[0].error == "its worker process died: killed by SIGKILL (out of memory?)"
+    assert outcomes[2].error == "its worker process died: exit code 7"
+
+
+def test_stopping_interrupts_what_is_under_way_and_listens_to_its_last_words() -> None:
+    heard = Heard()
+    executor = heard.executor(2)
+    for key, work in enumerate((Wait(), Say(1), Say(2))):
+        executor.submit(key, work)
+    outcomes = executor.outcomes()
+    finished = {next(outcomes).key, next(outcomes).key}
+    assert finished == {1, 2}
+    while not any(isinstance(event, Progress) and event.seed == 0 for event in heard.events):
+        # Both others were done by one worker while this one was still starting.
+        heard.events.append(executor._workers[0].pipe.recv())  # type: ignore[attr-defined]
+    said = executor.stop()
+    assert said == {0: "cleaned up"}
+    assert isinstance(heard.events[-1], Progress)
+    assert heard.events[-1].done_s == 1
+
+
+def test_stopping_before_a_worker_has_begun_leaves_nothing() -> None:
+    heard = Heard()
+    executor = heard.executor(2)
+    executor.submit(0, Wait())
+    executor.submit(1, Say(1))
+    assert next(executor.outcomes()).key == 1
+    said = executor.stop()
+    assert said[0] in (STOPPED, "cleaned up")
+    assert list(executor.outcomes()) == []

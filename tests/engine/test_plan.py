@@ -1,0 +1,136 @@
+"""What a plan settles, and that it depends on nothing but the experiment and the seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.engine.plan import MAIN, UsageError, plan
+from harness.engine.targets import TargetError, resolve
+from harness.spec.model import Target
+from tests.engine.support import CRASH, experiment_text, load
+from tests.support.toy_system import system
+
+PICK = "- {at: 8s, for: 4s, fault: crash, target: {role: backend, pick: 1}}"
+
+
+def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    planned = plan(loaded, 1, ["gateway.fallback"])
+    main, arm = planned.arms
+    assert (main.name, main.arm, main.without) == (MAIN, None, frozenset({"gateway.fallback"}))
+    assert arm.name == "without gateway.retry, gateway.fallback"
+    assert arm.without == {"gateway.retry", "gateway.fallback"}
+    assert planned.without == ("gateway.fallback",)
+    (crash,) = planned.faults
+    assert (crash.at_s, crash.until_s, crash.target.nodes) == (8, 16, ("backend-east",))
+    assert (planned.load_s, planned.duration_s) == (20, 25)
+
+
+def test_what_is_picked_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text(timeline=PICK))
+    picked = {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    assert picked == {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    assert set(picked.values()) == {("backend-east",), ("backend-west",)}
+
+
+def test_every_fault_draws_for_itself(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text(timeline=f"{PICK}\n{PICK}"))
+    pairs = {tuple(fault.target.nodes for fault in plan(loaded, seed).faults) for seed in range(30)}
+    assert len(pairs) == 4
+    (alone,) = load(tmp_path / "alone", experiment_text(timeline=PICK))
+    for seed in range(10):
+        assert plan(alone, seed).faults[0].target == plan(loaded, seed).faults[0].target
+
+
+def test_faults_have_names_of_their_own(tmp_path: Path) -> None:
+    timeline = "\n".join([CRASH, PICK, CRASH.replace("{at: 8s, for: 8s", "{name: crash-1, at: 17s, for: 2s")])
+    (loaded,) = load(tmp_path, experiment_text(timeline=timeline))
+    assert [fault.name for fault in plan(loaded, 1).faults] == ["crash-2", "crash-3", "crash-1"]
+
+
+def test_unknown_safeguards_are_all_named(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    with pytest.raises(UsageError) as raised:
+        plan(loaded, 1, ["gateway.retries", "nonsense"])
+    first, second = raised.value.problems
+    assert "no safeguard 'gateway.retries' in system toy; it has gateway.retry, gateway.fallback" in first
+    assert "did you mean 'gateway.retry'?" in first
+    assert "nonsense" in second
+
+
+def target(**given: object) -> Target:
+    return Target.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("selector", "names"),
+    [
+        ({"role": "backend"}, ("backend-east", "backend-west")),
+        ({"role": "backend", "zone": "west"}, ("backend-west",)),
+        ({"zone": "east"}, ("gateway-east", "backend-east", "clients in east")),
+        ({"node": "gateway-west"}, ("gateway-west",)),
+        ({"role": "shopper"}, ("shopper",)),
+        ({"group": "slow", "zone": "east"}, ("slow in east",)),
+        ({"role": "backend", "pick": "50%"}, None),
+        ({"role": "backend", "pick": 2}, ("backend-east", "backend-west")),
+        ({"link": {"from": "shopper", "to": "gateway"}}, ("shopper > gateway-east, gateway-west",)),
+        (
+            {"link": {"from": {"group": "slow"}, "to": {"zone": "west", "role": "gateway"}}},
+            ("slow > gateway-west",),
+        ),
+    ],
+)
+def test_what_selectors_mean(selector: dict[str, object], names: tuple[str, ...] | None) -> None:
+    found = resolve(target(**selector), system, 1, 0)
+    assert len(found.names) == 1 if names is None else found.names == names
+
+
+@pytest.mark.parametrize(
+    ("selector", "problem"),
+    [
+        ({}, "the target says nothing"),
+        (
+            {"role": "backnd"},
+            "no role 'backnd' in system toy; it has gateway, backend, shopper; did you mean 'backend'?",
+        ),
+        ({"zone": "north"}, "no zone 'north'"),
+        ({"node": "gateway-north"}, "no node 'gateway-north'"),
+        ({"group": "medium"}, "no group 'medium'"),
+        ({"role": "gateway", "group": "slow"}, "matches no host"),
+        (
+            {"role": "backend", "pick": 3},
+            "pick: 3 of 2 (backend-east, backend-west); there are not that many",
+        ),
+        ({"role": "backend", "pick": 0}, "found pick: 0; it is a number from 1 to 2 or a share"),
+        ({"role": "backend", "pick": "150%"}, "found pick: 150%"),
+        ({"role": "shopper", "pick": 1}, "clients come and go"),
+        ({"link": {"from": "shopper", "to": "gatway"}}, "no role 'gatway'"),
+        ({"role": "gateway", "link": {"from": "shopper", "to": "gateway"}}, "'role' belongs inside the ends"),
+    ],
+)
+def test_selectors_that_mean_nothing_are_refused(selector: dict[str, object], problem: str) -> None:
+    with pytest.raises(TargetError) as raised:
+        resolve(target(**selector), system, 1, 0)
+    assert problem in str(raised.value)
+
+
+def test_a_fault_on_nodes_wants_servers() -> None:
+    assert resolve(target(zone="east"), system, 1, 0, nodes_only=True).names == (
+        "gateway-east",
+        "backend-east",
+    )
+    with pytest.raises(TargetError, match="holds clients only; this fault acts on servers"):
+        resolve(target(role="shopper"), system, 1, 0, nodes_only=True)
+
+
+@given(seed=st.integers(), index=st.integers(0, 50), pick=st.integers(1, 4))
+def test_a_pick_draws_that_many_of_what_fits(seed: int, index: int, pick: int) -> None:
+    found = resolve(target(zone="east", pick=min(pick, 2)), system, seed, index)
+    assert len(found.nodes) == min(pick, 2)
+    assert set(found.nodes) <= {"gateway-east", "backend-east"}
+    assert found.path.dst.nodes == frozenset(found.nodes)
+    assert found.path.dst.clients is None

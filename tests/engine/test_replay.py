@@ -1,0 +1,71 @@
+"""A run directory is enough to run it again, and to say whether that came to the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.engine.judge import judge_run, write_verdict
+from harness.engine.replay import replay
+from harness.engine.rundir import arm_directories
+from harness.engine.suite import run_suite
+from harness.history.write import HistoryError
+from tests.engine.support import experiment_text, load
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("experiments")
+    loaded = load(directory, experiment_text(load_for="18s", arrive="2/s"))
+    finished = run_suite(loaded, seeds=[5], jobs=1, without=["gateway.retry"], reports=directory / "reports")
+    # What becomes of the files does not matter any more.
+    loaded[0].file.unlink()
+    (directory / "slos.yaml").unlink()
+    return Path(finished.results[0].run)
+
+
+def test_a_replay_is_the_same_to_the_last_bit(run: Path, tmp_path: Path) -> None:
+    replayed = replay(run, reports=tmp_path)
+    assert replayed.identical
+    assert replayed.differences == ()
+    again = Path(replayed.result.run)
+    assert again.parent.parent == tmp_path
+    assert replayed.result.without == ("gateway.retry",)
+    assert replayed.result.seed == 5
+    assert judge_run(again).gates == judge_run(run).gates
+    assert (again / "experiment.yaml").read_bytes() == (run / "experiment.yaml").read_bytes()
+
+
+def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:
+    (arm,) = arm_directories(["without gateway.retry, gateway.fallback"])
+    file = run / arm / "environment.json"
+    before = file.read_text(encoding="utf-8")
+    file.write_text(json.dumps({**json.loads(before), "history_sha256": "0" * 64}), encoding="utf-8")
+    try:
+        replayed = replay(run, reports=tmp_path)
+    finally:
+        file.write_text(before, encoding="utf-8")
+    assert not replayed.identical
+    assert replayed.differences == ("without gateway.retry, gateway.fallback",)
+
+
+def test_judging_again_writes_the_same_verdict(run: Path) -> None:
+    before = (run / "verdict.json").read_bytes()
+    write_verdict(run, judge_run(run))
+    assert (run / "verdict.json").read_bytes() == before
+
+
+def test_what_is_no_run_cannot_be_replayed(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="is not a run directory"):
+        replay(tmp_path)
+
+
+def test_arms_have_places_that_any_file_system_takes_and_no_two_the_same() -> None:
+    assert arm_directories(["without a.b, c", "without a.b-c", "without a.b, c-2", "../.."]) == (
+        "arms/without-a.b-c",
+        "arms/without-a.b-c-2",
+        "arms/without-a.b-c-2-2",
+        "arms/arm",
+    )

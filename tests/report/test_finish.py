@@ -1,0 +1,31 @@
+"""What is written when a suite is over, and reading results back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from harness.engine.events import SuiteFinished, SuiteStarted
+from harness.report.finish import recorded, write_suite
+from harness.verdict.document import suite_document
+from harness.verdict.model import EXIT_CODES
+from tests.report.samples import FAILED, PASSED
+
+
+def test_recorded_results_come_by_name(tmp_path: Path) -> None:
+    for result in (replace(PASSED, name="b"), replace(FAILED, name="a")):
+        run = tmp_path / f"{result.name}.seed7"
+        run.mkdir()
+        document = suite_document([result], result.verdict, EXIT_CODES[result.verdict])
+        (run / "verdict.json").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / ".c.partial").mkdir()
+    (tmp_path / ".c.partial" / "verdict.json").write_text("{}", encoding="utf-8")
+    assert [result.name for result in recorded(tmp_path)] == ["a", "b"]
+
+
+def test_a_suite_that_is_over_gets_its_index_and_junit(tmp_path: Path) -> None:
+    write_suite(SuiteStarted(("a",), (7,), 1, str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+    write_suite(SuiteFinished((PASSED,), PASSED.verdict, 0, 1.5, str(tmp_path)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "junit.xml"]
