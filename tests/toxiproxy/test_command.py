@@ -11,37 +11,19 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.toxiproxy.api import VERSION
-
-COMMAND = [sys.executable, "-m", "harness.toxiproxy"]
+from tests.toxiproxy.process import COMMAND, serving
 
 
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False, **options
     )
-
-
-@contextmanager
-def serving(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.stderr.read() if process.stderr else ""
-        yield process, json.loads(line)["api"]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def get(url: str) -> Any:
