@@ -15,7 +15,6 @@ from tests.cli.support import BACKEND_LOST, BROKEN, UNTOUCHED, write_suite
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[1]
-SHORT = BACKEND_LOST.replace("for: 20s, mix", "for: 12s, mix").replace("for: 10s", "for: 5s")
 OFF = ("--chaos-without=gateway.retry", "--chaos-without=gateway.fallback")
 
 
@@ -25,7 +24,7 @@ def _find_toy_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_experiment_that_holds_is_a_test_that_passes(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=SHORT)
+    write_suite(pytester.path, backend_lost=BACKEND_LOST)
     done = pytester.runpytest_subprocess("experiments", "-v", "-rP")
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines(
@@ -43,7 +42,7 @@ def test_an_experiment_that_holds_is_a_test_that_passes(pytester: pytest.Pyteste
 
 
 def test_a_breach_names_line_interval_limit_fault_and_replay(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=SHORT)
+    write_suite(pytester.path, backend_lost=BACKEND_LOST)
     done = pytester.runpytest_subprocess("experiments", *OFF)
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(

@@ -31,9 +31,9 @@ title: Losing one backend never leaves a visit unanswered
 system: tests.support.toy_system:system
 tags: [shop]
 load:
-  shoppers: {arrive: 4/s, for: 20s, mix: all}
+  shoppers: {arrive: 4/s, for: 12s, mix: all}
 timeline:
-  - {at: 5s, for: 10s, fault: crash, target: {role: backend, pick: 1}}
+  - {at: 5s, for: 5s, fault: crash, target: {role: backend, pick: 1}}
 gates:
   - slo: answered
   - slo: quick

@@ -29,11 +29,11 @@ def test_validate_counts_what_it_read(suite: Path) -> None:
 def test_plan_names_picked_targets_times_settings_and_arms(suite: Path) -> None:
     called = call("plan", suite)
     assert called.code == 0
-    assert "5 s to 15 s: crash on backend-" in called.out
+    assert "5 s to 10 s: crash on backend-" in called.out
     assert "5 s to 8 s: latency on backend-east > backend-west" in called.out
     assert "delay 1 s" in called.out
     assert "arm     without gateway.retry, gateway.fallback, must breach: answered" in called.out
-    assert "lasts   at most 40 s of virtual time, 2 runs of it" in called.out
+    assert "lasts   at most 32 s of virtual time, 2 runs of it" in called.out
 
 
 def test_what_plan_picks_depends_on_the_seed_only(suite: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import BACKEND_LOST, BROKEN, UNTOUCHED, write_suite
+from tests.cli.support import BROKEN, UNTOUCHED, write_suite
 
 ROOT = Path(__file__).parents[2]
 HARNESS = (sys.executable, "-m", "harness")
@@ -97,20 +97,6 @@ def test_what_a_service_prints_does_not_spoil_the_document(jobs: int, tmp_path: 
     assert len(json.loads(done.stdout)["experiments"]) == 2
     assert "a service that prints" in done.stderr
     assert "and one that writes to the descriptor" in done.stderr
-
-
-def test_jobs_do_not_change_the_results(tmp_path: Path) -> None:
-    suite = write_suite(
-        tmp_path, backend_lost=BACKEND_LOST.replace("20s, mix", "8s, mix").replace("10s", "2s")
-    )
-    hashes = []
-    for jobs in (1, 2):
-        done = harness(
-            "run", suite, "--seeds", 2, "--jobs", jobs, "--json", "--reports", tmp_path / str(jobs)
-        )
-        runs = json.loads(done.stdout)["experiments"]
-        hashes.append([(run["seed"], run["history_sha256"], run["verdict"]) for run in runs])
-    assert hashes[0] == hashes[1]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

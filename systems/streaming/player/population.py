@@ -55,9 +55,7 @@ def make(rng: random.Random, mix: str, index: int) -> Client:
     isp = rng.choice(ISPS)
     account = f"account-{rng.randrange(100_000):05d}"
     (title,) = rng.choices(TITLES, cum_weights=_POPULARITY)
-    watch_s = min(
-        WATCH_MOST_S, max(WATCH_LEAST_S, rng.lognormvariate(math.log(WATCH_MEDIAN_S), WATCH_SIGMA))
-    )
+    watch_s = min(WATCH_MOST_S, max(WATCH_LEAST_S, rng.lognormvariate(math.log(WATCH_MEDIAN_S), WATCH_SIGMA)))
     if mix == "zapping":
         watch_s = rng.uniform(ZAPPING_LEAST_S, ZAPPING_MOST_S)
     return Client(
