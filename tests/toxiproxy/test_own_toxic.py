@@ -39,9 +39,8 @@ async def test_the_page(name: str) -> None:
             assert await talk(streams) == b"hello"
             assert (now() - start_s >= 0.05) == (name == "Hold")
             if name == "Hold":
-                refused = await api.call(
-                    "POST", "/proxies/p/toxics", {"type": "mine", "attributes": {"hold": -1}}
-                )
+                bad = {"type": "mine", "name": "bad", "attributes": {"hold": -1}}
+                refused = await api.call("POST", "/proxies/p/toxics", bad)
                 assert "hold.hold must be from 0" in refused.json["error"]
                 streams[1].write(b"a")
                 own = "/proxies/p/toxics/hold_downstream"
