@@ -40,14 +40,14 @@ class Api:
             ("proxies",): {"GET": self._list, "POST": self._create},
             ("populate",): {"POST": self._populate},
             ("reset",): {"POST": self._reset},
-            ("traffic",): {"GET": self._traffic},
             ("proxies", "*"): {
                 "GET": self._show,
                 "POST": self._update,
                 "PATCH": self._update,
                 "DELETE": self._delete,
             },
-            ("proxies", "*", "connections"): {"GET": self._connections, "DELETE": self._reset_connections},
+            ("proxies", "*", "connections"): {"GET": self._connections},
+            ("proxies", "*", "connections", "reset"): {"POST": self._reset_connections},
             ("proxies", "*", "toxics"): {"GET": self._toxics, "POST": self._add_toxic},
             ("proxies", "*", "toxics", "*"): {
                 "GET": self._show_toxic,
@@ -97,10 +97,12 @@ class Api:
         )
 
     def _route(self, segments: Sequence[str]) -> Mapping[str, _Handler] | None:
-        pattern = tuple("*" if at % 2 else segment for at, segment in enumerate(segments))
-        if not all(segments) or (len(segments) > 2 and segments[2] not in ("toxics", "connections")):
+        if not all(segments):
             return None
-        return self._routes.get(pattern)
+        literal = segments[2:] == ["connections", "reset"]
+        return self._routes.get(
+            tuple("*" if at == 1 or (at == 3 and not literal) else word for at, word in enumerate(segments))
+        )
 
     def _identified(self, request: Request) -> Response | None:
         """A refusal for browsers: a page that somebody looks at must not be able to drive the proxies."""
@@ -140,17 +142,6 @@ class Api:
         self._proxies.delete(self._proxies.find(names[0]))
         return Response(204)
 
-    async def _traffic(self, request: Request, names: Sequence[str]) -> Response:
-        """Not of Toxiproxy: what has gone through every proxy, in one look."""
-        return _ok({proxy.name: proxy.traffic() for proxy in self._proxies.all})
-
-    async def _connections(self, request: Request, names: Sequence[str]) -> Response:
-        return _ok(self._proxies.find(names[0]).traffic())
-
-    async def _reset_connections(self, request: Request, names: Sequence[str]) -> Response:
-        """Not of Toxiproxy: a reset for connections that are open already, idle ones included."""
-        return _ok({"connections": self._proxies.find(names[0]).reset_connections()})
-
     async def _toxics(self, request: Request, names: Sequence[str]) -> Response:
         proxy = self._proxies.find(names[0])
         return _ok([proxy.toxic_document(toxic) for toxic in proxy.toxics])
@@ -174,6 +165,12 @@ class Api:
         proxy = self._proxies.find(names[0])
         proxy.remove(proxy.find(names[1]))
         return Response(204)
+
+    async def _connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok(self._proxies.find(names[0]).traffic())
+
+    async def _reset_connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok({"connections": self._proxies.find(names[0]).reset_connections()})
 
     def _warn_of_post(self, request: Request) -> None:
         if request.method == "POST" and not self._warned:

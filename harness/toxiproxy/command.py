@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -17,14 +23,15 @@ def main(arguments: Sequence[str], program: str = "python -m harness.toxiproxy")
     """Run one command line; its exit code. Serves until SIGINT or SIGTERM, which is a clean stop: 0."""
     parser = _parser(program)
     options = parser.parse_args(arguments)
+    if options.until_stdin_closes and not _may_wait_for_stdin():
+        parser.error(
+            "-until-stdin-closes: standard input is neither a pipe nor a terminal, so it cannot be watched"
+        )
     if options.version:
         from harness.toxiproxy.api import VERSION
 
         print(f"toxiproxy-server version {VERSION}")
         return EXIT_OK
-    if options.command != "serve":
-        parser.print_help()
-        return EXIT_USAGE
     return serve(options)
 
 
@@ -78,7 +85,9 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     try:
         async with server:
             await server.populate(config)
-            print(server.url, flush=True)
+            print(json.dumps({"api": server.url}), flush=True)
+            if options.until_stdin_closes:
+                loop.add_reader(sys.stdin.fileno(), _until_end, loop, stop)
             await stop.wait()
     except ApiError as error:
         print(f"{options.config}: {error}", file=sys.stderr)
@@ -89,20 +98,32 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     return EXIT_OK
 
 
+def _may_wait_for_stdin() -> bool:
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()
+
+
+def _until_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program, description="A Toxiproxy-compatible TCP proxy for resilience tests."
+        prog=program,
+        allow_abbrev=False,
+        description="A Toxiproxy-compatible TCP proxy for resilience tests. "
+        "Once it serves, it prints one line of JSON: where its API is.",
     )
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_serve_options(
-        commands.add_parser("serve", help="serve the API until stopped", description="Serve until stopped.")
-    )
+    parser.add_argument("command", nargs="?", choices=["serve"], help="serve until stopped; also the default")
+    _add_options(parser)
     return parser
 
 
-def add_serve_options(parser: argparse.ArgumentParser) -> None:
-    """toxiproxy-server's flags, and the two of our own."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """toxiproxy-server's flags, then our own."""
 
     def add(name: str, **rest: object) -> None:
         parser.add_argument(f"-{name}", f"--{name}", **rest)  # type: ignore[arg-type]
@@ -120,6 +141,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="wait for an upstream at most (10)",
     )
+    add("until-stdin-closes", action="store_true", help="stop when standard input ends, so with its parent")
     add("no-uvloop", action="store_true", help="use the standard loop even where uvloop is installed")
 
 

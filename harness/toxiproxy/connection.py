@@ -8,12 +8,12 @@ import logging
 import random
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from harness.toxiproxy.address import AddressError, resolve_upstream
 from harness.toxiproxy.chunk import End
 from harness.toxiproxy.flow import Flow
-from harness.toxiproxy.metrics import Meter
+from harness.toxiproxy.metrics import Traffic
 from harness.toxiproxy.toxic import Direction, Toxic
 from harness.toxiproxy.world import World
 
@@ -38,7 +38,7 @@ class Connection:
         name: str,
         number: int,
         upstream: str,
-        meters: Mapping[Direction, Meter],
+        traffic: Traffic,
         toxics: Callable[[Direction], Sequence[Toxic]],
         closed: Callable[[Connection], None],
     ) -> None:
@@ -47,7 +47,9 @@ class Connection:
         self._upstream: socket.socket | None = None
         self._name = name
         self._number = number
-        self._meters = meters
+        self._traffic = traffic
+        traffic.accepted += 1
+        traffic.open += 1
         self._toxics = toxics
         self._closed_call = closed
         self._closed = False
@@ -72,6 +74,7 @@ class Connection:
         for sock in (self._client, self._upstream):
             if sock is not None:
                 _close(sock, reset)
+        self._traffic.open -= 1
         self._closed_call(self)
 
     async def _connect(self, upstream: str) -> None:
@@ -80,19 +83,20 @@ class Connection:
                 sock = await _dial(self._world.loop, upstream)
         except (OSError, AddressError) as error:  # a timeout is an OSError
             log.info("proxy %s: cannot connect to %s: %s", self._name, upstream, error or "timed out")
+            self._traffic.upstream_failed += 1
             self.close()
             return
         self._upstream = sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for direction, source, target in (
-            (Direction.UPSTREAM, self._client, sock),
-            (Direction.DOWNSTREAM, sock, self._client),
+        for direction, source, target, meter in (
+            (Direction.UPSTREAM, self._client, sock, self._traffic.upstream),
+            (Direction.DOWNSTREAM, sock, self._client, self._traffic.downstream),
         ):
             self._flows[direction] = Flow(
                 self._world.loop,
                 source,
                 target,
-                self._meters[direction],
+                meter,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,
                 lost=self._lost,

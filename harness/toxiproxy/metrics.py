@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -17,9 +17,20 @@ class Meter:
     sent_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    direction: str
+@dataclass(slots=True)
+class Traffic:
+    """What went through one proxy at one address to one upstream."""
+
+    upstream: Meter = field(default_factory=Meter)
+    """From the clients to the upstream."""
+    downstream: Meter = field(default_factory=Meter)
+    accepted: int = 0
+    open: int = 0
+    upstream_failed: int = 0
+    """Connections whose upstream refused, did not resolve or did not answer in time."""
+
+
+class Labels(NamedTuple):
     listener: str
     proxy: str
     upstream: str
@@ -36,15 +47,15 @@ class Metrics:
     def __init__(self, *, proxies: bool, runtime: bool) -> None:
         self._show_proxies = proxies
         self._show_runtime = runtime
-        self._meters: dict[Labels, Meter] = {}
+        self._traffic: dict[Labels, Traffic] = {}
 
     @property
     def enabled(self) -> bool:
         return self._show_proxies or self._show_runtime
 
-    def meter(self, labels: Labels) -> Meter:
-        """The meter of these labels; it appears in the text from its first connection on."""
-        return self._meters.setdefault(labels, Meter())
+    def traffic(self, labels: Labels) -> Traffic:
+        """The counters of these labels; they appear in the text from their first connection on."""
+        return self._traffic.setdefault(labels, Traffic())
 
     def text(self) -> bytes:
         """The Prometheus exposition, format 0.0.4."""
@@ -54,7 +65,7 @@ class Metrics:
 
         registry = CollectorRegistry()
         if self._show_proxies:
-            registry.register(_ProxyCollector(self._meters))
+            registry.register(_ProxyCollector(self._traffic))
         if self._show_runtime:
             ProcessCollector(registry=registry)
             PlatformCollector(registry=registry)
@@ -63,22 +74,27 @@ class Metrics:
 
 
 class _ProxyCollector:
-    def __init__(self, meters: dict[Labels, Meter]) -> None:
-        self._meters = meters
+    def __init__(self, traffic: dict[Labels, Traffic]) -> None:
+        self._traffic = traffic
 
     def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        names = ["direction", "listener", "proxy", "upstream"]
-        received = CounterMetricFamily(
-            "toxiproxy_proxy_received_bytes", "Bytes read from the sending side.", labels=names
+        def counter(name: str, text: str, *more: str) -> Any:
+            return CounterMetricFamily(f"toxiproxy_proxy_{name}", text, labels=[*more, *Labels._fields])
+
+        received = counter("received_bytes", "Bytes read from the sending side.", "direction")
+        sent = counter("sent_bytes", "Bytes written to the receiving side.", "direction")
+        accepted = counter("connections_accepted", "Connections accepted.")
+        failed = counter("connections_upstream_failed", "Connections whose upstream could not be reached.")
+        now = GaugeMetricFamily(
+            "toxiproxy_proxy_connections_open", "Connections open now.", labels=[*Labels._fields]
         )
-        sent = CounterMetricFamily(
-            "toxiproxy_proxy_sent_bytes", "Bytes written to the receiving side.", labels=names
-        )
-        for labels, meter in self._meters.items():
-            values = [labels.direction, labels.listener, labels.proxy, labels.upstream]
-            received.add_metric(values, meter.received_bytes)
-            sent.add_metric(values, meter.sent_bytes)
-        yield received
-        yield sent
+        for labels, traffic in self._traffic.items():
+            for direction, meter in (("upstream", traffic.upstream), ("downstream", traffic.downstream)):
+                received.add_metric([direction, *labels], meter.received_bytes)
+                sent.add_metric([direction, *labels], meter.sent_bytes)
+            accepted.add_metric(labels, traffic.accepted)
+            failed.add_metric(labels, traffic.upstream_failed)
+            now.add_metric(labels, traffic.open)
+        yield from (received, sent, accepted, failed, now)

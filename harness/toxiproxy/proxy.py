@@ -11,7 +11,7 @@ from typing import Any
 from harness.toxiproxy.address import Address, listener, reason, shown
 from harness.toxiproxy.connection import Connection
 from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
-from harness.toxiproxy.metrics import Labels, Meter
+from harness.toxiproxy.metrics import Labels
 from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, change, draft
 from harness.toxiproxy.world import World
 
@@ -63,23 +63,6 @@ class Proxy:
     def toxic_document(self, toxic: Toxic) -> dict[str, Any]:
         return toxic.document(self._world.loop.time())
 
-    def traffic(self) -> dict[str, int]:
-        """Connections accepted and open, and bytes read from each side; all since the proxy was made."""
-        received = {direction: self._meter(direction).received_bytes for direction in Direction}
-        return {
-            "accepted": self._accepted,
-            "open": len(self._connections),
-            "upstream_bytes": received[Direction.UPSTREAM],
-            "downstream_bytes": received[Direction.DOWNSTREAM],
-        }
-
-    def reset_connections(self) -> int:
-        """Reset (RST) every open connection on both sides, now; how many there were."""
-        connections = list(self._connections)
-        for connection in connections:
-            connection.close(reset=True)
-        return len(connections)
-
     def start(self, address: Address) -> None:
         """Listen. Raises ApiError 500 with the reason when it cannot; then it stays disabled."""
         try:
@@ -107,6 +90,26 @@ class Proxy:
         for toxic in self._toxics:
             toxic.forget_expiry()
         self._toxics.clear()
+
+    def reset_connections(self) -> int:
+        """Reset both sides of every open connection, now; how many there were."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close(reset=True)
+        return len(connections)
+
+    def traffic(self) -> dict[str, int]:
+        """Connections of this proxy: open now, accepted so far, failed at the upstream so far."""
+        traffic = self._world.metrics.traffic(self._labels)
+        return {
+            "open": traffic.open,
+            "accepted": traffic.accepted,
+            "upstream_failed": traffic.upstream_failed,
+        }
+
+    @property
+    def _labels(self) -> Labels:
+        return Labels(self.listen, self.name, self.upstream)
 
     def find(self, name: str) -> Toxic:
         """Raises ApiError 404."""
@@ -220,14 +223,11 @@ class Proxy:
             name=self.name,
             number=self._accepted,
             upstream=self.upstream,
-            meters={direction: self._meter(direction) for direction in Direction},
+            traffic=self._world.metrics.traffic(self._labels),
             toxics=self._of,
             closed=self._forget,
         )
         self._connections[connection] = None
-
-    def _meter(self, direction: Direction) -> Meter:
-        return self._world.metrics.meter(Labels(direction, self.listen, self.name, self.upstream))
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)

@@ -62,6 +62,7 @@ class Stage:
         self._items: deque[Chunk] = deque()
         self._size = 0
         self._end: End | None = None
+        self._ended_s = 0.0
         self._interrupted = False
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -79,6 +80,11 @@ class Stage:
     def ended(self) -> bool:
         """All data was received and no more will come."""
         return self._end is not None and not self._items
+
+    @property
+    def ended_s(self) -> float:
+        """When the end arrived here, if it has."""
+        return self._ended_s
 
     @property
     def now_s(self) -> float:
@@ -150,7 +156,8 @@ class Stage:
         if self._closed:
             return
         if isinstance(item, End):
-            self._end = self._end or item
+            if self._end is None:
+                self._end, self._ended_s = item, self._loop.time()
         else:
             self._items.append(item)
             self._size += len(item.data)

@@ -14,6 +14,7 @@ from harness.cli.commands.plan import plan
 from harness.cli.commands.replay import replay
 from harness.cli.commands.run import run
 from harness.cli.commands.schema import schema
+from harness.cli.commands.toxiproxy import PASS_ON, toxiproxy
 from harness.cli.commands.validate import validate
 
 ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
@@ -27,5 +28,9 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("parity", parity),
     ("doctor", doctor),
     ("cleanup", cleanup),
+    ("toxiproxy", toxiproxy),
 )
 """Command names and functions, in the order in which `harness --help` shows them."""
+
+CONTEXT: dict[str, dict[str, Any]] = {"toxiproxy": PASS_ON}
+"""How the option parser treats a command that is not like the others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pickle
 import signal
@@ -144,7 +145,7 @@ class ProxyServer:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.toxiproxy"),
-                *("serve", "--host", self._lease.address(0), "--port", "0"),
+                *("serve", "--host", self._lease.address(0), "--port", "0", "--proxy-metrics"),
                 *("--seed", str(self._seed)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -159,9 +160,9 @@ class ProxyServer:
                 line = await process.stdout.readline()
         except TimeoutError:
             line = b""
-        url = line.decode().strip()
-        if not url.startswith("http://"):
-            raise NotReady(f"the proxy server did not begin: {url!r}\n{self._lease.logged('proxies')}")
+        if not line:
+            raise NotReady(f"the proxy server did not begin\n{self._lease.logged('proxies')}".rstrip())
+        url = str(json.loads(line)["api"])
         self._watching = asyncio.ensure_future(self._watch(process))
         return url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,13 +84,12 @@ class ToxiproxyApi:
 
     async def reset_connections(self, proxy: str) -> int:
         """RST both ends of every open connection, now; returns how many there were."""
-        answer = await self._json("DELETE", f"/proxies/{proxy}/connections", None)
+        answer = await self._json("POST", f"/proxies/{proxy}/connections/reset", None)
         return int(answer["connections"])
 
     async def traffic(self) -> dict[str, Traffic]:
         """By proxy."""
-        answer: dict[str, dict[str, int]] = await self._json("GET", "/traffic", None)
-        return {name: Traffic(**counts) for name, counts in answer.items()}
+        return parse_traffic(await self._call("GET", "/metrics"))
 
     async def _json(self, method: str, path: str, body: object) -> Any:
         return await self._request(method, path, body, as_json=True)
@@ -111,3 +111,28 @@ class ToxiproxyApi:
             raise FaultFailed(
                 f"the proxy server at {self.url} did not answer {method} {path}: {type(error).__name__}: {error}"
             ) from error
+
+
+_SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+def parse_traffic(text: str) -> dict[str, Traffic]:
+    """By proxy, from the Prometheus text format; connections go by several names of one proxy together."""
+    found: dict[str, dict[str, int]] = {}
+    for sample in _SAMPLE.finditer(text):
+        field = sample["name"].removeprefix("toxiproxy_proxy_")
+        labels = dict(_LABEL.findall(sample["labels"]))
+        value = int(float(sample["value"]))
+        match field:
+            case "received_bytes_total":
+                key = f"{labels['direction']}_bytes"
+            case "connections_accepted_total":
+                key = "accepted"
+            case "connections_open":
+                key = "open"
+            case _:
+                continue
+        counts = found.setdefault(labels["proxy"], {})
+        counts[key] = counts.get(key, 0) + value
+    return {name: Traffic(**counts) for name, counts in found.items()}

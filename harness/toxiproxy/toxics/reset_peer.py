@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.toxiproxy.toxics.base import DAY_MS, Behaviour, attribute
+from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
 
 if TYPE_CHECKING:
     from harness.toxiproxy.stage import Stage
@@ -18,7 +18,7 @@ class ResetPeer(Behaviour):
 
     TYPE = "reset_peer"
 
-    timeout: int = attribute(0, DAY_MS)
+    timeout: int = attribute(0, YEAR_MS)
 
     async def pipe(self, stage: Stage) -> None:
         chunk = await stage.receive()

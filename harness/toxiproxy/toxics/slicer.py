@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.toxiproxy.toxics.base import DAY_MS, TIB, Behaviour, attribute
+from harness.toxiproxy.toxics.base import TIB, YEAR_MS, Behaviour, attribute
 
 if TYPE_CHECKING:
     import random
@@ -20,7 +20,7 @@ class Slicer(Behaviour):
 
     average_size: int = attribute(1, TIB)
     size_variation: int = attribute(0, TIB)
-    delay: int = attribute(0, DAY_MS * 1000)
+    delay: int = attribute(0, YEAR_MS * 1000)
 
     def contradictions(self) -> list[str]:
         if self.size_variation <= self.average_size:
@@ -44,11 +44,7 @@ class Slicer(Behaviour):
                 stage.memory["due_s"] = due_s
 
     def sizes(self, total: int, rng: random.Random) -> Iterator[int]:
-        """The sizes of the pieces of `total` bytes: halved, off the middle by up to the variation, until small.
-
-        Both halves have at least one byte, since what is halved is larger than average + variation, which is
-        at least twice the variation.
-        """
+        """The sizes of the pieces of `total` bytes: halved, off the middle by up to the variation, until small."""
         pending = [total]
         while pending:
             size = pending.pop()
@@ -56,5 +52,5 @@ class Slicer(Behaviour):
                 yield size
                 continue
             shift = rng.randrange(-self.size_variation, self.size_variation) if self.size_variation else 0
-            left = size // 2 + shift
+            left = min(max(size // 2 + shift, 1), size - 1)  # an empty piece would never come to an end
             pending += (size - left, left)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.toxiproxy.toxics.base import DAY_MS, Behaviour, attribute
+from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
 
 if TYPE_CHECKING:
     from harness.toxiproxy.stage import Stage
@@ -15,11 +15,12 @@ class SlowClose(Behaviour):
 
     TYPE = "slow_close"
 
-    delay: int = attribute(0, DAY_MS)
+    delay: int = attribute(0, YEAR_MS)
 
     async def pipe(self, stage: Stage) -> None:
         async for chunk in stage:
             await stage.write(chunk.data)
         if stage.ended and not stage.interrupted:
-            ended_s = stage.memory.setdefault("ended_s", stage.now_s)
-            await stage.wait_until(ended_s + self.delay / 1000)
+            # Counted from when the data before it had passed, however long that took.
+            last_s = stage.memory.setdefault("last_s", stage.now_s)
+            await stage.wait_until(last_s + self.delay / 1000)
