@@ -145,7 +145,7 @@ class ProxyServer:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.toxiproxy"),
-                *("serve", "--host", self._lease.address(0), "--port", "0", "--proxy-metrics"),
+                *("serve", "--host", self._lease.address(0), "--port", "0"),
                 *("--seed", str(self._seed)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,

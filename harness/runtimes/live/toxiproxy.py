@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +88,11 @@ class ToxiproxyApi:
 
     async def traffic(self) -> dict[str, Traffic]:
         """By proxy."""
-        return parse_traffic(await self._call("GET", "/metrics"))
+        answer: Mapping[str, Mapping[str, int]] = await self._json("GET", "/connections", None)
+        return {name: _traffic(counts) for name, counts in answer.items()}
+
+    async def traffic_of(self, proxy: str) -> Traffic:
+        return _traffic(await self._json("GET", f"/proxies/{proxy}/connections", None))
 
     async def _json(self, method: str, path: str, body: object) -> Any:
         return await self._request(method, path, body, as_json=True)
@@ -113,26 +116,5 @@ class ToxiproxyApi:
             ) from error
 
 
-_SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-
-def parse_traffic(text: str) -> dict[str, Traffic]:
-    """By proxy, from the Prometheus text format; connections go by several names of one proxy together."""
-    found: dict[str, dict[str, int]] = {}
-    for sample in _SAMPLE.finditer(text):
-        field = sample["name"].removeprefix("toxiproxy_proxy_")
-        labels = dict(_LABEL.findall(sample["labels"]))
-        value = int(float(sample["value"]))
-        match field:
-            case "received_bytes_total":
-                key = f"{labels['direction']}_bytes"
-            case "connections_accepted_total":
-                key = "accepted"
-            case "connections_open":
-                key = "open"
-            case _:
-                continue
-        counts = found.setdefault(labels["proxy"], {})
-        counts[key] = counts.get(key, 0) + value
-    return {name: Traffic(**counts) for name, counts in found.items()}
+def _traffic(counts: Mapping[str, int]) -> Traffic:
+    return Traffic(counts["upstream_bytes"], counts["downstream_bytes"], counts["accepted"], counts["open"])

@@ -106,9 +106,9 @@ class Wires:
             gone = [key for key in self._wires if key[0] == client.name]
             wires = [self._wires.pop(key) for key in gone]
             del self._access[client.name]
-            if wires and self._watchers:
-                traffic = await self._api.traffic()
-                self._gone.update({wire.name: (wire, traffic.get(wire.name, Traffic())) for wire in wires})
+            if self._watchers:
+                for wire in wires:
+                    self._gone[wire.name] = (wire, await self._api.traffic_of(wire.name))
             await asyncio.gather(*(self._api.delete(wire.name) for wire in wires))
 
     async def route(self, opener: Peer, name: str, port: int) -> tuple[Address, ...]:
