@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.doctor import doctor
+from harness.cli.commands.fault import fault
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
 from harness.cli.commands.parity import parity
@@ -15,6 +16,7 @@ from harness.cli.commands.replay import replay
 from harness.cli.commands.run import run
 from harness.cli.commands.schema import schema
 from harness.cli.commands.toxiproxy import PASS_ON, toxiproxy
+from harness.cli.commands.up import up
 from harness.cli.commands.validate import validate
 
 ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
@@ -26,6 +28,8 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("replay", replay),
     ("schema", schema),
     ("parity", parity),
+    ("up", up),
+    ("fault", fault),
     ("doctor", doctor),
     ("cleanup", cleanup),
     ("toxiproxy", toxiproxy),

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.faults.primitives import Peer, Primitive
@@ -220,6 +221,24 @@ class LiveSession:
             await host.close()
             await asyncio.shield(asyncio.ensure_future(wires.detach(peer)))
             del self._clients[client.name]
+
+    @property
+    def directory(self) -> Path:
+        """This run's own, gone when it ends."""
+        return self._lease.directory
+
+    async def addresses(self) -> dict[str, str]:
+        """Where a person reaches each node: through a proxy of their own, so that faults reach them too.
+
+        They are in the first zone of the topology, as somebody who is neither node nor client.
+        """
+        assert self._wires is not None
+        you = Peer("you", "person", self.topology.zones[0])
+        found = {}
+        for name in self._nodes:
+            (address,) = await self._wires.route(you, name, 80)
+            found[name] = f"http://{address.host}:{address.port}/"
+        return found
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         """For `loop.set_exception_handler`: errors in the background of clients, or of the harness itself."""
