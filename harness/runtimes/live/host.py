@@ -130,7 +130,7 @@ class LiveHost:
         router: Router,
         address: str | None = None,
         interference: Interference | None = None,
-        ready: Callable[[], None] = lambda: None,
+        ready: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._world = world
         self._peer = peer
@@ -196,7 +196,7 @@ class LiveHost:
                 runner, self._address, real_port(port), reuse_address=True, reuse_port=True, backlog=1024
             )
             await site.start()
-            self._ready()
+            self._ready(port)
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()

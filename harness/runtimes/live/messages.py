@@ -57,7 +57,9 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The service listens."""
+    """The service listens at this port, as it calls it."""
+
+    port: int
 
 
 @dataclass(frozen=True, slots=True)

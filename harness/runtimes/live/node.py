@@ -72,7 +72,7 @@ class _Node:
             router=self._route,
             address=launch.address,
             interference=self._interference,
-            ready=lambda: self._send(messages.Ready()),
+            ready=lambda port: self._send(messages.Ready(port)),
         )
 
     # ------------------------------------------------------------------ what its host needs

@@ -55,6 +55,8 @@ class LiveNode:
         self._wires = wires
         self._journal = journal
         self._attempts = attempts
+        self.ports: set[int] = set()
+        """Where its service has ever listened."""
         self._incarnation = 0
         self._process: _Process | None = None
         self._stops: dict[Hold, Stop] = {}
@@ -138,7 +140,8 @@ class LiveNode:
         own, everyone = EndpointMatch(frozenset({self.node.name})), EndpointMatch(everything=True)
         for path in (PathMatch(everyone, own), PathMatch(own, everyone)):
             silence.rules.append(await self._wires.add(path, None))
-        silence.listen(self.address)
+        for port in sorted(self.ports):
+            silence.listen(self.address, port)
         await self._kill()
         await self._wires.refuse(self.node.name, False)
 
@@ -263,7 +266,8 @@ class _Process:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while (message := await messages.receive(reader)) is not None:
             match message:
-                case messages.Ready():
+                case messages.Ready(port):
+                    self._node.ports.add(port)
                     if not self.ready.done():
                         self.ready.set_result(None)
                 case messages.Answer(number):
@@ -329,7 +333,7 @@ class _Silence:
         self.rules: list[Rule] = []
         self._sockets: list[socket.socket] = []
 
-    def listen(self, address: str, port: int = 80) -> None:
+    def listen(self, address: str, port: int) -> None:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
