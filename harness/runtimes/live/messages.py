@@ -70,7 +70,10 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Unhandled:
+    """An error in the background; a `defect` is one that no network makes."""
+
     error: str
+    defect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.faults.primitives import Peer
 from harness.runtimes.interference import Interference, Interferer
-from harness.runtimes.journal import describe
+from harness.runtimes.journal import describe, is_defect
 from harness.runtimes.live import messages
 from harness.runtimes.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.system import Row, System, Topology
@@ -158,13 +158,13 @@ class _Node:
 
     # ------------------------------------------------------------------ errors that nobody handles
 
-    def unhandled(self, error: str) -> None:
-        self._send(messages.Unhandled(error))
+    def unhandled(self, error: str, cause: BaseException | None = None) -> None:
+        self._send(messages.Unhandled(error, is_defect(cause)))
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         error = context.get("exception")
         said = str(context.get("message", "unhandled"))
-        self.unhandled(said if error is None else f"{said}: {describe(error)}")
+        self.unhandled(said if error is None else f"{said}: {describe(error)}", error)
 
 
 class _LogHandler(logging.Handler):
@@ -178,4 +178,4 @@ class _LogHandler(logging.Handler):
             said = record.getMessage()
         else:
             said = f"{str(record.msg).replace(' from %s', '')}: {describe(error)}"
-        self._node.unhandled(said)
+        self._node.unhandled(said, error)

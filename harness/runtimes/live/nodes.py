@@ -194,8 +194,8 @@ class LiveNode:
         match message:
             case messages.Emitted(t_s, row):
                 self._journal.emit(self.node.name, self.node.role, row, t_s)
-            case messages.Unhandled(error):
-                self._journal.unhandled(self.node.name, error)
+            case messages.Unhandled(error, defect):
+                self._journal.unhandled(self.node.name, error, defect=defect)
             case messages.Ended(why):
                 process.why = why
             case messages.Resolve(number, name, port):

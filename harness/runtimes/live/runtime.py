@@ -126,6 +126,7 @@ class LiveSession:
             "proxies": self._wires.made if self._wires is not None else 0,
             "records": len(self._journal.records),
             "unhandled_errors": dict(sorted(self._journal.background.items())),
+            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
         }
 
     # ------------------------------------------------------------------ what hosts of clients need
@@ -244,7 +245,7 @@ class LiveSession:
         """For `loop.set_exception_handler`: errors in the background of clients, or of the harness itself."""
         error = context.get("exception")
         said = str(context.get("message", "unhandled"))
-        self._journal.unhandled("the harness", said if error is None else f"{said}: {describe(error)}")
+        self._journal.unhandled("the harness", said if error is None else f"{said}: {describe(error)}", error)
 
     async def end(self) -> None:
         """Hear what the nodes have yet to say; then nothing is recorded any more, and every process is killed."""

@@ -23,7 +23,7 @@ class SimJournal(Journal):
         task = context.get("task") or context.get("future")
         get_context = getattr(task, "get_context", None)
         process = get_context().get(Process.variable) if get_context else Process.current()
-        self.unhandled(_name(process), said if error is None else f"{said}: {describe(error)}")
+        self.unhandled(_name(process), said if error is None else f"{said}: {describe(error)}", error)
 
     @contextmanager
     def logs(self) -> Iterator[None]:
@@ -53,7 +53,7 @@ class _LogHandler(logging.Handler):
         else:
             # One line for an error, not one for each client: aiohttp's message says who asked.
             said = f"{str(record.msg).replace(' from %s', '')}: {describe(error)}"
-        self._journal.unhandled(_name(Process.current()), said)
+        self._journal.unhandled(_name(Process.current()), said, error)
 
 
 def _name(process: Process | None) -> str:
