@@ -40,6 +40,7 @@ class Api:
             ("proxies",): {"GET": self._list, "POST": self._create},
             ("populate",): {"POST": self._populate},
             ("reset",): {"POST": self._reset},
+            ("connections",): {"GET": self._all_connections},
             ("proxies", "*"): {
                 "GET": self._show,
                 "POST": self._update,
@@ -165,6 +166,9 @@ class Api:
         proxy = self._proxies.find(names[0])
         proxy.remove(proxy.find(names[1]))
         return Response(204)
+
+    async def _all_connections(self, request: Request, names: Sequence[str]) -> Response:
+        return _ok({proxy.name: proxy.traffic() for proxy in self._proxies.all})
 
     async def _connections(self, request: Request, names: Sequence[str]) -> Response:
         return _ok(self._proxies.find(names[0]).traffic())

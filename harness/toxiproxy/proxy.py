@@ -99,12 +99,15 @@ class Proxy:
         return len(connections)
 
     def traffic(self) -> dict[str, int]:
-        """Connections of this proxy: open now, accepted so far, failed at the upstream so far."""
+        """Connections of this proxy: open now, accepted so far, failed at the upstream so far; and the bytes that
+        came from the clients (`upstream_bytes`) and from the upstream so far."""
         traffic = self._world.metrics.traffic(self._labels)
         return {
             "open": traffic.open,
             "accepted": traffic.accepted,
             "upstream_failed": traffic.upstream_failed,
+            "upstream_bytes": traffic.upstream.received_bytes,
+            "downstream_bytes": traffic.downstream.received_bytes,
         }
 
     @property
