@@ -7,6 +7,7 @@ Exit codes (DESIGN section 6): 0 passed, 1 failed, 2 inconclusive, 3 error, 4 us
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -56,6 +57,9 @@ def main() -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Prints; never raises."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # As `python -m harness` has it: a system beside the experiment can be found.
+        sys.path.insert(0, os.getcwd())
     if not arguments:
         _run(["--help"])
         return tell(usage("no command given; 'harness COMMAND --help' explains one"), as_json=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.engine.validate import validate, validate_slos
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
+from harness.history.columns import BadTable, columns
 from harness.history.read import History
 from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
 from harness.spec.diagnostics import Diagnostic, SpecError
@@ -173,7 +174,13 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
     if draft.system is None:
         return None
     try:
-        return load_system(draft.system)
+        system = load_system(draft.system)
+        for row_type in system.tables.values():
+            columns(row_type)
+        return system
+    except BadTable as error:
+        problems.append(draft.source.at(("system",), f"system '{draft.system}': {error}"))
+        return None
     except UnknownSystem as error:
         found, _, rest = str(error).partition("; ")
         problems.append(draft.source.at(("system",), found, rest))

@@ -36,13 +36,15 @@ def replay(
     jobs: int = 1,
 ) -> Replayed:
     """Run it again, into `reports` (by default beside the original). Raises HistoryError, SpecError, UsageError."""
+    # Before `latest` is pointed at the new run: the path may go through it.
+    run = run.resolve()
     loaded, seed, without = load_run(run)
     finished = run_suite(
         [loaded],
         seeds=[seed],
         jobs=jobs,
         without=without,
-        reports=run.resolve().parent.parent if reports is None else reports,
+        reports=run.parent.parent if reports is None else reports,
         handlers=handlers,
         finish=finish,
     )

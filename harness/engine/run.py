@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,9 +114,23 @@ async def _body(
             if not load.cancelled() and load.exception() is None:
                 seen.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in load.result().failures]
             seen.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
-            seen.statistics = session.statistics()
+            seen.statistics = dict(session.statistics())
+            if not load.cancelled() and load.exception() is None:
+                seen.statistics["asked_to_leave"] = load.result().asked_to_leave
+            seen.failures += _broken_before_faults(seen)
     if interruption.asked:
         seen.interrupted = f"interrupted at {at_s:.1f} s of arm {arm.name}; {_undone(seen.faults)}"
+
+
+def _broken_before_faults(seen: _Seen) -> list[str]:
+    """Services that raised what nobody handled, in run time and before anything was done to them."""
+    begins_s = min((f.applied_at_s for f in seen.faults if f.applied_at_s is not None), default=math.inf)
+    return [
+        f"{error} ({seen.statistics['unhandled_errors'].get(error, 1)} times, first at {since_s:.3f} s, "
+        "when no fault had touched it)"
+        for error, since_s in seen.statistics.get("broken_since_s", {}).items()
+        if 0 <= since_s < begins_s
+    ]
 
 
 def _failures(tasks: Sequence[asyncio.Future[Any]]) -> list[str]:

@@ -40,6 +40,10 @@ class Problem:
 def problems(result: ExperimentResult) -> tuple[Problem, ...]:
     """Everything of a run that is not passed, worst first. Never empty when the run itself did not pass."""
     found = list(_found(result))
+    if result.verdict is Verdict.ERROR:
+        # The cause first: what follows from it says little.
+        details = tuple(("also", note) for note in result.notes if note not in result.reason)[:5]
+        found.insert(0, _problem(result, "the run", result.verdict, result.reason, None, details))
     if not found and result.verdict is not Verdict.PASSED:
         found.append(_problem(result, "the run", result.verdict, result.reason, None, ()))
     return tuple(sorted(found, key=lambda problem: ORDER.index(problem.verdict)))

@@ -29,6 +29,12 @@ class Access:
     jitter_s: float = 0.0
     loss: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (self.down_bps > 0 and self.up_bps > 0 and self.rtt_s >= 0 and self.jitter_s >= 0):
+            raise ValueError(f"{self}: rates must be above 0, times 0 or more")
+        if not 0 <= self.loss < 1:
+            raise ValueError(f"{self}: loss is a probability below 1")
+
 
 @dataclass(frozen=True, slots=True)
 class Client:

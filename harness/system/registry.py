@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import traceback
 from importlib.metadata import entry_points
 
 from harness.system.model import System
@@ -25,8 +26,15 @@ def load_system(name: str) -> System:
         module_name, _, attribute = name.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except ModuleNotFoundError as error:
+            raise UnknownSystem(
+                f"system '{name}': {error}; write 'module:attribute' of a System that can be imported from here "
+                "(the working directory counts)"
+            ) from error
+        except AttributeError as error:
             raise UnknownSystem(f"system '{name}': {error}; write 'module:attribute' of a System") from error
+        except Exception as error:
+            raise UnknownSystem(f"system '{name}' cannot be imported: {_where(error)}") from error
     else:
         points = [point for point in entry_points(group=GROUP) if point.name == name]
         if not points:
@@ -36,8 +44,20 @@ def load_system(name: str) -> System:
             raise UnknownSystem(
                 f"no system '{name}'; installed: {', '.join(known) or 'none'} (or module:attribute){hint}"
             )
-        found = points[0].load()
+        try:
+            found = points[0].load()
+        except Exception as error:
+            raise UnknownSystem(f"system '{name}' cannot be imported: {_where(error)}") from error
     value = found() if callable(found) and not isinstance(found, System) else found
     if not isinstance(value, System):
         raise UnknownSystem(f"'{name}' is a {type(value).__name__}, not a harness.system.System")
     return value
+
+
+def _where(error: Exception) -> str:
+    """What is wrong in the system's own module, and where."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: SyntaxError: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    return f"{at}{type(error).__name__}: {error}"

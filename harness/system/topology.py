@@ -46,6 +46,33 @@ class Topology:
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
 
+    def __post_init__(self) -> None:
+        """ValueError with everything that does not fit together."""
+        names = [node.name for node in self.nodes]
+        problems = [
+            f"two nodes are called '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1
+        ]
+        zones = ", ".join(self.zones) or "none"
+        problems += [
+            f"node '{node.name}' is in zone '{node.zone}'; there is {zones}"
+            for node in self.nodes
+            if node.zone not in self.zones
+        ]
+        places = {*self.zones, *names}
+        problems += [
+            f"a link leads from '{link.a}' to '{link.b}'; '{end}' is neither a zone nor a node"
+            for link in self.links
+            for end in (link.a, link.b)
+            if end not in places
+        ]
+        problems += [
+            f"the link from '{link.a}' to '{link.b}' carries nothing: its bandwidth must be above 0"
+            for link in self.links
+            if not link.bandwidth_bps > 0
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+
     def role(self, role: str) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.role == role)
 

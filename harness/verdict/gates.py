@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -55,15 +56,29 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
     what = "its start" if gate.of == "fault" else "its end"
     waits: list[float] = []
     missed: list[str] = []
-    for fault in history.facts.faults:
-        moment = _moment(fault, gate.of)
+    counted = 0
+    moments = [_moment(fault, gate.of) for fault in history.facts.faults]
+    for fault, moment in zip(history.facts.faults, moments, strict=True):
         if moment is None:
             return replace(nothing, reason=f"{fault.name} never came to {what}")
-        first = next((time for time in times if time >= moment), None)
-        if first is None or first - moment > gate.within:
-            missed.append(fault.name)
+        if not any(fault.exposure.values()):
+            return replace(nothing, reason=f"{fault.name} touched no traffic: there was nothing to answer")
+        if any(moment - gate.within <= time < moment for time in times):
+            return replace(
+                nothing,
+                samples=sum(moment - gate.within <= time < moment for time in times),
+                reason=f"{gate.event} was seen in the {duration(gate.within)} before {what} too: "
+                f"it does not show an answer to {fault.name}",
+            )
+        # What comes after a later fault may be that one's.
+        until = min((m for m in moments if m is not None and m > moment), default=math.inf)
+        until = min(until, moment + gate.within)
+        inside = [time for time in times if moment <= time <= until]
+        counted += len(inside)
+        if inside:
+            waits.append(inside[0] - moment)
         else:
-            waits.append(first - moment)
+            missed.append(fault.name)
     if not history.facts.faults:
         return replace(nothing, reason="there was no fault to follow")
     within = duration(gate.within)
@@ -78,7 +93,7 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
         value=None if missed else max(waits),
         interval=None,
         limit=gate.within,
-        samples=len(times),
+        samples=counted,
         unit="s",
         reason=reason,
         kind="event",

@@ -72,8 +72,24 @@ def judge(
         arms=arm_results,
         steady_state=tuple(steady),
         without=identity.without,
-        notes=history.facts.failures,
+        notes=(*history.facts.failures, *_notes(history)),
     )
+
+
+def _notes(history: History) -> list[str]:
+    """What did not decide the verdict, and a reader should know all the same."""
+    statistics = history.facts.statistics
+    notes = []
+    if left := statistics.get("asked_to_leave"):
+        notes.append(
+            f"{left:,} of {statistics.get('clients', left):,} clients were still there at the end of the drain "
+            "and were sent away; what they did not report by then is missing"
+        )
+    for error in statistics.get("broken_since_s", {}):
+        count = statistics["unhandled_errors"].get(error, 1)
+        if not any(failure.startswith(error) for failure in history.facts.failures):
+            notes.append(f"nobody handled: {error} ({count:,} times)")
+    return notes
 
 
 def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Slo]) -> list[GateResult]:

@@ -151,7 +151,7 @@ def _said(verdict: Verdict, aim: str, needs: int | None) -> str:
     if verdict is Verdict.FAILED:
         return f"not {aim}"
     more = "no number of samples like these" if needs is None else f"{needs:,} more like these"
-    return f"which neither shows nor refutes {aim}; {more} would"
+    return f"undecided ({aim} is neither shown nor refuted; {more} would tell)"
 
 
 def _samples(count: int) -> str:

@@ -133,7 +133,7 @@ EVENTS = {
     "breaker.state": "a circuit breaker changed its state (dependency, state)",
     "gateway.fallback": "a home page was answered below its best level (dependency, level)",
     "gateway.shed": "a request was refused for its priority (route, priority)",
-    "playback.fallback": "a manifest was built from kept data (dependency, reason)",
+    "playback.fallback": "a manifest got kept appliance lists because steering did not answer (dependency, reason)",
     "steering.withdrawn": "steering stopped handing out an appliance (node)",
     "steering.returned": "steering hands out an appliance again (node)",
     "edge.miss": "an appliance had to ask the storage tier (title, filled, reason)",

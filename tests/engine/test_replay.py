@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_a_replay_is_the_same_to_the_last_bit(run: Path, tmp_path: Path) -> None
     assert replayed.result.seed == 5
     assert judge_run(again).gates == judge_run(run).gates
     assert (again / "experiment.yaml").read_bytes() == (run / "experiment.yaml").read_bytes()
+
+
+def test_latest_still_means_the_run_that_was_asked_for(run: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "original"
+    shutil.copytree(run, suite / run.name)
+    environment = suite / run.name / "environment.json"
+    data = json.loads(environment.read_text(encoding="utf-8"))
+    environment.write_text(json.dumps({**data, "history_sha256": "0" * 64}), encoding="utf-8")
+    (tmp_path / "latest").symlink_to("original")
+    replayed = replay(tmp_path / "latest" / run.name)
+    assert replayed.differences == ("main",)
 
 
 def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def test_recovered(tmp_path: Path) -> None:
     [
         ([43.0], Verdict.PASSED, 3.0),
         ([45.0], Verdict.PASSED, 5.0),
-        ([39.0, 45.5], Verdict.FAILED, None),
+        ([30.0, 45.5], Verdict.FAILED, None),
+        ([39.0, 41.0], Verdict.INCONCLUSIVE, None),
         ([], Verdict.FAILED, None),
     ],
 )
@@ -148,7 +149,29 @@ def test_event(tmp_path: Path, seen_s: list[float], verdict: Verdict, value: flo
     found = history(tmp_path, [], [(t_s, "shop.failover") for t_s in seen_s])
     result = one(found, EventGate(event="shop.failover", within="5s"))
     assert (result.verdict, result.value, result.limit, result.kind) == (verdict, value, 5.0, "event")
-    assert result.samples == len(seen_s)
+    assert result.samples == (0 if verdict is Verdict.FAILED else 1)
+
+
+def test_event_that_goes_on_anyway_is_no_answer(tmp_path: Path) -> None:
+    found = history(tmp_path, [], [(0.5 * n, "shop.failover") for n in range(200)])
+    result = one(found, EventGate(event="shop.failover", within="5s"))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "before its start too" in result.reason
+
+
+def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
+    gate = EventGate(event="shop.failover", within="30s")
+    found = history(tmp_path, [], [(61.0, "shop.failover")], two_faults())
+    assert one(found, gate).reason == "no shop.failover within 30 s of its start: crash"
+
+
+def test_event_after_a_fault_that_touched_nothing_says_nothing(tmp_path: Path) -> None:
+    facts = replace(FACTS, faults=(replace(CRASH, exposure={"connections": 0}),))
+    for seen in ([], [(41.0, "shop.failover")]):
+        result = one(
+            history(tmp_path / str(len(seen)), [], seen, facts), EventGate(event="shop.failover", within="5s")
+        )
+        assert result.verdict is Verdict.INCONCLUSIVE
 
 
 def two_faults() -> RunFacts:

@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import aiohttp
+
 from harness.runtimes.base import Recorded, ServiceFailure
 from harness.runtimes.sim.process import Process
 from harness.system import Event, System
 
 _LOGGERS = ("aiohttp", "asyncio")
+
+# What a network does to a program that does not expect it. (aiohttp logs a client that left as an error.)
+_NETWORK = (OSError, TimeoutError, EOFError, aiohttp.ClientError)
 
 KINDS_KEPT = 50
 """So many different background errors are kept, each counted; more are counted together."""
@@ -29,6 +34,8 @@ class Journal:
         self.records: list[Recorded] = []
         self.failures: list[ServiceFailure] = []
         self.background: dict[str, int] = {}
+        self.broken_since_s: dict[str, float] = {}
+        """The background errors that no network makes, and when each was first seen."""
         self.sealed = False
 
     def emit(self, host: str, role: str, row: object) -> None:
@@ -56,13 +63,18 @@ class Journal:
         if not self.sealed:
             self.failures.append(ServiceFailure(self._now(), host, error))
 
-    def unhandled(self, host: str, error: str) -> None:
-        """An error in the background of a host: counted, by host and what it says."""
+    def unhandled(self, host: str, error: str, cause: BaseException | None = None) -> None:
+        """An error in the background of a host: counted, by host and what it says.
+
+        One whose `cause` is not about a connection is a defect of the service: kept with its time.
+        """
         if not self.sealed:
             key = f"{host}: {error}"
             if key not in self.background and len(self.background) >= KINDS_KEPT:
                 key = "others"
             self.background[key] = self.background.get(key, 0) + 1
+            if cause is not None and not isinstance(cause, _NETWORK):
+                self.broken_since_s.setdefault(key, self._now())
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         """For `loop.set_exception_handler`."""
@@ -71,7 +83,7 @@ class Journal:
         task = context.get("task") or context.get("future")
         get_context = getattr(task, "get_context", None)
         process = get_context().get(Process.variable) if get_context else Process.current()
-        self.unhandled(_name(process), said if error is None else f"{said}: {describe(error)}")
+        self.unhandled(_name(process), said if error is None else f"{said}: {describe(error)}", error)
 
     @contextmanager
     def logs(self) -> Iterator[None]:
@@ -101,7 +113,7 @@ class _LogHandler(logging.Handler):
         else:
             # One line for an error, not one for each client: aiohttp's message says who asked.
             said = f"{str(record.msg).replace(' from %s', '')}: {describe(error)}"
-        self._journal.unhandled(_name(Process.current()), said)
+        self._journal.unhandled(_name(Process.current()), said, error)
 
 
 def _name(process: Process | None) -> str:

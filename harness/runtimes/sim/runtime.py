@@ -106,6 +106,7 @@ class SimSession:
             "requests": self._collector.requests,
             "records": len(self._journal.records),
             "unhandled_errors": dict(sorted(self._journal.background.items())),
+            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
         }
 
     async def start(self) -> None:

@@ -1,0 +1,42 @@
+"""A service that is broken by itself is never a pass, however well its clients are looked after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from aiohttp import web
+
+from harness.engine.plan import plan
+from harness.engine.run import run_arm
+from harness.engine.suite import sim_runtime
+from harness.system import Host
+from tests.engine.support import experiment_text, load
+
+
+async def crashing(host: Host) -> None:
+    async def offers(_: web.Request) -> web.Response:
+        return web.json_response({"offers": 1 // 0})
+
+    app = web.Application()
+    app.router.add_get("/offers", offers)
+    await host.serve(app)
+
+
+def test_errors_that_nobody_handles_before_any_fault_are_failures(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    topology = loaded.system.topology
+    nodes = tuple(
+        replace(node, service=crashing) if node.role == "backend" else node for node in topology.nodes
+    )
+    system = replace(loaded.system, topology=replace(topology, nodes=nodes))
+    planned = plan(loaded, 1)
+    facts = run_arm(sim_runtime(), system, planned, planned.arms[0], lambda event: None).facts
+    assert any("ZeroDivisionError" in failure and "no fault" in failure for failure in facts.failures)
+
+
+def test_a_healthy_system_has_none(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    planned = plan(loaded, 1)
+    facts = run_arm(sim_runtime(), loaded.system, planned, planned.arms[0], lambda event: None).facts
+    assert facts.failures == ()
