@@ -31,7 +31,7 @@ _CLASSES = {
     "mobile": ("4g", "4g-congested", "3g"),
 }
 
-WATCH_MEDIAN_S = 28.0
+WATCH_MEDIAN_S = 22.0
 WATCH_SIGMA = 0.5
 WATCH_LEAST_S, WATCH_MOST_S = 10.0, 80.0
 """Short on purpose: sessions that begin, run and end within an experiment of minutes."""
