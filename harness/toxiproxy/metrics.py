@@ -57,6 +57,10 @@ class Metrics:
         """The counters of these labels; they appear in the text from their first connection on."""
         return self._traffic.setdefault(labels, Traffic())
 
+    def so_far(self, labels: Labels) -> Traffic:
+        """The counters of these labels, without making them appear."""
+        return self._traffic.get(labels) or Traffic()
+
     def text(self) -> bytes:
         """The Prometheus exposition, format 0.0.4."""
         # Imported here: a server whose metrics are never asked for does not pay for it at start.

@@ -101,7 +101,7 @@ class Proxy:
     def traffic(self) -> dict[str, int]:
         """Connections of this proxy: open now, accepted so far, failed at the upstream so far; and the bytes that
         came from the clients (`upstream_bytes`) and from the upstream so far."""
-        traffic = self._world.metrics.traffic(self._labels)
+        traffic = self._world.metrics.so_far(self._labels)
         return {
             "open": traffic.open,
             "accepted": traffic.accepted,

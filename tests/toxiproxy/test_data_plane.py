@@ -246,6 +246,38 @@ async def test_an_upstream_that_dies_while_written_to_ends_the_client() -> None:
         await eventually(lambda: api.server.statistics.connections == 0)
 
 
+async def read_all(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 20):
+        pass
+
+
+@on_loop
+async def test_a_reset_that_writing_noticed_first_is_not_taken_for_an_end() -> None:
+    """Writing to a dead socket takes its error away: reading it then shows nothing but an end."""
+    go = asyncio.Event()
+
+    async def pour_and_die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(bytes(64 << 20))
+        await go.wait()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        writer.transport.abort()
+
+    async with serving() as api, through(api, pour_and_die) as (reader, writer):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(bytes(64 << 20))
+        before = -1
+        while before != (left := writer.transport.get_write_buffer_size()):  # until both ways are full
+            before = left
+            await asyncio.sleep(0.05)
+        assert left > 0
+        go.set()
+        await asyncio.sleep(0.02)
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionResetError):
+            await read_all(reader)
+
+
 @on_loop
 async def test_closing_is_an_end_even_when_data_was_not_read() -> None:
     """The kernel resets a connection that is closed with unread data: the client must see an end all the same."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from harness.toxiproxy import http
 from harness.toxiproxy.api import VERSION
 from harness.toxiproxy.collection import ProxyCollection
 from tests.toxiproxy.support import on_loop, serving
@@ -185,3 +186,16 @@ async def test_what_is_not_http_is_refused_and_the_server_goes_on(sent: bytes, s
     async with serving() as api:
         assert [answer.status for answer in await api.exchange(sent)] == [status]
         assert (await api.call("GET", "/version")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent"),
+    [("IDLE_S", b""), ("READ_S", b"POST /proxies HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")],
+)
+@on_loop
+async def test_a_client_that_says_nothing_or_stops_half_way_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, limit: str, sent: bytes
+) -> None:
+    monkeypatch.setattr(http, limit, 0.05)
+    async with serving() as api:
+        assert await api.exchange(sent) == []
