@@ -113,7 +113,7 @@ def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]
     [
         ("fault: explode", "one of latency, bandwidth"),
         ("crash", "one of latency"),
-        ("fault: [", "flow sequence"),
+        ("fault: [", "while parsing"),
         ("fault: crash, target: {node: a}, status: 3", "status"),
         ("fault: loss, target: {role: edge}, rate: 1%", "cannot lose packets"),
     ],
