@@ -66,7 +66,13 @@ class Chain:
         loop = asyncio.get_running_loop()
         for behaviour in reversed(behaviours):
             following = Stage(
-                loop, Named(behaviour), following, random.Random(1), gone=lambda _: None, broken=lambda: None
+                loop,
+                Named(behaviour),
+                following,
+                random.Random(1),
+                spawn=lambda work, name: loop.create_task(work, name=name),
+                gone=lambda _: None,
+                broken=lambda: None,
             )
             self.stages.insert(0, following)
 
