@@ -53,7 +53,6 @@ class Connection:
         self._toxics = toxics
         self._closed_call = closed
         self._closed = False
-        self._target_lost = False
         self._flows: dict[Direction, Flow] = {}
         self._dial = world.spawn(self._connect(upstream), f"dial {name}")
 
@@ -97,6 +96,7 @@ class Connection:
                 source,
                 target,
                 meter,
+                spawn=self._world.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,
                 lost=self._lost,
@@ -111,11 +111,10 @@ class Connection:
         if end is not End.EOF:
             self.close(reset=end is End.RESET)
         elif all(each.finished for each in self._flows.values()):
-            self.close(reset=self._target_lost)
+            self.close()
 
     def _lost(self, flow: Flow) -> None:
         """A side takes no more data. What it sent before still passes, then the other side sees a reset."""
-        self._target_lost = True
         for other in self._flows.values():
             if other is not flow:
                 other.source_is_gone = True

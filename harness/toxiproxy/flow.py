@@ -10,7 +10,8 @@ import asyncio
 import errno
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
 from harness.toxiproxy.metrics import Meter
@@ -29,6 +30,7 @@ _SMALL_FILLS = 8  # so many small ones end it
 
 class Flow:
     """Args:
+    spawn: starts the task of a toxic, which its owner will wait for.
     draw: the random numbers of a toxic on this flow.
     done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
     lost: called when the target cannot be written to any more.
@@ -41,6 +43,7 @@ class Flow:
         target: socket.socket,
         meter: Meter,
         *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         draw: Callable[[Toxic], random.Random],
         done: Callable[[Flow, End], None],
         lost: Callable[[Flow], None],
@@ -53,6 +56,7 @@ class Flow:
         self._source = source
         self._fd = source.fileno()
         self._meter = meter
+        self._spawn = spawn
         self._draw = draw
         self._done = done
         self._lost = lost
@@ -120,6 +124,7 @@ class Flow:
             toxic,
             self._output,
             self._roll(toxic)[1],
+            spawn=self._spawn,
             gone=self._gone,
             broken=lambda: self._done(self, End.CLOSE),
         )

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
 from harness.toxiproxy.toxics.base import Behaviour
@@ -36,6 +36,7 @@ class Stage:
     Args:
         following: where the output goes; changed when toxics come and go.
         rng: random numbers of this toxic on this direction of this connection.
+        spawn: starts a task that its owner will wait for.
         gone: called when the stage has been removed and its input has been passed on.
         broken: called when the toxic raised.
     """
@@ -47,6 +48,7 @@ class Stage:
         following: Outlet,
         rng: random.Random,
         *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         gone: Callable[[Stage], None],
         broken: Callable[[], None],
     ) -> None:
@@ -67,7 +69,7 @@ class Stage:
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
         self._room: Callable[[], object] | None = None
-        self._task = loop.create_task(self._run(), name=f"toxic {toxic.name}")
+        self._task = spawn(self._run(), f"toxic {toxic.name}")
 
     # What a toxic uses.
 

@@ -34,7 +34,7 @@ class Draft:
     """The whole object, whose attributes are read last: a name that is taken matters more."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Toxic:
     """A toxic that exists. An update replaces `behaviour` and `toxicity` together, or neither."""
 

@@ -37,12 +37,15 @@ def on_loop[**P](test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, No
 
 
 async def _bounded(test: Awaitable[None]) -> None:
+    wrong: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
     async with asyncio.timeout(LIMIT_S):
         await test
     for _ in range(3):  # transports close one turn of the loop later
         await asyncio.sleep(0)
     left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not left, f"tasks were left: {left}"
+    assert not wrong, f"callbacks have failed: {wrong}"
 
 
 def descriptors() -> int:

@@ -198,8 +198,10 @@ async def test_a_toxic_expires_by_itself_and_its_lease_can_be_renewed() -> None:
 @on_loop
 async def test_the_expiry_of_a_toxic_that_was_removed_does_not_touch_the_next_of_its_name() -> None:
     async with serving() as api:
-        await api.proxy("x:1")
-        await api.call("POST", "/proxies/p/toxics", {"type": "noop", "expires_in_s": 0.05})
+        for name in ("p", "q"):
+            await api.proxy("x:1", name=name)
+            await api.call("POST", f"/proxies/{name}/toxics", {"type": "noop", "expires_in_s": 0.05})
+        await api.call("DELETE", "/proxies/q")
         await api.untoxic("noop_downstream")
         await api.toxic("noop")
         await asyncio.sleep(0.1)

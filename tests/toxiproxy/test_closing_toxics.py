@@ -206,7 +206,7 @@ async def test_limit_data_counts_on_through_updates_and_by_connection() -> None:
         async with connected(listen) as streams:
             assert await talk(streams, b"x" * 600) == b"x" * 600
             await api.call("PATCH", "/proxies/p/toxics/limit_data_downstream", {"attributes": {"bytes": 10}})
-            streams[1].write(b"y")
+            streams[1].write(b"y" * 1000)
             assert await streams[0].read() == b""
 
 

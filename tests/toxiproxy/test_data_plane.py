@@ -13,6 +13,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from harness.toxiproxy import connection
+from harness.toxiproxy.chunk import End
+from harness.toxiproxy.flow import Flow
+from harness.toxiproxy.metrics import Meter
 from tests.toxiproxy.support import (
     LINGER_RESET,
     Sink,
@@ -351,9 +354,39 @@ async def test_stopping_the_server_closes_everything_it_has() -> None:
             host, port = listen.split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(b"hello")
-            await eventually(lambda: api.server.statistics.connections == 1)
+            await eventually(lambda: any(task.get_name().startswith("toxic") for task in asyncio.all_tasks()))
+        left = [task for task in asyncio.all_tasks() if task.get_name().startswith(("toxic", "dial"))]
+        assert left == []
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(host, int(port))
+
+
+@on_loop
+async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> None:
+    ends: list[End] = []
+    source, sender = socket.socketpair()
+    target, receiver = socket.socketpair()
+    with source, target, receiver:
+        source.setblocking(False)
+        target.setblocking(False)
+        flow = Flow(
+            asyncio.get_running_loop(),
+            source,
+            target,
+            Meter(),
+            spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
+            draw=lambda _: random.Random(1),
+            done=lambda _, end: ends.append(end),
+            lost=lambda _: None,
+        )
+        flow.start([])
+        flow.source_is_gone = True
+        sender.send(b"last words")
+        sender.close()
+        await eventually(lambda: bool(ends))
+        flow.stop()
+        assert ends == [End.RESET]
+        assert receiver.recv(100) == b"last words"
