@@ -5,13 +5,20 @@ PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
-.PHONY: run test check bench setup clean
+.PHONY: run live test check bench setup clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
-	$(BIN)/harness run experiments --jobs $(JOBS)
+	$(BIN)/harness run $(SUITE) --jobs $(JOBS)
+
+# The same experiments on real processes and sockets (Linux, loopback only); then proof that nothing is left.
+live: $(STAMP)
+	$(BIN)/harness doctor
+	$(BIN)/harness run experiments/live --runtime live --jobs 2
+	$(BIN)/harness cleanup
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests -n $(JOBS) --benchmark-disable

@@ -47,7 +47,7 @@ def _options(
 
 
 for name, command in commands.ALL:
-    app.command(name)(command)
+    app.command(name, context_settings=commands.CONTEXT.get(name))(command)
 
 
 def main() -> None:

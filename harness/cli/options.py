@@ -28,3 +28,9 @@ Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="Where to run: 'sim', in virtual time, or 'live', real processes and sockets on loopback."
+    ),
+]

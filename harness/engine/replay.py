@@ -9,7 +9,9 @@ from pathlib import Path
 from harness.engine.events import Handler, SuiteFinished
 from harness.engine.experiment import Finish
 from harness.engine.load import load_run
+from harness.engine.plan import UsageError
 from harness.engine.rundir import read_environment
+from harness.engine.runtimes import SIM
 from harness.engine.suite import run_suite
 from harness.verdict.model import ExperimentResult
 
@@ -39,6 +41,11 @@ def replay(
     # Before `latest` is pointed at the new run: the path may go through it.
     run = run.resolve()
     loaded, seed, without = load_run(run)
+    runtime = read_environment(run)["runtime"]
+    if runtime != SIM:
+        raise UsageError(
+            [f"{run} was a {runtime} run: nothing in real time happens twice; run it again instead"]
+        )
     finished = run_suite(
         [loaded],
         seeds=[seed],

@@ -55,7 +55,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
     Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
     """
     seen = _Seen(faults=never_applied(plan.faults))
-    settings = RunSettings(system, plan.seed, arm.without)
+    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
     try:
         runtime.run(settings, lambda session: _body(session, system, plan, arm, seen, emit))
     except Exception as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
+from harness.engine.runtimes import SIM
 from harness.history.write import ENVIRONMENT
 
 ARMS = "arms"
@@ -86,8 +87,12 @@ def read_environment(directory: Path) -> Mapping[str, Any]:
     return found
 
 
-def replay_command(run: Path) -> str:
-    return f"harness replay {shown_path(run)}"
+def replay_command(run: Path, plan: Plan, runtime: str) -> str:
+    """How to see it again: exactly in virtual time, as it then happens in real time."""
+    if runtime == SIM:
+        return f"harness replay {shown_path(run)}"
+    without = [f"--without {name}" for name in plan.without]
+    return " ".join(["harness run", plan.file, "--runtime", runtime, "--seed", str(plan.seed), *without])
 
 
 def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: str) -> Mapping[str, Any]:
@@ -108,7 +113,7 @@ def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime:
         ],
         "targets": {fault.name: list(fault.target.names) for fault in plan.faults},
         "run": shown_path(run),
-        "replay": replay_command(run),
+        "replay": replay_command(run, plan, runtime),
         "versions": {
             "python": platform.python_version(),
             **{

@@ -11,6 +11,7 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
+from harness.engine.runtimes import live_runtime, unable_live
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
@@ -35,7 +36,7 @@ def run_suite(
     finished is in the results as interrupted. What a handler raises is raised at the end.
     """
     began_s = time.perf_counter()
-    plans = _plans(loaded, seeds, without)
+    plans = _plans(loaded, seeds, without, runtime)
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(planned.arms) for _, planned in plans)))
     audience = Audience(handlers)
@@ -54,7 +55,7 @@ def run_suite(
 
 
 def _plans(
-    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str]
+    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: MakeRuntime
 ) -> list[tuple[Loaded, Plan]]:
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
@@ -64,6 +65,8 @@ def _plans(
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
+        if runtime is live_runtime:
+            problems += [f"{item.shown}: {problem}" for problem in unable_live(item.experiment.timeline)]
     if problems:
         raise UsageError(problems)
     return plans

@@ -18,6 +18,8 @@ class RunSettings:
     system: System
     seed: int
     without: frozenset[str] = frozenset()
+    reference: str = ""
+    """The name that `load_system` finds the system by, for runtimes that start other processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,19 @@ class Runtime(Protocol):
     name: str
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T: ...
+
+
+class NotReady(RuntimeError):
+    """Nodes did not come up; the message says which, and why."""
+
+
+def safeguards_of(settings: RunSettings) -> dict[str, bool]:
+    """Every declared safeguard and whether it is on. ValueError for one that the system does not have."""
+    declared = [safeguard.name for safeguard in settings.system.safeguards]
+    unknown = sorted(settings.without - set(declared))
+    if unknown:
+        raise ValueError(
+            f"no safeguard {', '.join(unknown)} in system {settings.system.name}; "
+            f"it has {', '.join(declared) or 'none'}"
+        )
+    return {name: name not in settings.without for name in declared}

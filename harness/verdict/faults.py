@@ -8,13 +8,15 @@ from harness.history.facts import FaultRecord, RunFacts
 from harness.verdict.model import FaultResult, Verdict
 from harness.verdict.text import exposure
 
+NEVER_APPLIED = "it was never applied"
+
 
 def judge_fault(record: FaultRecord) -> FaultResult:
     verdict, reason = Verdict.PASSED, f"applied and undone; it touched {exposure(record.exposure)}"
     if record.error is not None:
         verdict, reason = Verdict.ERROR, record.error
     elif record.applied_at_s is None:
-        verdict, reason = Verdict.ERROR, "it was never applied"
+        verdict, reason = Verdict.ERROR, NEVER_APPLIED
     elif record.undone_at_s is None and record.for_s > 0:
         verdict, reason = Verdict.ERROR, "it was applied and not undone"
     elif not any(record.exposure.values()):
@@ -33,9 +35,11 @@ def judge_fault(record: FaultRecord) -> FaultResult:
 
 def what_broke(facts: RunFacts, faults: Iterable[FaultResult]) -> str | None:
     """Why a run proves nothing: a fault, the harness or a service broke. None when nothing did."""
-    for fault in faults:
-        if fault.verdict is Verdict.ERROR:
-            return f"fault {fault.name}: {fault.reason}"
+    broken = [fault for fault in faults if fault.verdict is Verdict.ERROR]
+    # That it never came to a fault is mostly the consequence of something else that broke.
+    broken.sort(key=lambda fault: fault.reason == NEVER_APPLIED)
+    if broken and not (broken[0].reason == NEVER_APPLIED and facts.failures):
+        return f"fault {broken[0].name}: {broken[0].reason}"
     if facts.failures:
         more = len(facts.failures) - 1
         return facts.failures[0] + (f" (and {more} more)" if more else "")

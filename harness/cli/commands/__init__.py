@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.commands.cleanup import cleanup
+from harness.cli.commands.doctor import doctor
+from harness.cli.commands.fault import fault
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
+from harness.cli.commands.parity import parity
 from harness.cli.commands.plan import plan
 from harness.cli.commands.replay import replay
 from harness.cli.commands.run import run
 from harness.cli.commands.schema import schema
+from harness.cli.commands.toxiproxy import PASS_ON, toxiproxy
+from harness.cli.commands.up import up
 from harness.cli.commands.validate import validate
 
 ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
@@ -21,5 +27,14 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("judge", judge),
     ("replay", replay),
     ("schema", schema),
+    ("parity", parity),
+    ("up", up),
+    ("fault", fault),
+    ("doctor", doctor),
+    ("cleanup", cleanup),
+    ("toxiproxy", toxiproxy),
 )
 """Command names and functions, in the order in which `harness --help` shows them."""
+
+CONTEXT: dict[str, dict[str, Any]] = {"toxiproxy": PASS_ON}
+"""How the option parser treats a command that is not like the others."""

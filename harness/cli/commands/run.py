@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds, Without
+from harness.cli.options import Jobs, Json, Paths, Reports, Runtime, Seed, Seeds, Without
 from harness.cli.outcome import Done
 
 
@@ -12,29 +12,35 @@ def run(
     seeds: Seeds = 1,
     jobs: Jobs = None,
     without: Without = None,
+    runtime: Runtime = "sim",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
-    """Run experiments in virtual time and judge them."""
+    """Run experiments, in virtual time or live, and judge them."""
     from harness.cli.loading import load
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
-    from harness.engine.suite import run_suite
+    from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
+    from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
     from harness.verdict.document import suite_document
 
+    if runtime not in RUNTIMES:
+        raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
     loaded = load(paths)
     with reporting() as handlers:
         try:
             finished = run_suite(
                 loaded,
                 seeds=range(seed, seed + seeds),
-                jobs=jobs or cores(),
+                # Live runs would take each other's time on the same cores.
+                jobs=jobs or (1 if runtime == LIVE else cores()),
                 without=tuple(dict.fromkeys(without or ())),
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
+                runtime=live_runtime if runtime == LIVE else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error

@@ -16,9 +16,9 @@ import aiohttp
 from aiohttp import web
 
 from harness.faults.primitives import Peer
+from harness.runtimes.interference import Interference
+from harness.runtimes.journal import Journal
 from harness.runtimes.sim.guards import EPOCH
-from harness.runtimes.sim.interference import Interference
-from harness.runtimes.sim.journal import Journal
 from harness.runtimes.sim.loop import SimLoop
 from harness.runtimes.sim.process import Process
 from harness.system import Row, System, Topology

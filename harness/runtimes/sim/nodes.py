@@ -8,10 +8,11 @@ from contextvars import Context
 from typing import Literal
 
 from harness.faults.primitives import Peer
+from harness.runtimes.base import NotReady
+from harness.runtimes.interference import Interference
+from harness.runtimes.journal import describe
 from harness.runtimes.sim.guards import Collector, entropy
 from harness.runtimes.sim.host import SimHost, World
-from harness.runtimes.sim.interference import Interference
-from harness.runtimes.sim.journal import describe
 from harness.runtimes.sim.machine import Machine
 from harness.system import Node
 from harness.system.streams import stream
@@ -24,10 +25,6 @@ type Stop = Literal["kill", "power_off"]
 
 class Hold:
     """Something that keeps a node from running; compared by identity."""
-
-
-class NotReady(RuntimeError):
-    """Nodes did not come up; the message says which, and why."""
 
 
 class SimNode:

@@ -14,9 +14,10 @@ from harness.faults.primitives import (
     PathMatch,
     Primitive,
 )
-from harness.runtimes.sim.interference import Interferer
+from harness.runtimes.base import NotReady
+from harness.runtimes.interference import Interferer
 from harness.runtimes.sim.network import SimNetwork
-from harness.runtimes.sim.nodes import Hold, NotReady, SimNode, Stop
+from harness.runtimes.sim.nodes import Hold, SimNode, Stop
 from harness.system.streams import stream
 
 AVAILABLE = frozenset(Primitive)

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any, ClassVar
 
 from harness.faults.primitives import Peer, Primitive
-from harness.runtimes.base import Recorded, RunSettings, ServiceFailure, Session
+from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
 from harness.runtimes.sim.guards import Collector, deterministic, entropy
 from harness.runtimes.sim.host import SimClock, SimHost, World
-from harness.runtimes.sim.journal import Journal
+from harness.runtimes.sim.journal import SimJournal
 from harness.runtimes.sim.loop import SimLoop
-from harness.runtimes.sim.nodes import NotReady, SimNode
+from harness.runtimes.sim.nodes import SimNode
 from harness.runtimes.sim.primitives import AVAILABLE, SimPrimitives
 from harness.runtimes.sim.process import Process
 from harness.system import Client
@@ -41,10 +41,10 @@ class SimRuntime:
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
-        safeguards = _safeguards(settings)
+        safeguards = safeguards_of(settings)
         loop = SimLoop(settings.seed)
         clock = SimClock(loop, START_S)
-        journal = Journal(settings.system, clock.now)
+        journal = SimJournal(settings.system, clock.now)
         loop.set_exception_handler(journal.exception_handler)
         world = World(loop, clock, settings.system, settings.seed, safeguards, journal)
         with closing(loop), deterministic(loop, settings.seed) as collector, journal.logs():
@@ -187,14 +187,3 @@ class SimSession:
         left = sorted(task.get_name() for task in tasks if not task.done())
         if left:
             raise LeftBehind(f"{len(left)} tasks go on although they were cancelled: {', '.join(left[:8])}")
-
-
-def _safeguards(settings: RunSettings) -> dict[str, bool]:
-    declared = [safeguard.name for safeguard in settings.system.safeguards]
-    unknown = sorted(settings.without - set(declared))
-    if unknown:
-        raise ValueError(
-            f"no safeguard {', '.join(unknown)} in system {settings.system.name}; "
-            f"it has {', '.join(declared) or 'none'}"
-        )
-    return {name: name not in settings.without for name in declared}

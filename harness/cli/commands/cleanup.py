@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from harness.cli.options import Json
+from harness.cli.outcome import Done
+
+
+def cleanup(as_json: Json = False) -> Done:
+    """Undo what live runs of dead harnesses left on this machine, and prove that it is clean."""
+    from harness.cli.outcome import usage
+    from harness.runtimes.live.cleanup import cleanup as clean
+    from harness.runtimes.live.lease import NoSlot
+    from harness.verdict.model import EXIT_CODES, Verdict
+
+    try:
+        done = clean()
+    except NoSlot as error:
+        raise usage(str(error)) from error
+    for slot in done.cleaned:
+        print(f"slot {slot.slot}: undone")
+        for pid, what in slot.killed:
+            print(f"  killed process {pid} ({what})")
+        for what, undo in slot.faults:
+            print(f"  fault gone with its processes: {what} (undo: {undo})")
+    for number, who in done.held:
+        print(f"slot {number}: in use by {who}; left alone")
+    for number, remains in done.left:
+        print(f"slot {number}: STILL THERE: {remains}")
+    if done.clean:
+        print("clean: no process, no listening socket, no file of a dead live run")
+    document = {
+        "state": str(done.state),
+        "clean": done.clean,
+        "undone": [
+            {
+                "slot": slot.slot,
+                "killed": [{"pid": pid, "command": what} for pid, what in slot.killed],
+                "faults": [{"what": what, "undo": undo} for what, undo in slot.faults],
+            }
+            for slot in done.cleaned
+        ],
+        "in_use": [{"slot": number, "by": who} for number, who in done.held],
+        "left": [{"slot": number, "what": str(remains)} for number, remains in done.left],
+    }
+    return Done(0 if done.clean else EXIT_CODES[Verdict.ERROR], document)

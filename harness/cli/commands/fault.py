@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import Json
+from harness.cli.outcome import Done
+
+ACTIONS = ("add", "remove", "list")
+
+
+def fault(
+    action: Annotated[str, typer.Argument(help="add, remove or list.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number that add said."
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> Done:
+    """Put a fault on the system that 'harness up' holds up, take it off, or list them."""
+    from harness.cli.outcome import usage
+    from harness.engine.plan import UsageError
+    from harness.engine.up import ask
+    from harness.runtimes.live.lease import NoSlot
+
+    request: dict[str, Any] = {"do": action}
+    if action == "add":
+        request["fault"] = what
+    elif action == "remove":
+        if not what.isdecimal():
+            raise usage(f"fault remove '{what}': give the number of a fault; 'harness fault list' shows them")
+        request["number"] = int(what)
+    elif action != "list":
+        raise usage(f"fault {action}: there are {', '.join(ACTIONS)}")
+    try:
+        answer = ask(request)
+    except (UsageError, NoSlot) as error:
+        raise usage(str(error)) from error
+    if "problems" in answer:
+        raise usage(*answer["problems"])
+    for line in answer["said"]:
+        print(line)
+    return Done(0, answer)

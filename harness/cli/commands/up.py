@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import Seed, Without
+from harness.cli.outcome import Done
+
+
+def up(
+    system: Annotated[str, typer.Argument(help="A system's name (see 'harness list'), or module:attribute.")],
+    arrive: Annotated[
+        str, typer.Option(help="Clients of its first workload, such as 1/s; nobody if not given.")
+    ] = "",
+    seed: Seed = 1,
+    without: Without = None,
+) -> Done:
+    """Bring a system up live, for a person to look at; faults with 'harness fault'. Ctrl-C ends it."""
+    from harness.cli.outcome import usage
+    from harness.engine.plan import UsageError
+    from harness.engine.up import Up, bring_up
+    from harness.runtimes.base import NotReady
+    from harness.runtimes.live.lease import NoSlot
+    from harness.spec.units import parse_rate
+    from harness.system import UnknownSystem, load_system
+
+    try:
+        rate = parse_rate(arrive) if arrive else 0.0
+        bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate), _tell)
+    except UsageError as error:
+        raise usage(*error.problems) from error
+    except (UnknownSystem, NoSlot, NotReady, ValueError) as error:
+        raise usage(str(error)) from error
+    return Done(0)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,28 @@
+"""The runtimes by name, and what live runs cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.faults.base import Fault
+from harness.runtimes.base import Runtime
+
+SIM, LIVE = "sim", "live"
+RUNTIMES = (SIM, LIVE)
+
+
+def live_runtime() -> Runtime:
+    """Real processes and sockets on this machine's loopback."""
+    from harness.runtimes.live.runtime import LiveRuntime
+
+    return LiveRuntime()
+
+
+def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:
+    """Which of these faults cannot be applied live, and why; nothing when all of them can."""
+    for index, fault in enumerate(timeline):
+        where = f"timeline[{index}]: {fault.name or fault.fault}"
+        if fault.fault == "loss":
+            yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime {SIM}"
+        if fault.parameters().get("shared"):
+            yield f"{where}: a proxy limits each connection; 'shared' needs --runtime {SIM}"

@@ -1,0 +1,241 @@
+"""A system brought up live for a person, with faults that are put on and taken off from another terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from harness.engine.interrupt import cancelled_by_signals
+from harness.engine.plan import UsageError, unknown_safeguards
+from harness.engine.runtimes import unable_live
+from harness.engine.targets import TargetError, resolve
+from harness.faults.base import Fault
+from harness.faults.catalogue import FAULTS
+from harness.faults.primitives import Applied, FaultFailed
+from harness.runtimes.base import RunSettings, Session
+from harness.runtimes.live.lease import own_directory, state_directory
+from harness.runtimes.live.runtime import LiveRuntime, LiveSession
+from harness.spec.model import Load
+from harness.system import System
+from harness.verdict.text import exposure
+from harness.workload.drive import Driver
+
+CONTROL = "control"
+"""The socket in a run's directory that takes requests: one line of JSON, answered with one."""
+
+DAY = "24h"
+"""How long a fault lasts, at most, when the person who puts it on does not say `for`."""
+
+ANSWER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What is to be brought up. `arrive`: clients of the first workload a second, with its first mix; 0 for none."""
+
+    reference: str
+    system: System
+    seed: int
+    without: frozenset[str]
+    arrive: float = 0.0
+
+
+def bring_up(up: Up, tell: Callable[[str], None]) -> None:
+    """Run until interrupted (Ctrl-C, SIGTERM); then faults are undone and everything ends.
+
+    Raises UsageError for safeguards that are not there, and what `LiveRuntime.run` raises.
+    """
+    if problems := list(unknown_safeguards(up.system, sorted(up.without))):
+        raise UsageError(problems)
+    settings = RunSettings(up.system, up.seed, up.without, up.reference)
+    LiveRuntime().run(settings, lambda session: _stand(session, up, tell))
+
+
+async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
+    assert isinstance(session, LiveSession)
+    switchboard = Switchboard(session, up)
+    server = await asyncio.start_unix_server(switchboard.serve, session.directory / CONTROL)
+    main = asyncio.current_task()
+    assert main is not None
+    with cancelled_by_signals(main) as interruption:
+        load = asyncio.ensure_future(_load(session, up))
+        try:
+            for name, url in (await session.addresses()).items():
+                tell(f"{name:<24}{url}")
+            tell("up; faults: harness fault add|remove|list in another terminal; Ctrl-C ends it")
+            await asyncio.wait([load])
+            load.result()
+        except asyncio.CancelledError:
+            if not interruption.asked:
+                raise
+            main.uncancel()
+        finally:
+            server.close()
+            load.cancel()
+            await asyncio.wait([load])
+            await switchboard.undo_all()
+    for failure in session.failures:
+        tell(f"{failure.host} failed at {failure.t_s:.1f} s: {failure.error}")
+
+
+async def _load(session: LiveSession, up: Up) -> None:
+    """Clients, or nobody, until cancelled."""
+    if up.arrive and up.system.workloads:
+        workload = up.system.workloads[0]
+        load = Load.model_validate(
+            {"arrive": f"{up.arrive}/s", "for": DAY, "mix": next(iter(workload.mixes))}
+        )
+        await Driver(session, up.system, {workload.name: load}, seed=up.seed, drain_s=0).run()
+    await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _On:
+    fault: Fault
+    names: tuple[str, ...]
+    applied: Applied
+
+
+class Switchboard:
+    """Takes requests `{"do": "add", "fault": TEXT}`, `{"do": "remove", "number": N}`, `{"do": "list"}`.
+
+    Answers `{"said": [LINES]}`, or `{"problems": [LINES]}`.
+    """
+
+    def __init__(self, session: LiveSession, up: Up) -> None:
+        self._session = session
+        self._up = up
+        self._on: dict[int, _On] = {}
+        self._ends: set[asyncio.Task[None]] = set()
+        self._count = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await self._answer(json.loads(await reader.readline()))
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        finally:
+            writer.close()
+
+    async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            match request:
+                case {"do": "add", "fault": str(text)}:
+                    return {"said": [await self._add(text)]}
+                case {"do": "remove", "number": int(number)}:
+                    return {"said": [await self._remove(number)]}
+                case {"do": "list"}:
+                    lines = [self._line(number, on) for number, on in self._on.items()]
+                    return {"said": lines or ["no fault is on"]}
+            return {"problems": [f"no such request: {request}"]}
+        except UsageError as error:
+            return {"problems": error.problems}
+        except FaultFailed as error:
+            return {"problems": [str(error)]}
+
+    async def _add(self, text: str) -> str:
+        fault = parse_fault(text)
+        self._count += 1
+        number = self._count
+        try:
+            target = resolve(
+                fault.target,
+                self._up.system,
+                self._up.seed,
+                number,
+                nodes_only=fault.targets == "nodes",
+            )
+        except TargetError as error:
+            raise UsageError(error.problems) from error
+        applied = await fault.apply(target, self._session.primitives)
+        if not fault.lasts_s:
+            await applied.undo()
+            return f"done: {fault.fault} on {', '.join(target.names)}; exposure: {_touched(applied)}"
+        on = self._on[number] = _On(fault, target.names, applied)
+        task = asyncio.ensure_future(self._end(number, fault.lasts_s))
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+        return self._line(number, on)
+
+    async def _end(self, number: int, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        if number in self._on:
+            await self._remove(number)
+
+    async def _remove(self, number: int) -> str:
+        on = self._on.pop(number, None)
+        if on is None:
+            known = ", ".join(map(str, self._on)) or "none"
+            raise UsageError([f"no fault {number} is on; on are {known}"])
+        await on.applied.undo()
+        return f"{number} is off; exposure: {_touched(on.applied)}"
+
+    def _line(self, number: int, on: _On) -> str:
+        return f"{number}: {on.fault.fault} on {', '.join(on.names)}"
+
+    async def undo_all(self) -> None:
+        """The last applied first."""
+        for task in self._ends:
+            task.cancel()
+        while self._on:
+            _, on = self._on.popitem()
+            await on.applied.undo()
+
+
+def _touched(applied: Applied) -> str:
+    from dataclasses import asdict
+
+    return exposure(asdict(applied.exposure()))
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault as in an experiment's timeline, without `at`: 'fault: crash, target: {node: edge-a-1}, for: 30s'.
+
+    Raises UsageError with everything that is wrong.
+    """
+    try:
+        found = yaml.safe_load(text if text.lstrip().startswith("{") else "{" + text + "}")
+    except yaml.YAMLError as error:
+        raise UsageError([f"{text}: {' '.join(str(error).split())}"]) from error
+    if not isinstance(found, dict) or found.get("fault") not in FAULTS:
+        raise UsageError([f"{text}: give 'fault: NAME, target: {{...}}' with one of {', '.join(FAULTS)}"])
+    kind = FAULTS[found["fault"]]
+    given = {"at": "0s", **found} if kind.instant else {"at": "0s", "for": DAY, **found}
+    try:
+        fault = kind.model_validate(given)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise UsageError(problems) from error
+    if problems := [problem.partition(": ")[2] for problem in unable_live([fault])]:
+        raise UsageError(problems)
+    return fault
+
+
+def ask(request: Mapping[str, Any], state: Path | None = None) -> Mapping[str, Any]:
+    """Ask the system that is up. UsageError when none is, or more than one."""
+    state = own_directory(state or state_directory())
+    sockets = [path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)]
+    if len(sockets) != 1:
+        found = "none" if not sockets else f"{len(sockets)}, in {', '.join(str(s.parent) for s in sockets)}"
+        raise UsageError([f"exactly one system must be up (harness up); found {found}"])
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(ANSWER_S)
+        sock.connect(str(sockets[0]))
+        with sock.makefile("rwb") as line:
+            line.write(json.dumps(dict(request)).encode() + b"\n")
+            line.flush()
+            answer: Mapping[str, Any] = json.loads(line.readline() or b'{"problems": ["it has ended"]}')
+            return answer
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0

@@ -1,0 +1,311 @@
+"""Leases: everything that a live run puts on the machine is written down before it is put there.
+
+A run holds one slot: the loopback addresses 127.N.x.y, and a directory below the state directory, for as long as
+the harness lives. The kernel drops the hold when the harness dies, whatever killed it; then the slot's processes
+die too (PR_SET_PDEATHSIG), and whoever comes next, a run or `harness cleanup`, undoes the rest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
+from typing import IO, Any, Self
+
+from harness.runtimes.live.tether import command, marked, started
+
+STATE_VARIABLE = "HARNESS_LIVE_STATE"
+FIRST, LAST = 64, 127
+"""Slots, by the second number of their loopback addresses."""
+
+GONE_S = 5.0
+"""How long a killed process may take until it is gone."""
+
+
+class NoSlot(RuntimeError):
+    """No live run can be started on this machine now; the message says why."""
+
+
+def state_directory() -> Path:
+    """Where slots are: `$HARNESS_LIVE_STATE`, or a directory of this user's among the temporary ones."""
+    given = os.environ.get(STATE_VARIABLE)
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"harness-live-{os.getuid()}"
+
+
+class Lease:
+    """A slot that this process holds, and the file in which it writes down what it does."""
+
+    def __init__(self, slot: int, directory: Path) -> None:
+        self.slot = slot
+        self.directory = directory
+        self._file = open(directory / "lease.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self._faults = 0
+        self._note({"harness": os.getpid(), "started": started(os.getpid()), "command": command(os.getpid())})
+
+    def address(self, number: int) -> str:
+        """The slot's `number`-th loopback address; 0 is where the proxies listen."""
+        if not 0 <= number < 65_000:
+            raise NoSlot(f"{number} nodes are more than a live run has addresses for")
+        return f"127.{self.slot}.{(number + 1) >> 8}.{(number + 1) & 255}"
+
+    def process(self, pid: int, what: str) -> None:
+        """A process of this run. (It also carries the run's mark, from before it was noted.)"""
+        self._note({"process": pid, "started": started(pid), "what": what})
+
+    def fault(self, what: str, undo: str) -> int:
+        """Write down a fault and how to undo it, before it is applied. Returns its number."""
+        self._faults += 1
+        self._note({"fault": self._faults, "what": what, "undo": undo})
+        return self._faults
+
+    def undone(self, fault: int) -> None:
+        self._note({"undone": fault})
+
+    def log(self, name: str) -> IO[bytes]:
+        """Where a process of this run prints, opened to append."""
+        return open(self.directory / "logs" / f"{name}.log", "ab")
+
+    def logged(self, name: str, lines: int = 12) -> str:
+        """The last lines that a process has printed; empty if there are none."""
+        try:
+            text = (self.directory / "logs" / f"{name}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _note(self, what: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(what) + "\n")
+        self._file.flush()
+
+
+@contextmanager
+def hold_slot(state: Path | None = None) -> Iterator[Lease]:
+    """Hold a free slot; what a dead harness left in it is undone first. Gives it back clean.
+
+    NoSlot when none is free, or when the state directory is not this user's own. At the end, LeftBehind when
+    something of the run is still there although everything was stopped.
+    """
+    state = own_directory(state or state_directory())
+    reasons = []
+    for slot in range(FIRST, LAST + 1):
+        lock = _lock(state, slot)
+        if lock is None:
+            continue
+        with lock:
+            clean_slot(state, slot)
+            if (left := remains(state, slot)).any:
+                # Somebody else's, who listens there; or what cannot be killed.
+                reasons.append(f"slot {slot} has {left}")
+                continue
+            directory = _directory(state, slot)
+            for name in ("disks", "logs"):
+                (directory / name).mkdir(parents=True)
+            lease = Lease(slot, directory)
+            try:
+                yield lease
+            finally:
+                lease._file.close()
+                clean_slot(state, slot)
+                left = remains(state, slot)
+            if left.any:
+                raise LeftBehind(f"after the run, this was still there: {left}")
+            return
+    others = f" ({'; '.join(reasons)})" if reasons else ""
+    raise NoSlot(f"all {LAST - FIRST + 1} slots in {state} are in use{others}; wait for a live run to end")
+
+
+class LeftBehind(RuntimeError):
+    """A run has left something on the machine; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What there is of a slot: processes by id and command, listening sockets, files."""
+
+    processes: tuple[tuple[int, str], ...] = ()
+    listeners: tuple[str, ...] = ()
+    directory: Path | None = None
+
+    @property
+    def any(self) -> bool:
+        return bool(self.processes or self.listeners or self.directory)
+
+    def __str__(self) -> str:
+        parts = [f"process {pid} ({what})" for pid, what in self.processes]
+        parts += [f"a listener at {where}" for where in self.listeners]
+        parts += [f"files in {self.directory}"] if self.directory else []
+        return ", ".join(parts) or "nothing"
+
+
+def remains(state: Path, slot: int) -> Remains:
+    """Look what is there: at processes, at the kernel's list of listening sockets, and at files."""
+    directory = _directory(state, slot)
+    return Remains(
+        tuple((pid, command(pid)) for pid in marked(directory)),
+        tuple(_listeners(slot)),
+        directory if directory.exists() else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What was undone in a slot: `killed` processes, `faults` that were in force (what, undo)."""
+
+    slot: int
+    killed: tuple[tuple[int, str], ...]
+    faults: tuple[tuple[str, str], ...]
+    found: bool
+
+
+def clean_slot(state: Path, slot: int) -> Cleaned:
+    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files.
+
+    All faults are in processes of the run (proxies, stopped nodes), so they end with them.
+    """
+    directory = _directory(state, slot)
+    killed = []
+    for pid, identity in _noted(directory):
+        if started(pid) == identity and _kill(pid):
+            killed.append((pid, command(pid)))
+    deadline = monotonic() + GONE_S
+    # Again, for one that was being forked; then until they are gone.
+    while found := marked(directory):
+        for pid in found:
+            what = command(pid)
+            if _kill(pid) and pid not in dict(killed):
+                killed.append((pid, what))
+        if monotonic() > deadline:
+            break
+        sleep(0.005)
+    faults = tuple(_in_force(directory))
+    existed = directory.exists()
+    shutil.rmtree(directory, ignore_errors=True)
+    return Cleaned(slot, tuple(killed), faults, existed)
+
+
+def slots(state: Path) -> Iterator[tuple[int, bool]]:
+    """Every slot that was ever used, and whether it is free: then it is held here while it is looked at."""
+    for file in sorted(state.glob("slot-*.lock")):
+        slot = int(file.stem.removeprefix("slot-"))
+        lock = _lock(state, slot)
+        if lock is None:
+            yield slot, False
+        else:
+            with lock:
+                yield slot, True
+
+
+def holder(state: Path, slot: int) -> str:
+    """Who holds a slot, for people."""
+    for entry in _entries(_directory(state, slot)):
+        if "harness" in entry:
+            return f"process {entry['harness']} ({entry['command']})"
+    return "a live run that is about to begin, or has another state directory"
+
+
+def own_directory(state: Path) -> Path:
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = state.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise NoSlot(f"{state} is not a directory of this user's; set {STATE_VARIABLE} to one that is")
+    return state
+
+
+class _Lock:
+    """The hold on a slot: on its addresses, by a name in the kernel that every user and every state directory of
+    this network shares (unix(7): abstract sockets), and on its directory (flock)."""
+
+    def __init__(self, name: socket.socket, file: IO[str]) -> None:
+        self._name = name
+        self._file = file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._name.close()
+
+
+def _lock(state: Path, slot: int) -> _Lock | None:
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0harness-live-slot-{slot}")
+    except OSError:
+        name.close()
+        return None
+    file = open(state / f"slot-{slot}.lock", "a", encoding="utf-8")  # noqa: SIM115 (held by the caller)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        name.close()
+        return None
+    return _Lock(name, file)
+
+
+def _directory(state: Path, slot: int) -> Path:
+    return state.resolve() / f"slot-{slot}"
+
+
+def _entries(directory: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        lines = (directory / "lease.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # the harness died while it wrote this, before it acted
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _noted(directory: Path) -> Iterator[tuple[int, int]]:
+    for entry in _entries(directory):
+        if "process" in entry and entry["started"] is not None:
+            yield entry["process"], entry["started"]
+
+
+def _in_force(directory: Path) -> Iterator[tuple[str, str]]:
+    entries = list(_entries(directory))
+    undone = {entry["undone"] for entry in entries if "undone" in entry}
+    for entry in entries:
+        if "fault" in entry and entry["fault"] not in undone:
+            yield entry["what"], entry["undo"]
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+_LISTEN = "0A"
+
+
+def _listeners(slot: int) -> Iterator[str]:
+    """Listening TCP sockets at the slot's addresses, from /proc/net/tcp (proc_net_tcp(5): hexadecimal)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        if state != _LISTEN:
+            continue
+        address, _, port = local.partition(":")
+        # The four bytes are a number in the machine's own order.
+        name = socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder))
+        if name.startswith(f"127.{slot}."):
+            yield f"{name}:{int(port, 16)}"

@@ -1,0 +1,268 @@
+"""`LiveRuntime`: the same system on real processes and sockets, in real time, on this machine's loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.faults.primitives import Peer, Primitive
+from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
+from harness.runtimes.journal import Journal, describe
+from harness.runtimes.live import messages
+from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
+from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
+from harness.runtimes.live.nodes import LiveNode
+from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
+from harness.runtimes.live.supervisor import Nursery, ProxyServer
+from harness.runtimes.live.toxiproxy import ToxiproxyApi
+from harness.runtimes.live.wires import Wires
+from harness.system import Client, Row, System, Topology
+from harness.system.streams import stream
+
+__all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
+
+SETTLE_S = 2.0
+"""Run time 0 is so long after the nodes are launched, and more with many nodes."""
+
+SETTLE_PER_NODE_S = 0.15
+"""Processor time of a node's start, with room for a busy machine."""
+
+
+class LiveRuntime:
+    """`run` raises what `body` raises; NotReady when the system does not come up, NoSlot when this machine cannot,
+    LeftBehind when something is still there after a run, ValueError for safeguards that the system does not have.
+
+    Linux only. Nothing leaves 127.0.0.0/8.
+    """
+
+    name = "live"
+    available: ClassVar[frozenset[Primitive]] = AVAILABLE
+
+    def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
+        safeguards = safeguards_of(settings)
+        if not sys.platform.startswith("linux"):
+            raise NoSlot(f"live runs need Linux (found {sys.platform}); use --runtime sim")
+        if not settings.reference:
+            raise ValueError(
+                "RunSettings.reference is empty: other processes must be able to load the system"
+            )
+        # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
+        with hold_slot() as lease, asyncio.Runner() as runner:
+            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, body))
+
+
+async def _run[T](
+    lease: Lease,
+    settings: RunSettings,
+    safeguards: Mapping[str, bool],
+    body: Callable[[Session], Awaitable[T]],
+) -> T:
+    session = LiveSession(lease, settings, safeguards)
+    asyncio.get_running_loop().set_exception_handler(session.exception_handler)
+    try:
+        await session.start()
+        return await body(session)
+    finally:
+        await session.end()
+
+
+class LiveSession:
+    """A started system (`harness.runtimes.base.Session`)."""
+
+    def __init__(self, lease: Lease, settings: RunSettings, safeguards: Mapping[str, bool]) -> None:
+        self._lease = lease
+        self._settings = settings
+        self._system: System = settings.system
+        self.safeguards = safeguards
+        self.attempts: Counter[str] = Counter()
+        busy_s = SETTLE_PER_NODE_S * len(self._system.topology.nodes) / (os.cpu_count() or 1)
+        origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
+        self.clock = LiveClock(origin_s)
+        self._journal = Journal(self._system, self.clock.now)
+        self._proxies = ProxyServer(
+            lease, settings.seed, died=lambda why: self._journal.fail("the harness", why)
+        )
+        world = messages.World(
+            settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
+        )
+        self._nursery = Nursery(lease, world)
+        self._api: ToxiproxyApi | None = None
+        self._wires: Wires | None = None
+        self._primitives: LivePrimitives | None = None
+        self._nodes: dict[str, LiveNode] = {}
+        self._clients: dict[str, None] = {}
+        self._arrived = 0
+        self._ready_s = 0.0
+
+    # ------------------------------------------------------------------ what the engine sees
+
+    @property
+    def primitives(self) -> LivePrimitives:
+        assert self._primitives is not None
+        return self._primitives
+
+    @property
+    def records(self) -> Sequence[Recorded]:
+        return self._journal.records
+
+    @property
+    def failures(self) -> Sequence[ServiceFailure]:
+        return self._journal.failures
+
+    def statistics(self) -> Mapping[str, Any]:
+        """`ready_s`: when the last node listened, before (negative) or after run time 0."""
+        return {
+            "run_s": round(self.clock.now(), 3),
+            "ready_s": round(self._ready_s, 3),
+            "clients": self._arrived,
+            "connections": sum(self.attempts.values()),
+            "proxies": self._wires.made if self._wires is not None else 0,
+            "records": len(self._journal.records),
+            "unhandled_errors": dict(sorted(self._journal.background.items())),
+            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
+        }
+
+    # ------------------------------------------------------------------ what hosts of clients need
+
+    @property
+    def system_name(self) -> str:
+        return self._system.name
+
+    @property
+    def topology(self) -> Topology:
+        return self._system.topology
+
+    def emit(self, host: str, role: str, row: Row) -> None:
+        self._journal.emit(host, role, row)
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Start proxies and nodes, wait until every node listens, and go on to run time 0.
+
+        NotReady names every node that did not come up in time, and why.
+        """
+        topology = self.topology
+        addresses = {
+            node.name: self._lease.address(number) for number, node in enumerate(topology.nodes, start=1)
+        }
+        url, _ = await _both(self._proxies.start(), self._nursery.start())
+        self._api = ToxiproxyApi(url)
+        self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
+        self._nodes = {
+            node.name: LiveNode(
+                node,
+                addresses[node.name],
+                nursery=self._nursery,
+                wires=self._wires,
+                journal=self._journal,
+                attempts=self.attempts,
+            )
+            for node in topology.nodes
+        }
+        self._primitives = LivePrimitives(self._lease, self._wires, self._nodes, self.attempts)
+        outcomes = await asyncio.gather(
+            *(self._start(node) for node in self._nodes.values()), return_exceptions=True
+        )
+        reasons = []
+        for name, outcome in zip(self._nodes, outcomes, strict=True):
+            if isinstance(outcome, NotReady):
+                reasons.append(f"{name}: {outcome}")
+            elif outcome is not None:
+                raise outcome
+        if reasons:
+            raise NotReady(
+                f"system {self._system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come up:\n  "
+                + "\n  ".join(reasons)
+            )
+        self._ready_s = self.clock.now()
+        await asyncio.sleep(max(0.0, -self.clock.now()))
+
+    async def _start(self, node: LiveNode) -> None:
+        await node.launch()
+        await node.until_ready()
+
+    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[LiveHost]:
+        """A client in this process, with proxies of its own.
+
+        ValueError when a host of that name is there already, or the zone is unknown.
+        """
+        return self._client(client, role)
+
+    @asynccontextmanager
+    async def _client(self, client: Client, role: str) -> AsyncIterator[LiveHost]:
+        assert self._wires is not None
+        wires, zones = self._wires, self.topology.zones
+        if client.zone not in zones:
+            raise ValueError(f"client {client.name} is in zone '{client.zone}'; there are {', '.join(zones)}")
+        if client.name in self._clients or client.name in self._nodes:
+            raise ValueError(f"there is a host '{client.name}' already; names must be unique")
+        peer = Peer(client.name, role, client.zone, client.group)
+        self._clients[client.name] = None
+        self._arrived += 1
+        wires.attach(peer, client.access)
+        host = LiveHost(
+            self,
+            peer,
+            config=client.params,
+            rng=stream(self._settings.seed, "host", client.name),
+            disk=MemoryDisk(),
+            router=lambda name, port: wires.route(peer, name, port),
+        )
+        try:
+            yield host
+        finally:
+            await host.close()
+            await asyncio.shield(asyncio.ensure_future(wires.detach(peer)))
+            del self._clients[client.name]
+
+    @property
+    def directory(self) -> Path:
+        """This run's own, gone when it ends."""
+        return self._lease.directory
+
+    async def addresses(self) -> dict[str, str]:
+        """Where a person reaches each node: through a proxy of their own, so that faults reach them too.
+
+        They are in the first zone of the topology, as somebody who is neither node nor client.
+        """
+        assert self._wires is not None
+        you = Peer("you", "person", self.topology.zones[0])
+        found = {}
+        for name in self._nodes:
+            (address,) = await self._wires.route(you, name, 80)
+            found[name] = f"http://{address.host}:{address.port}/"
+        return found
+
+    def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
+        """For `loop.set_exception_handler`: errors in the background of clients, or of the harness itself."""
+        error = context.get("exception")
+        said = str(context.get("message", "unhandled"))
+        self._journal.unhandled("the harness", said if error is None else f"{said}: {describe(error)}", error)
+
+    async def end(self) -> None:
+        """Hear what the nodes have yet to say; then nothing is recorded any more, and every process is killed."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*(node.settle() for node in self._nodes.values()), return_exceptions=True)
+        self._journal.sealed = True
+        if self._api is not None:
+            await self._api.close()
+        await asyncio.gather(*(node.end() for node in self._nodes.values()), return_exceptions=True)
+        await self._nursery.end()
+        await self._proxies.end()
+
+
+async def _both[A, B](first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both to their end, at the same time; then the first failure is raised."""
+    a, b = await asyncio.gather(first, second, return_exceptions=True)
+    for outcome in (a, b):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return a, b  # type: ignore[return-value]

@@ -1,0 +1,351 @@
+"""`Wires`: a proxy for every (host, node) pair that talks, and the faults that lie on them.
+
+Every host has proxies of its own, made when it first asks for a node, so that whoever opens a connection is known
+by the proxy it comes through. The base of a wire is the topology's: latency, and a client's access rates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from harness.faults.primitives import Exposure, FaultFailed, LinkShape, PathMatch, Peer
+from harness.runtimes.live.host import real_port
+from harness.runtimes.live.messages import Address
+from harness.runtimes.live.toxiproxy import FOREVER_MS, Toxic, ToxiproxyApi, Traffic
+from harness.runtimes.sim.path import Map
+from harness.system import Access, Topology
+
+UPSTREAM, DOWNSTREAM = "upstream", "downstream"
+ATTACH_RTT_S = 0.0002
+"""Between a node without a link of its own and its zone, as in virtual time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What one direction of a wire is made of before any fault: s, s, bit/s."""
+
+    latency_s: float
+    jitter_s: float
+    bandwidth_bps: float
+
+
+@dataclass(eq=False, slots=True)
+class Wire:
+    """The proxy between one host and one port of one node."""
+
+    name: str
+    opener: Peer
+    target: Peer
+    port: int
+    toxics: tuple[Toxic, ...]
+    address: Address | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Rule:
+    """A fault on all wires that fit `match`, one way, present and future."""
+
+    number: int
+    match: PathMatch
+    shape: LinkShape | None
+    """None: nothing passes."""
+
+    def toxics(self, wire: Wire) -> Iterator[Toxic]:
+        for stream in streams(wire, self.match):
+            name = f"fault-{self.number}-{stream}"
+            if self.shape is None:
+                yield Toxic(f"{name}-cut", "latency", stream, {"latency": FOREVER_MS})
+                continue
+            yield from _shaped(
+                name,
+                stream,
+                self.shape.latency_s,
+                self.shape.jitter_s,
+                math.inf if self.shape.bandwidth_bps is None else self.shape.bandwidth_bps,
+            )
+
+
+class Wires:
+    """`addresses`: where each node is; `listen`: where the proxies listen."""
+
+    def __init__(
+        self, api: ToxiproxyApi, topology: Topology, addresses: Mapping[str, str], listen: str
+    ) -> None:
+        self._api = api
+        self._addresses = addresses
+        self._listen = listen
+        self._peers = {node.name: Peer(node.name, node.role, node.zone) for node in topology.nodes}
+        self._map = Map()
+        for link in topology.links:
+            self._map.add(link)
+        self._access: dict[str, Access] = {}
+        self._wires: dict[tuple[str, str, int], Wire] = {}
+        self._rules: dict[Rule, None] = {}
+        self._refused: set[str] = set()
+        self._gone: dict[str, tuple[Wire, Traffic]] = {}
+        """Wires of clients that left while somebody was counting."""
+        self._watchers = 0
+        self._numbers = count(1)
+        self.made = 0
+        # One change at a time: a wire that is being made while a fault comes must not miss it.
+        self._changing = asyncio.Lock()
+
+    # ------------------------------------------------------------------ wires
+
+    def attach(self, client: Peer, access: Access) -> None:
+        """A client comes, through this access link."""
+        self._access[client.name] = access
+
+    async def detach(self, client: Peer) -> None:
+        """A client has left: its proxies go."""
+        async with self._changing:
+            gone = [key for key in self._wires if key[0] == client.name]
+            wires = [self._wires.pop(key) for key in gone]
+            del self._access[client.name]
+            if self._watchers:
+                for wire in wires:
+                    self._gone[wire.name] = (wire, await self._api.traffic_of(wire.name))
+            await asyncio.gather(*(self._api.delete(wire.name) for wire in wires))
+
+    async def route(self, opener: Peer, name: str, port: int) -> tuple[Address, ...]:
+        """Addresses of a node or of all nodes of a role: own zone first, then by round trip, then by name."""
+        targets = [peer for peer in self._peers.values() if name in (peer.name, peer.role)]
+        targets.sort(key=lambda peer: (*self._distance(opener, peer), peer.name))
+        missing = [peer for peer in targets if (opener.name, peer.name, port) not in self._wires]
+        if missing:
+            # To its end, also when whoever asked is cancelled meanwhile.
+            await asyncio.shield(asyncio.ensure_future(self._make(opener, missing, port)))
+        wires = [self._wires[opener.name, peer.name, port] for peer in targets]
+        return tuple(wire.address for wire in wires if wire.address is not None)
+
+    def _distance(self, opener: Peer, target: Peer) -> tuple[bool, float]:
+        route = self._map.route(opener.zone, target.zone)
+        return opener.zone != target.zone, math.inf if route is None else route[0]
+
+    async def _make(self, opener: Peer, targets: Sequence[Peer], port: int) -> None:
+        async with self._changing:
+            await self._make_now(opener, targets, port)
+
+    async def _make_now(self, opener: Peer, targets: Sequence[Peer], port: int) -> None:
+        wires = []
+        for target in targets:
+            if (opener.name, target.name, port) in self._wires:
+                continue
+            wire = Wire(f"{opener.name}~{target.name}~{port}", opener, target, port, ())
+            wire.toxics = tuple(self._base(opener, target))
+            wires.append(wire)
+        if not wires:
+            return
+        documents = []
+        for wire in wires:
+            toxics = (*wire.toxics, *(toxic for rule in self._rules for toxic in rule.toxics(wire)))
+            documents.append(
+                {
+                    "name": wire.name,
+                    "listen": f"{self._listen}:0",
+                    "upstream": f"{self._addresses[wire.target.name]}:{real_port(port)}",
+                    "enabled": True,
+                    "toxics": [toxic.document() for toxic in toxics],
+                }
+            )
+        answer = await self._api.populate(documents)
+        made = {proxy["name"]: proxy for proxy in answer}
+        for wire in wires:
+            host, _, real = made[wire.name]["listen"].rpartition(":")
+            rtt_s = sum(way.latency_s for way in self._ways(wire.opener, wire.target))
+            wire.address = Address(wire.target.name, host, int(real), rtt_s)
+            there = {toxic["name"] for toxic in made[wire.name].get("toxics") or ()}
+            for toxic in (*wire.toxics, *(t for rule in self._rules for t in rule.toxics(wire))):
+                if toxic.name not in there:  # a server that does not take toxics in populate
+                    await self._api.add(wire.name, toxic)
+            if wire.target.name in self._refused:
+                # Only once it listens has it a port, which it then keeps.
+                await self._api.enable(wire.name, False)
+            self._wires[wire.opener.name, wire.target.name, port] = wire
+            self.made += 1
+
+    def _base(self, opener: Peer, target: Peer) -> Iterator[Toxic]:
+        for stream, way in zip((UPSTREAM, DOWNSTREAM), self._ways(opener, target), strict=True):
+            yield from _shaped(f"base-{stream}", stream, way.latency_s, way.jitter_s, way.bandwidth_bps)
+
+    def _ways(self, opener: Peer, target: Peer) -> tuple[Way, Way]:
+        """There and back. Only a client's access limits the rate: links of the topology are not shared here."""
+        route = self._map.route(opener.zone, target.zone)
+        if route is None:
+            raise FaultFailed(f"the topology has no way from zone {opener.zone} to zone {target.zone}")
+        latency_s = (self._attach_s(opener) + route[0] + self._attach_s(target)) / 2
+        jitter_s = sum(hop.jitter_s for hop in route[1])
+        access = self._access.get(opener.name)
+        if access is None:
+            return Way(latency_s, jitter_s, math.inf), Way(latency_s, jitter_s, math.inf)
+        jitter_s += access.jitter_s / 2
+        return Way(latency_s, jitter_s, access.up_bps), Way(latency_s, jitter_s, access.down_bps)
+
+    def _attach_s(self, peer: Peer) -> float:
+        """Round trip between a host and its zone."""
+        access = self._access.get(peer.name)
+        if access is not None:
+            return access.rtt_s
+        way = self._map.route(peer.name, peer.zone) if self._map.has(peer.name) else None
+        return ATTACH_RTT_S if way is None else way[0]
+
+    # ------------------------------------------------------------------ faults
+
+    async def add(self, match: PathMatch, shape: LinkShape | None) -> Rule:
+        """Put a fault on all wires that fit, until `remove`. FaultFailed for what proxies cannot do."""
+        if problem := unable(shape):
+            raise FaultFailed(problem)
+        rule = Rule(next(self._numbers), match, shape)
+        async with self._changing:
+            self._rules[rule] = None
+            try:
+                await _each(
+                    self._api.add(wire.name, toxic)
+                    for wire in self._wires.values()
+                    for toxic in rule.toxics(wire)
+                )
+            except BaseException:
+                await self._take_off(rule)
+                raise
+        return rule
+
+    async def remove(self, rule: Rule) -> None:
+        async with self._changing:
+            if rule in self._rules:
+                await self._take_off(rule)
+
+    async def _take_off(self, rule: Rule) -> None:
+        del self._rules[rule]
+        await _each(
+            self._api.remove(wire.name, toxic.name)
+            for wire in self._wires.values()
+            for toxic in rule.toxics(wire)
+        )
+
+    async def watch(self, match: PathMatch) -> Watch:
+        """Begin to count what passes on the ways that fit. End it with `Watch.end`."""
+        self._watchers += 1
+        return Watch(self, match, await self.traffic())
+
+    def unwatch(self) -> None:
+        self._watchers -= 1
+        if not self._watchers:
+            self._gone.clear()
+
+    def streams(self, match: PathMatch) -> dict[str, tuple[str, ...]]:
+        """Which directions of which wires fit, by wire."""
+        wires = (*self._wires.values(), *(wire for wire, _ in self._gone.values()))
+        return {wire.name: tuple(streams(wire, match)) for wire in wires}
+
+    async def refuse(self, node: str, refused: bool) -> None:
+        """Whether connects to this node are refused."""
+        async with self._changing:
+            if refused == (node in self._refused):
+                return
+            (self._refused.add if refused else self._refused.discard)(node)
+            await _each(
+                self._api.enable(wire.name, not refused)
+                for wire in self._wires.values()
+                if wire.target.name == node
+            )
+
+    async def reset(self, match: PathMatch) -> Exposure:
+        """RST every open connection between the two sets, whichever side opened it."""
+        async with self._changing:
+            wires = [
+                wire
+                for wire in self._wires.values()
+                if match.matches(wire.opener, wire.target) or match.matches(wire.target, wire.opener)
+            ]
+            counts = await asyncio.gather(*(self._api.reset_connections(wire.name) for wire in wires))
+        return Exposure(connections=sum(counts), resets=sum(counts))
+
+    async def traffic(self) -> dict[str, Traffic]:
+        """By wire, those of clients that left while somebody watches included."""
+        gone = {name: traffic for name, (_, traffic) in self._gone.items()}
+        return {**gone, **await self._api.traffic()}
+
+
+class Watch:
+    """Counts what passes between its beginning and its end, on all wires that fit."""
+
+    def __init__(self, wires: Wires, match: PathMatch, begun: Mapping[str, Traffic]) -> None:
+        self._wires = wires
+        self._match = match
+        self._begun = begun
+        self._exposure: Exposure | None = None
+
+    @property
+    def open(self) -> int:
+        """Connections that were open at the beginning."""
+        return sum(self._begun.get(name, Traffic()).open for name, ways in self._fitting() if ways)
+
+    def _fitting(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        return self._wires.streams(self._match).items()
+
+    async def end(self) -> Exposure:
+        """Idempotent. A wire that carried nothing counts nothing; `connections` are those that were open at the
+        beginning and those opened since, on wires that carried something: proxies count bytes by wire, not by
+        connection."""
+        if self._exposure is not None:
+            return self._exposure
+        ended = await self._wires.traffic()
+        connections = n_bytes = 0
+        for name, ways in self._fitting():
+            before, after = self._begun.get(name, Traffic()), ended.get(name, Traffic())
+            passed = sum(
+                after.upstream_bytes - before.upstream_bytes
+                if way == UPSTREAM
+                else after.downstream_bytes - before.downstream_bytes
+                for way in ways
+            )
+            opened = after.accepted - before.accepted
+            if ways and (passed or opened):
+                connections += before.open + opened
+                n_bytes += passed
+        self._exposure = Exposure(connections=connections, bytes=n_bytes)
+        self._wires.unwatch()
+        return self._exposure
+
+
+def streams(wire: Wire, match: PathMatch) -> Iterator[str]:
+    """The directions of a wire whose traffic fits."""
+    if match.matches(wire.opener, wire.target):
+        yield UPSTREAM
+    if match.matches(wire.target, wire.opener):
+        yield DOWNSTREAM
+
+
+def unable(shape: LinkShape | None) -> str | None:
+    """Why proxies cannot do this; None when they can."""
+    if shape is None:
+        return None
+    if shape.loss:
+        return "a proxy cannot lose packets of a TCP stream; loss needs virtual time (--runtime sim)"
+    if shape.shared:
+        return "a proxy limits each connection, not all of them together; 'shared' needs --runtime sim"
+    return None
+
+
+def _shaped(
+    name: str, stream: str, latency_s: float, jitter_s: float, bandwidth_bps: float
+) -> Iterator[Toxic]:
+    latency_ms, jitter_ms = round(latency_s * 1e3), round(jitter_s * 1e3)
+    if latency_ms or jitter_ms:
+        attributes = {"latency": latency_ms, "jitter": min(jitter_ms, latency_ms)}
+        yield Toxic(f"{name}-latency", "latency", stream, attributes)
+    if math.isfinite(bandwidth_bps):
+        # Toxiproxy's unit is 1,000 bytes a second, a whole number of them; 0 would let nothing pass.
+        rate = max(1, round(bandwidth_bps / 8e3))
+        yield Toxic(f"{name}-bandwidth", "bandwidth", stream, {"rate": rate})
+
+
+async def _each(calls: Iterable[Awaitable[None]]) -> None:
+    """All of them, even when one fails; then the first failure is raised."""
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if outcome is not None:
+            raise outcome

@@ -1,0 +1,154 @@
+"""One client of a proxy: the dial to the upstream, then two flows, then an end that both sides see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import struct
+from collections.abc import Callable, Sequence
+
+from harness.toxiproxy.address import AddressError, resolve_upstream
+from harness.toxiproxy.chunk import End
+from harness.toxiproxy.flow import Flow
+from harness.toxiproxy.metrics import Traffic
+from harness.toxiproxy.toxic import Direction, Toxic
+from harness.toxiproxy.world import World
+
+_DRAIN_BYTES = 1 << 20  # of unread data at most, so that closing never takes long
+_LINGER_RESET = struct.pack("ii", 1, 0)  # close() sends RST and drops what was not sent
+
+log = logging.getLogger("harness.toxiproxy")
+
+
+class Connection:
+    """Args:
+    name: of the proxy, for the log and the random numbers; `number` counts its connections.
+    toxics: the toxics of a direction, asked for when the upstream has answered.
+    closed: called once, when everything is closed.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        client: socket.socket,
+        *,
+        name: str,
+        number: int,
+        upstream: str,
+        traffic: Traffic,
+        toxics: Callable[[Direction], Sequence[Toxic]],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self._world = world
+        self._client = client
+        self._upstream: socket.socket | None = None
+        self._name = name
+        self._number = number
+        self._traffic = traffic
+        traffic.accepted += 1
+        traffic.open += 1
+        self._toxics = toxics
+        self._closed_call = closed
+        self._closed = False
+        self._flows: dict[Direction, Flow] = {}
+        self._dial = world.spawn(self._connect(upstream), f"dial {name}")
+
+    def apply(self, direction: Direction, changed: Toxic | None = None) -> None:
+        """The toxics of a direction have changed."""
+        flow = self._flows.get(direction)
+        if flow is not None:
+            flow.apply(self._toxics(direction), changed)
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close both sides at once; what has not been written is dropped. With `reset` they see a reset."""
+        if self._closed:
+            return
+        self._closed = True
+        self._dial.cancel()
+        for flow in self._flows.values():
+            flow.stop()
+        for sock in (self._client, self._upstream):
+            if sock is not None:
+                _close(sock, reset)
+        self._traffic.open -= 1
+        self._closed_call(self)
+
+    async def _connect(self, upstream: str) -> None:
+        try:
+            async with asyncio.timeout(self._world.dial_timeout_s):
+                sock = await _dial(self._world.loop, upstream)
+        except (OSError, AddressError) as error:  # a timeout is an OSError
+            log.info("proxy %s: cannot connect to %s: %s", self._name, upstream, error or "timed out")
+            self._traffic.upstream_failed += 1
+            self.close()
+            return
+        self._upstream = sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for direction, source, target, meter in (
+            (Direction.UPSTREAM, self._client, sock, self._traffic.upstream),
+            (Direction.DOWNSTREAM, sock, self._client, self._traffic.downstream),
+        ):
+            self._flows[direction] = Flow(
+                self._world.loop,
+                source,
+                target,
+                meter,
+                spawn=self._world.spawn,
+                draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
+                done=self._done,
+                lost=self._lost,
+            )
+        for direction, flow in self._flows.items():
+            flow.start(self._toxics(direction))
+
+    def _draw(self, direction: Direction, toxic: Toxic) -> random.Random:
+        return self._world.rng(self._name, self._number, direction, toxic.name, toxic.number)
+
+    def _done(self, flow: Flow, end: End) -> None:
+        if end is not End.EOF:
+            self.close(reset=end is End.RESET)
+        elif all(each.finished for each in self._flows.values()):
+            self.close()
+
+    def _lost(self, flow: Flow) -> None:
+        """A side takes no more data. What it sent before still passes, then the other side sees a reset."""
+        for other in self._flows.values():
+            if other is not flow:
+                other.source_is_gone = True
+        if all(each.finished for each in self._flows.values()):
+            self.close(reset=True)
+
+
+async def _dial(loop: asyncio.AbstractEventLoop, upstream: str) -> socket.socket:
+    """A non-blocking socket connected to the first address that accepts. Raises OSError, AddressError."""
+    failure: OSError | None = None
+    for address in await resolve_upstream(upstream):
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address.at)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    assert failure is not None
+    raise failure
+
+
+def _close(sock: socket.socket, reset: bool) -> None:
+    with contextlib.suppress(OSError):
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        else:
+            # The kernel answers unread data with a reset instead of an end: read what is there before closing.
+            for _ in range(_DRAIN_BYTES // 65536):
+                if not sock.recv(65536):
+                    break
+    sock.close()

@@ -1,0 +1,269 @@
+"""One direction of a connection: from a socket, through the toxics that are active on it, to a socket.
+
+Without toxics the bytes are written as they are read, in the same callback, and bulk data is spliced inside
+the kernel. Toxics are put into and taken out of the way while data flows; none of it is lost or reordered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from harness.toxiproxy.chunk import Chunk, End, Outlet
+from harness.toxiproxy.metrics import Meter
+from harness.toxiproxy.output import Output
+from harness.toxiproxy.splice import AVAILABLE, Splice
+from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.toxic import Toxic
+
+READ_BYTES = 64 * 1024
+CHUNK_BYTES = 32 * 1024
+"""What toxics get at once: Toxiproxy's own chunk size, so that toxics that act by the chunk act alike."""
+
+_FULL_READS = 4  # so many full reads in a row begin splicing
+_SMALL_FILLS = 8  # so many small ones end it
+
+
+class Flow:
+    """Args:
+    spawn: starts the task of a toxic, which its owner will wait for.
+    draw: the random numbers of a toxic on this flow.
+    done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
+    lost: called when the target cannot be written to any more.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: socket.socket,
+        target: socket.socket,
+        meter: Meter,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        draw: Callable[[Toxic], random.Random],
+        done: Callable[[Flow, End], None],
+        lost: Callable[[Flow], None],
+    ) -> None:
+        self.finished = False
+        """Nothing more will be written: the end was passed on, or the target is gone."""
+        self.source_is_gone = False
+        """The source cannot be written to any more: its end is a reset, whatever it looks like."""
+        self._loop = loop
+        self._source = source
+        self._fd = source.fileno()
+        self._meter = meter
+        self._spawn = spawn
+        self._draw = draw
+        self._done = done
+        self._lost = lost
+        self._output = Output(loop, target, meter, ended=self._ended, failed=self._failed)
+        self._chain: list[Stage] = []
+        self._first: Stage | None = None
+        self._rolls: dict[int, tuple[float, random.Random]] = {}
+        self._reading = False
+        self._read_all = False
+        self._stopped = False
+        self._run_of_full = 0
+        self._splice: Splice | None = None
+        self._may_splice = AVAILABLE
+        self._on_readable = self._readable
+
+    def start(self, toxics: Sequence[Toxic]) -> None:
+        self.apply(toxics)
+        self._resume()
+
+    def apply(self, toxics: Sequence[Toxic], changed: Toxic | None = None) -> None:
+        """Make the chain what it should be: the toxics of this direction, in order, those that are active.
+
+        Whether one is active is drawn once for this flow: `draw < toxicity`. A `changed` one begins anew.
+        """
+        if self._stopped or self.finished:
+            return
+        wanted = [toxic for toxic in toxics if self._roll(toxic)[0] < toxic.toxicity]
+        at = 0
+        for toxic in wanted:
+            present = next((i for i, stage in enumerate(self._chain) if _is(stage, toxic)), None)
+            if present is None:
+                self._chain.insert(at, self._stage(toxic))
+                at += 1
+            else:
+                at = present + 1
+                if toxic is changed:
+                    self._chain[present].interrupt()
+        self._link()
+        for stage in list(self._chain):
+            if not stage.leaving and not any(stage.toxic is toxic for toxic in wanted):
+                stage.leave()
+
+    def stop(self) -> None:
+        """Drop everything and stop at once; the sockets are not touched."""
+        self._stopped = True
+        self._pause()
+        for stage in self._chain:
+            stage.stop()
+        self._chain.clear()
+        self._first = None
+        self._output.stop()
+        if self._splice is not None:
+            self._splice.close()
+            self._splice = None
+
+    def _roll(self, toxic: Toxic) -> tuple[float, random.Random]:
+        if toxic.number not in self._rolls:
+            rng = self._draw(toxic)
+            self._rolls[toxic.number] = (rng.random(), rng)
+        return self._rolls[toxic.number]
+
+    def _stage(self, toxic: Toxic) -> Stage:
+        return Stage(
+            self._loop,
+            toxic,
+            self._output,
+            self._roll(toxic)[1],
+            spawn=self._spawn,
+            gone=self._gone,
+            broken=lambda: self._done(self, End.CLOSE),
+        )
+
+    def _link(self) -> None:
+        following: Outlet = self._output
+        for stage in reversed(self._chain):
+            stage.following = following
+            following = stage
+        self._first = self._chain[0] if self._chain else None
+        if self._first is not None:
+            self._plain()
+
+    def _gone(self, stage: Stage) -> None:
+        if not self._stopped:
+            self._chain.remove(stage)
+            self._link()
+
+    # Reading.
+
+    def _resume(self) -> None:
+        if self._stopped or self._read_all or self._reading:
+            return
+        into: Outlet = self._first or self._output
+        if into.full:
+            into.when_room(self._resume)
+            return
+        self._reading = True
+        self._loop.add_reader(self._fd, self._on_readable)
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def _readable(self) -> None:
+        first = self._first
+        wanted = READ_BYTES if first is None else CHUNK_BYTES
+        try:
+            data = self._source.recv(wanted)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._source_ended(End.RESET)
+            return
+        if not data:
+            self._source_ended(End.EOF)
+            return
+        self._meter.received_bytes += len(data)
+        if first is not None:
+            first.put(Chunk(data, self._loop.time()))
+            if first.full:
+                self._pause()
+                self._resume()
+            return
+        output = self._output
+        output.write(data)
+        if not output.idle:
+            if output.full:
+                self._pause()
+                self._resume()
+        elif len(data) < wanted:
+            self._run_of_full = 0
+        elif self._may_splice:
+            self._run_of_full += 1
+            if self._run_of_full >= _FULL_READS:
+                self._begin_splicing()
+
+    def _source_ended(self, end: End) -> None:
+        self._pause()
+        self._read_all = True
+        into: Outlet = self._first or self._output
+        into.put(End.RESET if self.source_is_gone else end)
+
+    def _begin_splicing(self) -> None:
+        if self._splice is None:
+            try:
+                self._splice = Splice()
+            except OSError:  # no descriptors left: go on by copying
+                self._may_splice = False
+                return
+        self._run_of_full = _SMALL_FILLS
+        self._read_with(self._spliceable)
+
+    def _plain(self) -> None:
+        """Back to reading into this process: for toxics, or because the bulk is over."""
+        if self._on_readable == self._spliceable:
+            self._run_of_full = 0
+            self._read_with(self._readable)
+        if self._splice is not None and not self._splice.held_bytes:
+            self._splice.close()
+            self._splice = None
+
+    def _read_with(self, on_readable: Callable[[], None]) -> None:
+        self._on_readable = on_readable
+        if self._reading:
+            self._loop.add_reader(self._fd, on_readable)
+
+    def _spliceable(self) -> None:
+        assert self._splice is not None
+        try:
+            taken = self._splice.fill(self._fd)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # not with this kind of socket
+                self._may_splice = False
+                self._plain()
+            else:
+                self._source_ended(End.RESET)
+            return
+        if not taken:
+            self._source_ended(End.EOF)
+            return
+        self._meter.received_bytes += taken
+        self._output.write_from(self._splice)
+        if self._output.full:
+            self._pause()
+            self._resume()
+        elif taken >= CHUNK_BYTES:
+            self._run_of_full = _SMALL_FILLS
+        else:
+            self._run_of_full -= 1
+            if self._run_of_full <= 0:
+                self._plain()
+
+    # Told by the output.
+
+    def _ended(self, end: End) -> None:
+        if end is End.EOF:
+            self.finished = True
+        self._done(self, end)
+
+    def _failed(self) -> None:
+        self.finished = True
+        self._read_all = True
+        self._pause()
+        self._lost(self)
+
+
+def _is(stage: Stage, toxic: Toxic) -> bool:
+    return stage.toxic is toxic and not stage.leaving

@@ -1,0 +1,236 @@
+"""A proxy: a listening socket, an upstream, toxics, and the connections that go through it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from harness.toxiproxy.address import Address, listener, reason, shown
+from harness.toxiproxy.connection import Connection
+from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
+from harness.toxiproxy.metrics import Labels
+from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, change, draft
+from harness.toxiproxy.world import World
+
+_ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
+_OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_ACCEPT_PAUSE_S = 0.1
+
+log = logging.getLogger("harness.toxiproxy")
+
+
+class Proxy:
+    """Everything it does happens at once, on the loop: no request ever sees it half changed."""
+
+    def __init__(self, world: World, name: str, listen: str, upstream: str) -> None:
+        self.name = name
+        self.listen = listen
+        """As given while it never ran; the real address once it has."""
+        self.upstream = upstream
+        self._world = world
+        self._listener: socket.socket | None = None
+        self._connections: dict[Connection, None] = {}
+        self._accepted = 0
+        self._toxics: list[Toxic] = []
+        self._added = 0
+
+    @property
+    def enabled(self) -> bool:
+        return self._listener is not None
+
+    @property
+    def connections(self) -> int:
+        """How many are open, those still being dialled included."""
+        return len(self._connections)
+
+    @property
+    def toxics(self) -> list[Toxic]:
+        """In the API's order: upstream ones first, each in the order in which they were added."""
+        return [toxic for direction in Direction for toxic in self._of(direction)]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "enabled": self.enabled,
+            "toxics": [self.toxic_document(toxic) for toxic in self.toxics],
+        }
+
+    def toxic_document(self, toxic: Toxic) -> dict[str, Any]:
+        return toxic.document(self._world.loop.time())
+
+    def start(self, address: Address) -> None:
+        """Listen. Raises ApiError 500 with the reason when it cannot; then it stays disabled."""
+        try:
+            self._listener = listener(address)
+        except OSError as error:
+            raise internal(f"listen tcp {address.text}: bind: {reason(error)}") from error
+        self.listen = shown(self._listener)
+        self._world.loop.add_reader(self._listener.fileno(), self._acceptable)
+        log.info("proxy %s: listens on %s for %s", self.name, self.listen, self.upstream)
+
+    def stop(self) -> None:
+        """Listen no more, then close every connection. Toxics stay."""
+        if self._listener is None:
+            return
+        self._world.loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self._listener = None
+        for connection in list(self._connections):
+            connection.close()
+        log.info("proxy %s: stopped", self.name)
+
+    def discard(self) -> None:
+        """Stop for good."""
+        self.stop()
+        for toxic in self._toxics:
+            toxic.forget_expiry()
+        self._toxics.clear()
+
+    def reset_connections(self) -> int:
+        """Reset both sides of every open connection, now; how many there were."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close(reset=True)
+        return len(connections)
+
+    def traffic(self) -> dict[str, int]:
+        """Connections of this proxy: open now, accepted so far, failed at the upstream so far; and the bytes that
+        came from the clients (`upstream_bytes`) and from the upstream so far."""
+        traffic = self._world.metrics.so_far(self._labels)
+        return {
+            "open": traffic.open,
+            "accepted": traffic.accepted,
+            "upstream_failed": traffic.upstream_failed,
+            "upstream_bytes": traffic.upstream.received_bytes,
+            "downstream_bytes": traffic.downstream.received_bytes,
+        }
+
+    @property
+    def _labels(self) -> Labels:
+        return Labels(self.listen, self.name, self.upstream)
+
+    def find(self, name: str) -> Toxic:
+        """Raises ApiError 404."""
+        for toxic in self._toxics:
+            if toxic.name == name:
+                return toxic
+        raise toxic_not_found()
+
+    def add(self, asked: Draft) -> Toxic:
+        """Put a toxic at the end of its chain. Raises ApiError 409, 400."""
+        if any(toxic.name == asked.name for toxic in self._toxics):
+            raise toxic_exists()
+        toxic = build(asked, self._added)
+        self._added += 1
+        self._toxics.append(toxic)
+        self._expire(toxic, asked.expires_in_s)
+        self._apply(toxic.direction)
+        return toxic
+
+    def add_from(self, value: Any) -> Toxic:
+        """Add a toxic from a request body. Raises ApiError 400, 409."""
+        return self.add(draft(value))
+
+    def update(self, toxic: Toxic, value: Any) -> None:
+        """Change a toxic from a request body, all of it or nothing. Raises ApiError 400."""
+        self._change(toxic, change(toxic, value))
+
+    def remove(self, toxic: Toxic) -> None:
+        toxic.forget_expiry()
+        self._toxics.remove(toxic)
+        self._apply(toxic.direction)
+
+    def reset(self) -> None:
+        """Remove all toxics, oldest first, those of the upstream chain before the others."""
+        for toxic in self.toxics:
+            self.remove(toxic)
+
+    def set_toxics(self, asked: Sequence[Draft]) -> None:
+        """Have exactly these toxics. Those that are there already are updated, and so keep their connections.
+
+        The drafts were built once before (`build`), so that nothing can be refused half way.
+        """
+        names = {one.name for one in asked}
+        for toxic in self.toxics:
+            if toxic.name not in names:
+                self.remove(toxic)
+        for one in asked:
+            new = build(one, 0)
+            old = next((toxic for toxic in self._toxics if toxic.name == one.name), None)
+            if old is None:
+                self.add(one)
+            elif (old.direction, type(old.behaviour)) != (new.direction, type(new.behaviour)):
+                self.remove(old)
+                self.add(one)
+            else:
+                self._change(old, Change(new.behaviour, new.toxicity, one.expires_in_s or 0))
+
+    def _change(self, toxic: Toxic, to: Change) -> None:
+        toxic.behaviour, toxic.toxicity = to.behaviour, to.toxicity
+        self._expire(toxic, to.expires_in_s)
+        self._apply(toxic.direction, toxic)
+
+    def _expire(self, toxic: Toxic, in_s: float | None) -> None:
+        if in_s is None:
+            return
+        toxic.forget_expiry()
+        if in_s > 0:
+            toxic.expiry = self._world.loop.call_later(in_s, self._expired, toxic)
+
+    def _expired(self, toxic: Toxic) -> None:
+        log.info("proxy %s: toxic %s has expired", self.name, toxic.name)
+        self.remove(toxic)
+
+    def _of(self, direction: Direction) -> list[Toxic]:
+        return [toxic for toxic in self._toxics if toxic.direction is direction]
+
+    def _apply(self, direction: Direction, changed: Toxic | None = None) -> None:
+        for connection in list(self._connections):
+            connection.apply(direction, changed)
+
+    def _acceptable(self) -> None:
+        for _ in range(_ACCEPTS):
+            if self._listener is None:
+                return
+            try:
+                client, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _OUT_OF_SOCKETS:
+                    raise
+                log.warning("proxy %s: cannot accept: %s", self.name, reason(error))
+                self._world.loop.remove_reader(self._listener.fileno())
+                self._world.loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, self._listener)
+                return
+            self._accept(client)
+
+    def _accept_again(self, sock: socket.socket) -> None:
+        if sock is self._listener:
+            self._world.loop.add_reader(sock.fileno(), self._acceptable)
+
+    def _accept(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._accepted += 1
+        connection = Connection(
+            self._world,
+            client,
+            name=self.name,
+            number=self._accepted,
+            upstream=self.upstream,
+            traffic=self._world.metrics.traffic(self._labels),
+            toxics=self._of,
+            closed=self._forget,
+        )
+        self._connections[connection] = None
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)

@@ -1,0 +1,109 @@
+"""A Toxiproxy server on the running loop: the API and all proxies, gone without a trace when left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+from harness.toxiproxy.address import join_host_port
+from harness.toxiproxy.api import Api
+from harness.toxiproxy.collection import ProxyCollection
+from harness.toxiproxy.decode import decode
+from harness.toxiproxy.http import HANDLER_S, HttpServer
+from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.world import World
+
+DEFAULT_PORT = 8474
+DIAL_TIMEOUT_S = 10.0
+
+log = logging.getLogger("harness.toxiproxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a server holds at this moment."""
+
+    proxies: int
+    toxics: int
+    connections: int
+
+
+class ToxiproxyServer:
+    """`async with ToxiproxyServer(port=0) as server`: serves until left.
+
+    Args:
+        host, port: of the API; port 0 picks a free one.
+        seed: of toxicity, jitter and slices; drawn (and logged) when not given.
+        proxy_metrics, runtime_metrics: what `/metrics` shows; with neither it is not there.
+        dial_timeout_s: how long an upstream may take to accept a connection.
+        handler_timeout_s: how long a request may take before it is answered with 503.
+
+    Entering raises OSError when the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        seed: int | None = None,
+        proxy_metrics: bool = False,
+        runtime_metrics: bool = False,
+        dial_timeout_s: float = DIAL_TIMEOUT_S,
+        handler_timeout_s: float = HANDLER_S,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.seed = secrets.randbits(63) if seed is None else seed
+        self._metrics = Metrics(proxies=proxy_metrics, runtime=runtime_metrics)
+        self._dial_timeout_s = dial_timeout_s
+        self._handler_timeout_s = handler_timeout_s
+        self._world: World | None = None
+        self._proxies: ProxyCollection | None = None
+        self._http: HttpServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the API, with the port that was picked."""
+        return f"http://{join_host_port(self.host, self.port)}"
+
+    @property
+    def statistics(self) -> Statistics:
+        proxies = self._running().all
+        return Statistics(
+            proxies=len(proxies),
+            toxics=sum(len(proxy.toxics) for proxy in proxies),
+            connections=sum(proxy.connections for proxy in proxies),
+        )
+
+    async def populate(self, body: bytes) -> int:
+        """Make proxies as `POST /populate` does; how many. Raises ApiError."""
+        return len(await self._running().populate(decode(body)))
+
+    async def __aenter__(self) -> Self:
+        if self._http is not None:
+            raise RuntimeError("this ToxiproxyServer runs already: make another one")
+        self._world = World(asyncio.get_running_loop(), self._metrics, self.seed, self._dial_timeout_s)
+        self._proxies = ProxyCollection(self._world)
+        http = HttpServer(Api(self._proxies, self._metrics).handle, self._handler_timeout_s)
+        self.host, self.port = await http.start(self.host, self.port)
+        self._http = http
+        log.info("API on %s, seed %d", self.url, self.seed)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._http is not None
+        assert self._world is not None
+        await self._http.stop()
+        self._running().close()
+        await asyncio.gather(*self._world.tasks, return_exceptions=True)
+        self._http = None
+        log.info("stopped")
+
+    def _running(self) -> ProxyCollection:
+        if self._proxies is None:
+            raise RuntimeError("this ToxiproxyServer is not running: use it in `async with`")
+        return self._proxies

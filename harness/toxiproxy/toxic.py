@@ -1,0 +1,170 @@
+"""A toxic of a proxy: what the API says about it, checked, and what its expiry does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.toxiproxy.decode import Object, each_field, fields
+from harness.toxiproxy.errors import bad_body, invalid_stream, invalid_toxic_type
+from harness.toxiproxy.toxics import TOXICS, Behaviour
+
+EXPIRY_LIMIT_S = 7 * 24 * 60 * 60.0
+
+
+class Direction(StrEnum):
+    UPSTREAM = "upstream"  # from the client to the upstream
+    DOWNSTREAM = "downstream"  # back to the client
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A toxic as asked for: its stream and type are known to be right, the rest is checked by `build`."""
+
+    name: str
+    stream: str
+    direction: Direction
+    kind: type[Behaviour]
+    toxicity: float
+    expires_in_s: float | None
+    value: Any
+    """The whole object, whose attributes are read last: a name that is taken matters more."""
+
+
+@dataclass(eq=False)
+class Toxic:
+    """A toxic that exists. An update replaces `behaviour` and `toxicity` together, or neither."""
+
+    name: str
+    stream: str
+    """The text that was sent, whatever its case."""
+    direction: Direction
+    behaviour: Behaviour
+    toxicity: float
+    number: int
+    """Counts the toxics of the proxy: the same name added again is another toxic."""
+    expiry: asyncio.TimerHandle | None = None
+
+    def document(self, now_s: float) -> dict[str, Any]:
+        """The API's object. `expires_in_s` is there only when the toxic will expire."""
+        document: dict[str, Any] = {
+            "attributes": self.behaviour.attributes(),
+            "name": self.name,
+            "type": self.behaviour.TYPE,
+            "stream": self.stream,
+            "toxicity": int(self.toxicity) if self.toxicity in {0, 1} else self.toxicity,
+        }
+        if self.expiry is not None:
+            document["expires_in_s"] = round(max(0.0, self.expiry.when() - now_s), 3)
+        return document
+
+    def forget_expiry(self) -> None:
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+
+
+_NEW = {
+    "name": "string",
+    "type": "string",
+    "stream": "string",
+    "toxicity": "float",
+    "attributes": "any",
+    "expires_in_s": "float",
+}
+_CHANGE = {"toxicity": "float", "attributes": "any", "expires_in_s": "float"}
+
+
+def draft(value: Any) -> Draft:
+    """Read a new toxic. Raises ApiError 400: a wrong type, then the stream, then the type of the toxic."""
+    given = fields(value, "ToxicWrapper", _NEW)
+    stream = given.get("stream", Direction.DOWNSTREAM.value)
+    if stream.lower() not in set(Direction):
+        raise invalid_stream()
+    kind = TOXICS.get(given.get("type", ""))
+    if kind is None:
+        raise invalid_toxic_type()
+    return Draft(
+        name=given.get("name") or f"{kind.TYPE}_{stream}",
+        stream=stream,
+        direction=Direction(stream.lower()),
+        kind=kind,
+        toxicity=given.get("toxicity", 1.0),
+        expires_in_s=given.get("expires_in_s"),
+        value=value,
+    )
+
+
+def build(asked: Draft, number: int) -> Toxic:
+    """The toxic that was asked for. Raises ApiError 400 naming everything that is out of range."""
+    check_name(asked.name)
+    attributes = _attributes(asked.value, asked.kind)
+    behaviour = _checked(asked.kind(), attributes, asked.toxicity, asked.expires_in_s)
+    return Toxic(asked.name, asked.stream, asked.direction, behaviour, asked.toxicity, number)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An update that was checked as a whole."""
+
+    behaviour: Behaviour
+    toxicity: float
+    expires_in_s: float | None
+    """None leaves the expiry as it is, 0 takes it away."""
+
+
+def change(toxic: Toxic, value: Any) -> Change:
+    """Read an update: what is not mentioned stays. Raises ApiError 400, and then nothing has changed."""
+    given = fields(value, "ToxicWrapper", _CHANGE)
+    toxicity = given.get("toxicity", toxic.toxicity)
+    expires_in_s = given.get("expires_in_s")
+    attributes = _attributes(value, type(toxic.behaviour))
+    return Change(_checked(toxic.behaviour, attributes, toxicity, expires_in_s), toxicity, expires_in_s)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no request could ever reach. Raises ApiError 400."""
+    if "/" in name or name in {".", ".."}:
+        raise bad_body(
+            f"name {name!r} could never be addressed in a URL; leave out '/' and do not use '.' or '..'"
+        )
+
+
+def _attributes(value: Any, kind: type[Behaviour]) -> dict[str, int]:
+    """The toxic's attributes, matched whatever their case; a second `attributes` object adds to the first."""
+    kinds = dict.fromkeys(kind.names(), "int")
+    found: dict[str, int] = {}
+    if isinstance(value, Object):
+        for _, given in each_field(value, "ToxicWrapper", {"attributes": "any"}):
+            found |= fields(given, f"{kind.__name__}Toxic", kinds)
+    return found
+
+
+def _checked(
+    behaviour: Behaviour, attributes: Mapping[str, int], toxicity: float, expires_in_s: float | None
+) -> Behaviour:
+    problems = []
+    if not 0 <= toxicity <= 1:
+        problems.append(f"toxicity must be from 0 to 1, not {_short(toxicity)}")
+    if expires_in_s is not None and not 0 <= expires_in_s <= EXPIRY_LIMIT_S:
+        problems.append(
+            f"expires_in_s must be from 0 (never) to {EXPIRY_LIMIT_S:.0f}, not {_short(expires_in_s)}"
+        )
+    try:
+        behaviour = behaviour.changed(attributes)
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise bad_body("; ".join(problems))
+    return behaviour
+
+
+def _short(number: float) -> str:
+    return (
+        f"{number:g}"
+        if isinstance(number, float) or abs(number) < 1 << 63
+        else "a number of more than 64 bits"
+    )

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.toxiproxy.toxics.base import Behaviour
+
+if TYPE_CHECKING:
+    from harness.toxiproxy.stage import Stage
+
+
+@dataclass(frozen=True)
+class Noop(Behaviour):
+    """Passes everything on as it is: where to start from when writing a toxic."""
+
+    TYPE = "noop"
+
+    async def pipe(self, stage: Stage) -> None:
+        async for chunk in stage:
+            await stage.write(chunk.data)

@@ -1,0 +1,32 @@
+"""What the parts of one server share: its loop, its seed, its settings, its metrics, its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.toxiproxy.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class World:
+    loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    seed: int
+    dial_timeout_s: float
+    """How long an upstream may take to accept a connection."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Everything that runs: awaited when the server stops, so that nothing outlives it."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self.loop.create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def rng(self, *of: object) -> random.Random:
+        """Random numbers of their own for everything that has a name: one more never shifts another's."""
+        return random.Random(":".join(map(str, (self.seed, *of))))

@@ -1,0 +1,120 @@
+"""The whole way, live: a file on the command line to a verdict and an exit code, and a clean machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import invoke
+from harness.runtimes.live.lease import STATE_VARIABLE, remains
+
+pytestmark = pytest.mark.live
+
+SLOS = """
+visits:
+  protects: people get their offers
+  table: visits
+  good: ok
+  target: 90%
+"""
+
+EXPERIMENT = """
+experiment: backend-killed
+title: Nobody notices that a backend is killed
+system: tests.support.toy_system:system
+load:
+  shoppers: {arrive: 4/s, for: 8s, mix: fast}
+drain: 1s
+timeline:
+  - {at: 5s, for: 1s, fault: crash, target: {node: backend-east}}
+gates:
+  - {slo: visits}
+  - {event: gateway.retry, within: 2s, of: fault}
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
+    (tmp_path / "slos.yaml").write_text(SLOS)
+    (tmp_path / "killed.chaos.yaml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def ran(directory: Path, *more: str) -> list[str]:
+    file = str(directory / "killed.chaos.yaml")
+    return ["run", file, "--runtime", "live", "--reports", str(directory / "reports"), *more]
+
+
+def clean(directory: Path) -> bool:
+    (lock,) = (directory / "state").glob("slot-*.lock")
+    return not remains(directory / "state", int(lock.stem.removeprefix("slot-"))).any
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_live_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(ran(directory, "--json")) == 0
+    (result,) = document(capsys)["experiments"]
+    assert result["verdict"] == "passed"
+    (fault,) = result["faults"]
+    assert fault["exposure"]["connects_blocked"] > 0
+    assert 5 <= fault["applied_at_s"] < 5.5
+    (run,) = (directory / "reports" / "latest").glob("*.seed1")
+    assert json.loads((run / "environment.json").read_text())["runtime"] == "live"
+    assert clean(directory)
+    assert invoke(["judge", str(run)]) == 0
+    assert "the same as before" in capsys.readouterr().out
+    assert invoke(["replay", str(run)]) == 4
+    assert "nothing in real time happens twice" in capsys.readouterr().err
+    assert result["replay"].endswith("--runtime live --seed 1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("loss, rate: 1%", "timeline[0]: loss: a proxy cannot lose packets"),
+        ("bandwidth, rate: 1Mbps, shared: true", "'shared' needs --runtime sim"),
+    ],
+)
+def test_what_cannot_be_done_live_is_refused_before_anything_starts(
+    directory: Path, capsys: pytest.CaptureFixture[str], fault: str, said: str
+) -> None:
+    file = directory / "killed.chaos.yaml"
+    file.write_text(EXPERIMENT.replace("crash,", f"{fault},"))
+    assert invoke(ran(directory)) == 4
+    assert said in capsys.readouterr().err
+    assert not (directory / "state").exists()
+    assert not (directory / "reports" / "latest").exists()
+
+
+def test_an_unknown_runtime(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ran(directory)
+    arguments[arguments.index("live")] = "alive"
+    assert invoke(arguments) == 4
+    assert "--runtime alive: there are sim and live" in capsys.readouterr().err
+
+
+def test_a_system_that_does_not_come_up(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error that says which node, why, and what it printed; and nothing is left."""
+    file = directory / "killed.chaos.yaml"
+    file.write_text(EXPERIMENT.replace("toy_system:system", "broken_system:system"))
+    assert invoke(ran(directory, "--json")) == 3
+    (result,) = document(capsys)["experiments"]
+    assert result["verdict"] == "error"
+    assert "backend-east: ValueError: no such shelf" in result["reason"]
+    assert clean(directory)
+
+
+def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["doctor", "--json"]) == 0
+    found = document(capsys)
+    assert all(finding["ok"] for finding in found["findings"])
+    assert len(found["primitives"]) == 8
+    assert invoke(["cleanup", "--json"]) == 0
+    assert document(capsys)["clean"]

@@ -1,0 +1,129 @@
+"""`harness up` and `harness fault`: a system for a person, with faults from another terminal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cli.main import invoke
+from harness.engine.plan import UsageError
+from harness.engine.up import parse_fault
+from harness.runtimes.live.cleanup import cleanup
+from harness.runtimes.live.lease import STATE_VARIABLE
+
+pytestmark = pytest.mark.live
+
+COMMAND = [sys.executable, "-m", "harness", "up", "tests.support.toy_system:system", "--arrive", "2/s"]
+
+
+@pytest.fixture
+def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The toy system up, by node; ended with Ctrl-C, which leaves nothing and is no failure."""
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = {}
+            for line in process.stdout:
+                if line.startswith("up;"):
+                    break
+                name, url = line.split()
+                found[name] = url
+            yield found
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert process.stdout.read() == ""
+            done = cleanup(tmp_path)
+            assert done.clean
+            assert not done.cleaned
+        finally:
+            process.kill()
+
+
+def get(url: str) -> int | str:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError as error:
+        return type(getattr(error, "reason", error)).__name__
+
+
+def fault(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = invoke(["fault", *arguments])
+    captured = capsys.readouterr()
+    return code, (captured.out + captured.err).strip()
+
+
+def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    home = urls["gateway-east"] + "home"
+    assert get(home) == 200
+    assert fault(capsys, "list") == (0, "no fault is on")
+    assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}") == (
+        0,
+        "1: crash on gateway-east",
+    )
+    assert get(home) == "ConnectionRefusedError"
+    assert fault(capsys, "add", "fault: http-error, target: {role: backend}, status: 500, for: 60s")[0] == 0
+    assert fault(capsys, "list")[1].splitlines() == [
+        "1: crash on gateway-east",
+        "2: http-error on backend-east, backend-west",
+    ]
+    code, said = fault(capsys, "remove", "1")
+    assert code == 0
+    assert said.startswith("1 is off; exposure: ")
+    assert get(home) == 200  # from the gateway's fallback
+    assert get(urls["backend-east"] + "offers") == 500
+    assert fault(capsys, "remove", "1") == (4, "no fault 1 is on; on are 2")
+    code, said = fault(capsys, "add", "fault: crash, target: {node: gateway-est}")
+    assert code == 4
+    assert "did you mean 'gateway-" in said
+    code, said = fault(capsys, "add", "fault: reset, target: {link: {from: shopper, to: gateway}}")
+    assert code == 0
+    assert said.startswith("done: reset on ")
+    assert fault(capsys, "list")[1] == "2: http-error on backend-east, backend-west"
+
+
+def test_without_a_system_that_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+    code, said = fault(capsys, "list")
+    assert code == 4
+    assert "exactly one system must be up (harness up); found none" in said
+    assert fault(capsys, "remove", "one")[0] == 4
+    assert fault(capsys, "explode")[0] == 4
+
+
+def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["up", "streeming"]) == 4
+    assert "did you mean 'streaming'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fault: explode", "one of latency, bandwidth"),
+        ("crash", "one of latency"),
+        ("fault: [", "while parsing"),
+        ("fault: crash, target: {node: a}, status: 3", "status"),
+        ("fault: loss, target: {role: edge}, rate: 1%", "cannot lose packets"),
+    ],
+)
+def test_what_is_wrong_with_a_fault_is_said(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_fault(text)
+
+
+def test_a_fault_lasts_as_long_as_it_says() -> None:
+    assert parse_fault("fault: crash, target: {node: a}, for: 30s").lasts_s == 30
+    assert parse_fault("{fault: crash, target: {node: a}}").lasts_s == 86_400
+    assert parse_fault("fault: reset, target: {link: {from: a, to: b}}").lasts_s == 0
