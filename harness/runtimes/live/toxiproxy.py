@@ -72,6 +72,10 @@ class ToxiproxyApi:
     async def enable(self, proxy: str, enabled: bool) -> None:
         await self._json("PATCH", f"/proxies/{proxy}", {"enabled": enabled})
 
+    async def accept(self, proxy: str, accepting: bool) -> None:
+        """Whether connects are answered. Without an answer they time out at the client; what is open goes on."""
+        await self._json("PATCH", f"/proxies/{proxy}", {"accepting": accepting})
+
     async def delete(self, proxy: str) -> None:
         await self._call("DELETE", f"/proxies/{proxy}")
 
