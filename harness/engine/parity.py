@@ -11,6 +11,7 @@ from harness.engine.events import Handler
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.runtimes import live_runtime
+from harness.engine.schedule import MakeRuntime
 from harness.engine.suite import run_suite, sim_runtime
 from harness.history.read import History
 from harness.history.table import quoted
@@ -75,17 +76,19 @@ def parity(
     reports: Path,
     jobs: int,
     live_jobs: int,
+    live: MakeRuntime = live_runtime,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
 ) -> tuple[Pair, ...]:
-    """Run everything twice, in virtual time and live, each as a suite of its own. Raises UsageError before."""
+    """Run everything twice, in virtual time and live (by `live`), each as a suite of its own. Raises UsageError
+    before."""
     common = {"seeds": [seed], "reports": reports, "handlers": handlers, "finish": finish}
     # Live first: it is the one that may have to be refused.
-    live = run_suite(loaded, jobs=live_jobs, runtime=live_runtime, **common)  # type: ignore[arg-type]
+    real_runs = run_suite(loaded, jobs=live_jobs, runtime=live, **common)  # type: ignore[arg-type]
     sim = run_suite(loaded, jobs=jobs, runtime=sim_runtime, **common)  # type: ignore[arg-type]
     return tuple(
         Pair(virtual, real, tuple(compared(Path(virtual.run), Path(real.run))))
-        for virtual, real in zip(sim.results, live.results, strict=True)
+        for virtual, real in zip(sim.results, real_runs.results, strict=True)
     )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.faults.base import Fault
-from harness.runtimes.base import Runtime
+from harness.runtimes.base import LoadSettings, Runtime
 
 SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
 
 
-def live_runtime() -> Runtime:
-    """Real processes and sockets on this machine's loopback."""
+def live_runtime(*, load: LoadSettings | None = None) -> Runtime:
+    """Real processes and sockets on this machine's loopback. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime()
+    return LiveRuntime(load=load)
+
+
+def is_live(make: Callable[[], Runtime]) -> bool:
+    """Whether this makes live runtimes, with or without options."""
+    return getattr(make, "func", make) is live_runtime
 
 
 def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:

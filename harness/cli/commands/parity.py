@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed
+from harness.cli.options import Jobs, Json, Load, LocustMaster, LocustWorkers, Paths, Reports, Seed
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -15,20 +16,26 @@ def parity(
     paths: Paths,
     seed: Seed = 1,
     jobs: Jobs = None,
+    load: Load = None,
+    locust_workers: LocustWorkers = None,
+    locust_master: LocustMaster = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
     """Run experiments in virtual time and live, and show how far apart the two are. Exit 1 when verdicts differ."""
     from harness.cli.commands.run import cores, writable
-    from harness.cli.loading import load
+    from harness.cli.load import load_settings
+    from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.parity import parity as run_both
     from harness.engine.plan import UsageError
+    from harness.engine.runtimes import live_runtime
     from harness.report.finish import finish_run
     from harness.verdict.model import EXIT_CODES, Verdict
 
-    loaded = load(paths)
+    settings = load_settings(load, locust_workers, locust_master)
+    loaded = load_files(paths)
     with reporting() as handlers:
         try:
             pairs = run_both(
@@ -37,6 +44,7 @@ def parity(
                 reports=writable(reports),
                 jobs=jobs or cores(),
                 live_jobs=jobs or 1,
+                live=partial(live_runtime, load=settings),
                 handlers=handlers,
                 finish=finish_run,
             )

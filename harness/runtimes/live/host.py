@@ -116,7 +116,8 @@ type Router = Callable[[str, int], Awaitable[Sequence[Address]]]
 class LiveHost:
     """One process of a node, or one client in the harness's own process.
 
-    `address` and `interference` are those of a node; a client has none and cannot serve.
+    `address` and `interference` are those of a node; a client has none and cannot serve. `traces` see every request
+    that it makes.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class LiveHost:
         address: str | None = None,
         interference: Interference | None = None,
         ready: Callable[[int], None] = lambda _: None,
+        traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._world = world
         self._peer = peer
@@ -141,6 +143,7 @@ class LiveHost:
         self._address = address
         self._interference = interference
         self._ready = ready
+        self._traces = list(traces)
         self._nodes_at: dict[tuple[str, int], str] = {}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -219,6 +222,7 @@ class LiveHost:
                     socket_factory=self._socket,
                 ),
                 timeout=aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math.inf),
+                trace_configs=self._traces,
             )
         return session
 
