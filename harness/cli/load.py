@@ -11,7 +11,7 @@ DRIVERS = ("asyncio", "locust")
 PORTS = range(1, 65536)
 
 
-def load_settings(driver: str | None, workers: int | None, master: str | None) -> LoadSettings:
+def load_settings(driver: str | None, workers: int | None, master: str | None, jobs: int) -> LoadSettings:
     """What `--load`, `--locust-workers` and `--locust-master` ask for; either of the last two means Locust.
 
     Stops with usage.
@@ -30,6 +30,8 @@ def load_settings(driver: str | None, workers: int | None, master: str | None) -
         address = parse_address(master)
         if address is None:
             problems.append(f"--locust-master {master}: give HOST:PORT, such as 192.0.2.10:5557")
+        if jobs > 1:
+            problems.append(f"--locust-master: one run at a time can wait there; found --jobs {jobs}")
     if chosen == "locust":
         from harness.runtimes.live.load import refuse_without_locust
 

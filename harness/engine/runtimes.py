@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from harness.faults.base import Fault
 from harness.runtimes.base import LoadSettings, Runtime
@@ -11,11 +12,13 @@ SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
 
 
-def live_runtime(*, load: LoadSettings | None = None) -> Runtime:
+def live_runtime(
+    *, network: Literal["proxy", "kernel"] = "proxy", load: LoadSettings | None = None
+) -> Runtime:
     """Real processes and sockets on this machine's loopback. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime(load=load)
+    return LiveRuntime(network, load)
 
 
 def is_live(make: Callable[[], Runtime]) -> bool:

@@ -139,7 +139,7 @@ def test_a_process_of_the_load_that_dies_ends_the_run(state: Path, workers: int,
     async def body(session: Session, driver: Drives) -> None:
         running = asyncio.ensure_future(driver.run())
         while driver.arrived < 3:
-            await asyncio.sleep(0.02)
+            await session.clock.sleep(0.02)
         os.kill(process(state, victim), signal.SIGKILL)
         await running
 

@@ -45,7 +45,7 @@ def run(
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
-    settings = load_settings(load, locust_workers, locust_master)
+    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded = load_files(paths)

@@ -8,7 +8,8 @@ import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from harness.runtimes.journal import Journal
 from harness.runtimes.live import load_words as words
 from harness.runtimes.live.lease import Lease
 from harness.runtimes.live.messages import Address
+from harness.runtimes.live.tether import environment
 from harness.spec.model import Load
 from harness.system import Access, Clock, System
 from harness.workload.drive import LEAVE_S, ClientFailure, Driven, check_loads, lateness_figures
@@ -91,13 +93,31 @@ def refuse_without_locust() -> str | None:
     return None
 
 
-class Crew:
-    """`gather`, `prepare`, a `LocustDriver`, `end`. `environment` is that of the processes."""
+@asynccontextmanager
+async def crew_of(settings: LoadSettings, lease: Lease) -> AsyncIterator[Crew | None]:
+    """The processes of a load, all gone at the end of the block; None for a load that needs none.
 
-    def __init__(self, lease: Lease, settings: LoadSettings, environment: Mapping[str, str]) -> None:
+    Workers that people start elsewhere are waited for here, before the run has begun.
+    """
+    if settings.driver == "asyncio":
+        yield None
+        return
+    crew = Crew(lease, settings)
+    try:
+        if settings.master is not None:
+            await crew.gather(environment(lease.directory))
+        yield crew
+    finally:
+        await crew.end()
+
+
+class Crew:
+    """`gather`, `prepare`, a `LocustDriver`, `end`."""
+
+    def __init__(self, lease: Lease, settings: LoadSettings) -> None:
         self._lease = lease
         self._settings = settings
-        self._environment = dict(environment)
+        self._environment: dict[str, str] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watching: list[asyncio.Task[None]] = []
         self._writer: asyncio.StreamWriter | None = None
@@ -114,9 +134,11 @@ class Crew:
 
     # ------------------------------------------------------------------ life
 
-    async def gather(self) -> None:
-        """Start what is to be started here, and wait until every process has said hello. NotReady if not."""
+    async def gather(self, environment: Mapping[str, str]) -> None:
+        """Start what is to be started here, in this environment, and wait until every process has said hello.
+        NotReady if not."""
         settings = self._settings
+        self._environment = {**environment, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         own, theirs = socket.socketpair()
         line = str(theirs.fileno())
         host, port = settings.master or (self._lease.address(0), 0)
@@ -211,11 +233,11 @@ class Crew:
             raise NotReady(f"the load is not ready after {limit_s:g} s: {what}")
         return wanted.result()
 
-    async def end(self, *, kindly: bool = True) -> None:
+    async def end(self) -> None:
         """Every process that was started here is gone when this returns."""
         self._ending = True
         running = [process for process in self._processes.values() if process.returncode is None]
-        if kindly and running and self.totals is not None:
+        if running and self.totals is not None:
             await asyncio.wait([asyncio.ensure_future(process.wait()) for process in running], timeout=QUIT_S)
         for process in running:
             with contextlib.suppress(ProcessLookupError):
@@ -240,7 +262,7 @@ class Crew:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**self._environment, "LOCUST_SKIP_MONKEY_PATCH": "1"},
+                env=self._environment,
                 start_new_session=True,
             )
         self._lease.process(process.pid, name)
