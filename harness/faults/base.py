@@ -83,22 +83,22 @@ class NodeFault(Fault):
 
 def _above_zero(value: float) -> float:
     if value <= 0:
-        raise ValueError("must be more than 0, or the fault does nothing")
+        raise ValueError("found no time at all; it must be more than 0s, or the fault does nothing")
     return value
 
 
 def _below_all(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError(
-            f"found {value:.6g} of the traffic; a loss is more than 0% and less than 100% "
-            "(for all of it, write a partition)"
+            f"found a loss of {value * 100:.6g}%; it is more than 0% and less than 100%"
+            + ("; for all of it, write fault: partition" if value >= 1 else "")
         )
     return value
 
 
 def _share(value: float) -> float:
     if not 0 < value <= 1:
-        raise ValueError("must be more than 0% and at most 100%")
+        raise ValueError(f"found {value * 100:.6g}%; a share is more than 0% and at most 100%")
     return value
 
 
