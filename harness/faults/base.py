@@ -65,7 +65,7 @@ class LinkFault(Fault):
     targets: ClassVar[Literal["nodes", "link"]] = "link"
 
     direction: Literal["both", "to", "from"] = "both"
-    """Which way: towards the link's `to` end (or the hosts), from there, or both."""
+    """which way: towards the link's `to` end (or the hosts), from there, or both"""
 
     def paths(self, target: ResolvedTarget) -> tuple[PathMatch, ...]:
         """The one-way paths meant; one only where both ends are the same hosts, for it is its own reverse."""
@@ -105,7 +105,5 @@ def _share(value: float) -> float:
 type PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
 type LossRatio = Annotated[Ratio, AfterValidator(_below_all)]
 type Share = Annotated[Ratio, AfterValidator(_share)]
-type Route = Annotated[
-    str, Field(pattern=r"^[/*]", description="An fnmatch pattern on the path, e.g. /home or /v/*")
-]
+type Route = Annotated[str, Field(pattern=r"^[/*]", description="a pattern on the path, e.g. /home or /v/*")]
 type Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
