@@ -1,107 +1,143 @@
-"""The same experiment in virtual time and live: how far apart the two are, gate by gate and column by column."""
+"""The same experiments in virtual time and live: both are run, then compared (`harness.verdict.parity`)."""
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.events import Handler
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.runtimes import live_runtime
+from harness.engine.rundir import suite_stamp
+from harness.engine.runtimes import LIVE, SIM, live_runtime
+from harness.engine.schedule import MakeRuntime
 from harness.engine.suite import run_suite, sim_runtime
+from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
-from harness.verdict.model import ExperimentResult, GateResult
+from harness.system import Quantity
+from harness.verdict.distance import Distribution, distribution
+from harness.verdict.model import EXIT_CODES, ExperimentResult, Verdict, worst
+from harness.verdict.parity import Measured, Pair, compare
 
-LEAST_ROWS = 20
-"""A distribution of fewer rows, in either world, is not compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A column's values in one world: how many, median, 90th percentile, in the column's unit."""
-
-    rows: int
-    p50: float
-    p90: float
+type Report = Callable[[str], AbstractContextManager[Sequence[Handler]]]
+"""Given `live` or `sim`: who hears of that half, for as long as it runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """One column in both worlds. `distance`: Kolmogorov-Smirnov, the largest difference of the two shares of rows
-    below any value: 0 is the same distribution, 1 no overlap."""
+class Parity:
+    """`directory`: where the runs of both halves are, and the report. No pairs when it was interrupted early."""
 
-    table: str
-    column: str
-    sim: Sample
-    live: Sample
-    distance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One experiment in both worlds."""
-
-    sim: ExperimentResult
-    live: ExperimentResult
-    distributions: tuple[Distribution, ...]
+    directory: Path
+    pairs: tuple[Pair, ...]
+    interrupted: bool = False
 
     @property
-    def gates(self) -> Iterator[tuple[GateResult, GateResult]]:
-        """The gates that both have come to."""
-        live = {gate.name: gate for gate in self.live.gates}
-        for gate in self.sim.gates:
-            if gate.name in live:
-                yield gate, live[gate.name]
+    def verdict(self) -> Verdict:
+        if self.interrupted:
+            return Verdict.INTERRUPTED
+        return worst(pair.verdict for pair in self.pairs)
 
     @property
-    def agree(self) -> bool:
-        """The same verdict, of the experiment and of every gate and arm."""
-        return _verdicts(self.sim) == _verdicts(self.live)
-
-
-def _verdicts(result: ExperimentResult) -> tuple[object, ...]:
-    gates = [(gate.name, gate.verdict) for gate in result.gates]
-    return result.verdict, gates, [(arm.name, arm.verdict) for arm in result.arms]
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
 
 
 def parity(
     loaded: Sequence[Loaded],
     *,
-    seed: int,
+    seeds: Sequence[int],
     reports: Path,
     jobs: int,
     live_jobs: int,
-    handlers: Sequence[Handler] = (),
+    report: Report,
     finish: Finish | None = None,
-) -> tuple[Pair, ...]:
-    """Run everything twice, in virtual time and live, each as a suite of its own. Raises UsageError before."""
-    common = {"seeds": [seed], "reports": reports, "handlers": handlers, "finish": finish}
-    # Live first: it is the one that may have to be refused.
-    live = run_suite(loaded, jobs=live_jobs, runtime=live_runtime, **common)  # type: ignore[arg-type]
-    sim = run_suite(loaded, jobs=jobs, runtime=sim_runtime, **common)  # type: ignore[arg-type]
-    return tuple(
-        Pair(virtual, real, tuple(compared(Path(virtual.run), Path(real.run))))
-        for virtual, real in zip(sim.results, live.results, strict=True)
+    live: MakeRuntime = live_runtime,
+) -> Parity:
+    """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
+
+    Live first: it is the one that may have to be refused. Raises UsageError before anything starts.
+    """
+    directory = _new_directory(reports)
+    with report(LIVE) as handlers:
+        real = run_suite(
+            loaded,
+            seeds=seeds,
+            jobs=live_jobs,
+            reports=directory / LIVE,
+            handlers=handlers,
+            finish=finish,
+            runtime=live,
+        )
+    if real.verdict is Verdict.INTERRUPTED:
+        return Parity(directory, (), interrupted=True)
+    with report(SIM) as handlers:
+        virtual = run_suite(
+            loaded,
+            seeds=seeds,
+            jobs=jobs,
+            reports=directory / SIM,
+            handlers=handlers,
+            finish=finish,
+            runtime=sim_runtime,
+        )
+    if virtual.verdict is Verdict.INTERRUPTED:
+        return Parity(directory, (), interrupted=True)
+    systems = [item.system for item in loaded for _ in seeds]
+    return Parity(
+        directory,
+        tuple(
+            pair(a, b, system.quantities)
+            for a, b, system in zip(virtual.results, real.results, systems, strict=True)
+        ),
     )
 
 
-def compared(sim: Path, live: Path) -> Iterator[Distribution]:
-    """The durations of two run directories: columns of seconds that are no moments (`t_s`, `..._at_s`)."""
-    if not (sim.is_dir() and live.is_dir()):
-        return
-    with History(sim) as virtual, History(live) as real:
-        for table, columns in virtual.tables.items():
-            for column, kind in columns.items():
-                if kind != "DOUBLE" or not column.endswith("_s") or _moment(column):
-                    continue
-                values = [_values(history, table, column) for history in (virtual, real)]
-                if min(map(len, values)) >= LEAST_ROWS:
-                    a, b = values
-                    yield Distribution(table, column, _sample(a), _sample(b), distance(a, b))
+def _new_directory(reports: Path) -> Path:
+    """Named, not made: nothing is written for what is refused."""
+    stamp = suite_stamp()
+    names = [f"parity-{stamp}", *(f"parity-{stamp}-{n}" for n in range(2, 1000))]
+    return next(reports / name for name in names if not (reports / name).exists())
+
+
+def pair(sim: ExperimentResult, live: ExperimentResult, quantities: Sequence[Quantity]) -> Pair:
+    """Compare two results, and the run directories that they name."""
+    measured: dict[str, tuple[Measured, Measured]] = {}
+    distributions: list[Distribution] = []
+    broken: list[str] = []
+    if Path(sim.run).is_dir() and Path(live.run).is_dir():
+        try:
+            with History(Path(sim.run)) as virtual, History(Path(live.run)) as real:
+                distributions += _distributions(virtual, real)
+                for each in quantities:
+                    try:
+                        measured[each.name] = (_measure(virtual, each), _measure(real, each))
+                    except (HistoryError, TypeError, ValueError) as error:
+                        broken.append(f"{each.name}: cannot be computed: {error}")
+        except HistoryError as error:
+            broken.append(str(error))
+    comparisons = tuple(compare(sim, live, quantities, measured))
+    return Pair(sim, live, comparisons, tuple(distributions), tuple(broken))
+
+
+def _measure(history: History, wanted: Quantity) -> Measured:
+    ((value, rows),) = history.query(
+        f"SELECT ({wanted.value}\n), count(*) FROM {quoted(wanted.table)} WHERE ({wanted.where}\n)"
+    )
+    return Measured(None if value is None else float(value), int(rows))
+
+
+def _distributions(sim: History, live: History) -> Iterator[Distribution]:
+    """The durations of two histories: columns of seconds that are no moments (`t_s`, `..._at_s`)."""
+    for table, columns in sim.tables.items():
+        for column, kind in columns.items():
+            if kind != "DOUBLE" or not column.endswith("_s") or _moment(column):
+                continue
+            found = distribution(table, column, *(_values(history, table, column) for history in (sim, live)))
+            if found is not None:
+                yield found
 
 
 def _moment(column: str) -> bool:
@@ -114,23 +150,3 @@ def _values(history: History, table: str, column: str) -> list[float]:
     name = quoted(column)
     rows = history.query(f"SELECT {name} FROM {quoted(table)} WHERE {name} IS NOT NULL ORDER BY 1")
     return [float(row[0]) for row in rows]
-
-
-def _sample(values: Sequence[float]) -> Sample:
-    return Sample(len(values), _quantile(values, 0.5), _quantile(values, 0.9))
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values, linear between neighbours."""
-    at = share * (len(values) - 1)
-    low = int(at)
-    high = min(low + 1, len(values) - 1)
-    return values[low] + (values[high] - values[low]) * (at - low)
-
-
-def distance(a: Sequence[float], b: Sequence[float]) -> float:
-    """Kolmogorov-Smirnov distance of two sorted samples: sup |F_a - F_b|."""
-    return max(
-        abs(bisect.bisect_right(a, value) / len(a) - bisect.bisect_right(b, value) / len(b))
-        for value in (*a, *b)
-    )

@@ -44,7 +44,7 @@ def run_page(
     compared, _ = _charts(comparisons)
     charts, left_out = _charts(found)
     return (
-        _environment()
+        page_environment()
         .get_template("run.html.j2")
         .render(
             result=result,
@@ -72,7 +72,7 @@ def index_page(results: Sequence[ExperimentResult], reports: Path) -> str:
     ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
     rows = [(result, _link(result, reports)) for result in ordered]
     return (
-        _environment()
+        page_environment()
         .get_template("index.html.j2")
         .render(
             results=rows,
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
     import jinja2
 
     environment = jinja2.Environment(

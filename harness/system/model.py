@@ -76,6 +76,24 @@ class Invariant:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantity:
+    """A figure in which two runtimes should come out alike (`harness parity`).
+
+    `value`: an SQL aggregate over the rows of `table` for which `where` is true, in `unit` ("s" or "ratio").
+    `within`: how far apart is near enough, as a share of the value in virtual time (`relative`), or as a
+    difference in the unit.
+    """
+
+    name: str
+    table: str
+    value: str
+    within: float
+    where: str = "true"
+    unit: str = "s"
+    relative: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """`tables`: table name to row dataclass. `events`: event name to what it means."""
 
@@ -86,3 +104,4 @@ class System:
     workloads: tuple[Workload, ...]
     invariants: tuple[Invariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
+    quantities: tuple[Quantity, ...] = ()

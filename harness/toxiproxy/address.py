@@ -7,11 +7,15 @@ host means this machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+
+BACKLOG = min(socket.SOMAXCONN, 4096)
+"""Connections that may wait to be accepted."""
 
 type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -31,6 +35,10 @@ class Address:
     @property
     def wildcard(self) -> bool:
         return self.at[0] in {"0.0.0.0", "::"}
+
+    @property
+    def loopback(self) -> bool:
+        return ipaddress.ip_address(self.at[0].partition("%")[0]).is_loopback
 
 
 def split_host_port(text: str) -> tuple[str, str]:
@@ -91,11 +99,21 @@ def listener(address: Address) -> socket.socket:
         if family is socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.wildcard else 1)
         sock.bind(at)
-        sock.listen(min(socket.SOMAXCONN, 4096))
+        if address.loopback:
+            on_loopback(sock)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def on_loopback(sock: socket.socket) -> None:
+    """Loopback loses nothing and has no rate to find: a congestion control that paces (BBR) only costs processor
+    time there. Reno is in every Linux kernel and free to use; accepted sockets inherit it from the listening one."""
+    if hasattr(socket, "TCP_CONGESTION"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def shown(sock: socket.socket) -> str:

@@ -23,7 +23,7 @@ from harness.toxiproxy.proxy import Proxy
 from harness.toxiproxy.toxic import Draft, build, check_name, draft
 from harness.toxiproxy.world import World
 
-_PROXY = {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool"}
+_PROXY = {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool", "accepting": "bool"}
 
 
 class PopulateError(ApiError):
@@ -40,6 +40,7 @@ class _Wanted:
     listen: str
     upstream: str
     enabled: bool
+    accepting: bool | None
     toxics: tuple[Draft, ...] = ()
 
 
@@ -73,13 +74,14 @@ class ProxyCollection:
         if wanted.name in self._proxies:  # created by another request meanwhile
             raise proxy_exists()
         proxy = Proxy(self._world, wanted.name, wanted.listen, wanted.upstream)
+        proxy.accepting = wanted.accepting is not False
         if where is not None:
             proxy.start(_listenable(where))
         self._proxies[proxy.name] = proxy
         return proxy
 
     async def update(self, proxy: Proxy, value: Any) -> None:
-        """Change `listen`, `upstream`, `enabled`: what is not mentioned stays. Raises ApiError 400, 500.
+        """Change `listen`, `upstream`, `enabled`, `accepting`: what is not mentioned stays. Raises ApiError 400, 500.
 
         Another `listen` or `upstream` drops every connection. When the new address cannot be listened on the
         proxy stays disabled with it.
@@ -94,6 +96,7 @@ class ProxyCollection:
         if not _same_listen(proxy, listen, where) or upstream != proxy.upstream:
             proxy.stop()
             proxy.listen, proxy.upstream = listen, upstream
+        proxy.accepting = given.get("accepting", proxy.accepting)
         if enabled and not proxy.enabled:
             proxy.start(_listenable(where))
         elif not enabled:
@@ -142,12 +145,15 @@ class ProxyCollection:
     def _put(self, wanted: _Wanted, where: Address | AddressError) -> Proxy:
         old = self._proxies.get(wanted.name)
         if old is not None and _same_listen(old, wanted.listen, where) and wanted.upstream == old.upstream:
+            if wanted.accepting is not None:
+                old.accepting = wanted.accepting
             if wanted.toxics:
                 old.set_toxics(wanted.toxics)
             return old
         if old is not None:
             old.stop()
         proxy = Proxy(self._world, wanted.name, wanted.listen, wanted.upstream)
+        proxy.accepting = wanted.accepting is not False
         if wanted.enabled:
             proxy.start(_listenable(where))
         if old is not None:
@@ -167,6 +173,7 @@ def _wanted(value: Any, at: str) -> _Wanted:
         given.get("listen", ""),
         given["upstream"],
         given.get("enabled", True),
+        given.get("accepting"),
         _toxics(given.get("toxics"), at),
     )
 

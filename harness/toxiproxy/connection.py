@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from harness.toxiproxy.address import AddressError, resolve_upstream
+from harness.toxiproxy.address import AddressError, on_loopback, resolve_upstream
 from harness.toxiproxy.chunk import End
 from harness.toxiproxy.flow import Flow
 from harness.toxiproxy.metrics import Traffic
@@ -96,6 +96,7 @@ class Connection:
                 source,
                 target,
                 meter,
+                buffer=self._world.buffer,
                 spawn=self._world.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,
@@ -129,6 +130,8 @@ async def _dial(loop: asyncio.AbstractEventLoop, upstream: str) -> socket.socket
         sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
+            if address.loopback:
+                on_loopback(sock)
             await loop.sock_connect(sock, address.at)
         except OSError as error:
             sock.close()

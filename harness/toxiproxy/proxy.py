@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections.abc import Sequence
 from typing import Any
 
-from harness.toxiproxy.address import Address, listener, reason, shown
+from harness.toxiproxy.address import Address, reason
 from harness.toxiproxy.connection import Connection
+from harness.toxiproxy.door import Door
 from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
 from harness.toxiproxy.metrics import Labels
 from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, change, draft
 from harness.toxiproxy.world import World
-
-_ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
-_OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_ACCEPT_PAUSE_S = 0.1
 
 log = logging.getLogger("harness.toxiproxy")
 
@@ -31,7 +27,8 @@ class Proxy:
         """As given while it never ran; the real address once it has."""
         self.upstream = upstream
         self._world = world
-        self._listener: socket.socket | None = None
+        self._door: Door | None = None
+        self._accepting = True
         self._connections: dict[Connection, None] = {}
         self._accepted = 0
         self._toxics: list[Toxic] = []
@@ -39,7 +36,18 @@ class Proxy:
 
     @property
     def enabled(self) -> bool:
-        return self._listener is not None
+        return self._door is not None
+
+    @property
+    def accepting(self) -> bool:
+        """False: connects get no answer while it is enabled; what is open goes on."""
+        return self._accepting
+
+    @accepting.setter
+    def accepting(self, accepting: bool) -> None:
+        self._accepting = accepting
+        if self._door is not None:
+            self._door.answers = accepting
 
     @property
     def connections(self) -> int:
@@ -52,12 +60,14 @@ class Proxy:
         return [toxic for direction in Direction for toxic in self._of(direction)]
 
     def document(self) -> dict[str, Any]:
+        """The API's object. `accepting` is there only when it is false."""
         return {
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
             "toxics": [self.toxic_document(toxic) for toxic in self.toxics],
+            **({} if self._accepting else {"accepting": False}),
         }
 
     def toxic_document(self, toxic: Toxic) -> dict[str, Any]:
@@ -66,20 +76,19 @@ class Proxy:
     def start(self, address: Address) -> None:
         """Listen. Raises ApiError 500 with the reason when it cannot; then it stays disabled."""
         try:
-            self._listener = listener(address)
+            self._door = Door(self._world.loop, address, self._accept)
         except OSError as error:
             raise internal(f"listen tcp {address.text}: bind: {reason(error)}") from error
-        self.listen = shown(self._listener)
-        self._world.loop.add_reader(self._listener.fileno(), self._acceptable)
+        self.listen = self._door.address
+        self._door.answers = self._accepting
         log.info("proxy %s: listens on %s for %s", self.name, self.listen, self.upstream)
 
     def stop(self) -> None:
         """Listen no more, then close every connection. Toxics stay."""
-        if self._listener is None:
+        if self._door is None:
             return
-        self._world.loop.remove_reader(self._listener.fileno())
-        self._listener.close()
-        self._listener = None
+        self._door.close()
+        self._door = None
         for connection in list(self._connections):
             connection.close()
         log.info("proxy %s: stopped", self.name)
@@ -146,7 +155,8 @@ class Proxy:
         self._apply(toxic.direction)
 
     def reset(self) -> None:
-        """Remove all toxics, oldest first, those of the upstream chain before the others."""
+        """Accept, and remove all toxics, oldest first, those of the upstream chain before the others."""
+        self.accepting = True
         for toxic in self.toxics:
             self.remove(toxic)
 
@@ -193,31 +203,7 @@ class Proxy:
         for connection in list(self._connections):
             connection.apply(direction, changed)
 
-    def _acceptable(self) -> None:
-        for _ in range(_ACCEPTS):
-            if self._listener is None:
-                return
-            try:
-                client, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                if error.errno not in _OUT_OF_SOCKETS:
-                    raise
-                log.warning("proxy %s: cannot accept: %s", self.name, reason(error))
-                self._world.loop.remove_reader(self._listener.fileno())
-                self._world.loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, self._listener)
-                return
-            self._accept(client)
-
-    def _accept_again(self, sock: socket.socket) -> None:
-        if sock is self._listener:
-            self._world.loop.add_reader(sock.fileno(), self._acceptable)
-
     def _accept(self, client: socket.socket) -> None:
-        client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accepted += 1
         connection = Connection(

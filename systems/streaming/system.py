@@ -6,7 +6,7 @@ regions. Round-trip times and rates are design values of facts/streaming.md sect
 
 from __future__ import annotations
 
-from harness.system import Invariant, Link, Node, Safeguard, System, Topology
+from harness.system import Invariant, Link, Node, Quantity, Safeguard, System, Topology
 from systems.streaming.control.catalog import catalog
 from systems.streaming.control.gateway import gateway
 from systems.streaming.control.identity import identity
@@ -139,6 +139,33 @@ EVENTS = {
     "edge.miss": "an appliance had to ask the storage tier (title, filled, reason)",
 }
 
+QUANTITIES = (
+    Quantity("startup, median", "sessions", "median(startup_s)", 0.15, where="startup_s is not null"),
+    Quantity(
+        "stalled share of watching",
+        "sessions",
+        "sum(stall_s) / nullif(sum(stall_s + played_s), 0)",
+        0.02,
+        where="startup_s is not null",
+        unit="ratio",
+        relative=False,
+    ),
+    Quantity(
+        "wait before a failover, mean",
+        "requests",
+        "avg(latency_s)",
+        0.20,
+        where="kind = 'segment' and not ok",
+    ),
+    Quantity(
+        "wait before a region failover, mean",
+        "requests",
+        "avg(latency_s)",
+        0.20,
+        where="kind <> 'segment' and status = 0",
+    ),
+)
+
 system = System(
     name="streaming",
     topology=Topology(zones=(*ISPS, EXCHANGE, *REGIONS), nodes=NODES, links=_links(NODES)),
@@ -147,4 +174,5 @@ system = System(
     workloads=(viewers,),
     invariants=INVARIANTS,
     events=EVENTS,
+    quantities=QUANTITIES,
 )

@@ -1,0 +1,104 @@
+"""The listening socket of a proxy: accepts clients, or leaves their connects without an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from harness.toxiproxy.address import BACKLOG, Address, listener, reason, shown
+
+_ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
+_OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE_S = 0.1
+
+log = logging.getLogger("harness.toxiproxy")
+
+
+class Door:
+    """Listens at once. Raises OSError when it cannot.
+
+    Args:
+        entered: called with every client that was accepted.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, address: Address, entered: Callable[[socket.socket], None]
+    ) -> None:
+        self._loop = loop
+        self._entered = entered
+        self._socket = listener(address)
+        self._shut: socket.socket | None = None
+        self._own: set[tuple[str, int]] = set()
+        """Where our own connections came from."""
+        self._closed = False
+        self.address = shown(self._socket)
+        """Where it listens, as text."""
+        loop.add_reader(self._socket.fileno(), self._acceptable)
+
+    @property
+    def answers(self) -> bool:
+        """False: connects get no answer, as if nobody were there."""
+        return self._shut is None
+
+    @answers.setter
+    def answers(self, answers: bool) -> None:
+        if answers and self._shut is not None:
+            self._shut.close()  # it is accepted all the same, and known by where it came from
+            self._shut = None
+            self._socket.listen(BACKLOG)
+            self._loop.add_reader(self._socket.fileno(), self._acceptable)
+        elif not answers and self._shut is None:
+            self._loop.remove_reader(self._socket.fileno())
+            # A full accept queue makes the kernel drop SYNs (Linux, tcp_conn_request): its length becomes 1, and
+            # one connection of our own fills it. Retransmitted SYNs get through once there is room again.
+            self._socket.listen(0)
+            self._shut = self._filler()
+
+    def close(self) -> None:
+        """Connects are refused from now on."""
+        self._closed = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        if self._shut is not None:
+            self._shut.close()
+
+    def _filler(self) -> socket.socket:
+        host, port = self._socket.getsockname()[:2]
+        sock = socket.socket(self._socket.family)
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):  # the queue is full without it
+            sock.connect((host, port))  # to an any-address: this machine
+        self._own.add(sock.getsockname()[:2])
+        return sock
+
+    def _acceptable(self) -> None:
+        for _ in range(_ACCEPTS):
+            if self._closed or self._shut is not None:
+                return
+            try:
+                client, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _OUT_OF_SOCKETS:
+                    raise
+                log.warning("%s: cannot accept: %s", self.address, reason(error))
+                self._loop.remove_reader(self._socket.fileno())
+                self._loop.call_later(_PAUSE_S, self._accept_again)
+                return
+            if peer[:2] in self._own:
+                self._own.discard(peer[:2])
+                client.close()
+                continue
+            client.setblocking(False)
+            self._entered(client)
+
+    def _accept_again(self) -> None:
+        if not self._closed and self._shut is None:
+            self._loop.add_reader(self._socket.fileno(), self._acceptable)
