@@ -73,7 +73,7 @@ def test_the_page_makes_the_files_that_it_names(directory: Path) -> None:
     assert all(f"| `{name}` |" in PAGE for name in FILES)
 
 
-@pytest.mark.parametrize(("command", "code"), list(commands()), ids=lambda part: str(part))
+@pytest.mark.parametrize(("command", "code"), list(commands()), ids=str)
 def test_its_commands_do_what_it_says(
     command: list[str], code: int, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +102,7 @@ def test_its_experiment_holds_because_of_the_safeguard(directory: Path) -> None:
         "Safeguard",
         "Invariant",
         "Event",
+        "Quantity",
         "System",
     ],
 )
