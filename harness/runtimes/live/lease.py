@@ -23,6 +23,7 @@ from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import IO, Any, Self
 
+from harness.runtimes.live import cpu
 from harness.runtimes.live.tether import command, marked, started
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
@@ -71,6 +72,10 @@ class Lease:
 
     def undone(self, fault: int) -> None:
         self._note({"undone": fault})
+
+    def cgroup(self, directory: Path) -> None:
+        """Write down a control group, before it is made."""
+        self._note({"cgroup": str(directory)})
 
     def log(self, name: str) -> IO[bytes]:
         """Where a process of this run prints, opened to append."""
@@ -131,30 +136,33 @@ class LeftBehind(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What there is of a slot: processes by id and command, listening sockets, files."""
+    """What there is of a slot: processes by id and command, listening sockets, files, control groups."""
 
     processes: tuple[tuple[int, str], ...] = ()
     listeners: tuple[str, ...] = ()
     directory: Path | None = None
+    cgroups: tuple[Path, ...] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.processes or self.listeners or self.directory)
+        return bool(self.processes or self.listeners or self.directory or self.cgroups)
 
     def __str__(self) -> str:
         parts = [f"process {pid} ({what})" for pid, what in self.processes]
         parts += [f"a listener at {where}" for where in self.listeners]
         parts += [f"files in {self.directory}"] if self.directory else []
+        parts += [f"control group {group}" for group in self.cgroups]
         return ", ".join(parts) or "nothing"
 
 
 def remains(state: Path, slot: int) -> Remains:
-    """Look what is there: at processes, at the kernel's list of listening sockets, and at files."""
+    """Look what is there: at processes, at the kernel's list of listening sockets, at files, at control groups."""
     directory = _directory(state, slot)
     return Remains(
         tuple((pid, command(pid)) for pid in marked(directory)),
         tuple(_listeners(slot)),
         directory if directory.exists() else None,
+        cpu.left_of(slot),
     )
 
 
@@ -169,9 +177,10 @@ class Cleaned:
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
-    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files.
+    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files and its groups.
 
-    All faults are in processes of the run (proxies, stopped nodes), so they end with them.
+    All faults are in processes of the run (proxies, stopped nodes), so they end with them; only the empty control
+    groups of slowed nodes stay until they are removed here.
     """
     directory = _directory(state, slot)
     killed = []
@@ -188,8 +197,11 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
         if monotonic() > deadline:
             break
         sleep(0.005)
+    noted = [Path(entry["cgroup"]) for entry in _entries(directory) if "cgroup" in entry]
+    groups = tuple(dict.fromkeys(group for group in (*noted, *cpu.left_of(slot)) if group.exists()))
+    cpu.remove(groups)
     faults = tuple(_in_force(directory))
-    existed = directory.exists()
+    existed = directory.exists() or bool(groups)
     shutil.rmtree(directory, ignore_errors=True)
     return Cleaned(slot, tuple(killed), faults, existed)
 
