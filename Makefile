@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
-.PHONY: run live test check bench setup clean
+.PHONY: run live toxiproxy-clients test check bench setup clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -34,6 +34,17 @@ check: $(STAMP)
 
 setup: $(STAMP)
 
+# Existing clients of Toxiproxy, which the tests then drive against our server: in a place of their own, because their
+# pins do not fit beside ours. Each that cannot be installed here is said, and its test is skipped.
+CLIENTS := .toxiproxy-clients
+toxiproxy-clients: $(STAMP)
+	@$(BIN)/python -m venv $(CLIENTS)/chaostoxi && \
+		$(CLIENTS)/chaostoxi/bin/python -m pip install --quiet --disable-pip-version-check \
+			chaostoolkit-toxiproxy==0.3.1 \
+		|| { rm -rf $(CLIENTS)/chaostoxi; echo "chaostoolkit-toxiproxy cannot be installed: its test is skipped"; }
+	@npm install --silent --no-fund --no-audit --prefix $(CLIENTS)/node toxiproxy-node-client@4.1.0 \
+		|| echo "toxiproxy-node-client cannot be installed: its test is skipped"
+
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.12 or newer was not found; install it, or: make PYTHON=/path/to/python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +52,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .toxiproxy-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+READ_BYTES = 64 * 1024
+"""What is read at once where no toxic looks at it."""
+
 
 class Chunk(NamedTuple):
     """Bytes that were read in one go."""

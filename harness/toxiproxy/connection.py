@@ -96,6 +96,7 @@ class Connection:
                 source,
                 target,
                 meter,
+                buffer=self._world.buffer,
                 spawn=self._world.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,

@@ -13,14 +13,13 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from harness.toxiproxy.chunk import Chunk, End, Outlet
+from harness.toxiproxy.chunk import READ_BYTES, Chunk, End, Outlet
 from harness.toxiproxy.metrics import Meter
 from harness.toxiproxy.output import Output
 from harness.toxiproxy.splice import AVAILABLE, Splice
 from harness.toxiproxy.stage import Stage
 from harness.toxiproxy.toxic import Toxic
 
-READ_BYTES = 64 * 1024
 CHUNK_BYTES = 32 * 1024
 """What toxics get at once: Toxiproxy's own chunk size, so that toxics that act by the chunk act alike."""
 
@@ -30,6 +29,7 @@ _SMALL_FILLS = 8  # so many small ones end it
 
 class Flow:
     """Args:
+    buffer: of READ_BYTES, for what passes at once; all flows of a loop may have the same.
     spawn: starts the task of a toxic, which its owner will wait for.
     draw: the random numbers of a toxic on this flow.
     done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
@@ -43,6 +43,7 @@ class Flow:
         target: socket.socket,
         meter: Meter,
         *,
+        buffer: memoryview,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         draw: Callable[[Toxic], random.Random],
         done: Callable[[Flow, End], None],
@@ -56,6 +57,7 @@ class Flow:
         self._source = source
         self._fd = source.fileno()
         self._meter = meter
+        self._buffer = buffer
         self._spawn = spawn
         self._draw = draw
         self._done = done
@@ -161,10 +163,34 @@ class Flow:
             self._loop.remove_reader(self._fd)
 
     def _readable(self) -> None:
-        first = self._first
-        wanted = READ_BYTES if first is None else CHUNK_BYTES
+        if self._first is not None:
+            self._read_chunk(self._first)
+            return
         try:
-            data = self._source.recv(wanted)
+            size = self._source.recv_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._source_ended(End.RESET)
+            return
+        if not size:
+            self._source_ended(End.EOF)
+            return
+        self._meter.received_bytes += size
+        if not self._output.pass_on(self._buffer[:size]):
+            if self._output.full:
+                self._pause()
+                self._resume()
+        elif size < READ_BYTES:
+            self._run_of_full = 0
+        elif self._may_splice:
+            self._run_of_full += 1
+            if self._run_of_full >= _FULL_READS:
+                self._begin_splicing()
+
+    def _read_chunk(self, first: Stage) -> None:
+        try:
+            data = self._source.recv(CHUNK_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -174,24 +200,10 @@ class Flow:
             self._source_ended(End.EOF)
             return
         self._meter.received_bytes += len(data)
-        if first is not None:
-            first.put(Chunk(data, self._loop.time()))
-            if first.full:
-                self._pause()
-                self._resume()
-            return
-        output = self._output
-        output.write(data)
-        if not output.idle:
-            if output.full:
-                self._pause()
-                self._resume()
-        elif len(data) < wanted:
-            self._run_of_full = 0
-        elif self._may_splice:
-            self._run_of_full += 1
-            if self._run_of_full >= _FULL_READS:
-                self._begin_splicing()
+        first.put(Chunk(data, self._loop.time()))
+        if first.full:
+            self._pause()
+            self._resume()
 
     def _source_ended(self, end: End) -> None:
         self._pause()

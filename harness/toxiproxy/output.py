@@ -74,23 +74,21 @@ class Output:
 
     def write(self, data: bytes) -> None:
         """Write now what the socket takes, the rest when it can."""
-        if self._over or self._end is not None:
-            return
-        sent = 0
-        if self.idle:
-            try:
-                sent = self._socket.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:
-                self._fail()
-                return
-            self._meter.sent_bytes += sent
+        if not self._waiting:
+            sent = self._send(data)
             if sent == len(data):
                 return
-        self._queue.append(memoryview(data)[sent:] if sent else data)
-        self._size += len(data) - sent
-        self._wait()
+            self._keep(memoryview(data)[sent:] if sent else data)
+        else:
+            self._keep(data)
+
+    def pass_on(self, data: memoryview) -> bool:
+        """Write what is in a buffer that is used again afterwards. False when something waits to be written."""
+        sent = 0 if self._waiting else self._send(data)
+        if sent == len(data):
+            return True
+        self._keep(bytes(data[sent:]))
+        return False
 
     def write_from(self, splice: Splice) -> None:
         """Write what the splice holds; it stays with the splice until the socket takes it."""
@@ -102,6 +100,26 @@ class Output:
         self._over = True
         self._room = None
         self._drop()
+
+    def _send(self, data: bytes | memoryview) -> int:
+        """How much of it needs no more care; all of it when nothing can be written any more."""
+        if self._over or self._end is not None:
+            return len(data)
+        try:
+            sent = self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._fail()
+            return len(data)
+        self._meter.sent_bytes += sent
+        return sent
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if not self._over and self._end is None:
+            self._queue.append(data)
+            self._size += len(data)
+            self._wait()
 
     def _drop(self) -> None:
         self._queue.clear()

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.toxiproxy.chunk import READ_BYTES
 from harness.toxiproxy.metrics import Metrics
 
 
@@ -18,6 +19,8 @@ class World:
     seed: int
     dial_timeout_s: float
     """How long an upstream may take to accept a connection."""
+    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
+    """Where bytes are read to that are written on at once: no memory is taken for them."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Everything that runs: awaited when the server stops, so that nothing outlives it."""
 

@@ -1,6 +1,6 @@
-"""What the proxy benchmark runs beside itself, one process each: an upstream, and a proxy of asyncio streams.
+"""What the proxy benchmark runs beside itself, one process each: upstreams, and a proxy of asyncio streams.
 
-`python -m tests.benchmarks.proxy_programs upstream | streams PORT` prints the port that it listens on.
+`python -m tests.benchmarks.proxy_programs upstream | service | streams PORT` prints the port that it listens on.
 """
 
 from __future__ import annotations
@@ -53,6 +53,22 @@ def _answered(client: socket.socket) -> bool:
     return False
 
 
+async def service() -> None:
+    """What services are made of: aiohttp, answering with 1 KB."""
+    from aiohttp import web
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=BODY)
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
 async def streams(port: int) -> None:
     """The proxy that one writes with asyncio streams: two copying tasks a connection."""
 
@@ -73,7 +89,10 @@ async def streams(port: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "upstream":
-        upstream()
-    else:
-        asyncio.run(streams(int(sys.argv[2])))
+    match sys.argv[1:]:
+        case ["upstream"]:
+            upstream()
+        case ["service"]:
+            asyncio.run(service())
+        case ["streams", port]:
+            asyncio.run(streams(int(port)))

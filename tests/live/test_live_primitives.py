@@ -1,4 +1,7 @@
-"""Every primitive on real processes: what a client sees while it is in force, and after. One system, one run."""
+"""Every primitive on real processes: what a client sees while it is in force, and after.
+
+One system, one run with each network: the same looks, but for what a network can or cannot do.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,10 @@ from harness.faults.primitives import (
 )
 from harness.runtimes.base import RunSettings, Session
 from harness.runtimes.live.lease import STATE_VARIABLE, remains
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtimes.live.runtime import LiveRuntime, Network
 from harness.runtimes.live.tether import marked
 from harness.system import Access, Client, Host
+from tests.live.support import require_kernel
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -42,7 +46,8 @@ BACKEND = "backend-east"
 class Shop:
     """A client of the running system that asks one backend directly."""
 
-    def __init__(self, session: Session, host: Host) -> None:
+    def __init__(self, session: Session, host: Host, network: Network) -> None:
+        self.network = network
         self.session = session
         self.primitives = session.primitives
         self.host = host
@@ -96,9 +101,14 @@ async def latency(shop: Shop) -> None:
 
 
 async def bandwidth(shop: Shop) -> None:
-    """Its answers are a few hundred bytes: at 8 kbit/s, 1,000 bytes a second."""
+    """Its answers are a few hundred bytes: at 8 kbit/s, 1,000 bytes a second.
+
+    A kernel's queue that has been idle lets one packet pass at once; the next one has to wait.
+    """
 
     async def look() -> None:
+        if shop.network == "kernel":
+            await shop.took_s()
         assert await shop.took_s() >= 0.15
 
     back = to_backend.reversed()
@@ -106,12 +116,36 @@ async def bandwidth(shop: Shop) -> None:
     assert exposure.bytes > 150
 
 
-async def loss_is_refused(shop: Shop) -> None:
+async def loss(shop: Shop) -> None:
+    if shop.network == "kernel":
+        return await loss_is_real(shop)
     with pytest.raises(FaultFailed, match="loss"):
         await shop.primitives.shape(to_backend, LinkShape(loss=0.1))
     with pytest.raises(FaultFailed, match="shared"):
         await shop.primitives.shape(to_backend, LinkShape(bandwidth_bps=1e6, shared=True))
     assert await shop.took_s() < 0.2
+    return None
+
+
+async def loss_is_real(shop: Shop) -> None:
+    """Of fifty answers one or the other needs a retransmission (200 ms at least); counted by the kernel."""
+
+    async def look() -> None:
+        assert max([await shop.took_s() for _ in range(50)]) >= 0.2
+
+    exposure = await shop.during(shop.primitives.shape(to_backend.reversed(), LinkShape(loss=0.3)), look)
+    assert exposure.connections == 1
+    assert exposure.bytes >= 3 * 200
+    assert await shop.took_s() < 0.2
+
+
+async def a_loss_that_meets_nothing_is_not_exposed(shop: Shop) -> None:
+    if shop.network == "kernel":
+        nothing = PathMatch(EndpointMatch(nodes=frozenset({"backend-west"})), SHOPPERS)
+        applied = await shop.primitives.shape(nothing, LinkShape(loss=0.5))
+        assert await shop.ask() == "200"
+        await applied.undo()
+        assert not applied.exposure().touched
 
 
 async def cut(shop: Shop) -> None:
@@ -127,6 +161,8 @@ async def cut(shop: Shop) -> None:
     exposure = await shop.during(shop.primitives.cut(to_backend), look)
     assert await pending[0] == "200"
     assert exposure.touched
+    if shop.network == "kernel":
+        assert exposure.connects_blocked == 1
     assert await shop.ask() == "200"
 
 
@@ -265,7 +301,8 @@ LOOKS = (
     base,
     latency,
     bandwidth,
-    loss_is_refused,
+    loss,
+    a_loss_that_meets_nothing_is_not_exposed,
     cut,
     cut_of_a_group,
     reset,
@@ -280,16 +317,24 @@ LOOKS = (
 )
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseException | None]]:
+@pytest.fixture(scope="module", params=["proxy", "kernel"])
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, BaseException | None]]:
     """All of them in one run: what each raised."""
+    network: Network = request.param
+    if network == "kernel":
+        require_kernel()
     found: dict[str, BaseException | None] = {}
 
     async def body(session: Session) -> None:
         client = Client("shopper", "east", "fast", NEAR)
         async with session.client(client, "shopper") as host:
-            shop = Shop(session, host)
-            assert len({os.getsid(pid) for pid in shop_processes(shop)}) == 2 + len(system.topology.nodes)
+            shop = Shop(session, host, network)
+            common = 2 if network == "proxy" else 3
+            assert len({os.getsid(pid) for pid in shop_processes(shop)}) == common + len(
+                system.topology.nodes
+            )
             for look in LOOKS:
                 try:
                     await look(shop)
@@ -302,7 +347,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bas
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(state))
         settings = RunSettings(system, 1, reference="tests.support.toy_system:system")
-        LiveRuntime().run(settings, body)
+        LiveRuntime(network).run(settings, body)
         (lock,) = state.glob("slot-*.lock")
         assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
         yield found

@@ -1,9 +1,8 @@
-"""Existing clients of Toxiproxy, unchanged: toxiproxy-python always, the others where they are installed.
+"""Existing clients of Toxiproxy, unchanged. toxiproxy-python comes with the harness; `make toxiproxy-clients` installs
+chaostoolkit-toxiproxy (PyPI) and toxiproxy-node-client (npm) beside it, whose tests are skipped without it.
 
-* chaostoolkit-toxiproxy: `pip install chaostoolkit-toxiproxy` into any interpreter, named in CHAOSTOXI_PYTHON
-  (its pins do not fit beside ours).
-* toxiproxy-node-client: `npm install toxiproxy-node-client` in any directory, named in TOXIPROXY_NODE_MODULES
-  (its node_modules).
+CHAOSTOXI_PYTHON may name another interpreter that has the one, TOXIPROXY_NODE_MODULES another node_modules that has
+the other.
 """
 
 from __future__ import annotations
@@ -28,6 +27,17 @@ with warnings.catch_warnings():
 
 from harness.toxiproxy.api import VERSION
 from tests.toxiproxy.process import ask, echoing, serving
+
+CLIENTS = Path(__file__).parents[2] / ".toxiproxy-clients"
+
+
+def installed(variable: str, where: str) -> Path:
+    """What an environment variable names, or what `make toxiproxy-clients` has made; skips where it is not there."""
+    if variable in os.environ:
+        return Path(os.environ[variable])
+    if not (CLIENTS / where).exists():
+        pytest.skip(f"'make toxiproxy-clients' has not made {where}, and {variable} is not set")
+    return CLIENTS / where
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +145,7 @@ print("all of it")
 
 
 def test_chaostoolkit_toxiproxy(url: str, address: str) -> None:
-    python = os.environ.get("CHAOSTOXI_PYTHON")
-    if python is None:
-        pytest.skip("CHAOSTOXI_PYTHON does not name an interpreter that has chaostoolkit-toxiproxy")
+    python = installed("CHAOSTOXI_PYTHON", "chaostoxi/bin/python")
     where = url.removeprefix("http://").split(":")
     ended = subprocess.run(
         [python, "-c", CHAOSTOXI, *where, address], capture_output=True, text=True, timeout=60, check=False
@@ -184,15 +192,14 @@ const [url, address] = process.argv.slice(2);
 
 
 def test_toxiproxy_node_client(url: str, address: str, tmp_path: Path) -> None:
-    node, modules = shutil.which("node"), os.environ.get("TOXIPROXY_NODE_MODULES")
+    modules = installed("TOXIPROXY_NODE_MODULES", "node/node_modules")
+    node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    if modules is None:
-        pytest.skip("TOXIPROXY_NODE_MODULES does not name a node_modules that has toxiproxy-node-client")
     script = tmp_path / "drive.cjs"
     script.write_text(textwrap.dedent(NODE))
     ended = subprocess.run(
         [node, str(script), url, address],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NODE_PATH": modules},
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NODE_PATH": str(modules)},
     )  # fmt: skip
     assert ended.stdout.splitlines()[-1:] == ["all of it"], ended.stdout + ended.stderr

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from harness.toxiproxy import connection
-from harness.toxiproxy.chunk import End
+from harness.toxiproxy.chunk import READ_BYTES, End
 from harness.toxiproxy.flow import Flow
 from harness.toxiproxy.metrics import Meter
 from tests.toxiproxy.support import (
@@ -377,6 +377,7 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
             source,
             target,
             Meter(),
+            buffer=memoryview(bytearray(READ_BYTES)),
             spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),
             done=lambda _, end: ends.append(end),

@@ -170,13 +170,12 @@ def _places() -> Iterator[Base]:
             _, controllers, path = line.split(":", 2)
             own[controllers] = path
     for version, root, mount in _mounts():
-        path = (
-            own.get("") if version == 2 else next((p for c, p in own.items() if "cpu" in c.split(",")), None)
-        )
-        if path is None:
+        controller = "" if version == 2 else "cpu"
+        mine = next((where for names, where in own.items() if controller in names.split(",")), None)
+        if mine is None:
             continue
         try:
-            inside = Path(path).relative_to(root)
+            inside = Path(mine).relative_to(root)
         except ValueError:
             # Seen from another cgroup namespace: the mount itself is all there is.
             inside = Path()

@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from harness.faults.primitives import Peer
 from harness.runtimes.interference import Interference
+from harness.runtimes.live.kernel.namespaces import MakeSocket
 from harness.runtimes.live.messages import Address
 from harness.system import Disk, Row, Topology
 
@@ -116,7 +117,8 @@ type Router = Callable[[str, int], Awaitable[Sequence[Address]]]
 class LiveHost:
     """One process of a node, or one client in the harness's own process.
 
-    `address` and `interference` are those of a node; a client has none and cannot serve.
+    `address` and `interference` are those of a node; a client has none and cannot serve. `sockets` makes those
+    that it connects with.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class LiveHost:
         address: str | None = None,
         interference: Interference | None = None,
         ready: Callable[[int], None] = lambda _: None,
+        sockets: MakeSocket = socket.socket,
     ) -> None:
         self._world = world
         self._peer = peer
@@ -141,6 +144,7 @@ class LiveHost:
         self._address = address
         self._interference = interference
         self._ready = ready
+        self._sockets = sockets
         self._nodes_at: dict[tuple[str, int], str] = {}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -227,7 +231,7 @@ class LiveHost:
         family, kind, protocol, _, (host, port, *_) = address
         if node := self._nodes_at.get((host, port)):
             self._world.attempts[node] += 1
-        return socket.socket(family, kind, protocol)
+        return self._sockets(family, kind, protocol)
 
     def _check_known(self, dependency: str) -> None:
         topology = self.topology

@@ -24,6 +24,7 @@ from time import monotonic, sleep  # noqa: TID251 (real processes take real time
 from typing import IO, Any, Self
 
 from harness.runtimes.live import cpu
+from harness.runtimes.live.kernel.namespaces import held
 from harness.runtimes.live.tether import command, marked, started
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
@@ -63,6 +64,10 @@ class Lease:
     def process(self, pid: int, what: str) -> None:
         """A process of this run. (It also carries the run's mark, from before it was noted.)"""
         self._note({"process": pid, "started": started(pid), "what": what})
+
+    def namespaces(self, inodes: Mapping[str, int]) -> None:
+        """Network namespaces of this run: what they are known by, as long as they live."""
+        self._note({"namespaces": dict(inodes)})
 
     def fault(self, what: str, undo: str) -> int:
         """Write down a fault and how to undo it, before it is applied. Returns its number."""
@@ -121,8 +126,8 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
                 yield lease
             finally:
                 lease._file.close()
-                clean_slot(state, slot)
-                left = remains(state, slot)
+                done = clean_slot(state, slot)
+                left = remains(state, slot, done.namespaces)
             if left.any:
                 raise LeftBehind(f"after the run, this was still there: {left}")
             return
@@ -136,32 +141,38 @@ class LeftBehind(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What there is of a slot: processes by id and command, listening sockets, files, control groups."""
+    """What there is of a slot: processes by id and command, listening sockets, files, control groups, and network
+    namespaces that this process still keeps (nobody else could: they have no names, and go with the run's
+    processes)."""
 
     processes: tuple[tuple[int, str], ...] = ()
     listeners: tuple[str, ...] = ()
     directory: Path | None = None
+    namespaces: tuple[int, ...] = ()
     cgroups: tuple[Path, ...] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.processes or self.listeners or self.directory or self.cgroups)
+        return bool(self.processes or self.listeners or self.directory or self.namespaces or self.cgroups)
 
     def __str__(self) -> str:
         parts = [f"process {pid} ({what})" for pid, what in self.processes]
         parts += [f"a listener at {where}" for where in self.listeners]
+        parts += [f"the network namespace {inode}" for inode in self.namespaces]
         parts += [f"files in {self.directory}"] if self.directory else []
         parts += [f"control group {group}" for group in self.cgroups]
         return ", ".join(parts) or "nothing"
 
 
-def remains(state: Path, slot: int) -> Remains:
-    """Look what is there: at processes, at the kernel's list of listening sockets, at files, at control groups."""
+def remains(state: Path, slot: int, namespaces: frozenset[int] = frozenset()) -> Remains:
+    """Look what is there: at processes, at the kernel's list of listening sockets, at files, at control groups; at
+    `namespaces` that this process may still be in or hold open."""
     directory = _directory(state, slot)
     return Remains(
         tuple((pid, command(pid)) for pid in marked(directory)),
         tuple(_listeners(slot)),
         directory if directory.exists() else None,
+        tuple(sorted(held(namespaces))),
         cpu.left_of(slot),
     )
 
@@ -174,6 +185,7 @@ class Cleaned:
     killed: tuple[tuple[int, str], ...]
     faults: tuple[tuple[str, str], ...]
     found: bool
+    namespaces: frozenset[int] = frozenset()
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
@@ -202,8 +214,9 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     cpu.remove(groups)
     faults = tuple(_in_force(directory))
     existed = directory.exists() or bool(groups)
+    namespaces = frozenset(_namespaces(directory))
     shutil.rmtree(directory, ignore_errors=True)
-    return Cleaned(slot, tuple(killed), faults, existed)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces)
 
 
 def slots(state: Path) -> Iterator[tuple[int, bool]]:
@@ -297,6 +310,12 @@ def _in_force(directory: Path) -> Iterator[tuple[str, str]]:
     for entry in entries:
         if "fault" in entry and entry["fault"] not in undone:
             yield entry["what"], entry["undo"]
+
+
+def _namespaces(directory: Path) -> Iterator[int]:
+    for entry in _entries(directory):
+        if "namespaces" in entry:
+            yield from entry["namespaces"].values()
 
 
 def _kill(pid: int) -> bool:

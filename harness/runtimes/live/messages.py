@@ -30,11 +30,15 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Fork a process for this node; its end of a socket pair comes along with the message."""
+    """Fork a process for this node; its end of a socket pair comes along with the message.
+
+    `namespace`: the path of the network namespace that it lives in, if it is not the harness's.
+    """
 
     node: str
     incarnation: int
     address: str
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

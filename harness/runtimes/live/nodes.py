@@ -50,6 +50,7 @@ class LiveNode:
         journal: Journal,
         attempts: Counter[str],
         group: Group,
+        namespace: str | None = None,
     ) -> None:
         self.node = node
         self.peer = Peer(node.name, node.role, node.zone)
@@ -58,6 +59,7 @@ class LiveNode:
         self._wires = wires
         self._journal = journal
         self._attempts = attempts
+        self._namespace = namespace
         self.ports: set[int] = set()
         """Where its service has ever listened."""
         self._incarnation = 0
@@ -81,7 +83,7 @@ class LiveNode:
     async def launch(self) -> None:
         """Start a new process for the service, with its own random stream; the disk is the old one."""
         self._incarnation += 1
-        launch = messages.Launch(self.node.name, self._incarnation, self.address)
+        launch = messages.Launch(self.node.name, self._incarnation, self.address, self._namespace)
         process = self._process = _Process(self)
         await process.begin(self._nursery, launch)
         if self._slows:
@@ -127,6 +129,8 @@ class LiveNode:
             if not self.alive:
                 if self._silence is not None:
                     self._silence.close()
+                    if self._wires.plane is not None:
+                        await self._wires.plane.powered(self.node.name)
                 await self.launch()
                 await self.until_ready()
             await self._speak_again()
@@ -147,8 +151,11 @@ class LiveNode:
         own, everyone = EndpointMatch(frozenset({self.node.name})), EndpointMatch(everything=True)
         for path in (PathMatch(everyone, own), PathMatch(own, everyone)):
             silence.rules.append(await self._wires.add(path, None))
-        for port in sorted(self.ports):
-            silence.listen(self.address, port)
+        if self._wires.plane is not None:
+            await self._wires.plane.dark(self.node.name, self.address)
+        else:
+            for port in sorted(self.ports):
+                silence.listen(self.address, port)
         await self._kill()
         await self._wires.refuse(self.node.name, False)
 
@@ -156,6 +163,8 @@ class LiveNode:
         silence, self._silence = self._silence, None
         if silence is not None:
             silence.close()
+            if self._wires.plane is not None:
+                await self._wires.plane.bright(self.node.name, self.address)
             for rule in silence.rules:
                 await self._wires.remove(rule)
 
@@ -352,6 +361,8 @@ class _Silence:
     """What stands for a machine without power: rules that hold everything, and a listener that never accepts.
 
     The kernel takes connections into the listener's backlog and keeps what is sent; when it closes, they are reset.
+    With the kernel network there is no listener: packets are dropped on all legs, and the machine's dead sockets
+    with it, so that what its peers send later is answered with RST.
     """
 
     def __init__(self) -> None:

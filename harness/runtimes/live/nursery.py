@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.runtimes.live import messages
+from harness.runtimes.live.kernel.namespaces import enter
 from harness.runtimes.live.tether import die_with_parent
 from harness.system import System, load_system
 
@@ -88,6 +89,8 @@ def _child(
     try:
         os.setsid()
         die_with_parent(parent)
+        if launch.namespace is not None:
+            enter(launch.namespace)
         log = Path(world.directory) / "logs" / f"{launch.node}.log"
         with open(log, "ab", buffering=0) as file:
             os.dup2(file.fileno(), 1)

@@ -18,6 +18,7 @@ from harness.faults.primitives import (
 )
 from harness.runtimes.base import NotReady
 from harness.runtimes.live.cpu import NoQuota
+from harness.runtimes.live.kernel.plane import exposure
 from harness.runtimes.live.lease import Lease
 from harness.runtimes.live.nodes import Hold, LiveNode, Stop
 from harness.runtimes.live.wires import Wires
@@ -47,9 +48,10 @@ class InForce:
 
 
 class LivePrimitives:
-    """Every primitive but loss and shared limits, which proxies cannot make (`FaultFailed`).
+    """Every primitive; loss and shared limits only with the kernel network (proxies cannot: `FaultFailed`).
 
-    Exposure of what lies on traffic is counted by the proxies and known when the fault is undone.
+    Exposure of what lies on traffic is counted by the proxies, of what is dropped by the kernel, and known when the
+    fault is undone.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class LivePrimitives:
         return await self._rule(path, None)
 
     async def _rule(self, path: PathMatch, shape: LinkShape | None) -> Applied:
-        fault = self._lease.fault(f"{'cut' if shape is None else shape} on {path}", "remove toxics")
+        undoing = "remove toxics" if self._wires.plane is None else "remove toxics, rules and queues"
+        fault = self._lease.fault(f"{'cut' if shape is None else shape} on {path}", undoing)
         watch = await self._wires.watch(path)
         seen = Exposure()
         try:
@@ -84,8 +87,8 @@ class LivePrimitives:
 
         async def undo() -> None:
             nonlocal seen
-            seen = await watch.end()
-            await self._wires.remove(rule)
+            passed = await watch.end()
+            seen = exposure(shape, await self._wires.remove(rule), passed)
 
         return InForce(self._lease, fault, undo, lambda: seen)
 
@@ -180,11 +183,11 @@ class LivePrimitives:
             except OSError as error:
                 raise FaultFailed(f"{node} stays slow: {error}") from error
 
-        def exposure() -> Exposure:
+        def waited() -> Exposure:
             waited_us = group.throttled_us() - before_us if seen_us is None else seen_us
             return Exposure(throttled_ms=waited_us // 1000)
 
-        return InForce(self._lease, fault, undo, exposure)
+        return InForce(self._lease, fault, undo, waited)
 
     async def _settle(self) -> None:
         """All nodes tell how often they tried to connect."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from harness.faults.primitives import Peer, Primitive
 from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
@@ -18,16 +19,22 @@ from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
 from harness.runtimes.live.cpu import Group
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
+from harness.runtimes.live.kernel.layout import PROXIES, node_address
+from harness.runtimes.live.kernel.network import KernelNetwork
+from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
 from harness.runtimes.live.supervisor import Nursery, ProxyServer
+from harness.runtimes.live.tether import environment
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
 from harness.runtimes.live.wires import Wires
 from harness.system import Client, Row, System, Topology
 from harness.system.streams import stream
 
 __all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
+
+type Network = Literal["proxy", "kernel"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -40,11 +47,15 @@ class LiveRuntime:
     """`run` raises what `body` raises; NotReady when the system does not come up, NoSlot when this machine cannot,
     LeftBehind when something is still there after a run, ValueError for safeguards that the system does not have.
 
-    Linux only. Nothing leaves 127.0.0.0/8.
+    Linux only. With the network `proxy` nothing leaves 127.0.0.0/8; with `kernel` nothing leaves the namespaces that
+    the run makes for itself.
     """
 
     name = "live"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
+
+    def __init__(self, network: Network = "proxy") -> None:
+        self.network = network
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -56,16 +67,17 @@ class LiveRuntime:
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, body))
+            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.network, body))
 
 
 async def _run[T](
     lease: Lease,
     settings: RunSettings,
     safeguards: Mapping[str, bool],
+    network: Network,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    session = LiveSession(lease, settings, safeguards)
+    session = LiveSession(lease, settings, safeguards, network)
     asyncio.get_running_loop().set_exception_handler(session.exception_handler)
     try:
         await session.start()
@@ -77,7 +89,13 @@ async def _run[T](
 class LiveSession:
     """A started system (`harness.runtimes.base.Session`)."""
 
-    def __init__(self, lease: Lease, settings: RunSettings, safeguards: Mapping[str, bool]) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        settings: RunSettings,
+        safeguards: Mapping[str, bool],
+        network: Network = "proxy",
+    ) -> None:
         self._lease = lease
         self._settings = settings
         self._system: System = settings.system
@@ -94,6 +112,9 @@ class LiveSession:
             settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
         )
         self._nursery = Nursery(lease, world)
+        self._network: KernelNetwork | None = None
+        if network == "kernel":
+            self._network = KernelNetwork(lease, died=lambda why: self._journal.fail("the harness", why))
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None
         self._primitives: LivePrimitives | None = None
@@ -151,12 +172,16 @@ class LiveSession:
         NotReady names every node that did not come up in time, and why.
         """
         topology = self.topology
-        addresses = {
-            node.name: self._lease.address(number) for number, node in enumerate(topology.nodes, start=1)
-        }
-        url, _ = await _both(self._proxies.start(), self._nursery.start())
-        self._api = ToxiproxyApi(url)
-        self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
+        network = self._network
+        place = node_address if network is not None else self._lease.address
+        addresses = {node.name: place(number) for number, node in enumerate(topology.nodes, start=1)}
+        url, _ = await _both(self._start_proxies(addresses), self._nursery.start())
+        if network is None:
+            self._api = ToxiproxyApi(url)
+            self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
+        else:
+            self._api = ToxiproxyApi(url, network.hub_sockets())
+            self._wires = Wires(self._api, topology, addresses, PROXIES, Plane(network))
         self._nodes = {
             node.name: LiveNode(
                 node,
@@ -166,6 +191,7 @@ class LiveSession:
                 journal=self._journal,
                 attempts=self.attempts,
                 group=Group(self._lease.slot, node.name),
+                namespace=None if network is None else network.path(node.name),
             )
             for node in topology.nodes
         }
@@ -186,6 +212,12 @@ class LiveSession:
             )
         self._ready_s = self.clock.now()
         await asyncio.sleep(max(0.0, -self.clock.now()))
+
+    async def _start_proxies(self, addresses: dict[str, str]) -> str:
+        if self._network is None:
+            return await self._proxies.start()
+        await self._network.start(addresses)
+        return await self._proxies.start(self._network.hub_environment())
 
     async def _start(self, node: LiveNode) -> None:
         await node.launch()
@@ -217,6 +249,7 @@ class LiveSession:
             rng=stream(self._settings.seed, "host", client.name),
             disk=MemoryDisk(),
             router=lambda name, port: wires.route(peer, name, port),
+            sockets=socket.socket if self._network is None else self._network.client_sockets(),
         )
         try:
             yield host
@@ -224,6 +257,11 @@ class LiveSession:
             await host.close()
             await asyncio.shield(asyncio.ensure_future(wires.detach(peer)))
             del self._clients[client.name]
+
+    def clients_environment(self) -> dict[str, str]:
+        """For a process that plays clients: started with `tied`, it is where clients are, and dies with the run."""
+        there = {} if self._network is None else self._network.clients_environment()
+        return {**environment(self._lease.directory), **there}
 
     @property
     def directory(self) -> Path:
@@ -259,6 +297,8 @@ class LiveSession:
         await asyncio.gather(*(node.end() for node in self._nodes.values()), return_exceptions=True)
         await self._nursery.end()
         await self._proxies.end()
+        if self._network is not None:
+            await self._network.end()
 
 
 async def _both[A, B](first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:

@@ -10,7 +10,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from harness.runtimes.base import NotReady
 from harness.runtimes.live import messages
@@ -139,8 +139,8 @@ class ProxyServer:
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    async def start(self) -> str:
-        """Begin; returns the URL of its API. NotReady when it does not come up."""
+    async def start(self, variables: Mapping[str, str] | None = None) -> str:
+        """Begin; returns the URL of its API. NotReady when it does not come up. `variables` of its environment."""
         with self._lease.log("proxies") as log:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -150,7 +150,7 @@ class ProxyServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**environment(self._lease.directory), "LOG_LEVEL": "warn"},
+                env={**environment(self._lease.directory), "LOG_LEVEL": "warn", **(variables or {})},
                 start_new_session=True,
             )
         self._lease.process(process.pid, "proxies")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from harness.faults.primitives import FaultFailed
+from harness.runtimes.live.kernel.namespaces import MakeSocket
 
 FOREVER_MS = 86_400_000
 """A latency of so many milliseconds (a day) holds everything, in order, and lets it go when it is removed."""
@@ -47,12 +49,15 @@ class Traffic:
 
 
 class ToxiproxyApi:
-    """`url`: where the server's API is. Every failure is FaultFailed, with what the server said."""
+    """`url`: where the server's API is. Every failure is FaultFailed, with what the server said.
 
-    def __init__(self, url: str) -> None:
+    `sockets` makes those that reach it; ordinary ones if not given.
+    """
+
+    def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
         self.url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AT_ONCE),
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=lambda at: sockets(*at[:3])),
             timeout=aiohttp.ClientTimeout(total=30),
             headers={"User-Agent": "harness"},
         )

@@ -2,6 +2,7 @@
 
 Every host has proxies of its own, made when it first asks for a node, so that whoever opens a connection is known
 by the proxy it comes through. The base of a wire is the topology's: latency, and a client's access rates.
+With the kernel network (`harness.runtimes.live.kernel`) the proxies do latency and jitter only; the rest is real.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from harness.faults.primitives import Exposure, FaultFailed, LinkShape, PathMatch, Peer
 from harness.runtimes.live.host import real_port
+from harness.runtimes.live.kernel.caps import shared_links
+from harness.runtimes.live.kernel.plane import DOWN, UP, Cap, Flow, Plane
+from harness.runtimes.live.kernel.requests import Lost
 from harness.runtimes.live.messages import Address
 from harness.runtimes.live.toxiproxy import FOREVER_MS, Toxic, ToxiproxyApi, Traffic
-from harness.runtimes.sim.path import Map
+from harness.runtimes.sim.path import Hop, Map, loss_limit_Bps
 from harness.system import Access, Topology
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
@@ -26,11 +30,14 @@ ATTACH_RTT_S = 0.0002
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What one direction of a wire is made of before any fault: s, s, bit/s."""
+    """What one direction of a wire is made of before any fault: s, s, bit/s, share of the packets lost. `caps` are
+    the limits that it shares with others."""
 
     latency_s: float
     jitter_s: float
     bandwidth_bps: float
+    loss: float = 0.0
+    caps: tuple[Cap, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -42,7 +49,10 @@ class Wire:
     target: Peer
     port: int
     toxics: tuple[Toxic, ...]
+    rtt_s: float
     address: Address | None = None
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+    """By direction, with the kernel network."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,35 +63,42 @@ class Rule:
     match: PathMatch
     shape: LinkShape | None
     """None: nothing passes."""
+    by_kernel: bool = False
+    """Whether the kernel does all but latency and jitter."""
 
     def toxics(self, wire: Wire) -> Iterator[Toxic]:
         for stream in streams(wire, self.match):
             name = f"fault-{self.number}-{stream}"
             if self.shape is None:
-                yield Toxic(f"{name}-cut", "latency", stream, {"latency": FOREVER_MS})
+                if not self.by_kernel:
+                    yield Toxic(f"{name}-cut", "latency", stream, {"latency": FOREVER_MS})
                 continue
-            yield from _shaped(
-                name,
-                stream,
-                self.shape.latency_s,
-                self.shape.jitter_s,
-                math.inf if self.shape.bandwidth_bps is None else self.shape.bandwidth_bps,
-            )
+            bandwidth_bps = math.inf if self.shape.bandwidth_bps is None else self.shape.bandwidth_bps
+            if self.by_kernel:
+                bandwidth_bps = _left_by(self.shape.loss, wire.rtt_s)
+            yield from _shaped(name, stream, self.shape.latency_s, self.shape.jitter_s, bandwidth_bps)
 
 
 class Wires:
-    """`addresses`: where each node is; `listen`: where the proxies listen."""
+    """`addresses`: where each node is; `listen`: where the proxies listen; `plane`: the kernel network."""
 
     def __init__(
-        self, api: ToxiproxyApi, topology: Topology, addresses: Mapping[str, str], listen: str
+        self,
+        api: ToxiproxyApi,
+        topology: Topology,
+        addresses: Mapping[str, str],
+        listen: str,
+        plane: Plane | None = None,
     ) -> None:
         self._api = api
+        self.plane = plane
         self._addresses = addresses
         self._listen = listen
         self._peers = {node.name: Peer(node.name, node.role, node.zone) for node in topology.nodes}
         self._map = Map()
         for link in topology.links:
             self._map.add(link)
+        self._links = {} if plane is None else shared_links(self._map, topology)
         self._access: dict[str, Access] = {}
         self._wires: dict[tuple[str, str, int], Wire] = {}
         self._rules: dict[Rule, None] = {}
@@ -110,6 +127,8 @@ class Wires:
                 for wire in wires:
                     self._gone[wire.name] = (wire, await self._api.traffic_of(wire.name))
             await asyncio.gather(*(self._api.delete(wire.name) for wire in wires))
+            if self.plane is not None:
+                await self.plane.closed(wire.address.port for wire in wires if wire.address is not None)
 
     async def route(self, opener: Peer, name: str, port: int) -> tuple[Address, ...]:
         """Addresses of a node or of all nodes of a role: own zone first, then by round trip, then by name."""
@@ -135,9 +154,10 @@ class Wires:
         for target in targets:
             if (opener.name, target.name, port) in self._wires:
                 continue
-            wire = Wire(f"{opener.name}~{target.name}~{port}", opener, target, port, ())
-            wire.toxics = tuple(self._base(opener, target))
-            wires.append(wire)
+            ways = self._ways(opener, target)
+            name = f"{opener.name}~{target.name}~{port}"
+            rtt_s = sum(way.latency_s for way in ways)
+            wires.append(Wire(name, opener, target, port, tuple(self._base(ways, rtt_s)), rtt_s))
         if not wires:
             return
         documents = []
@@ -156,8 +176,7 @@ class Wires:
         made = {proxy["name"]: proxy for proxy in answer}
         for wire in wires:
             host, _, real = made[wire.name]["listen"].rpartition(":")
-            rtt_s = sum(way.latency_s for way in self._ways(wire.opener, wire.target))
-            wire.address = Address(wire.target.name, host, int(real), rtt_s)
+            wire.address = Address(wire.target.name, host, int(real), wire.rtt_s)
             there = {toxic["name"] for toxic in made[wire.name].get("toxics") or ()}
             for toxic in (*wire.toxics, *(t for rule in self._rules for t in rule.toxics(wire))):
                 if toxic.name not in there:  # a server that does not take toxics in populate
@@ -165,25 +184,70 @@ class Wires:
             if wire.target.name in self._refused:
                 # Only once it listens has it a port, which it then keeps.
                 await self._api.enable(wire.name, False)
+            if self.plane is not None:
+                await self._lay(self.plane, wire)
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
 
-    def _base(self, opener: Peer, target: Peer) -> Iterator[Toxic]:
-        for stream, way in zip((UPSTREAM, DOWNSTREAM), self._ways(opener, target), strict=True):
-            yield from _shaped(f"base-{stream}", stream, way.latency_s, way.jitter_s, way.bandwidth_bps)
+    def _base(self, ways: Sequence[Way], rtt_s: float) -> Iterator[Toxic]:
+        for stream, way in zip((UPSTREAM, DOWNSTREAM), ways, strict=True):
+            bandwidth_bps = way.bandwidth_bps if self.plane is None else _left_by(way.loss, rtt_s)
+            yield from _shaped(f"base-{stream}", stream, way.latency_s, way.jitter_s, bandwidth_bps)
+
+    async def _lay(self, plane: Plane, wire: Wire) -> None:
+        """Have the kernel know a wire that is new, and what lies on it."""
+        assert wire.address is not None
+        opener, target = wire.opener.name, wire.target.name
+        up, down = self._ways(wire.opener, wire.target)
+        wire.flows = {
+            UPSTREAM: Flow(wire.address.port, UP, opener, target, up.caps, up.loss),
+            DOWNSTREAM: Flow(wire.address.port, DOWN, target, opener, down.caps, down.loss),
+        }
+        rules: dict[Flow, list[int]] = {flow: [] for flow in wire.flows.values()}
+        for rule in self._rules:
+            for stream in streams(wire, rule.match):
+                rules[wire.flows[stream]].append(rule.number)
+        await plane.opened(rules)
 
     def _ways(self, opener: Peer, target: Peer) -> tuple[Way, Way]:
-        """There and back. Only a client's access limits the rate: links of the topology are not shared here."""
+        """There and back. Through proxies only a client's access limits the rate, and nothing is lost."""
         route = self._map.route(opener.zone, target.zone)
         if route is None:
             raise FaultFailed(f"the topology has no way from zone {opener.zone} to zone {target.zone}")
         latency_s = (self._attach_s(opener) + route[0] + self._attach_s(target)) / 2
         jitter_s = sum(hop.jitter_s for hop in route[1])
         access = self._access.get(opener.name)
-        if access is None:
-            return Way(latency_s, jitter_s, math.inf), Way(latency_s, jitter_s, math.inf)
-        jitter_s += access.jitter_s / 2
-        return Way(latency_s, jitter_s, access.up_bps), Way(latency_s, jitter_s, access.down_bps)
+        rates = (math.inf, math.inf)
+        if access is not None:
+            jitter_s += access.jitter_s / 2
+            rates = (access.up_bps, access.down_bps)
+        up, down = (
+            self._way(src, dst, Way(latency_s, jitter_s, rate_bps), access)
+            for (src, dst), rate_bps in zip(((opener, target), (target, opener)), rates, strict=True)
+        )
+        return up, down
+
+    def _way(self, src: Peer, dst: Peer, way: Way, access: Access | None) -> Way:
+        """With the kernel network: what is shared on it, and what gets lost."""
+        if self.plane is None:
+            return way
+        through, caps = 1.0, []
+        if access is not None:
+            client = src.name if src.name in self._access else dst.name
+            through = 1.0 - access.loss
+            caps.append(Cap("access", (src.name == client, client), way.bandwidth_bps))
+        for hop in self._hops(src, dst):
+            through *= 1.0 - hop.loss
+            if hop.pipe is not None and hop.pipe.name in self._links:
+                caps.append(
+                    Cap(("link", self._links[hop.pipe.name]), hop.pipe.name, hop.pipe.capacity_Bps * 8)
+                )
+        return replace(way, loss=round(1.0 - through, 9), caps=tuple(caps))
+
+    def _hops(self, src: Peer, dst: Peer) -> Iterator[Hop]:
+        for a, b in ((src.name, src.zone), (src.zone, dst.zone), (dst.zone, dst.name)):
+            if self._map.has(a) and self._map.has(b) and (route := self._map.route(a, b)) is not None:
+                yield from route[1]
 
     def _attach_s(self, peer: Peer) -> float:
         """Round trip between a host and its zone."""
@@ -196,13 +260,16 @@ class Wires:
     # ------------------------------------------------------------------ faults
 
     async def add(self, match: PathMatch, shape: LinkShape | None) -> Rule:
-        """Put a fault on all wires that fit, until `remove`. FaultFailed for what proxies cannot do."""
-        if problem := unable(shape):
+        """Put a fault on all wires that fit, until `remove`. FaultFailed for what this network cannot do."""
+        if self.plane is None and (problem := unable(shape)):
             raise FaultFailed(problem)
-        rule = Rule(next(self._numbers), match, shape)
+        rule = Rule(next(self._numbers), match, shape, self.plane is not None)
         async with self._changing:
             self._rules[rule] = None
             try:
+                if self.plane is not None:
+                    flows = [w.flows[s] for w in self._wires.values() for s in streams(w, match)]
+                    await self.plane.add(rule.number, shape, flows)
                 await _each(
                     self._api.add(wire.name, toxic)
                     for wire in self._wires.values()
@@ -213,18 +280,20 @@ class Wires:
                 raise
         return rule
 
-    async def remove(self, rule: Rule) -> None:
+    async def remove(self, rule: Rule) -> Lost | None:
+        """What the kernel has dropped for it; None when that is not its way."""
         async with self._changing:
-            if rule in self._rules:
-                await self._take_off(rule)
+            return await self._take_off(rule) if rule in self._rules else None
 
-    async def _take_off(self, rule: Rule) -> None:
+    async def _take_off(self, rule: Rule) -> Lost | None:
         del self._rules[rule]
+        lost = await self.plane.remove(rule.number) if self.plane is not None else None
         await _each(
             self._api.remove(wire.name, toxic.name)
             for wire in self._wires.values()
             for toxic in rule.toxics(wire)
         )
+        return lost
 
     async def watch(self, match: PathMatch) -> Watch:
         """Begin to count what passes on the ways that fit. End it with `Watch.end`."""
@@ -320,15 +389,24 @@ def streams(wire: Wire, match: PathMatch) -> Iterator[str]:
         yield DOWNSTREAM
 
 
+ELSEWHERE = "needs --network kernel (root), or virtual time (--runtime sim)"
+
+
 def unable(shape: LinkShape | None) -> str | None:
     """Why proxies cannot do this; None when they can."""
     if shape is None:
         return None
     if shape.loss:
-        return "a proxy cannot lose packets of a TCP stream; loss needs virtual time (--runtime sim)"
+        return f"a proxy cannot lose packets of a TCP stream; loss {ELSEWHERE}"
     if shape.shared:
-        return "a proxy limits each connection, not all of them together; 'shared' needs --runtime sim"
+        return f"a proxy limits each connection, not all of them together; 'shared' {ELSEWHERE}"
     return None
+
+
+def _left_by(loss: float, rtt_s: float) -> float:
+    """The rate, in bit/s, that loss leaves of a connection. Packets are lost on a leg without latency, where TCP
+    recovers at once; what the round trip would make of it is the proxy's to do."""
+    return loss_limit_Bps(loss, rtt_s) * 8
 
 
 def _shaped(

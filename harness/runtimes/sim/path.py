@@ -20,6 +20,11 @@ MSS_BYTES = 1460
 _MATHIS = math.sqrt(1.5)
 
 
+def loss_limit_Bps(loss: float, rtt_s: float) -> float:
+    """What random loss leaves of a TCP stream's rate: bytes/s, infinite without loss."""
+    return math.inf if loss <= 0 else MSS_BYTES / max(rtt_s, 1e-4) * _MATHIS / math.sqrt(loss)
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One direction of a link as it is used by a path. `pipe` is None where it is unlimited."""
@@ -113,7 +118,7 @@ def make_path(hops: tuple[Hop, ...], rtt_s: float, rules: tuple[Rule, ...], pair
             if (extra := rule.pipe(pair)) is not None:
                 pipes.append(extra)
     loss = 1.0 - through
-    limit = math.inf if loss <= 0 else MSS_BYTES / max(rtt_s, 1e-4) * _MATHIS / math.sqrt(loss)
+    limit = loss_limit_Bps(loss, rtt_s)
     return Path(latency, jitter, loss, tuple(dict.fromkeys(pipes)), limit, blocked, rules)
 
 

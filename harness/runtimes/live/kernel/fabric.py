@@ -1,0 +1,310 @@
+"""`... harness.runtimes.live.kernel.fabric FD`: the process that holds the kernel network of a run.
+
+It is in R, holds a descriptor of every other namespace, and does what the harness asks at the other end of the
+socket `FD`, one request after the other. It dies with the harness; then no namespace has anybody left, and the
+kernel takes them down with all devices, rules and queues.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.runtimes.live.kernel import ruleset
+from harness.runtimes.live.kernel.layout import ROUTER, STAGE_HOP, Line
+from harness.runtimes.live.kernel.namespaces import inode, inside, new
+from harness.runtimes.live.kernel.requests import (
+    Build,
+    Built,
+    Change,
+    Counted,
+    Limit,
+    Lost,
+    Queue,
+    Queued,
+    Queues,
+    Refused,
+    Within,
+)
+from harness.runtimes.live.messages import HEADER_BYTES, frame
+
+COMMAND_S = 10.0
+"""How long nft may take, which takes milliseconds."""
+
+SETTINGS = {
+    "net/ipv6/conf/all/disable_ipv6": "1",
+    "net/ipv6/conf/default/disable_ipv6": "1",
+}
+ROUTER_SETTINGS = {
+    **SETTINGS,
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+}
+HOST_SETTINGS = {
+    **SETTINGS,
+    # The one that every kernel has, whatever this machine's default; and the one whose rate under loss is known.
+    "net/ipv4/tcp_congestion_control": "reno",
+    # What one connection has met must not make the next one careful: a fault ends when it is taken off.
+    "net/ipv4/tcp_no_metrics_save": "1",
+}
+
+FRAME_BYTES, PAYLOAD_BYTES = 1514, 1448
+"""A full packet on the wire and what it carries (Ethernet, IPv4, TCP with timestamps)."""
+
+QUEUE_S = 0.05
+QUEUE_LEAST = 32
+"""A queue holds as many packets as its rate carries full ones in so long, and so many at least."""
+
+BURST_S = 0.002
+BURST_LEAST_BYTES = 64
+"""What an idle queue lets pass at once, beyond one packet."""
+
+ENTRY_TABLE = 100
+"""Routing tables: this one for what comes in, and one more for every limiter that is passed."""
+
+
+class Fabric:
+    """R. To be made in its namespace."""
+
+    def __init__(self) -> None:
+        from pyroute2 import IPRoute
+
+        for name, value in ROUTER_SETTINGS.items():
+            _set(name, value)
+        self._netlink = IPRoute()
+        self._netlink.link("set", index=1, state="up")
+        self._netlink.addr("add", index=1, address=ROUTER, prefixlen=32)
+        self._netlink.rule("add", table=ENTRY_TABLE, priority=30_000)
+        self._stages: list[int] = []
+        self._devices: dict[int, int] = {}
+        self._namespaces: dict[str, int] = {}
+        nft(ruleset.BASE)
+
+    def answer(self, request: object) -> object:
+        match request:
+            case Build(lines):
+                for line in lines:
+                    self._join(line)
+                return Built(
+                    {name: f"/proc/{os.getpid()}/fd/{fd}" for name, fd in self._namespaces.items()},
+                    {name: inode(fd) for name, fd in self._namespaces.items()},
+                )
+            case Change():
+                return self._change(request)
+            case Within(line, text):
+                with inside(self._namespaces[line]):
+                    nft(text)
+                return Counted()
+            case Queues():
+                return Queued(dict(self._queues()))
+        raise ValueError(f"no such request: {request!r}")
+
+    # ------------------------------------------------------------------ namespaces
+
+    def _join(self, line: Line) -> None:
+        namespace = self._namespaces[line.name] = new()
+        self._netlink.link(
+            "add", ifname=line.device, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace}
+        )
+        device = self._index(line.device)
+        self._netlink.link("set", index=device, state="up")
+        for address in line.addresses:
+            self._netlink.route("add", dst=f"{address}/32", oif=device, scope="link")
+        with inside(namespace):
+            _equip(line)
+
+    def _index(self, device: str) -> int:
+        (found,) = self._netlink.link_lookup(ifname=device)
+        return int(found)
+
+    # ------------------------------------------------------------------ limiters
+
+    def _stage(self, stage: int) -> None:
+        """One more limiter at the end of the row that every packet passes: a veth pair within R, and htb on it.
+
+        What comes in by any other line is routed to the first, what comes out of one to the next, what comes out
+        of the last to where it is meant for.
+        """
+        name, out = ruleset.stage_device(stage), f"s{stage}b"
+        self._netlink.link("add", ifname=name, kind="veth", peer=out)
+        device, end = self._index(name), self._index(out)
+        for each in (device, end):
+            self._netlink.link("set", index=each, state="up")
+        hardware = self._netlink.get_links(end)[0].get_attr("IFLA_ADDRESS")
+        self._netlink.neigh("add", dst=STAGE_HOP, lladdr=hardware, ifindex=device, state="permanent")
+        self._netlink.tc("add", "htb", device, 0x10000, default=0)
+        self._devices[stage] = device
+        nft(ruleset.stage_made(stage))
+        before = ENTRY_TABLE if not self._stages else ENTRY_TABLE + 1 + self._stages[-1]
+        after = ENTRY_TABLE + 1 + stage
+        self._netlink.rule("add", iifname=out, table=after, priority=10)
+        self._netlink.rule("add", iifname=out, table=254, priority=11)
+        self._netlink.route("add", dst="default", gateway=STAGE_HOP, oif=device, table=before, flags=_ONLINK)
+        self._stages.append(stage)
+
+    def _limit(self, limit: Limit) -> None:
+        device, wire_Bps = self._devices[limit.stage], limit.rate_bps / 8 * FRAME_BYTES / PAYLOAD_BYTES
+        rate = max(1, round(wire_Bps))
+        burst = max(BURST_LEAST_BYTES, round(wire_Bps * BURST_S))
+        handle = 0x10000 | limit.minor
+        self._netlink.tc(
+            "add-class",
+            "htb",
+            device,
+            handle,
+            parent=0x10000,
+            rate=rate,
+            ceil=rate,
+            burst=burst,
+            cburst=burst,
+            quantum=FRAME_BYTES,
+        )
+        room = max(QUEUE_LEAST, round(wire_Bps * QUEUE_S / FRAME_BYTES))
+        self._netlink.tc("add", "pfifo", device, limit.minor << 16, parent=handle, limit=room)
+
+    def _queues(self) -> Iterator[tuple[tuple[int, int], Queue]]:
+        for stage, device in self._devices.items():
+            for message in self._netlink.get_classes(device):
+                basic = message.get_attr("TCA_STATS2")
+                sent, waited = basic.get_attr("TCA_STATS_BASIC"), basic.get_attr("TCA_STATS_QUEUE")
+                yield (
+                    (stage, message["handle"] & 0xFFFF),
+                    Queue(sent["bytes"], sent["packets"], waited["drops"], waited["overlimits"]),
+                )
+
+    # ------------------------------------------------------------------ rules
+
+    def _change(self, change: Change) -> Counted:
+        for stage in change.stages:
+            self._stage(stage)
+        for limit in change.limits:
+            self._limit(limit)
+        lost = {number: _lost(number) for number in change.count}
+        if change.nft:
+            nft(change.nft)
+        for stage, minor in change.unlimits:
+            # The rate means nothing here; pyroute2 cannot make the message without one.
+            self._netlink.tc("del-class", "htb", self._devices[stage], 0x10000 | minor, rate=1000)
+        return Counted(lost)
+
+
+_ONLINK = 4
+"""RTNH_F_ONLINK of <linux/rtnetlink.h>."""
+
+
+def _lost(number: int) -> Lost:
+    name = f"f{number}"
+    (counter,) = _listed("counter", name, "counter")
+    data, syn = set[str](), set[str]()
+    for way in (ruleset.UP, ruleset.DOWN):
+        for what, into in (("data", data), ("syn", syn)):
+            for each in _listed("set", f"{name}{way}{what}", "set"):
+                into |= {json.dumps(element) for element in each.get("elem", ())}
+    return Lost(counter["packets"], counter["bytes"], len(data), len(syn), len(data | syn))
+
+
+def _listed(kind: str, name: str, key: str) -> list[dict[str, Any]]:
+    found = json.loads(_run("nft", "-j", "list", kind, *ruleset.TABLE.split(), name))
+    return [item[key] for item in found["nftables"] if key in item]
+
+
+def nft(text: str) -> None:
+    """Apply, all of it or nothing. RuntimeError with what nft said."""
+    _run("nft", "-f", "-", given=text)
+
+
+def _run(*command: str, given: str = "") -> str:
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _equip(line: Line) -> None:
+    """The inside of a line, where the calling thread is: addresses, the way out, no packet larger than the wire's.
+
+    `PROXIES_OUT` is what connections from H come from: `PROXIES` is for listening only.
+    """
+    from pyroute2 import IPRoute
+
+    for name, value in HOST_SETTINGS.items():
+        _set(name, value)
+    with IPRoute() as netlink:
+        (device,) = netlink.link_lookup(ifname="eth0")
+        for index in (1, device):
+            netlink.link("set", index=index, state="up")
+        for address in line.addresses:
+            netlink.addr("add", index=device, address=address, prefixlen=32)
+        source = line.addresses[0]
+        netlink.route("add", dst=f"{ROUTER}/32", oif=device, scope="link", prefsrc=source)
+        netlink.route("add", dst="default", gateway=ROUTER, oif=device, prefsrc=source)
+    _segmented("eth0")
+
+
+_SIOCETHTOOL, _ETHTOOL_STSO = 0x8946, 0x1F
+"""From <linux/sockios.h> and <linux/ethtool.h>."""
+
+
+def _segmented(device: str) -> None:
+    """Have the kernel cut what TCP sends into packets of the wire before they leave: a lost packet is one packet."""
+    value = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STSO, 0))
+    # struct ifreq: a name of 16 bytes and a pointer, in 40 bytes.
+    request = struct.pack("16sP", device.encode(), ctypes.addressof(value)).ljust(40, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SIOCETHTOOL, request)
+
+
+def _set(name: str, value: str) -> None:
+    path = Path("/proc/sys") / name
+    if path.exists():
+        path.write_text(value)
+
+
+def main(fd: int) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.unshare(os.CLONE_NEWNET)
+    line = socket.socket(fileno=fd)
+    fabric: Fabric | None = None
+    while (size := _exactly(line, HEADER_BYTES)) is not None:
+        data = _exactly(line, int.from_bytes(size))
+        assert data is not None
+        request = pickle.loads(data)
+        try:
+            fabric = fabric or Fabric()
+            answer = fabric.answer(request)
+        except Exception as error:
+            logging.exception("%s", request)
+            answer = Refused(f"{type(error).__name__}: {error}")
+        line.sendall(frame(answer))
+    return 0
+
+
+def _exactly(line: socket.socket, n_bytes: int) -> bytes | None:
+    data = b""
+    while len(data) < n_bytes:
+        more = line.recv(n_bytes - len(data))
+        if not more:
+            return None
+        data += more
+    return data
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
