@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -191,8 +192,10 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
         (cleaned,) = cleanup(state).cleaned
         assert cleaned.faults == (("slow of backend-east to 1/10 of a core", "remove the control group"),)
     else:
-        with hold_slot(state) as lease:
-            assert lease.slot == slot
+        with contextlib.ExitStack() as held:
+            # The first that is free; another test may hold that one, and then it has cleaned it.
+            while group.exists():
+                held.enter_context(hold_slot(state))
     assert not group.exists()
     assert not remains(state, slot).any
 
