@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.faults.base import Fault
+from harness.faults.primitives import Primitive
 from harness.runtimes.base import Runtime
 
 SIM, LIVE = "sim", "live"
@@ -18,11 +19,25 @@ def live_runtime() -> Runtime:
     return LiveRuntime()
 
 
+def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
+    """Which of these faults cannot be applied in virtual time, and why; nothing when all of them can."""
+    for index, fault in enumerate(timeline):
+        if Primitive.SLOW in fault.needs:
+            yield (
+                f"timeline[{index}]: {fault.name or fault.fault}: virtual time has no processor cost that could "
+                f"grow; run it with --runtime {LIVE}"
+            )
+
+
 def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:
     """Which of these faults cannot be applied live, and why; nothing when all of them can."""
+    from harness.runtimes.live.cpu import unable
+
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
         if fault.fault == "loss":
             yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime {SIM}"
+        if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
+            yield f"{where}: {reason}"
         if fault.parameters().get("shared"):
             yield f"{where}: a proxy limits each connection; 'shared' needs --runtime {SIM}"

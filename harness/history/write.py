@@ -20,6 +20,7 @@ from typing import Any
 from harness.history.columns import EVENT_COLUMNS, columns
 from harness.history.errors import HistoryError
 from harness.history.facts import RunFacts
+from harness.history.intact import FILES, file_hashes
 from harness.history.table import Table
 from harness.runtimes.base import Recorded
 from harness.system import Event, System
@@ -41,6 +42,7 @@ __all__ = [
     "SLOS",
     "VERDICT",
     "HistoryError",
+    "json_text",
     "staged",
     "tables",
     "write_history",
@@ -79,8 +81,8 @@ def write_history(
 ) -> str:
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
-    Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash and
-    by the sizes of the tables.
+    Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash, by
+    the sizes of the tables and by the hashes of the files (see `harness.history.intact`).
     """
     import duckdb
 
@@ -97,13 +99,18 @@ def write_history(
         (partial / EXPERIMENT).write_text(experiment_yaml, encoding="utf-8")
         (partial / SLOS).write_text(slos_yaml, encoding="utf-8")
         write_json(partial / FACTS, facts.to_json())
-        write_json(partial / ENVIRONMENT, {**environment, "history_sha256": sha256, "rows": counts})
+        about = {**environment, "history_sha256": sha256, "rows": counts, FILES: file_hashes(partial)}
+        write_json(partial / ENVIRONMENT, about)
     return sha256
 
 
 def write_json(file: Path, data: Any) -> None:
-    """The same data, the same bytes."""
-    file.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    file.write_text(json_text(data), encoding="utf-8")
+
+
+def json_text(data: Any) -> str:
+    """The same data, the same text."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def tables(system: System, records: Sequence[Recorded]) -> list[Table]:

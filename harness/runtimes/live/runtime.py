@@ -17,6 +17,7 @@ from harness.faults.primitives import Peer, Primitive
 from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
 from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
+from harness.runtimes.live.cpu import Group
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
 from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
@@ -189,6 +190,7 @@ class LiveSession:
                 wires=self._wires,
                 journal=self._journal,
                 attempts=self.attempts,
+                group=Group(self._lease.slot, node.name),
                 namespace=None if network is None else network.path(node.name),
             )
             for node in topology.nodes
