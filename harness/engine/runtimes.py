@@ -47,5 +47,3 @@ def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:
             yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime {SIM}"
         if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
             yield f"{where}: {reason}"
-        if fault.parameters().get("shared"):
-            yield f"{where}: a proxy limits each connection; 'shared' needs --runtime {SIM}"
