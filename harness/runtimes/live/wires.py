@@ -325,9 +325,8 @@ class Wires:
 
     def _silent(self, wire: Wire) -> bool:
         """Whether connects get no answer: nothing passes one way or the other. (The kernel network drops packets.)"""
-        return self.plane is None and any(
-            rule.shape is None and any(streams(wire, rule.match)) for rule in self._rules
-        )
+        able = self.plane is None and self._api.extended
+        return able and any(rule.shape is None and any(streams(wire, rule.match)) for rule in self._rules)
 
     async def _doors(self) -> None:
         """Open and shut what connects come to, as the cuts now are."""
