@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
-from harness.runtimes.base import Runtime
+from harness.runtimes.base import LoadSettings, Runtime
 
 SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
 
 
-def live_runtime() -> Runtime:
-    """Real processes and sockets on this machine's loopback."""
+def live_runtime(
+    *, network: Literal["proxy", "kernel"] = "proxy", load: LoadSettings | None = None
+) -> Runtime:
+    """Real processes and sockets on this machine's loopback. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime()
+    return LiveRuntime(network, load)
+
+
+def is_live(make: Callable[[], Runtime]) -> bool:
+    """Whether this makes live runtimes, with or without options."""
+    return getattr(make, "func", make) is live_runtime
 
 
 def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
