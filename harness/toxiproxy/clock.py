@@ -13,7 +13,7 @@ import heapq
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 _os: Any = os  # timerfd is newer than the Python that mypy checks for
 _FEW = 64  # so many cancelled timers are not worth tidying up
