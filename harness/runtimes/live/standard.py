@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.faults.primitives import FaultFailed
 from harness.runtimes.live.connections import Carried, open_connections
-from harness.runtimes.live.toxiproxy import MakeSocket, ToxiproxyApi, Traffic
+from harness.runtimes.live.kernel.namespaces import MakeSocket
+from harness.runtimes.live.toxiproxy import ToxiproxyApi, Traffic
 
 LOOK_S = 0.25
 """Between two looks at the kernel's counts: what was opened and closed in between is not seen."""
