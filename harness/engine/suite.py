@@ -11,8 +11,9 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import live_runtime, unable_live
+from harness.engine.runtimes import live_options, unable_here, unable_live
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
+from harness.runtimes.base import PROXY
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
 __all__ = ["run_suite", "sim_runtime"]
@@ -60,13 +61,17 @@ def _plans(
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
     problems: list[str] = [] if seeds else ["no seed was given"]
+    live = live_options(runtime)
+    network = PROXY if live is None else live.get("network", PROXY)
+    problems += unable_here(network)
     for item in loaded:
         try:
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
-        if runtime is live_runtime:
-            problems += [f"{item.shown}: {problem}" for problem in unable_live(item.experiment.timeline)]
+        if live is not None:
+            unable = unable_live(item.experiment.timeline, network)
+            problems += [f"{item.shown}: {problem}" for problem in unable]
     if problems:
         raise UsageError(problems)
     return plans

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
+from harness.cli.options import Jobs, Json, Network, Paths, Reports, Seed, Seeds
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def parity(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    network: Network = "proxy",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -26,7 +27,7 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, writable
+    from harness.cli.commands.run import cores, live_over, writable
     from harness.cli.loading import load
     from harness.cli.outcome import usage
     from harness.engine.parity import parity as run_both
@@ -45,6 +46,7 @@ def parity(
             live_jobs=jobs or 1,
             report=_half,
             finish=finish_run,
+            live=live_over(network),
         )
     except UsageError as error:
         raise usage(*error.problems) from error

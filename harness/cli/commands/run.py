@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Runtime, Seed, Seeds, Without
+from harness.cli.options import Jobs, Json, Network, Paths, Reports, Runtime, Seed, Seeds, Without
 from harness.cli.outcome import Done
+
+if TYPE_CHECKING:
+    from harness.engine.schedule import MakeRuntime
 
 
 def run(
@@ -13,6 +17,7 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     runtime: Runtime = "sim",
+    network: Network = "proxy",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -21,13 +26,17 @@ def run(
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
-    from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
+    from harness.engine.runtimes import LIVE, RUNTIMES
     from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
+    from harness.runtimes.base import PROXY
     from harness.verdict.document import suite_document
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
+    live = live_over(network)
+    if runtime != LIVE and network != PROXY:
+        raise usage(f"--network {network} is for live runs: add --runtime {LIVE}")
     loaded = load(paths)
     with reporting() as handlers:
         try:
@@ -40,11 +49,24 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=live_runtime if runtime == LIVE else sim_runtime,
+                runtime=live if runtime == LIVE else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error
     return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
+
+
+def live_over(network: str) -> MakeRuntime:
+    """Live runs over that network. Stops with usage where there is none of that name."""
+    from functools import partial
+
+    from harness.cli.outcome import usage
+    from harness.engine.runtimes import NETWORKS, live_runtime
+
+    for known in NETWORKS:
+        if network == known:
+            return partial(live_runtime, network=known)
+    raise usage(f"--network {network}: there are {' and '.join(NETWORKS)}")
 
 
 def cores() -> int:

@@ -7,10 +7,11 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.faults.primitives import Primitive
+from harness.runtimes.live.kernel.probe import probe
 from harness.runtimes.live.lease import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.runtimes.live.supervisor import ProxyServer
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
@@ -28,7 +29,16 @@ BY = {
     Primitive.PAUSE: "SIGSTOP",
     Primitive.INTERFERE: "a middleware in the node's own process",
 }
-"""How each primitive is made."""
+"""How each primitive is made with proxies."""
+
+BY_KERNEL = {
+    **BY,
+    Primitive.SHAPE: "latency and jitter by proxy toxics; loss by nft, bandwidth by pair of hosts or shared by htb",
+    Primitive.CUT: "nft drops: connects hang, what is open retransmits",
+    Primitive.RESET: BY[Primitive.RESET],
+    Primitive.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
+}
+"""How each primitive is made with the kernel network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,14 @@ def examine() -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def primitives(findings: tuple[Finding, ...]) -> dict[Primitive, str]:
+def examine_kernel() -> tuple[Finding, ...]:
+    """What the kernel network needs beyond that; less than a second."""
+    return tuple(Finding(found.name, found.ok, found.said) for found in probe())
+
+
+def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
     """The primitives that this machine has live, and how they are made."""
-    return dict(BY) if all(finding.ok for finding in findings) else {}
+    return dict(by) if all(finding.ok for finding in findings) else {}
 
 
 def _platform() -> Iterator[Finding]:

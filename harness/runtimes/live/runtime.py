@@ -11,10 +11,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness.faults.primitives import Peer, Primitive
-from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
+from harness.runtimes.base import (
+    KERNEL,
+    PROXY,
+    Network,
+    NotReady,
+    Recorded,
+    RunSettings,
+    ServiceFailure,
+    Session,
+    safeguards_of,
+)
 from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
@@ -32,8 +42,6 @@ from harness.system import Client, Row, System, Topology
 from harness.system.streams import stream
 
 __all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
-
-type Network = Literal["proxy", "kernel"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -53,8 +61,12 @@ class LiveRuntime:
     name = "live"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(self, network: Network = "proxy") -> None:
+    def __init__(self, network: Network = PROXY) -> None:
         self.network = network
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {} if self.network == PROXY else {"network": self.network}
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -93,7 +105,7 @@ class LiveSession:
         lease: Lease,
         settings: RunSettings,
         safeguards: Mapping[str, bool],
-        network: Network = "proxy",
+        network: Network = PROXY,
     ) -> None:
         self._lease = lease
         self._settings = settings
@@ -112,7 +124,7 @@ class LiveSession:
         )
         self._nursery = Nursery(lease, world)
         self._network: KernelNetwork | None = None
-        if network == "kernel":
+        if network == KERNEL:
             self._network = KernelNetwork(lease, died=lambda why: self._journal.fail("the harness", why))
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None
