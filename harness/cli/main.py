@@ -100,6 +100,29 @@ def _usage_of(error: Any) -> Stop | None:
     near = sorted(getattr(error, "possibilities", None) or ())
     if near:
         message = f"{error.message}; did you mean {' or '.join(near)}?"
+    if (value := _value_of(error)) is not None:
+        message = value
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "harness"
     return usage(message, f"see '{path} --help'")
+
+
+def _value_of(error: Any) -> str | None:
+    """`--seed x: expected a whole number, 0 or more`, where a value is not of its option's type; else None."""
+    param, cause = getattr(error, "param", None), error.__cause__
+    if param is None or not hasattr(cause, "errors"):
+        return None
+    found = cause.errors()[0]
+    expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(
+        found["type"].partition("_")[0]
+    )
+    least, most = (getattr(param, name, None) for name in ("min", "max"))
+    if expected is None and (least is not None or most is not None):
+        expected = "a number" if isinstance(found["input"], float) else "a whole number"
+    if expected is None:
+        return None
+    if least is not None or most is not None:
+        expected += f" from {least} to {most}" if None not in (least, most) else ""
+        expected += f", {least} or more" if most is None else f", {most} or less" if least is None else ""
+    name = param.opts[0] if param.opts else param.name
+    return f"{name} {found['input']}: expected {expected}"

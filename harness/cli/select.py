@@ -9,14 +9,16 @@ from pathlib import Path
 from harness.cli.outcome import empty, shown, usage
 
 SUFFIX = ".chaos.yaml"
+SLOS = "slos.yaml"
 
 
 def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
     """The files, each once, sorted within a directory; hidden directories are left out.
 
-    Stops with usage (a path that is not there) or empty.
+    Stops with usage (a path that is not there, or is something else) or empty.
     """
     complaints = [_missing(path) for path in paths if not path.exists()]
+    complaints += [_other(path) for path in paths if path.is_file() and _is_other(path)]
     if complaints:
         raise usage(*complaints)
     found: dict[Path, Path] = {}
@@ -27,6 +29,16 @@ def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
         where = ", ".join(shown(path) for path in paths)
         raise empty(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
     return tuple(found.values())
+
+
+def _is_other(path: Path) -> bool:
+    return path.suffix not in (".yaml", ".yml") or path.name == SLOS
+
+
+def _other(path: Path) -> str:
+    if path.name == SLOS:
+        return f"{path}: holds SLOs, not an experiment; they are checked with the experiments below it"
+    return f"{path}: is not an experiment; give a *{SUFFIX} file or a directory that holds some"
 
 
 def _below(directory: Path) -> list[Path]:

@@ -12,10 +12,10 @@ from harness.faults.primitives import Primitive
 from harness.history.columns import BadTable, columns
 from harness.history.read import History
 from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
-from harness.spec.diagnostics import Diagnostic, SpecError
+from harness.spec.diagnostics import Diagnostic, SpecError, nearest
 from harness.spec.model import EventGate, Experiment, Slo
 from harness.spec.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
-from harness.system import System, UnknownSystem, load_system
+from harness.system import System, UnknownSystem, load_system, system_names
 
 SLOS_FILE = "slos.yaml"
 
@@ -118,7 +118,7 @@ def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Slos:
-    """The SLOs of a file; one that is wrong in itself is None, `slos` when nothing could be made of the file."""
+    """The SLOs of a file; one that nothing can be made of is None, `slos` when nothing could be made of the file."""
 
     slos: Mapping[str, Slo | None] | None
     problems: tuple[Diagnostic, ...]
@@ -142,15 +142,16 @@ class _Loader:
         draft = parse_draft(text, shown, FAULTS)
         problems = list(draft.problems)
         system = _system(draft, problems)
+        # A system that is only misspelt is the one that the rest is held against.
+        meant = _meant(draft) if system is None else system
         found = _Slos(None, ())
         if slos_file is not None:
-            found = self._checked_slos(slos_file, slos_text, system)
+            found = self._checked_slos(slos_file, slos_text, meant)
             problems += found.problems
         elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
             what = f"found no {SLOS_FILE} beside it or above it"
             problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
-        if system is not None:
-            problems += validate(draft, system, found.slos, self._available)
+        problems += validate(draft, meant, found.slos, self._available)
         if problems or system is None or draft.experiment is None:
             raise SpecError(problems)
         slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
@@ -165,7 +166,7 @@ class _Loader:
             except SpecError as error:
                 self._slos[key] = _Slos(None, error.diagnostics)
             else:
-                wrong = () if system is None else validate_slos(draft.source, draft.slos, system)
+                wrong = validate_slos(draft, system)
                 self._slos[key] = _Slos(draft.slos, (*draft.problems, *wrong))
         return self._slos[key]
 
@@ -185,6 +186,18 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
         found, _, rest = str(error).partition("; ")
         problems.append(draft.source.at(("system",), found, rest))
         return None
+
+
+def _meant(draft: Draft) -> System | None:
+    """The installed system that a misspelt name means, where what the file loads is that system's too."""
+    near = None if draft.system is None else nearest(draft.system, system_names())
+    if near is None or near == draft.system:
+        return None
+    try:
+        system = load_system(near)
+    except UnknownSystem:
+        return None
+    return system if {workload.name for workload in system.workloads} & draft.load.keys() else None
 
 
 def _gate_lines(draft: Draft) -> tuple[int, ...]:

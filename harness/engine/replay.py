@@ -10,7 +10,7 @@ from harness.engine.events import Handler, SuiteFinished
 from harness.engine.experiment import Finish
 from harness.engine.load import load_run
 from harness.engine.plan import UsageError
-from harness.engine.rundir import read_environment
+from harness.engine.rundir import altered_run, read_environment
 from harness.engine.runtimes import SIM
 from harness.engine.suite import run_suite
 from harness.verdict.model import ExperimentResult
@@ -18,15 +18,19 @@ from harness.verdict.model import ExperimentResult
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: which arms' histories are not the same; empty when the run was reproduced exactly."""
+    """`differences`: which arms' histories are not the same; empty when the run was reproduced exactly.
+
+    `altered`: what of the original is not as it was recorded, in words.
+    """
 
     result: ExperimentResult
     differences: tuple[str, ...]
+    altered: tuple[str, ...]
     finished: SuiteFinished
 
     @property
     def identical(self) -> bool:
-        return not self.differences
+        return not self.differences and not self.altered
 
 
 def replay(
@@ -56,7 +60,7 @@ def replay(
         finish=finish,
     )
     (result,) = finished.results
-    return Replayed(result, _differences(run, result), finished)
+    return Replayed(result, _differences(run, result), altered_run(run), finished)
 
 
 def _differences(run: Path, result: ExperimentResult) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
 from harness.engine.runtimes import SIM
+from harness.history.intact import altered
 from harness.history.write import ENVIRONMENT
 from harness.runtimes.base import Runtime
 
@@ -86,6 +87,16 @@ def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
 def read_environment(directory: Path) -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads((directory / ENVIRONMENT).read_text(encoding="utf-8"))
     return found
+
+
+def altered_run(run: Path) -> tuple[str, ...]:
+    """What of a run and its arms is not as it was recorded, in words; nothing when all is."""
+    environment = read_environment(run)
+    found = [*altered(run, environment)]
+    for place in environment["arms"]:
+        arm = run / place["directory"]
+        found += [f"{place['directory']}/{problem}" for problem in altered(arm, read_environment(arm))]
+    return tuple(found)
 
 
 def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:

@@ -7,18 +7,29 @@ from functools import partial
 from typing import Any
 
 from harness.faults.base import Fault
-from harness.runtimes.base import KERNEL, PROXY, Network, Runtime
+from harness.faults.primitives import Primitive
+from harness.runtimes.base import KERNEL, PROXY, LoadSettings, Network, Runtime
 
 SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
 NETWORKS: tuple[Network, ...] = (PROXY, KERNEL)
 
 
-def live_runtime(*, network: Network = PROXY) -> Runtime:
-    """Real processes and sockets on this machine. To set it up for a suite: `partial(live_runtime, network=...)`."""
+def live_runtime(*, network: Network = PROXY, load: LoadSettings | None = None) -> Runtime:
+    """Real processes and sockets on this machine. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime(network)
+    return LiveRuntime(network, load)
+
+
+def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
+    """Which of these faults cannot be applied in virtual time, and why; nothing when all of them can."""
+    for index, fault in enumerate(timeline):
+        if Primitive.SLOW in fault.needs:
+            yield (
+                f"timeline[{index}]: {fault.name or fault.fault}: virtual time has no processor cost that could "
+                f"grow; run it with --runtime {LIVE}"
+            )
 
 
 def live_options(make: Callable[[], Runtime]) -> Mapping[str, Any] | None:
@@ -29,17 +40,17 @@ def live_options(make: Callable[[], Runtime]) -> Mapping[str, Any] | None:
 
 def unable_live(timeline: Sequence[Fault], network: Network = PROXY) -> Iterator[str]:
     """Which of these faults cannot be applied live, and why; nothing when all of them can."""
-    if network != PROXY:
-        return
+    from harness.runtimes.live.cpu import unable
+
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
-        if fault.fault == "loss":
-            yield f"{where}: a proxy cannot lose packets of a TCP stream; {_ELSEWHERE}"
-        if fault.parameters().get("shared"):
-            yield f"{where}: a proxy limits each connection, 'shared' is beyond it; {_ELSEWHERE}"
-
-
-_ELSEWHERE = f"it needs --network {KERNEL} (root), or --runtime {SIM}"
+        if fault.fault == "loss" and network == PROXY:
+            yield (
+                f"{where}: a proxy cannot lose packets of a TCP stream; "
+                f"it needs --network {KERNEL} (root), or --runtime {SIM}"
+            )
+        if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
+            yield f"{where}: {reason}"
 
 
 def unable_here(network: Network) -> Iterator[str]:

@@ -11,7 +11,7 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import live_options, unable_here, unable_live
+from harness.engine.runtimes import live_options, unable_here, unable_live, unable_sim
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
 from harness.runtimes.base import PROXY
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
@@ -69,9 +69,9 @@ def _plans(
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
-        if live is not None:
-            unable = unable_live(item.experiment.timeline, network)
-            problems += [f"{item.shown}: {problem}" for problem in unable]
+        timeline = item.experiment.timeline
+        unable = unable_sim(timeline) if live is None else unable_live(timeline, network)
+        problems += [f"{item.shown}: {problem}" for problem in unable]
     if problems:
         raise UsageError(problems)
     return plans

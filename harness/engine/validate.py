@@ -39,18 +39,24 @@ FIRST_FAULT_S = 5.0
 
 
 def validate(
-    draft: Draft, system: System, slos: Mapping[str, Slo | None] | None, available: frozenset[Primitive]
+    draft: Draft,
+    system: System | None,
+    slos: Mapping[str, Slo | None] | None,
+    available: frozenset[Primitive],
 ) -> Iterator[Diagnostic]:
-    """Everything that does not fit, in no order.
+    """Everything that does not fit, in no order; nothing about what only stands in for something wrong.
 
-    `slos`: one that is wrong in itself is None; None for all when their file could not be read, which
-    then is the only thing said about SLOs. `available`: what the runtime can do.
+    `system` None: it could not be loaded, and names of its own cannot be told right from wrong. `slos`: one
+    that nothing can be made of is None; None for all when their file could not be read, which then is the
+    only thing said about SLOs. `available`: what the runtime can do.
     """
-    source = draft.source
-    yield from _loads(source, draft.load, system)
-    yield from _timeline(draft, system, available)
-    yield from _gates(draft, system, slos)
-    yield from _arms(draft, system, slos)
+    for check in (
+        () if system is None else _loads(draft.source, draft.load, system),
+        _timeline(draft, system, available),
+        _gates(draft, system, slos),
+        _arms(draft, system, slos),
+    ):
+        yield from draft.founded(check)
 
 
 def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> Iterator[Diagnostic]:
@@ -65,7 +71,7 @@ def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> 
             yield unknown(source, ("load", name, "mix"), "mix", load.mix, mixes, f"workload {name}")
 
 
-def _timeline(draft: Draft, system: System, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
+def _timeline(draft: Draft, system: System | None, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
     source = draft.source
     ends_s = _load_end_s(draft)
     names: dict[str, int] = {}
@@ -80,8 +86,10 @@ def _timeline(draft: Draft, system: System, available: frozenset[Primitive]) -> 
                 f"{fault.fault} needs {', '.join(missing)}",
                 f"this runtime can {', '.join(sorted(can.value for can in available)) or 'do nothing'}",
             )
-        yield from _times(source, path, fault, ends_s)
-        yield from _target(source, path, fault, system, index)
+        if not draft.doubtful((*path, "at")):
+            yield from _times(source, path, fault, ends_s)
+        if system is not None:
+            yield from _target(source, path, fault, system, index)
         line = source.mark(path).line
         if fault.name is not None and fault.name in names:
             yield source.at(
@@ -97,7 +105,8 @@ def _timeline(draft: Draft, system: System, available: frozenset[Primitive]) -> 
                 f"this is the fault of line {twin}, on the same target at the same time",
                 "it would do nothing more; remove one",
             )
-        before.append((line, fault))
+        if not draft.doubtful(path):
+            before.append((line, fault))
 
 
 def _times(source: Source, path: Path, fault: Fault, load_end_s: float | None) -> Iterator[Diagnostic]:
@@ -168,7 +177,9 @@ def _draws(target: Target) -> bool:
     return any(getattr(end, "pick", None) is not None for end in ends)
 
 
-def _gates(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
+def _gates(
+    draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
+) -> Iterator[Diagnostic]:
     source = draft.source
     if draft.source.value.get("gates") == []:
         yield source.at(("gates",), "there is no gate", "an experiment without one proves nothing", key=True)
@@ -190,10 +201,11 @@ def _gates(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) 
         twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
         if twin is not None:
             yield source.at(path, f"this is the gate of line {twin} again", "remove one")
-        before.append((line, gate))
+        if not draft.doubtful(path):
+            before.append((line, gate))
         yield from _moments(draft, path, gate)
         if isinstance(gate, EventGate):
-            if gate.event not in system.events:
+            if system is not None and gate.event not in system.events:
                 events, where = list(system.events), f"system {system.name}"
                 yield unknown(source, (*path, "event"), "event", gate.event, events, where)
         elif slos is not None:
@@ -226,6 +238,7 @@ def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
         or drain_s is None
         or not faults
         or len(faults) < len(draft.timeline)
+        or any(draft.doubtful(("timeline", index)) for index in range(len(faults)))
     ):
         return
     from_s, until_s = max(fault.ends_s for fault in faults) + gate.within, load_end_s + drain_s
@@ -241,7 +254,7 @@ def _slo_use(
     source: Source,
     path: Path,
     gate: SloGate | RecoveredGate,
-    system: System,
+    system: System | None,
     slos: Mapping[str, Slo | None],
 ) -> Iterator[Diagnostic]:
     key = "slo" if isinstance(gate, SloGate) else "recovered"
@@ -270,24 +283,31 @@ def _slo_use(
             yield from check_limit(source, (*path, "at_most"), gate.at_most, slo)
 
 
-def _where(source: Source, path: Path, where: str | None, slo: Slo, system: System) -> Iterator[Diagnostic]:
-    known = table_columns(system, slo.table)
+def _where(
+    source: Source, path: Path, where: str | None, slo: Slo, system: System | None
+) -> Iterator[Diagnostic]:
+    known = None if system is None else table_columns(system, slo.table)
     if where is None or known is None:
         return
     if problem := check_expression(where, known):
         yield source.at((*path, "where"), f"{sql(where)}: {problem}")
 
 
-def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
+def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
     source = draft.source
-    safeguards = [safeguard.name for safeguard in system.safeguards]
+    safeguards = None if system is None else [safeguard.name for safeguard in system.safeguards]
     gated = [
         gate.slo if isinstance(gate, SloGate) else gate.recovered
         for gate in draft.gates
         if gate is not None and not isinstance(gate, EventGate)
     ]
     # A gate that is wrong may be the one that an arm is about.
-    unsure = None in draft.gates or any(slos is not None and name not in slos for name in gated)
+    unsure = any(
+        gate is None
+        or draft.doubtful(("gates", index, "slo"))
+        or draft.doubtful(("gates", index, "recovered"))
+        for index, gate in enumerate(draft.gates)
+    ) or any(slos is not None and name not in slos for name in gated)
     before: list[tuple[int, Arm]] = []
     for index, arm in enumerate(draft.arms):
         if arm is None:
@@ -295,7 +315,7 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
         path: Path = ("arms", index)
         for place, name in enumerate(arm.safeguards):
             at = (*path, "without") if isinstance(arm.without, str) else (*path, "without", place)
-            if name not in safeguards:
+            if system is not None and safeguards is not None and name not in safeguards:
                 yield unknown(source, at, "safeguard", name, safeguards, f"system {system.name}")
             elif name in arm.safeguards[:place]:
                 yield source.at(at, f"'{name}' is given twice", "once is enough")
@@ -312,14 +332,17 @@ def _arms(draft: Draft, system: System, slos: Mapping[str, Slo | None] | None) -
         twin = next((line for line, seen in before if seen == arm), None)
         if twin is not None:
             yield source.at(path, f"this is the arm of line {twin} again", "remove one")
-        before.append((source.mark(path).line, arm))
+        if not draft.doubtful(path):
+            before.append((source.mark(path).line, arm))
 
 
 def _load_end_s(draft: Draft) -> float | None:
     """When the last client arrives; None where not all loads could be understood."""
     loads = [*draft.load.values()]
     ends = [load.for_ for load in loads if load is not None]
-    return max(ends) if ends and len(ends) == len(loads) else None
+    if len(ends) < len(loads) or any(draft.doubtful(("load", name, "for")) for name in draft.load):
+        return None
+    return max(ends, default=None)
 
 
 def _drain_s(draft: Draft) -> float | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
 from harness.spec.diagnostics import Diagnostic, did_you_mean
 from harness.spec.model import PercentileSlo, RatioSlo, Slo
+from harness.spec.parse import SlosDraft
 from harness.spec.source import Path, Source, said
 from harness.system import System
 from harness.verdict.limits import parse_limit
@@ -31,33 +32,41 @@ _OTHER_UNITS = {
 """Endings of units that limits are not given in, and how to come to one that they are."""
 
 
-def validate_slos(source: Source, slos: Mapping[str, Slo | None], system: System) -> Iterator[Diagnostic]:
-    """Everything about the SLOs that does not fit the system. None is one that is wrong in itself."""
-    for name, slo in slos.items():
-        if slo is None:
+def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnostic]:
+    """Everything about the SLOs that does not fit the system; nothing about what only stands in for something.
+
+    `system` None: it could not be loaded, and its tables are not known.
+    """
+    for name, slo in draft.slos.items():
+        if slo is not None:
+            yield from draft.founded(_slo(draft.source, name, slo, system))
+
+
+def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator[Diagnostic]:
+    if isinstance(slo, RatioSlo):
+        yield from check_share(source, (name, "target"), slo.target)
+    else:
+        yield from check_limit(source, (name, "at_most"), slo.at_most, slo)
+        if (ending := _ending(slo.value)) in _OTHER_UNITS:
+            base, formula = _OTHER_UNITS[ending]
+            found = f"{said(slo.value)} is not in {base}, as its limit is"
+            yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
+    if system is None:
+        return
+    known = table_columns(system, slo.table)
+    if known is None:
+        tables = [*system.tables, EVENTS]
+        yield unknown(source, (name, "table"), "table", slo.table, tables, f"system {system.name}")
+        return
+    for key in ("where", "good", "bad", "value", "at"):
+        expression = getattr(slo, key, None)
+        if expression is None:
             continue
-        if isinstance(slo, RatioSlo):
-            yield from check_share(source, (name, "target"), slo.target)
-        else:
-            yield from check_limit(source, (name, "at_most"), slo.at_most, slo)
-            if (ending := _ending(slo.value)) in _OTHER_UNITS:
-                base, formula = _OTHER_UNITS[ending]
-                found = f"{said(slo.value)} is not in {base}, as its limit is"
-                yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
-        known = table_columns(system, slo.table)
-        if known is None:
-            tables = [*system.tables, EVENTS]
-            yield unknown(source, (name, "table"), "table", slo.table, tables, f"system {system.name}")
-            continue
-        for key in ("where", "good", "bad", "value", "at"):
-            expression = getattr(slo, key, None)
-            if expression is None:
-                continue
-            if problem := check_expression(expression, known, numeric=key in ("value", "at")):
-                yield source.at((name, key), f"{sql(expression)}: {problem}")
-        names = [column.name for column in known]
-        if slo.by is not None and slo.by not in names:
-            yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
+        if problem := check_expression(expression, known, numeric=key in ("value", "at")):
+            yield source.at((name, key), f"{sql(expression)}: {problem}")
+    names = [column.name for column in known]
+    if slo.by is not None and slo.by not in names:
+        yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
 
 
 def check_share(source: Source, path: Path, target: float) -> Iterator[Diagnostic]:

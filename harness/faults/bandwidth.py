@@ -13,7 +13,9 @@ from harness.spec.units import Bitrate
 
 def _above_zero(value: float) -> float:
     if value <= 0:
-        raise ValueError("must be more than 0bps; for nothing at all, write a partition")
+        raise ValueError(
+            "found a rate of 0; it is more than 0bps; for nothing at all, write fault: partition"
+        )
     return value
 
 

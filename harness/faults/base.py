@@ -65,7 +65,7 @@ class LinkFault(Fault):
     targets: ClassVar[Literal["nodes", "link"]] = "link"
 
     direction: Literal["both", "to", "from"] = "both"
-    """Which way: towards the link's `to` end (or the hosts), from there, or both."""
+    """which way: towards the link's `to` end (or the hosts), from there, or both"""
 
     def paths(self, target: ResolvedTarget) -> tuple[PathMatch, ...]:
         """The one-way paths meant; one only where both ends are the same hosts, for it is its own reverse."""
@@ -83,29 +83,27 @@ class NodeFault(Fault):
 
 def _above_zero(value: float) -> float:
     if value <= 0:
-        raise ValueError("must be more than 0, or the fault does nothing")
+        raise ValueError("found no time at all; it must be more than 0s, or the fault does nothing")
     return value
 
 
 def _below_all(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError(
-            f"found {value:.6g} of the traffic; a loss is more than 0% and less than 100% "
-            "(for all of it, write a partition)"
+            f"found a loss of {value * 100:.6g}%; it is more than 0% and less than 100%"
+            + ("; for all of it, write fault: partition" if value >= 1 else "")
         )
     return value
 
 
 def _share(value: float) -> float:
     if not 0 < value <= 1:
-        raise ValueError("must be more than 0% and at most 100%")
+        raise ValueError(f"found {value * 100:.6g}%; a share is more than 0% and at most 100%")
     return value
 
 
 type PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
 type LossRatio = Annotated[Ratio, AfterValidator(_below_all)]
 type Share = Annotated[Ratio, AfterValidator(_share)]
-type Route = Annotated[
-    str, Field(pattern=r"^[/*]", description="An fnmatch pattern on the path, e.g. /home or /v/*")
-]
+type Route = Annotated[str, Field(pattern=r"^[/*]", description="a pattern on the path, e.g. /home or /v/*")]
 type Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -16,8 +16,8 @@ class HttpDelay(NodeFault):
     needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
 
     fault: Literal["http-delay"] = "http-delay"
-    route: Route = Field(default="*", description="which paths, an fnmatch pattern")
-    method: Method | None = Field(default=None, description="which method; none given means any")
+    route: Route = Field(default="*", description="which paths: `/home`, or a pattern such as `/v/*`")
+    method: Method | None = Field(default=None, description="which method; any if not given")
     delay: PositiveDuration = Field(description="added to each matching request")
     probability: Share = Field(default=1.0, description="share of the matching requests")
 

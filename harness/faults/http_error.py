@@ -22,8 +22,8 @@ class HttpError(NodeFault):
     needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
 
     fault: Literal["http-error"] = "http-error"
-    route: Route = Field(default="*", description="which paths, an fnmatch pattern")
-    method: Method | None = Field(default=None, description="which method; none given means any")
+    route: Route = Field(default="*", description="which paths: `/home`, or a pattern such as `/v/*`")
+    method: Method | None = Field(default=None, description="which method; any if not given")
     status: Annotated[int, AfterValidator(_is_error)] = Field(
         default=503, description="the answer, 400 to 599"
     )

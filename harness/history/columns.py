@@ -147,4 +147,9 @@ def _said(message: str, expression: str, names: Sequence[str]) -> str:
         return f"no function '{missing[1]}'; see DuckDB's functions" + (
             f"; {near[0].lower()}" if near else ""
         )
+    near_word = re.search(r'syntax error at or near "(.*)"', first)
+    if near_word and near_word[1] in names:
+        return (
+            f"is not an SQL expression: '{near_word[1]}' is a word of SQL; write the column in double quotes"
+        )
     return f"is not an SQL expression: {first}" if "syntax error" in first else first

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.events import EngineEvent, SuiteFinished
+from harness.history.intact import FILES
 from harness.history.write import VERDICT
 from harness.report.compare import comparisons
 from harness.report.html import index_page, run_page
@@ -63,4 +64,4 @@ def _environment(run_dir: Path) -> Mapping[str, Any]:
         return {}
     found = json.loads(file.read_text(encoding="utf-8"))
     # Shown by the page itself, from the result.
-    return {name: value for name, value in found.items() if name not in ("replay", "history_sha256")}
+    return {name: value for name, value in found.items() if name not in ("replay", "history_sha256", FILES)}

@@ -28,6 +28,12 @@ def build[M: BaseModel](
     if not isinstance(value, dict):
         allowed = f"expected a mapping with {', '.join(field_names(model))}"
         return None, [source.at(path, f"found {said(value)}", allowed)]
+    built, complaints = checked(value, model)
+    return built, [told(source, path, complaint, model, what) for complaint in complaints]
+
+
+def checked[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | None, list[Complaint]]:
+    """The model of a value, or None and each of its mistakes."""
     try:
         # As JSON, for its strictness: `yes` is no boolean, '5' no number, and yet a list is a tuple. Names
         # are those of the file, not those of the fields (`for`, never `for_`).
@@ -35,11 +41,14 @@ def build[M: BaseModel](
             json.dumps(value), strict=True, by_alias=True, by_name=False
         ), []
     except ValidationError as error:
-        errors = [_Error(value, cast("dict[str, Any]", item)) for item in error.errors(include_url=False)]
-        return None, [
-            source.at((*path, *item.path), *_words(item, model, what), key=item.about_key)
-            for item in _told(errors, model)
-        ]
+        found = [Complaint(value, cast("dict[str, Any]", item)) for item in error.errors(include_url=False)]
+        return None, _own(found, model)
+
+
+def told(source: Source, path: Path, complaint: Complaint, model: type[BaseModel], what: str) -> Diagnostic:
+    """A mistake of the model that stands at `path`, in words and at its place."""
+    words = _words(complaint, model, what)
+    return source.at((*path, *complaint.path), *words, key=complaint.about_key)
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
@@ -47,7 +56,7 @@ def field_names(model: type[BaseModel]) -> list[str]:
     return [item.alias or name for name, item in model.model_fields.items()]
 
 
-class _Error:
+class Complaint:
     """One complaint of pydantic. `path`: the part of its place that is in the file, below the model."""
 
     def __init__(self, value: Any, error: Mapping[str, Any]) -> None:
@@ -92,14 +101,14 @@ class _Error:
         return self.kind.endswith(("_type", "_parsing"))
 
 
-def _told(errors: Sequence[_Error], model: type[BaseModel]) -> list[_Error]:
+def _own(errors: Sequence[Complaint], model: type[BaseModel]) -> list[Complaint]:
     """Those that are mistakes of their own."""
     meant = {
         (error.path[:-1], nearest(error.key, _free_keys(error, model)))
         for error in errors
         if error.kind == "extra_forbidden"
     }
-    told: dict[tuple[Path, str], _Error] = {}
+    own: dict[tuple[Path, str], Complaint] = {}
     for error in errors:
         if error.kind == "missing" and (error.path, error.key) in meant:
             continue
@@ -108,11 +117,11 @@ def _told(errors: Sequence[_Error], model: type[BaseModel]) -> list[_Error]:
             for other in errors
         ):
             continue
-        told.setdefault((error.path, error.key), error)
-    return list(told.values())
+        own.setdefault((error.path, error.key), error)
+    return list(own.values())
 
 
-def _words(error: _Error, model: type[BaseModel], what: str) -> tuple[str, str, str]:
+def _words(error: Complaint, model: type[BaseModel], what: str) -> tuple[str, str, str]:
     """What was found, what is allowed, what may be meant."""
     found = f"found {said(error.input)}"
     name = str(error.path[-1]) if error.path else ""
@@ -148,7 +157,7 @@ def _words(error: _Error, model: type[BaseModel], what: str) -> tuple[str, str, 
     return found, f"it must be {words}" if words != error.message else words, ""
 
 
-def _pattern(error: _Error, name: str, found: str) -> tuple[str, str, str]:
+def _pattern(error: Complaint, name: str, found: str) -> tuple[str, str, str]:
     text = str(error.input)
     if name == "experiment":
         slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
@@ -233,7 +242,7 @@ def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
     return [] if inner is None else field_names(inner)
 
 
-def _free_keys(error: _Error, model: type[BaseModel]) -> list[str]:
+def _free_keys(error: Complaint, model: type[BaseModel]) -> list[str]:
     """What a key that is too much may have meant: a key that is allowed there and not given."""
     return [key for key in _keys_at(model, error.path[:-1]) if key not in error.beside]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Diagnostic:
-    """One mistake. Lines and columns count from 1; line 0 is the file as a whole."""
+    """One mistake. Lines and columns count from 1; line 0 is the file as a whole.
+
+    `path`: what it is about, as keys and indexes; `about_key`: it is the key, whatever its value is.
+    """
 
     file: str
     line: int
@@ -17,6 +20,8 @@ class Diagnostic:
     found: str
     allowed: str = ""
     hint: str = ""
+    path: tuple[str | int, ...] = field(default=(), compare=False)
+    about_key: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.col}" if self.line else self.file

@@ -7,14 +7,15 @@ The models say what is allowed; here their complaints are turned into words of t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from harness.spec.complaints import build, field_names
+from harness.spec.complaints import told as tell
 from harness.spec.diagnostics import Diagnostic, SpecError, did_you_mean, nearest
 from harness.spec.model import (
     NAME,
@@ -30,6 +31,7 @@ from harness.spec.model import (
     Slo,
     SloGate,
 )
+from harness.spec.salvage import salvage, under
 from harness.spec.source import Path, Source, read_source, said
 
 GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "recovered": RecoveredGate}
@@ -41,10 +43,11 @@ _PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What could be understood of an experiment file. What is wrong in itself is None, in its place.
+    """What could be understood of an experiment file. What nothing can be made of is None, in its place.
 
     `experiment` is there only when nothing is wrong. `source` knows the place of everything:
-    `source.mark(("gates", 0))`.
+    `source.mark(("gates", 0))`. `stood`: the paths of what is wrong in itself, for which something else
+    stands in the models here.
     """
 
     source: Source
@@ -55,15 +58,42 @@ class Draft:
     arms: tuple[Arm | None, ...]
     experiment: Experiment | None
     problems: tuple[Diagnostic, ...]
+    stood: frozenset[Path] = frozenset()
+
+    def doubtful(self, path: Path) -> bool:
+        """Whether what is there, or a part of it, is not what its writer wrote."""
+        return _doubtful(self.stood, path)
+
+    def founded(self, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+        """Those of the mistakes that are about what is written, not about what stands in for it."""
+        return _founded(self.stood, found)
 
 
 @dataclass(frozen=True, slots=True)
 class SlosDraft:
-    """What could be understood of a file of SLOs; one that is wrong in itself is None."""
+    """What could be understood of a file of SLOs; one that nothing can be made of is None.
+
+    `stood`: as in `Draft`.
+    """
 
     source: Source
     slos: Mapping[str, Slo | None]
     problems: tuple[Diagnostic, ...]
+    stood: frozenset[Path] = frozenset()
+
+    def founded(self, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+        """Those of the mistakes that are about what is written, not about what stands in for it."""
+        return _founded(self.stood, found)
+
+
+def _doubtful(stood: frozenset[Path], path: Path) -> bool:
+    return under(stood, path) or any(one[: len(path)] == path for one in stood)
+
+
+def _founded(stood: frozenset[Path], found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    for one in found:
+        if not (under(stood, one.path) if one.about_key else _doubtful(stood, one.path)):
+            yield one
 
 
 def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> Draft:
@@ -79,7 +109,8 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> 
     gates = parser.items(("gates",), parser.gate) if "gates" in found else ()
     arms = parser.items(("arms",), parser.arm) if "arms" in found else ()
     frame = {key: _PARTS.get(key, value) for key, value in found.items()}
-    experiment = parser.model((), frame, Experiment, "")
+    experiment, wrong = build(source, (), frame, Experiment, "")
+    parser.problems.extend(wrong)
     if experiment is not None and not parser.problems:
         parts = {"load": load, "timeline": timeline, "gates": gates, "arms": arms}
         experiment = experiment.model_copy(update=parts)
@@ -93,6 +124,7 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultSpec]]) -> 
         arms=arms,
         experiment=None if parser.problems else experiment,
         problems=tuple(parser.problems),
+        stood=frozenset(parser.stood),
     )
 
 
@@ -109,7 +141,7 @@ def parse_slos_draft(text: str, file: str) -> SlosDraft:
     source = read_source(text, file)
     parser = _Parser(source, list(source.problems), {})
     slos = {name: parser.slo(name, value) for name, value in source.value.items()}
-    return SlosDraft(source, slos, tuple(parser.problems))
+    return SlosDraft(source, slos, tuple(parser.problems), frozenset(parser.stood))
 
 
 def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
@@ -122,16 +154,34 @@ def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
 
 @dataclass(frozen=True, slots=True)
 class _Parser:
-    """Builds the parts of a file. What is wrong goes to `problems`, and the part is None."""
+    """Builds the parts of a file. What is wrong goes to `problems`, and what stands for it to `stood`."""
 
     source: Source
     problems: list[Diagnostic]
     faults: Mapping[str, type[FaultSpec]]
+    stood: set[Path] = field(default_factory=set)
 
-    def model[M: BaseModel](self, path: Path, value: Any, model: type[M], what: str) -> M | None:
+    def model[M: BaseModel](
+        self,
+        path: Path,
+        value: Any,
+        model: type[M],
+        what: str,
+        needed: Mapping[str, Any] | None = None,
+        told: Collection[str] | None = None,
+    ) -> M | None:
+        """The model, of what is right where not all is. `told`: only mistakes of these keys are its own."""
         built, problems = build(self.source, path, value, model, what)
+        if built is not None or not isinstance(value, dict):
+            self.problems.extend(problems)
+            return built
+        found = salvage(value, model, needed, apart=field_names(FaultSpec))
+        self.stood.update((*path, *one) for one in found.stood)
+        problems += [tell(self.source, path, late, model, what) for late in found.late if late.path]
+        if told is not None:
+            problems = [one for one in problems if one.path[len(path) :][:1] in {(key,) for key in told}]
         self.problems.extend(problems)
-        return built
+        return found.model
 
     def wrong(self, path: Path, found: str, allowed: str = "", hint: str = "", *, key: bool = False) -> None:
         self.problems.append(self.source.at(path, found, allowed, hint, key=key))
@@ -173,7 +223,9 @@ class _Parser:
                 "" if near is None else "did you mean 'fault'?",
                 key=near is not None,
             )
-            return None
+            if near is None or value[near] not in [*self.faults]:
+                return None
+            value = {"fault": value[near], **{key: item for key, item in value.items() if key != near}}
         name = value["fault"]
         model = self.faults.get(name) if isinstance(name, str) else None
         if model is None:
@@ -183,17 +235,31 @@ class _Parser:
                 f"allowed: {', '.join(self.faults)}",
                 did_you_mean(name, self.faults) if isinstance(name, str) else "",
             )
-            return None
-        mistakes = len(self.problems)
-        built = self.model(path, self._shaped(path, value, model), model, name)
-        return built if len(self.problems) == mistakes else None
+            return self._meant(path, value, name)
+        shaped, needed = self._shaped(path, value, model)
+        return self.model(path, shaped, model, name, needed)
 
-    def _shaped(self, path: Path, value: dict[str, Any], model: type[FaultSpec]) -> dict[str, Any]:
+    def _meant(self, path: Path, value: dict[str, Any], name: Any) -> FaultSpec | None:
+        """The fault that a misspelt name means, as far as it is what any fault is: when and where."""
+        near = nearest(name, self.faults) if isinstance(name, str) else None
+        if near is None:
+            return None
+        model, common = self.faults[near], field_names(FaultSpec)
+        self.stood.add((*path, "fault"))
+        known = {key: item for key, item in value.items() if key in common} | {"fault": near}
+        shaped, needed = self._shaped(path, known, model)
+        return self.model(path, shaped, model, near, needed, told=common)
+
+    def _shaped(
+        self, path: Path, value: dict[str, Any], model: type[FaultSpec]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Whether it has what a fault of its kind has, which the model asks only when all else is right.
 
-        Where not, that is noted, and what is returned has a stand-in that hides nothing else.
+        Where not, that is noted, and what is returned has a stand-in that hides nothing else. Second: what
+        else it needs.
         """
         shaped, name = dict(value), value["fault"]
+        needed = {} if model.instant else {"for": "1s"}
         if model.instant and "for" in value:
             self.wrong((*path, "for"), f"{name} takes no 'for'", "remove it", key=True)
             del shaped["for"]
@@ -201,7 +267,8 @@ class _Parser:
             others = field_names(model)
             if not any(nearest(key, others) == "for" for key in value if key not in others):
                 self.wrong(path, f"{name} has no 'for'", "how long it lasts, for example for: 30s")
-                shaped["for"] = "1s"
+            shaped["for"] = "1s"
+            self.stood.add((*path, "for"))
         target = value.get("target")
         if model.targets == "nodes" and isinstance(target, dict) and "link" in target:
             self.wrong(
@@ -211,7 +278,8 @@ class _Parser:
                 key=True,
             )
             shaped["target"] = {key: item for key, item in target.items() if key != "link"}
-        return shaped
+            self.stood.add((*path, "target", "link"))
+        return shaped, needed
 
     def gate(self, path: Path, value: Any) -> Gate | None:
         if not isinstance(value, dict):
@@ -233,7 +301,12 @@ class _Parser:
             "" if near is None else did_you_mean(near, GATES),
             key=near is not None,
         )
-        return None
+        kind = None if near is None else nearest(near, GATES)
+        if kind is None:
+            return None
+        self.stood.add((*path, kind))
+        meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
+        return cast("Gate | None", self.model(path, meant, GATES[kind], "this gate"))
 
     def slo(self, name: str, value: Any) -> Slo | None:
         path: Path = (name,)
@@ -248,7 +321,6 @@ class _Parser:
         given = [key for key in kinds if value.get(key) is not None]
         if not given and {"percentile", "value", "at_most"} & value.keys():
             return self.model(path, value, PercentileSlo, said(name))
-        mistakes = len(self.problems)
         slo = self.model(path, value, RatioSlo, said(name))
         misspelt = any(nearest(key, field_names(RatioSlo)) in kinds for key in value.keys() - {*kinds})
         if len(given) == 2:
@@ -260,7 +332,7 @@ class _Parser:
                 "a ratio has 'good' or 'bad', a percentile has 'value', 'percentile' and 'at_most'",
                 key=True,
             )
-        return slo if len(self.problems) == mistakes else None
+        return slo
 
 
 def read_text(file: File, shown: str) -> str:

@@ -75,7 +75,7 @@ class Source:
     ) -> Diagnostic:
         """A diagnostic about what stands there."""
         mark = self.mark(path, key=key)
-        return Diagnostic(self.file, mark.line, mark.col, found, allowed, hint)
+        return Diagnostic(self.file, mark.line, mark.col, found, allowed, hint, path, key)
 
 
 def read_source(text: str, file: str) -> Source:

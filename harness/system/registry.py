@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import traceback
 from importlib.metadata import entry_points
 
@@ -48,7 +49,12 @@ def load_system(name: str) -> System:
             found = points[0].load()
         except Exception as error:
             raise UnknownSystem(f"system '{name}' cannot be imported: {_where(error)}") from error
-    value = found() if callable(found) and not isinstance(found, System) else found
+    value = found
+    if callable(found) and not isinstance(found, System) and not inspect.iscoroutinefunction(found):
+        try:
+            value = found()
+        except Exception as error:
+            raise UnknownSystem(f"system '{name}' cannot be made: {_where(error)}") from error
     if not isinstance(value, System):
         raise UnknownSystem(f"'{name}' is a {type(value).__name__}, not a harness.system.System")
     return value

@@ -68,6 +68,7 @@ class Proxy:
             "enabled": self.enabled,
             "toxics": [self.toxic_document(toxic) for toxic in self.toxics],
             **({} if self._accepting else {"accepting": False}),
+            **({"Logger": {}} if self._world.strict else {}),
         }
 
     def toxic_document(self, toxic: Toxic) -> dict[str, Any]:

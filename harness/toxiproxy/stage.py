@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
+from harness.toxiproxy.line import Line, Lines
 from harness.toxiproxy.toxics.base import Behaviour
 
 _CHUNKS = 1 << 16  # a limit on tiny chunks, whose objects weigh more than their bytes
@@ -36,6 +37,7 @@ class Stage:
     Args:
         following: where the output goes; changed when toxics come and go.
         rng: random numbers of this toxic on this direction of this connection.
+        lines: what is shared by name with other connections.
         spawn: starts a task that its owner will wait for.
         gone: called when the stage has been removed and its input has been passed on.
         broken: called when the toxic raised.
@@ -48,6 +50,7 @@ class Stage:
         following: Outlet,
         rng: random.Random,
         *,
+        lines: Lines,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         gone: Callable[[Stage], None],
         broken: Callable[[], None],
@@ -59,6 +62,8 @@ class Stage:
         """What a toxic must not forget when it is updated, such as the bytes that have passed."""
         self.leaving = False
         self._loop = loop
+        self._lines = lines
+        self._line: tuple[str, Line] | None = None
         self._gone = gone
         self._broken = broken
         self._items: deque[Chunk] = deque()
@@ -132,6 +137,13 @@ class Stage:
         while not self._interrupted and (at_s is None or self.now_s < at_s):
             await self._woken(at_s)
         return not self._interrupted
+
+    def line(self, name: str) -> Line:
+        """The line of that name, which all connections of this server share; with no name, this stage's own.
+        The same one after an update."""
+        if self._line is None or self._line[0] != name:
+            self._line = (name, self._lines.named(name))
+        return self._line[1]
 
     def put_back(self, chunk: Chunk) -> None:
         """Return a chunk that was not written: it is the next to be received, or passes as the toxic goes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.toxiproxy.chunk import READ_BYTES
+from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Metrics
 
 
@@ -19,8 +20,11 @@ class World:
     seed: int
     dial_timeout_s: float
     """How long an upstream may take to accept a connection."""
+    strict: bool = False
+    """Behave as any other Toxiproxy server does."""
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     """Where bytes are read to that are written on at once: no memory is taken for them."""
+    lines: Lines = field(default_factory=Lines)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """Everything that runs: awaited when the server stops, so that nothing outlives it."""
 

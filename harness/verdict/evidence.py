@@ -70,7 +70,7 @@ def ratios(
         raise HistoryError("the SLO says neither what is good nor what is bad")
     inside = f"coalesce({window.condition(slo.at)}, false)"
     sql = (
-        f"SELECT {_group(slo)}, count(*) FILTER (WHERE {good} AND {inside}), "
+        f"SELECT {_group(history, slo)}, count(*) FILTER (WHERE {good} AND {inside}), "
         f"count(*) FILTER (WHERE {inside}) {_from(slo, where)} GROUP BY 1 ORDER BY 1"
     )
     for group, n_good, n_all in history.query(sql):
@@ -90,7 +90,7 @@ def values(
         raise HistoryError(f"value: {slo.value} is {kind}; it must be a number")
     inside = f"coalesce({window.condition(slo.at)}, false)"
     sql = (
-        f"SELECT {_group(slo)}, list(coalesce(CAST(({slo.value}\n) AS DOUBLE), 'inf'::DOUBLE)) "
+        f"SELECT {_group(history, slo)}, list(coalesce(CAST(({slo.value}\n) AS DOUBLE), 'inf'::DOUBLE)) "
         f"FILTER (WHERE {inside}) {_from(slo, where)} GROUP BY 1 ORDER BY 1"
     )
     for group, found in history.query(sql):
@@ -114,7 +114,7 @@ def _check(history: History, slo: Slo, where: str | None) -> None:
     if not kind.startswith(_NUMBERS):
         raise HistoryError(f"at: {slo.at} is {kind}; it must be a moment in seconds")
     if slo.by is not None:
-        history.kind(slo.by, slo.table)
+        history.kind(_by(history, slo), slo.table)
 
 
 def _check_condition(history: History, table: str, what: str, condition: str) -> None:
@@ -123,8 +123,14 @@ def _check_condition(history: History, table: str, what: str, condition: str) ->
         raise HistoryError(f"{what}: {condition} is {kind}; it must be true or false, such as a comparison")
 
 
-def _group(slo: Slo) -> str:
-    return "''" if slo.by is None else f"coalesce(CAST(({slo.by}\n) AS VARCHAR), 'none')"
+def _group(history: History, slo: Slo) -> str:
+    return "''" if slo.by is None else f"coalesce(CAST(({_by(history, slo)}\n) AS VARCHAR), 'none')"
+
+
+def _by(history: History, slo: Slo) -> str:
+    """The column, also one whose name is a word of SQL (`group`)."""
+    by = slo.by or ""
+    return quoted(by) if by in history.tables.get(slo.table, {}) else by
 
 
 def _from(slo: Slo, where: str | None) -> str:

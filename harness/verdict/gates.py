@@ -15,6 +15,7 @@ from harness.verdict.evidence import NEVER, Window, condition_count, windows
 from harness.verdict.model import GateResult, Verdict
 from harness.verdict.names import gate_name
 from harness.verdict.slo_gates import broken, judge_slo, no_samples
+from harness.verdict.statistics import ratio_bounds
 from harness.verdict.text import duration
 
 
@@ -46,7 +47,7 @@ def _window(history: History, gate: Gate) -> Window:
 
 
 def _event(history: History, gate: EventGate, name: str) -> GateResult:
-    """Seen in time after each fault; `value` is the longest wait."""
+    """Seen in time after each fault, and not as often before it; `value` is the longest wait."""
     nothing = replace(no_samples(name, None, gate.within, "s"), kind="event")
     try:
         seen = history.query(f"SELECT t_s FROM events WHERE event = {literal(gate.event)} ORDER BY t_s")
@@ -63,22 +64,26 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
             return replace(nothing, reason=f"{fault.name} never came to {what}")
         if not any(fault.exposure.values()):
             return replace(nothing, reason=f"{fault.name} touched no traffic: there was nothing to answer")
-        if any(moment - gate.within <= time < moment for time in times):
-            return replace(
-                nothing,
-                samples=sum(moment - gate.within <= time < moment for time in times),
-                reason=f"{gate.event} was seen in the {duration(gate.within)} before {what} too: "
-                f"it does not show an answer to {fault.name}",
-            )
         # What comes after a later fault may be that one's.
         until = min((m for m in moments if m is not None and m > moment), default=math.inf)
         until = min(until, moment + gate.within)
         inside = [time for time in times if moment <= time <= until]
         counted += len(inside)
-        if inside:
-            waits.append(inside[0] - moment)
-        else:
+        if not inside:
             missed.append(fault.name)
+            continue
+        since = max(0.0, moment - gate.within)
+        usual = sum(since <= time < moment for time in times)
+        if usual and not _more(usual, moment - since, len(inside), until - moment):
+            return replace(
+                nothing,
+                samples=len(inside),
+                reason=f"{gate.event} was seen {_times(usual)} in the {duration(moment - since)} before {what} "
+                f"and {_times(len(inside))} in the {duration(until - moment)} after it: "
+                f"that does not show an answer to {fault.name}",
+            )
+        # As many as are usual may be of those that went on anyway.
+        waits.append(inside[usual] - moment)
     if not history.facts.faults:
         return replace(nothing, reason="there was no fault to follow")
     within = duration(gate.within)
@@ -98,6 +103,19 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
         reason=reason,
         kind="event",
     )
+
+
+def _more(usual: int, usual_s: float, found: int, found_s: float) -> bool:
+    """Whether events are more frequent now than usual, with 95 % confidence.
+
+    Were they not, each of them all would fall into the time looked at with the probability of its share of
+    both times (exact conditional test of two Poisson rates: Przyborowski and Wilenski, Biometrika 31, 1940).
+    """
+    return found > usual and ratio_bounds(found, usual + found)[0] > found_s / (usual_s + found_s)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _moment(fault: FaultRecord, of: str) -> float | None:

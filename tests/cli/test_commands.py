@@ -71,13 +71,69 @@ def test_list_of_what_there_is_to_write_with() -> None:
     document = call("list", "systems", "safeguards", "faults", "--json").document
     assert "experiments" not in document
     assert "crash" in document["faults"]
-    assert all(text for text in document["faults"].values())
+    assert all(fault["about"] for fault in document["faults"].values())
     names = [system["name"] for system in document["systems"]]
     assert "streaming" in names
     assert "player.failover" in document["safeguards"]["streaming"]
     text = call("list", "safeguards").out
     assert text.startswith("safeguards of streaming\n")
     assert "player.failover" in text
+
+
+def test_list_of_an_own_system_shows_what_there_is_to_write_with() -> None:
+    called = call("list", "tests.support.toy_system:system")
+    assert called.code == 0
+    for line in (
+        "system toy",
+        "  zones: east, west",
+        "    backend  backend-east, backend-west",
+        "  workload shoppers: clients of role shopper",
+        "    groups: fast, slow",
+        "      all   half of them fast, half slow",
+        "    visits  t_s float, client text, zone text, group text, ok bool, latency_s float, source text or null",
+        "    gateway.fallback   a gateway answered without offers",
+        "    latency  time does not run backwards",
+        "safeguards of toy",
+        "  gateway.retry     a visit succeeds although the backend of its zone is lost",
+    ):
+        assert line in called.out.splitlines()
+    assert "streaming" not in called.out
+    document = call("list", "tests.support.toy_system:system", "--json").document
+    assert [system["name"] for system in document["systems"]] == ["toy"]
+    assert list(document["safeguards"]) == ["toy"]
+
+
+def test_list_of_an_installed_system_by_its_name() -> None:
+    assert call("list", "streaming").out.startswith("system streaming\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("nowhere:system", "No module named 'nowhere'"),
+        ("tests.support.toy_system:sytem", "has no attribute 'sytem'"),
+        ("tests.support.toy_system:shop", "is a function, not a harness.system.System"),
+        ("tests.support.toy_system:shopper", "cannot be made: "),
+        ("sytems", "did you mean 'systems'?"),
+    ],
+)
+def test_list_of_a_system_that_is_not_there(word: str, said: str) -> None:
+    called = call("list", word)
+    assert (called.code, called.out) == (4, "")
+    assert said in called.err
+
+
+def test_list_of_faults_tells_each_parameter_with_its_unit_and_default() -> None:
+    text = call("list", "faults").out
+    assert "      delay      added to each one-way trip (duration, such as 200ms; needed)" in text
+    assert "(duration, such as 200ms; 0s if not given)" in text
+    assert "      status       the answer, 400 to 599 (whole number; 503 if not given)" in text
+    assert "(share, such as 5%; 100% if not given)" in text
+    faults = call("list", "faults", "--json").document["faults"]
+    assert faults["loss"]["parameters"]["rate"]["needed"] is True
+    assert faults["http-error"]["parameters"]["status"]["default"] == 503
+    assert (faults["reset"]["takes_for"], faults["crash"]["takes_for"]) == (False, True)
+    assert (faults["crash"]["on"], faults["latency"]["on"]) == ("nodes", "a link, or nodes and clients")
 
 
 @pytest.mark.parametrize("of", [(), ("experiment",), ("slos",)])

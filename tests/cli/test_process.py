@@ -82,7 +82,11 @@ def test_help_imports_nothing_heavy(module: str) -> None:
 def test_mistakes_leave_nothing_else_on_stderr(tmp_path: Path) -> None:
     done = harness("validate", write_suite(tmp_path, broken=BROKEN))
     assert done.returncode == 4
-    assert [line.split(".chaos.yaml:")[1][:4] for line in done.stderr.splitlines()] == ["5:22", "7:10"]
+    assert [line.split(".chaos.yaml:")[1][:4] for line in done.stderr.splitlines()] == [
+        "5:22",
+        "5:40",
+        "7:10",
+    ]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

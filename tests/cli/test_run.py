@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.cli.support import BACKEND_LOST, UNTOUCHED, Called, call, write_suite
@@ -106,19 +108,76 @@ def test_judging_again_changes_nothing(as_json: Called) -> None:
     before = (run / "verdict.json").read_bytes()
     again = call("judge", run)
     assert again.code == 0
-    assert again.out.rstrip().endswith("verdict.json: the same as before")
+    assert again.out.rstrip().endswith("verdict.json: the same, byte for byte")
     assert (run / "verdict.json").read_bytes() == before
-    assert call("judge", run, "--json").document == as_json.document
+    assert call("judge", run, "--json").document == {**as_json.document, "altered": [], "differences": []}
 
 
-def test_judging_a_doctored_verdict_says_that_it_changed(failed: Called, suite: Path) -> None:
+def test_another_verdict_is_told_and_replaced_only_when_asked(failed: Called, suite: Path) -> None:
     run = min((suite.parent / "off").glob("*Z/backend-lost.seed7"))
     text = (run / "verdict.json").read_text(encoding="utf-8")
-    (run / "verdict.json").write_text(text.replace("failed", "passed"), encoding="utf-8")
+    doctored = text.replace("failed", "passed")
+    (run / "verdict.json").write_text(doctored, encoding="utf-8")
     again = call("judge", run)
-    assert again.code == 1
-    assert again.out.rstrip().endswith("verdict.json: CHANGED")
+    assert again.code == 3
+    assert "verdict.json: NOT what is computed now; it is left as it is, --write replaces it:" in again.out
+    assert '  experiments[0].verdict: "passed" became "failed"' in again.out
+    assert (run / "verdict.json").read_text(encoding="utf-8") == doctored
+    document = call("judge", run, "--json").document
+    assert (document["verdict"], document["exit_code"]) == ("failed", 3)
+    assert 'experiments[0].verdict: "passed" became "failed"' in document["differences"]
+    written = call("judge", run, "--write")
+    assert written.code == 1
+    assert "is written anew" in written.out
     assert (run / "verdict.json").read_text(encoding="utf-8") == text
+    assert call("judge", run).code == 1
+
+
+def test_a_verdict_that_was_never_written_is(as_json: Called, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(as_json.document["experiments"][0]["run"], run)
+    before = (run / "verdict.json").read_bytes()
+    (run / "verdict.json").unlink()
+    again = call("judge", run)
+    assert again.code == 0
+    assert "there was none; it is written" in again.out
+    assert (run / "verdict.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "arm"), [("visits.parquet", False), ("events.parquet", True), ("facts.json", False)]
+)
+def test_an_altered_history_is_an_error_and_its_verdict_is_not_kept(
+    as_json: Called, tmp_path: Path, file: str, arm: bool
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(as_json.document["experiments"][0]["run"], run)
+    (place,) = (run / "arms").iterdir()
+    path = (place if arm else run) / file
+    if path.suffix == ".parquet":
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE TABLE t AS SELECT * FROM '{path}' LIMIT 60")
+            connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+    else:
+        path.write_text(path.read_text(encoding="utf-8").replace("clients", "clienst"), encoding="utf-8")
+    before = (run / "verdict.json").read_bytes()
+    named = f"{path.relative_to(run)} was changed"
+    for options in ((), ("--write",)):
+        again = call("judge", run, *options)
+        assert again.code == 3
+        assert f"its history is not what was recorded: {named}" in " ".join(again.out.split())
+        assert (run / "verdict.json").read_bytes() == before
+    assert call("judge", run, "--json").document["altered"] == [named]
+
+
+def test_replaying_an_altered_history_says_so(as_json: Called, tmp_path: Path) -> None:
+    run = tmp_path / "suite" / "run"
+    shutil.copytree(as_json.document["experiments"][0]["run"], run)
+    (run / "strange.parquet").write_bytes((run / "visits.parquet").read_bytes())
+    again = call("replay", run)
+    assert again.code == 3
+    assert "replayed exactly" in again.out
+    assert "NOT as it was recorded: strange.parquet was added" in again.out
 
 
 def test_replay_as_json_says_whether_it_is_the_same(as_json: Called) -> None:

@@ -59,7 +59,7 @@ def test_with_json_mistakes_are_the_one_document(tmp_path: Path) -> None:
     assert called.code == 4
     assert called.document["verdict"] == "usage"
     assert called.document["exit_code"] == 4
-    assert len(called.document["diagnostics"]) == 2
+    assert len(called.document["diagnostics"]) == 3
     assert called.err.splitlines() == called.document["diagnostics"]
 
 
@@ -74,20 +74,38 @@ def test_an_unknown_safeguard_is_refused_before_anything_runs(command: str, suit
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ("--seed", "-1"),
-        ("--seed", "seven"),
-        ("--seeds", "0"),
-        ("--jobs", "0"),
-        ("--sead", "1"),
+        (("--seed", "-1"), "--seed -1: expected a whole number, 0 or more"),
+        (("--seed", "seven"), "--seed seven: expected a whole number, 0 or more"),
+        (("--seed", "1.5"), "--seed 1.5: expected a whole number, 0 or more"),
+        (("--seeds", "0"), "--seeds 0: expected a whole number, 1 or more"),
+        (("--jobs", "0"), "--jobs 0: expected a whole number, 1 or more"),
+        (("--sede", "1"), "No such option: --sede; did you mean --seed"),
     ],
 )
-def test_options_that_make_no_sense(arguments: tuple[str, ...], suite: Path) -> None:
+def test_options_that_make_no_sense(arguments: tuple[str, ...], said: str, suite: Path) -> None:
     called = call("run", suite, *arguments)
     assert_plain(called, 4)
-    assert arguments[0] in called.err
+    assert called.err.startswith(said)
     assert "harness run --help" in called.err
+
+
+def test_files_that_are_no_experiments_are_named_as_what_they_are(suite: Path) -> None:
+    readme = suite.parent / "README.md"
+    readme.write_text("# Not: an experiment\n", encoding="utf-8")
+    called = call("validate", readme, suite / "slos.yaml", suite)
+    assert_plain(called, 4)
+    assert called.err.splitlines() == [
+        f"{readme}: is not an experiment; give a *.chaos.yaml file or a directory that holds some",
+        f"{suite / 'slos.yaml'}: holds SLOs, not an experiment; they are checked with the experiments below it",
+    ]
+
+
+def test_a_schema_of_something_else_names_those_that_there_are() -> None:
+    called = call("schema", "slo")
+    assert_plain(called, 4)
+    assert called.err == "schema slo: there are experiment and slos; did you mean 'slos'?\n"
 
 
 def test_an_unknown_command(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def problems(
 
 def slo_problems(text: str) -> list[str]:
     draft = parse_slos_draft(text, "slos.yaml")
-    found = validate_slos(draft.source, draft.slos, system)
+    found = validate_slos(draft, system)
     return [str(problem) for problem in SpecError([*draft.problems, *found]).diagnostics]
 
 
@@ -321,7 +321,7 @@ rate:
 """
     draft = parse_slos_draft(text, "slos.yaml")
     other = replace(system, tables={"downloads": Download})
-    found = [str(one) for one in validate_slos(draft.source, draft.slos, other)]
+    found = [str(one) for one in validate_slos(draft, other)]
     assert found == ([f"slos.yaml:{said}"] if said else [])
 
 
@@ -399,6 +399,120 @@ def test_mistakes_in_slos_hide_none_of_the_experiment(tmp_path: Path) -> None:
     ]
     broken = load(tmp_path, changed(GOOD, "mix: all", "mix: al"), SLOS + "more: [")
     assert [one.partition(":")[0] for one in broken] == ["a.chaos.yaml", "slos.yaml"]
+
+
+EVERY_ENTRY_WRONG_TWICE = """\
+experiment: backend-lost
+title: Each entry has a mistake of its own and one that only the system knows
+system: tests.support.toy_system:system
+load:
+  shoppers: {arrive: 4, for: 60s, mix: al}
+timeline:
+  - {at: 20, for: 20s, fault: crash, target: {role: backed, zon: east}}
+  - {at: 70s, fault: crash, target: {role: backend, zone: est}}
+  - {at: 20s, for: 20s, fault: latncy, delay: 5, target: {link: {from: gatway, to: backend}}}
+  - {at: 20s, for: 20s, fault: latency, delay: 5, target: {link: {from: {role: gatway, pik: 1}, to: backend}}}
+gates:
+  - {slo: answred, during: never}
+  - {slo: answered, where: "zne = 'east'", target: 99}
+  - {event: gateway.retri, within: 5}
+  - {recovered: latncy, within: 5}
+arms:
+  - {without: gateway.retri, must: fail, slo: answered}
+  - {without: [gateway.retry, 7, gateway.fallbak], slo: answered}
+"""
+
+
+def test_no_mistake_waits_behind_another_one_of_its_entry(tmp_path: Path) -> None:
+    found = load(tmp_path, EVERY_ENTRY_WRONG_TWICE)
+    assert [one.split(";")[0].removeprefix("a.chaos.yaml:") for one in found] == [
+        "5:22: 4 needs a unit",
+        "5:40: no mix 'al' in workload shoppers",
+        "7:10: 20 needs a unit",
+        "7:53: no role 'backed' in system toy",
+        "7:61: found the key 'zon'",
+        "8:5: crash has no 'for'",
+        "8:10: crash begins at 70s, when nobody arrives any more",
+        "8:59: no zone 'est' in system toy",
+        "9:32: found the fault 'latncy'",
+        "9:72: no role 'gatway' in system toy",
+        "10:48: 5 needs a unit",
+        "10:80: no role 'gatway' in system toy",
+        "10:88: found the key 'pik'",
+        "12:11: no SLO 'answred'",
+        "12:28: found 'never'",
+        "13:28: \"zne = 'east'\": no column 'zne'",
+        "13:52: 99 needs a unit",
+        "14:13: no event 'gateway.retri' in system toy",
+        "14:36: 5 needs a unit",
+        "15:17: no SLO 'latncy'",
+        "15:33: 5 needs a unit",
+        "17:15: no safeguard 'gateway.retri' in system toy",
+        "17:36: found 'fail'",
+        "18:31: found 7",
+        "18:34: no safeguard 'gateway.fallbak' in system toy",
+    ]
+
+
+def test_what_only_stands_in_for_a_mistake_is_never_complained_of(tmp_path: Path) -> None:
+    text = changed(GOOD, "at: 20s, for: 20s", "at: soon, for: 50s")
+    text = changed(text, "{recovered: latency, within: 10s}", "{recovered: latency, within: 9m}")
+    (found,) = load(tmp_path, text)
+    assert "found 'soon'" in found
+    twice = changed(GOOD, "for: 10s, fault: latency", "for: 10, fault: latency")
+    line = next(line for line in GOOD.splitlines() if "fault: latency" in line)
+    (found,) = load(tmp_path, changed(twice, "gates:", f"{line}\ngates:"))
+    assert "10 needs a unit" in found
+
+
+def test_a_mistake_in_an_slo_hides_none_of_its_other_mistakes(tmp_path: Path) -> None:
+    slos = changed(
+        SLOS, "table: visits\n  good: ok\n  target: 99%", "table: visits\n  good: okay\n  target: 99"
+    )
+    slos = changed(slos, "  percentile: 95\n  at_most: 300ms\n  by: group", "  percentile: p95\n  by: groop")
+    text = changed(GOOD, "zone = 'east'", "zne = 'east'")
+    found = load(tmp_path, text, slos)
+    assert [one.split(";")[0] for one in found] == [
+        "a.chaos.yaml:10:28: \"zne = 'east'\": no column 'zne'",
+        "slos.yaml:4:9: \"okay\": no column 'okay'",
+        "slos.yaml:5:11: 99 needs a unit",
+        "slos.yaml:6:1: 'latency' has no 'at_most'",
+        "slos.yaml:11:15: found 'p95'",
+        "slos.yaml:12:7: no column 'groop' in table visits",
+    ]
+
+
+def test_a_wrong_system_hides_nothing_that_can_be_known_without_it(tmp_path: Path) -> None:
+    text = changed(GOOD, "tests.support.toy_system:system", "tests.support.toy_system:sytem")
+    text = changed(text, "at: 20s, for: 20s", "at: 2s, for: 20s")
+    text = changed(text, "{slo: latency, during: fault}", "{slo: latncy, during: fault}")
+    slos = changed(SLOS, "target: 99%", "target: 100%")
+    found = load(tmp_path, text, slos)
+    assert [one.split(";")[0] for one in found] == [
+        "a.chaos.yaml:3:9: system 'tests.support.toy_system:sytem': module 'tests.support.toy_system' "
+        "has no attribute 'sytem'",
+        "a.chaos.yaml:7:10: crash begins at 2s",
+        "a.chaos.yaml:11:11: no SLO 'latncy'",
+        "slos.yaml:5:11: the target is 100%",
+    ]
+
+
+def test_the_rest_is_held_against_the_system_that_a_misspelt_name_means(tmp_path: Path) -> None:
+    text = """\
+experiment: edge-lost
+title: An edge is lost
+system: streeming
+load:
+  viewers: {arrive: 4/s, for: 60s, mix: hom}
+gates:
+  - {slo: starts}
+"""
+    slos = "starts: {protects: films, table: sesions, good: ok, target: 99%}\n"
+    assert [one.split(";")[0] for one in load(tmp_path, text, slos)] == [
+        "a.chaos.yaml:3:9: no system 'streeming'",
+        "a.chaos.yaml:5:41: no mix 'hom' in workload viewers",
+        "slos.yaml:1:34: no table 'sesions' in system streaming",
+    ]
 
 
 def test_a_missing_file_of_slos_is_one_diagnostic(tmp_path: Path) -> None:

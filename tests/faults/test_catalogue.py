@@ -28,6 +28,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "bandwidth": {"rate": "1Mbps"},
     "loss": {"rate": "5%"},
     "restart": {"downtime": "5s"},
+    "slow": {"cpu": "10%"},
     "http-delay": {"delay": "500ms"},
 }
 
@@ -142,11 +143,11 @@ def test_how_long_each_lasts() -> None:
         ("reset", {"for": "5s"}, "takes no 'for'"),
         ("restart", {"for": "5s"}, "takes no 'for'"),
         ("restart", {"downtime": "0s"}, "more than 0"),
-        ("loss", {"rate": "100%"}, "write a partition"),
+        ("loss", {"rate": "100%"}, "write fault: partition"),
         ("loss", {"rate": "0%"}, "more than 0%"),
         ("latency", {"delay": "0ms"}, "the fault does nothing"),
         ("latency", {"jitter": "300ms"}, "fall below zero"),
-        ("bandwidth", {"rate": "0bps"}, "write a partition"),
+        ("bandwidth", {"rate": "0bps"}, "write fault: partition"),
         ("http-error", {"status": 200}, "from 400 to 599"),
         ("http-error", {"probability": "0%"}, "at most 100%"),
         ("http-error", {"probability": "120%"}, "at most 100%"),

@@ -134,3 +134,11 @@ def test_anything_else_says_what_is_wrong(expression: str, said: str) -> None:
 def test_any_text_is_judged_without_an_exception(expression: str) -> None:
     problem = check_expression(expression, KNOWN)
     assert problem is None or (problem and "\n" not in problem)
+
+
+def test_a_column_with_a_name_that_sql_takes_is_told_from_nonsense() -> None:
+    known = (*KNOWN, Column("group", "VARCHAR", False))
+    assert check_expression("group = 'fast'", known) == (
+        "is not an SQL expression: 'group' is a word of SQL; write the column in double quotes"
+    )
+    assert check_expression("\"group\" = 'fast'", known) is None

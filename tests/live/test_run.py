@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
+from harness.faults.primitives import Primitive
 from harness.runtimes.live.lease import STATE_VARIABLE, remains
 
 pytestmark = pytest.mark.live
@@ -69,7 +70,7 @@ def test_a_live_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads((run / "environment.json").read_text())["runtime"] == "live"
     assert clean(directory)
     assert invoke(["judge", str(run)]) == 0
-    assert "the same as before" in capsys.readouterr().out
+    assert "the same, byte for byte" in capsys.readouterr().out
     assert invoke(["replay", str(run)]) == 4
     assert "nothing in real time happens twice" in capsys.readouterr().err
     assert result["replay"].endswith("--runtime live --seed 1")
@@ -115,6 +116,9 @@ def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str])
     assert invoke(["doctor", "--json"]) == 0
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
-    assert len(found["primitives"]) == 8
+    assert set(found["primitives"]) >= set(Primitive) - {Primitive.SLOW}
+    assert set(found["networks"]) == {"proxy", "kernel"}
+    assert found["networks"]["proxy"] == found["primitives"]
+    assert bool(found["networks"]["kernel"]) == all(item["ok"] for item in found["kernel_findings"])
     assert invoke(["cleanup", "--json"]) == 0
     assert document(capsys)["clean"]

@@ -152,7 +152,11 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
             "7:11: found 'soon'; 'timeline' is a list: lines that begin",
         ),
         ("  - slo: playback-success\n", "  - {}\n", "16:5: this gate says nothing; a gate has one of"),
-        ("  - slo: playback-success\n", "  - {evnt: x}\n", "16:6: found the key 'evnt'; a gate has one of"),
+        (
+            "  - slo: playback-success\n",
+            "  - {evnt: x, within: 5s}\n",
+            "16:6: found the key 'evnt'; a gate has one of",
+        ),
         ("slo: startup-time, ", "slo: a, event: b, ", "17:14: found slo and event in one gate; make it two"),
         ("during: fault", "durring: fault", "17:58: found the key 'durring'; allowed: slo, where, target"),
         ("within: 5s", "within: 0s", "18:38: found no time at all"),
@@ -234,12 +238,57 @@ def test_a_key_that_is_there_already_is_not_what_another_one_means() -> None:
     assert (found.found, found.hint) == ("found the key 'foo'", "")
 
 
-def test_a_draft_keeps_what_is_right_and_the_place_of_what_is_not() -> None:
-    text = changed(GOOD, "at: 60s, for: 60s", "at: 60s")
-    text = changed(text, "  - slo: playback-success\n", "  - slo: 5\n")
+def test_a_draft_keeps_what_is_right_and_knows_what_is_not() -> None:
+    text = changed(GOOD, "at: 60s, for: 60s", "at: 60")
+    text = changed(text, "  - slo: playback-success\n", "  - {slo: 5, where: ok, during: never}\n")
     draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS)
-    assert [fault and fault.fault for fault in draft.timeline] == [None, "latency", "reset"]
-    assert [gate is None for gate in draft.gates] == [True, False, False, False]
-    assert [arm is None for arm in draft.arms] == [False, True]
+    crash = draft.timeline[0]
+    assert crash is not None
+    assert (crash.fault, crash.target) == ("crash", Target(role="edge", zone="isp-a", pick=1))
+    assert isinstance(draft.gates[0], SloGate)
+    assert (draft.gates[0].where, draft.gates[0].during) == ("ok", "all")
+    assert draft.arms[1] is not None
+    assert draft.arms[1].safeguards == ("player.retry", "player.abr")
+    assert draft.stood == {
+        ("timeline", 0, "at"),
+        ("timeline", 0, "for"),
+        ("gates", 0, "slo"),
+        ("gates", 0, "during"),
+        ("arms", 1, "must"),
+    }
+    assert draft.doubtful(("gates", 0))
+    assert not draft.doubtful(("gates", 0, "where"))
     assert draft.system == "streaming"
     assert draft.experiment is None
+
+
+@pytest.mark.parametrize("value", ["crash", "{}", "{fault: 7}", "{fault: xyzzy, at: 5}", "[]"])
+def test_what_nothing_can_be_made_of_is_none(value: str) -> None:
+    start = GOOD.index("{at: 60s, for: 60s")
+    text = GOOD[:start] + value + GOOD[GOOD.index("\n", start) :]
+    assert parse_draft(text, FILE, FAULTS).timeline[0] is None
+
+
+def test_a_mistake_of_one_key_against_another_does_not_wait_for_the_unit_of_a_third() -> None:
+    text = changed(GOOD, "    delay: 200ms\n", "    delay: 2ms\n    jitter: 3ms\n")
+    found = [str(mistake) for mistake in mistakes(changed(text, "  - at: 90s\n", "  - at: 90\n"))]
+    assert len(found) == 2
+    assert "9:9: 90 needs a unit" in found[0]
+    assert "13:13: 'jitter' is more than 'delay'" in found[1]
+    # Where one of the two is not known, nothing is said about both.
+    (found_one,) = mistakes(changed(text, "jitter: 3ms", "jitter: 3"))
+    assert found_one.found == "3 needs a unit"
+
+
+def test_the_rest_of_a_misspelt_fault_or_gate_is_looked_at_too() -> None:
+    text = changed(GOOD, "at: 60s, for: 60s, fault: crash", "at: 60, for: 60s, fault: craash, foo: 1")
+    text = changed(text, "event: player.failover, within: 5s", "evnt: player.failover, within: 5")
+    text = changed(text, "    fault: latency\n    delay: 200ms\n", "    fualt: latency\n    delay: 200\n")
+    assert [(mistake.line, mistake.found) for mistake in mistakes(text)] == [
+        (8, "60 needs a unit"),
+        (8, "found the fault 'craash'"),
+        (11, "found the key 'fualt'"),
+        (12, "200 needs a unit"),
+        (18, "found the key 'evnt'"),
+        (18, "5 needs a unit"),
+    ]

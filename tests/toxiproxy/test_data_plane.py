@@ -15,6 +15,7 @@ import pytest
 from harness.toxiproxy import connection
 from harness.toxiproxy.chunk import READ_BYTES, End
 from harness.toxiproxy.flow import Flow
+from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Meter
 from tests.toxiproxy.support import (
     LINGER_RESET,
@@ -378,6 +379,7 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
             target,
             Meter(),
             buffer=memoryview(bytearray(READ_BYTES)),
+            lines=Lines(),
             spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),
             done=lambda _, end: ends.append(end),

@@ -35,7 +35,7 @@ listens = st.sampled_from(
 ) | (st.text(st.characters(exclude_characters=":"), min_size=1, max_size=5))
 numbers = st.sampled_from([0, 1, -1, 5, 2**31, 2**63 - 1, 2**63, 10**30]) | st.integers(0, 2000)
 attributes = st.dictionaries(
-    st.sampled_from(sorted({name for toxic in TOXICS.values() for name in toxic.names()} | {"LATENCY", "x"})),
+    st.sampled_from(sorted({name for toxic in TOXICS.values() for name in toxic.kinds()} | {"LATENCY", "x"})),
     numbers | anything,
     max_size=3,
 )

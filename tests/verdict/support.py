@@ -43,7 +43,7 @@ SPEED = PercentileSlo(
 SLOS: dict[str, Slo] = {
     "success": SUCCESS,
     "speed": SPEED,
-    "success-by-group": SUCCESS.model_copy(update={"by": '"group"'}),
+    "success-by-group": SUCCESS.model_copy(update={"by": "group"}),
 }
 CRASH = FaultRecord(
     name="crash",

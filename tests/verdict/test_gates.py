@@ -156,7 +156,39 @@ def test_event_that_goes_on_anyway_is_no_answer(tmp_path: Path) -> None:
     found = history(tmp_path, [], [(0.5 * n, "shop.failover") for n in range(200)])
     result = one(found, EventGate(event="shop.failover", within="5s"))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "before its start too" in result.reason
+    assert result.reason == (
+        "shop.failover was seen 10 times in the 5 s before its start and 11 times in the 5 s after it: "
+        "that does not show an answer to crash"
+    )
+
+
+def seen(*times_s: float) -> list[tuple[float, str]]:
+    return [(time_s, "shop.failover") for time_s in times_s]
+
+
+def test_event_that_is_seen_far_more_often_than_before_is_an_answer(tmp_path: Path) -> None:
+    """One stray event before the fault; as many may be among those after it, so the second one counts."""
+    gate = EventGate(event="shop.failover", within="5s")
+    result = one(history(tmp_path, [], seen(37, 40.5, 41, 41.5, 42, 42.5, 43, 43.5)), gate)
+    assert (result.verdict, result.value, result.samples) == (Verdict.PASSED, 1.0, 7)
+    # Six to one: as much would come by luck in 1 of 16 runs.
+    few = one(history(tmp_path, [], seen(37, 40.5, 41, 41.5, 42, 42.5, 43)), gate)
+    assert (few.verdict, few.value) == (Verdict.INCONCLUSIVE, None)
+    assert "seen once in the 5 s before its start and 6 times" in few.reason
+
+
+def test_event_is_counted_by_the_time_that_there_was_for_it(tmp_path: Path) -> None:
+    """Three to one in as long a time is luck; in a quarter of the time (a second fault ends it) it is not."""
+    gate, first = EventGate(event="shop.failover", within="40s"), (10, 41, 42, 43)
+    assert one(history(tmp_path, [], seen(*first)), gate).verdict is Verdict.INCONCLUSIVE
+    both = replace(FACTS, faults=(CRASH, replace(CRASH, name="second", at_s=50.0, applied_at_s=50.0)))
+    result = one(history(tmp_path, [], seen(*first, *range(51, 71)), both), gate)
+    assert (result.verdict, result.value) == (Verdict.PASSED, 5.0)
+
+
+def test_event_that_was_seen_before_the_fault_only_is_missed(tmp_path: Path) -> None:
+    result = one(history(tmp_path, [], seen(37)), EventGate(event="shop.failover", within="5s"))
+    assert result.verdict is Verdict.FAILED
 
 
 def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
@@ -260,7 +292,7 @@ quick = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCh
 def test_the_order_of_rows_does_not_matter(tmp_path: Path, rows: list[Visit], rng: random.Random) -> None:
     shuffled = [*rows]
     rng.shuffle(shuffled)
-    slos = {**SLOS, "speed-by-group": SPEED.model_copy(update={"by": '"group"'})}
+    slos = {**SLOS, "speed-by-group": SPEED.model_copy(update={"by": "group"})}
     first, second = history(tmp_path, rows), history(tmp_path, shuffled)
     for name in slos:
         assert judge_gate(first, SloGate(slo=name), slos) == judge_gate(second, SloGate(slo=name), slos)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def doctor(as_json: Json = False) -> Done:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
     from harness.runtimes.base import KERNEL, PROXY
-    from harness.runtimes.live.doctor import BY, BY_KERNEL, examine, examine_kernel, primitives
+    from harness.runtimes.live.doctor import BY, BY_KERNEL, examine, examine_kernel, lacks, primitives
     from harness.verdict.model import EXIT_CODES, Verdict
 
     findings = examine()
@@ -22,10 +22,13 @@ def doctor(as_json: Json = False) -> Done:
     networks = {PROXY: primitives(findings), KERNEL: primitives((*findings, *kernel), BY_KERNEL)}
     _show("for every live run", findings)
     _show(f"for --network {KERNEL}", kernel)
+    lacking = lacks()
     for primitive in BY:
         print(f"\n{primitive.value}")
         for network, can in networks.items():
-            print(f"  {network:<8}{can.get(primitive, 'not on this machine')}")
+            print(
+                f"  {network:<8}{can.get(primitive) or lacking.get(primitive, 'not on this machine: see above')}"
+            )
     document = {
         "findings": _document(findings),
         "kernel_findings": _document(kernel),

@@ -9,6 +9,8 @@ from harness.cli.options import Json
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
+    from harness.faults.base import Fault
+    from harness.history.columns import Column
     from harness.system import System
 
 KINDS = ("experiments", "systems", "safeguards", "faults")
@@ -17,7 +19,8 @@ DIRECTORY = Path("experiments")
 What = Annotated[
     list[str] | None,
     typer.Argument(
-        help=f"What to list: {', '.join(KINDS)}; or paths of experiments. All of it if not given.",
+        help=f"What to list: {', '.join(KINDS)}; or a system (a name, or module:attribute of your own); "
+        "or paths of experiments. All of the first if not given.",
         show_default=False,
     ),
 ]
@@ -26,28 +29,68 @@ What = Annotated[
 def list_(what: What = None, as_json: Json = False) -> Done:
     """List experiments, and what there is to write one with: systems, safeguards, faults."""
     from harness.faults.catalogue import FAULTS
-    from harness.system import load_system, system_names
+    from harness.system import system_names
 
     words = what or list(KINDS)
     kinds = {word for word in words if word in KINDS}
-    paths = [Path(word) for word in words if word not in KINDS]
+    named = [word for word in words if word not in KINDS and _is_system(word)]
+    paths = [Path(word) for word in words if word not in KINDS and word not in named]
+    _refuse_misspelt(paths)
     if "experiments" in kinds and not paths and (what or DIRECTORY.is_dir()):
         paths.append(DIRECTORY)
     found: dict[str, Any] = {}
     if paths:
         found["experiments"] = _experiments(paths)
-    systems = [load_system(name) for name in system_names()] if kinds & {"systems", "safeguards"} else []
-    if "systems" in kinds:
-        found["systems"] = [_system(system) for system in systems]
-    if "safeguards" in kinds:
+    listed = system_names() if kinds & {"systems", "safeguards"} else ()
+    systems = {name: _load(name) for name in dict.fromkeys([*listed, *named])}
+    if "systems" in kinds or named:
+        shown = systems if "systems" in kinds else named
+        found["systems"] = [_system(systems[name]) for name in shown]
+    if "safeguards" in kinds or named:
+        shown = systems if "safeguards" in kinds else named
         found["safeguards"] = {
-            system.name: {safeguard.name: safeguard.protects for safeguard in system.safeguards}
-            for system in systems
+            systems[name].name: {guard.name: guard.protects for guard in systems[name].safeguards}
+            for name in shown
         }
     if "faults" in kinds:
         found["faults"] = {name: _fault(model) for name, model in FAULTS.items()}
     print("\n\n".join(section for kind in KINDS if kind in found for section in _sections(kind, found[kind])))
     return Done(0, found)
+
+
+def _is_system(word: str) -> bool:
+    from harness.system import system_names
+
+    return (":" in word or word in system_names()) and not Path(word).exists()
+
+
+def _refuse_misspelt(paths: list[Path]) -> None:
+    """A word that is no path and nearly one of `KINDS` is meant as that."""
+    from harness.cli.outcome import usage
+    from harness.spec.diagnostics import did_you_mean
+
+    hints = {str(path): did_you_mean(str(path), KINDS) for path in paths if not path.exists()}
+    found = [
+        f"list {word}: there are {', '.join(KINDS)}, a system, or a path of experiments; {hint}"
+        for word, hint in hints.items()
+        if hint
+    ]
+    if found:
+        raise usage(*found)
+
+
+def _load(name: str) -> System:
+    from harness.cli.outcome import usage
+    from harness.history.columns import BadTable, columns
+    from harness.system import UnknownSystem, load_system
+
+    try:
+        system = load_system(name)
+        for row_type in system.tables.values():
+            columns(row_type)
+    except (UnknownSystem, BadTable) as error:
+        raise usage(str(error)) from error
+    return system
 
 
 def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
@@ -66,37 +109,66 @@ def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def _system(system: System) -> dict[str, Any]:
-    from dataclasses import fields
+    from harness.history.columns import columns
 
     return {
         "name": system.name,
-        "workloads": {
-            workload.name: f"mixes {', '.join(workload.mixes)}; groups {', '.join(workload.groups)}"
-            for workload in system.workloads
-        },
+        "zones": list(system.topology.zones),
         "roles": {
             role: ", ".join(node.name for node in system.topology.role(role))
             for role in system.topology.roles
         },
-        "zones": list(system.topology.zones),
+        "workloads": {
+            workload.name: {
+                "role": workload.role,
+                "groups": list(workload.groups),
+                "zones": list(workload.zones),
+                "mixes": dict(workload.mixes),
+            }
+            for workload in system.workloads
+        },
         "tables": {
-            name: ", ".join(field.name for field in fields(row)) for name, row in system.tables.items()
+            name: ", ".join(f"{column.name} {_type(column)}" for column in columns(row))
+            for name, row in system.tables.items()
         },
         "events": dict(system.events),
         "invariants": {invariant.name: invariant.protects for invariant in system.invariants},
     }
 
 
-def _fault(model: type[Any]) -> str:
-    """The first sentence of its description."""
-    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+def _type(column: Column) -> str:
+    name = {"VARCHAR": "text", "BIGINT": "int", "DOUBLE": "float", "BOOLEAN": "bool"}[column.sql]
+    return f"{name} or null" if column.nullable else name
+
+
+def _fault(model: type[Fault]) -> dict[str, Any]:
+    from harness.faults.parameters import parameters
+
+    return {
+        # The first sentences of its description.
+        "about": " ".join((model.__doc__ or "").split("\n\n")[0].split()),
+        "on": "nodes" if model.targets == "nodes" else "a link, or nodes and clients",
+        "takes_for": not model.instant,
+        "parameters": {
+            parameter.name: {
+                "write": parameter.kind,
+                "needed": parameter.needed,
+                "default": parameter.default,
+                "unit": parameter.unit,
+                "about": parameter.about,
+            }
+            for parameter in parameters(model)
+        },
+    }
 
 
 def _sections(kind: str, found: Any) -> list[str]:
     if kind == "experiments":
         return [_table("experiments", {item["name"]: f"{item['title']} ({item['file']})" for item in found})]
     if kind == "faults":
-        return [_table("faults", found)]
+        return [
+            "\n".join(["faults", *(line for name, fault in found.items() for line in _told(name, fault))])
+        ]
     if kind == "safeguards":
         return [_table(f"safeguards of {name}", safeguards) for name, safeguards in found.items()]
     return [
@@ -104,14 +176,46 @@ def _sections(kind: str, found: Any) -> list[str]:
             [
                 f"system {system['name']}",
                 f"  zones: {', '.join(system['zones'])}",
-                *(
-                    _table(f"  {part}", system[part], "    ")
-                    for part in ("workloads", "roles", "tables", "events", "invariants")
-                ),
+                _table("  roles", system["roles"], "    "),
+                *(_workload(name, load) for name, load in system["workloads"].items()),
+                *(_table(f"  {part}", system[part], "    ") for part in ("tables", "events", "invariants")),
             ]
         )
         for system in found
     ] or ["systems\n  none is installed; see docs/own-system.md"]
+
+
+def _workload(name: str, load: dict[str, Any]) -> str:
+    lines = [
+        f"  workload {name}: clients of role {load['role']}",
+        f"    groups: {', '.join(load['groups'])}",
+        f"    zones: {', '.join(load['zones'])}",
+        _table("    mixes", load["mixes"], "      "),
+    ]
+    return "\n".join(lines)
+
+
+def _told(name: str, fault: dict[str, Any]) -> list[str]:
+    """A fault and a line for each of its parameters."""
+    width = max((len(parameter) for parameter in fault["parameters"]), default=0)
+    lines = [f"  {name}: {fault['about']}"]
+    lines.append(f"      on {fault['on']}{'' if fault['takes_for'] else '; takes no for'}")
+    for parameter, told in fault["parameters"].items():
+        need = "needed" if told["needed"] else f"{_default(told)} if not given"
+        lines.append(f"      {parameter:<{width}}  {told['about']} ({told['write']}; {need})")
+    return lines
+
+
+def _default(told: dict[str, Any]) -> str:
+    """As a person would write it."""
+    from harness.verdict.text import quantity
+
+    value = told["default"]
+    if value is None:
+        return "any"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return quantity(value, told["unit"]).replace(" ", "") if told["unit"] else str(value)
 
 
 def _table(title: str, items: dict[str, str], indent: str = "  ") -> str:

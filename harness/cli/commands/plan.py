@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import Json, Paths, Seed, Without
 from harness.cli.outcome import Done
@@ -88,20 +88,12 @@ def _text(item: Plan) -> str:
     return "\n".join(lines)
 
 
-UNITS = {"Duration": "s", "Bitrate": "bps", "ByteCount": "bytes", "Ratio": "share"}
-"""Types of `harness.spec.units` to the units that quantities are written in."""
-
-
 def _settings(fault: Fault) -> Iterator[tuple[str, str]]:
     """What the fault is set to, as people write it; what was left out is left out."""
+    from harness.faults.parameters import parameters
     from harness.verdict.text import quantity
 
-    for name, value in fault.parameters().items():
-        if value is None or name == "fault":
-            continue
-        annotation = type(fault).model_fields[name].annotation
-        types = {getattr(part, "__name__", "") for part in (annotation, *get_args(annotation))}
-        unit = next(
-            (unit for alias, unit in UNITS.items() if any(kind.endswith(alias) for kind in types)), None
-        )
-        yield name, str(value) if unit is None else quantity(value, unit)
+    for parameter in parameters(type(fault)):
+        value = getattr(fault, parameter.name)
+        if value is not None:
+            yield parameter.name, quantity(value, parameter.unit) if parameter.unit else str(value)

@@ -5,7 +5,7 @@ from harness.cli.outcome import Done
 
 
 def replay(run: Run, as_json: Json = False) -> Done:
-    """Run a run directory's experiment again and compare the histories. Exit 3 when they differ."""
+    """Run a run directory's experiment again and compare the histories. Exit 3 when they differ, or one was altered."""
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
@@ -27,14 +27,22 @@ def replay(run: Run, as_json: Json = False) -> Done:
             raise usage(str(error)) from error
     finished = replayed.finished
     code = finished.exit_code if replayed.identical else EXIT_CODES[Verdict.ERROR]
-    if replayed.identical:
+    if not replayed.differences:
         print(f"replayed exactly: the same history, sha256 {replayed.result.history_sha256}")
     else:
         print(
             f"NOT the same history: {', '.join(replayed.differences)} differ; the code or a library has changed "
             "since (compare 'versions' in both environment.json), or something is not deterministic"
         )
+    if replayed.altered:
+        print(f"{run}: NOT as it was recorded: {'; '.join(replayed.altered)}")
     document = suite_document(finished.results, finished.verdict, code)
     return Done(
-        code, {**document, "identical": replayed.identical, "differences": list(replayed.differences)}
+        code,
+        {
+            **document,
+            "identical": replayed.identical,
+            "differences": list(replayed.differences),
+            "altered": list(replayed.altered),
+        },
     )

@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Network, Paths, Reports, Runtime, Seed, Seeds, Without
+from harness.cli.options import (
+    Jobs,
+    Json,
+    Load,
+    LocustMaster,
+    LocustWorkers,
+    Paths,
+    Reports,
+    Runtime,
+    Seed,
+    Seeds,
+    Without,
+)
+from harness.cli.options import (
+    Network as NetworkName,
+)
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
-    from harness.engine.schedule import MakeRuntime
+    from harness.runtimes.base import Network
 
 
 def run(
@@ -17,16 +33,20 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     runtime: Runtime = "sim",
-    network: Network = "proxy",
+    network: NetworkName = "proxy",
+    load: Load = None,
+    locust_workers: LocustWorkers = None,
+    locust_master: LocustMaster = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.loading import load
+    from harness.cli.load import load_settings
+    from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
-    from harness.engine.runtimes import LIVE, RUNTIMES
+    from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
     from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
     from harness.runtimes.base import PROXY
@@ -34,10 +54,13 @@ def run(
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
-    live = live_over(network)
-    if runtime != LIVE and network != PROXY:
-        raise usage(f"--network {network} is for live runs: add --runtime {LIVE}")
-    loaded = load(paths)
+    over = network_named(network)
+    if runtime != LIVE and over != PROXY:
+        raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
+    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    if runtime != LIVE and settings.driver != "asyncio":
+        raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
+    loaded = load_files(paths)
     with reporting() as handlers:
         try:
             finished = run_suite(
@@ -49,24 +72,24 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=live if runtime == LIVE else sim_runtime,
+                runtime=partial(live_runtime, network=over, load=settings)
+                if runtime == LIVE
+                else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error
     return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
 
 
-def live_over(network: str) -> MakeRuntime:
-    """Live runs over that network. Stops with usage where there is none of that name."""
-    from functools import partial
-
+def network_named(name: str) -> Network:
+    """What live runs are connected by. Stops with usage where there is none of that name."""
     from harness.cli.outcome import usage
-    from harness.engine.runtimes import NETWORKS, live_runtime
+    from harness.engine.runtimes import NETWORKS
 
     for known in NETWORKS:
-        if network == known:
-            return partial(live_runtime, network=known)
-    raise usage(f"--network {network}: there are {' and '.join(NETWORKS)}")
+        if name == known:
+            return known
+    raise usage(f"--network {name}: there are {' and '.join(NETWORKS)}")
 
 
 def cores() -> int:

@@ -1,27 +1,25 @@
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from harness.cli.outcome import Done
 
-
-class Of(StrEnum):
-    EXPERIMENT = "experiment"
-    SLOS = "slos"
+KINDS = ("experiment", "slos")
 
 
 def schema(
-    of: Annotated[
-        Of, typer.Argument(help="What to describe: an experiment file, or slos.yaml.")
-    ] = Of.EXPERIMENT,
+    of: Annotated[str, typer.Argument(help=f"What to describe: {' or '.join(KINDS)}.")] = KINDS[0],
 ) -> Done:
-    """Print the JSON Schema of a file, for editors."""
-    from harness.cli.outcome import emit_json
+    """Print the JSON Schema of a file, for editors: of an experiment, or of slos.yaml."""
+    from harness.cli.outcome import emit_json, usage
     from harness.faults.catalogue import FAULTS
+    from harness.spec.diagnostics import did_you_mean
     from harness.spec.schema import experiment_schema, slos_schema
 
-    emit_json(experiment_schema(FAULTS) if of is Of.EXPERIMENT else slos_schema())
+    if of not in KINDS:
+        hint = did_you_mean(of, KINDS)
+        raise usage(f"schema {of}: there are {' and '.join(KINDS)}" + (f"; {hint}" if hint else ""))
+    emit_json(experiment_schema(FAULTS) if of == KINDS[0] else slos_schema())
     return Done(0)

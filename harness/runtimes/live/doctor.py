@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.faults.primitives import Primitive
+from harness.runtimes.live import cpu
 from harness.runtimes.live.kernel.probe import probe
 from harness.runtimes.live.lease import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.runtimes.live.supervisor import ProxyServer
@@ -20,7 +21,7 @@ FILES_LEAST = 1024
 """Open files that a run with a hundred clients comes to."""
 
 BY = {
-    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by connection; no loss, no shared limit",
+    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
     Primitive.CUT: "proxies hold everything back; connects are still accepted",
     Primitive.RESET: "proxies send RST to both ends",
     Primitive.KILL: "SIGKILL; proxies refuse connects",
@@ -28,6 +29,7 @@ BY = {
     Primitive.START: "a new process, forked from one that has everything imported",
     Primitive.PAUSE: "SIGSTOP",
     Primitive.INTERFERE: "a middleware in the node's own process",
+    Primitive.SLOW: "a control group with a quota of processor time",
 }
 """How each primitive is made with proxies."""
 
@@ -65,7 +67,16 @@ def examine_kernel() -> tuple[Finding, ...]:
 
 def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
     """The primitives that this machine has live, and how they are made."""
-    return dict(by) if all(finding.ok for finding in findings) else {}
+    if not all(finding.ok for finding in findings):
+        return {}
+    lacking = lacks()
+    return {primitive: how for primitive, how in by.items() if primitive not in lacking}
+
+
+def lacks() -> dict[Primitive, str]:
+    """Primitives that a machine can be without although it can run everything else, and why this one is."""
+    why = cpu.unable()
+    return {} if why is None else {Primitive.SLOW: why}
 
 
 def _platform() -> Iterator[Finding]:

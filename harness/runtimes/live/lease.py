@@ -23,6 +23,7 @@ from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import IO, Any, Self
 
+from harness.runtimes.live import cpu
 from harness.runtimes.live.kernel.namespaces import held
 from harness.runtimes.live.tether import command, marked, started
 
@@ -76,6 +77,10 @@ class Lease:
 
     def undone(self, fault: int) -> None:
         self._note({"undone": fault})
+
+    def cgroup(self, directory: Path) -> None:
+        """Write down a control group, before it is made."""
+        self._note({"cgroup": str(directory)})
 
     def log(self, name: str) -> IO[bytes]:
         """Where a process of this run prints, opened to append."""
@@ -136,35 +141,39 @@ class LeftBehind(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What there is of a slot: processes by id and command, listening sockets, files, and network namespaces that
-    this process still keeps (nobody else could: they have no names, and go with the run's processes)."""
+    """What there is of a slot: processes by id and command, listening sockets, files, control groups, and network
+    namespaces that this process still keeps (nobody else could: they have no names, and go with the run's
+    processes)."""
 
     processes: tuple[tuple[int, str], ...] = ()
     listeners: tuple[str, ...] = ()
     directory: Path | None = None
     namespaces: tuple[int, ...] = ()
+    cgroups: tuple[Path, ...] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.processes or self.listeners or self.directory or self.namespaces)
+        return bool(self.processes or self.listeners or self.directory or self.namespaces or self.cgroups)
 
     def __str__(self) -> str:
         parts = [f"process {pid} ({what})" for pid, what in self.processes]
         parts += [f"a listener at {where}" for where in self.listeners]
         parts += [f"the network namespace {inode}" for inode in self.namespaces]
         parts += [f"files in {self.directory}"] if self.directory else []
+        parts += [f"control group {group}" for group in self.cgroups]
         return ", ".join(parts) or "nothing"
 
 
 def remains(state: Path, slot: int, namespaces: frozenset[int] = frozenset()) -> Remains:
-    """Look what is there: at processes, at the kernel's list of listening sockets, and at files; at `namespaces`
-    that this process may still be in or hold open."""
+    """Look what is there: at processes, at the kernel's list of listening sockets, at files, at control groups; at
+    `namespaces` that this process may still be in or hold open."""
     directory = _directory(state, slot)
     return Remains(
         tuple((pid, command(pid)) for pid in marked(directory)),
         tuple(_listeners(slot)),
         directory if directory.exists() else None,
         tuple(sorted(held(namespaces))),
+        cpu.left_of(slot),
     )
 
 
@@ -180,9 +189,10 @@ class Cleaned:
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
-    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files.
+    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files and its groups.
 
-    All faults are in processes of the run (proxies, stopped nodes), so they end with them.
+    All faults are in processes of the run (proxies, stopped nodes), so they end with them; only the empty control
+    groups of slowed nodes stay until they are removed here.
     """
     directory = _directory(state, slot)
     killed = []
@@ -199,8 +209,11 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
         if monotonic() > deadline:
             break
         sleep(0.005)
+    noted = [Path(entry["cgroup"]) for entry in _entries(directory) if "cgroup" in entry]
+    groups = tuple(dict.fromkeys(group for group in (*noted, *cpu.left_of(slot)) if group.exists()))
+    cpu.remove(groups)
     faults = tuple(_in_force(directory))
-    existed = directory.exists()
+    existed = directory.exists() or bool(groups)
     namespaces = frozenset(_namespaces(directory))
     shutil.rmtree(directory, ignore_errors=True)
     return Cleaned(slot, tuple(killed), faults, existed, namespaces)

@@ -17,6 +17,7 @@ from harness.faults.primitives import Peer, Primitive
 from harness.runtimes.base import (
     KERNEL,
     PROXY,
+    LoadSettings,
     Network,
     NotReady,
     Recorded,
@@ -27,19 +28,23 @@ from harness.runtimes.base import (
 )
 from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
+from harness.runtimes.live.cpu import Group
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
 from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
 from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
+from harness.runtimes.live.load import Crew, LocustDriver, crew_of
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
 from harness.runtimes.live.supervisor import Nursery, ProxyServer
 from harness.runtimes.live.tether import environment
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
 from harness.runtimes.live.wires import Wires
-from harness.system import Client, Row, System, Topology
+from harness.spec.model import Load
+from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
+from harness.workload.drive import Driver, Drives
 
 __all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
 
@@ -61,8 +66,9 @@ class LiveRuntime:
     name = "live"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(self, network: Network = PROXY) -> None:
+    def __init__(self, network: Network = PROXY, load: LoadSettings | None = None) -> None:
         self.network = network
+        self.load = load or LoadSettings()
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -78,7 +84,9 @@ class LiveRuntime:
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.network, body))
+            return runner.get_loop().run_until_complete(
+                _run(lease, settings, safeguards, self.network, self.load, body)
+            )
 
 
 async def _run[T](
@@ -86,15 +94,17 @@ async def _run[T](
     settings: RunSettings,
     safeguards: Mapping[str, bool],
     network: Network,
+    load: LoadSettings,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    session = LiveSession(lease, settings, safeguards, network)
-    asyncio.get_running_loop().set_exception_handler(session.exception_handler)
-    try:
-        await session.start()
-        return await body(session)
-    finally:
-        await session.end()
+    async with crew_of(load, lease) as crew:
+        session = LiveSession(lease, settings, safeguards, network, crew)
+        asyncio.get_running_loop().set_exception_handler(session.exception_handler)
+        try:
+            await session.start()
+            return await body(session)
+        finally:
+            await session.end()
 
 
 class LiveSession:
@@ -106,14 +116,16 @@ class LiveSession:
         settings: RunSettings,
         safeguards: Mapping[str, bool],
         network: Network = PROXY,
+        crew: Crew | None = None,
     ) -> None:
+        self._crew = crew
         self._lease = lease
         self._settings = settings
         self._system: System = settings.system
         self.safeguards = safeguards
         self.attempts: Counter[str] = Counter()
         busy_s = SETTLE_PER_NODE_S * len(self._system.topology.nodes) / (os.cpu_count() or 1)
-        origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
+        self.origin_s = origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
         self.clock = LiveClock(origin_s)
         self._journal = Journal(self._system, self.clock.now)
         self._proxies = ProxyServer(
@@ -140,6 +152,10 @@ class LiveSession:
     def primitives(self) -> LivePrimitives:
         assert self._primitives is not None
         return self._primitives
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
 
     @property
     def records(self) -> Sequence[Recorded]:
@@ -201,13 +217,14 @@ class LiveSession:
                 wires=self._wires,
                 journal=self._journal,
                 attempts=self.attempts,
+                group=Group(self._lease.slot, node.name),
                 namespace=None if network is None else network.path(node.name),
             )
             for node in topology.nodes
         }
         self._primitives = LivePrimitives(self._lease, self._wires, self._nodes, self.attempts)
-        outcomes = await asyncio.gather(
-            *(self._start(node) for node in self._nodes.values()), return_exceptions=True
+        load, *outcomes = await asyncio.gather(
+            self._start_load(), *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
         reasons = []
         for name, outcome in zip(self._nodes, outcomes, strict=True):
@@ -220,6 +237,10 @@ class LiveSession:
                 f"system {self._system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come up:\n  "
                 + "\n  ".join(reasons)
             )
+        if load is not None:
+            raise load
+        if self._crew is not None:
+            await self._crew.prepare(self, self._settings.reference, self._settings.seed)
         self._ready_s = self.clock.now()
         await asyncio.sleep(max(0.0, -self.clock.now()))
 
@@ -228,6 +249,10 @@ class LiveSession:
             return await self._proxies.start()
         await self._network.start(addresses)
         return await self._proxies.start(self._network.hub_environment())
+
+    async def _start_load(self) -> None:
+        if self._crew is not None and not self._crew.workers:
+            await self._crew.gather(self.clients_environment())
 
     async def _start(self, node: LiveNode) -> None:
         await node.launch()
@@ -242,31 +267,50 @@ class LiveSession:
 
     @asynccontextmanager
     async def _client(self, client: Client, role: str) -> AsyncIterator[LiveHost]:
-        assert self._wires is not None
-        wires, zones = self._wires, self.topology.zones
-        if client.zone not in zones:
-            raise ValueError(f"client {client.name} is in zone '{client.zone}'; there are {', '.join(zones)}")
-        if client.name in self._clients or client.name in self._nodes:
-            raise ValueError(f"there is a host '{client.name}' already; names must be unique")
         peer = Peer(client.name, role, client.zone, client.group)
-        self._clients[client.name] = None
-        self._arrived += 1
-        wires.attach(peer, client.access)
+        self.came(peer, client.access)
         host = LiveHost(
             self,
             peer,
             config=client.params,
             rng=stream(self._settings.seed, "host", client.name),
             disk=MemoryDisk(),
-            router=lambda name, port: wires.route(peer, name, port),
+            router=lambda name, port: self.route(peer, name, port),
             sockets=socket.socket if self._network is None else self._network.client_sockets(),
         )
         try:
             yield host
         finally:
             await host.close()
-            await asyncio.shield(asyncio.ensure_future(wires.detach(peer)))
-            del self._clients[client.name]
+            await asyncio.shield(asyncio.ensure_future(self.gone(peer)))
+
+    def came(self, peer: Peer, access: Access) -> None:
+        """A client is there, in whatever process. ValueError as for `client`."""
+        assert self._wires is not None
+        zones = self.topology.zones
+        if peer.zone not in zones:
+            raise ValueError(f"client {peer.name} is in zone '{peer.zone}'; there are {', '.join(zones)}")
+        if peer.name in self._clients or peer.name in self._nodes:
+            raise ValueError(f"there is a host '{peer.name}' already; names must be unique")
+        self._clients[peer.name] = None
+        self._arrived += 1
+        self._wires.attach(peer, access)
+
+    async def gone(self, peer: Peer) -> None:
+        """A client has left; its proxies go."""
+        assert self._wires is not None
+        await self._wires.detach(peer)
+        del self._clients[peer.name]
+
+    async def route(self, peer: Peer, name: str, port: int) -> Sequence[messages.Address]:
+        """Where a client finds a node, or the nodes of a role."""
+        assert self._wires is not None
+        return await self._wires.route(peer, name, port)
+
+    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Drives:
+        if self._crew is None:
+            return Driver(self, self._system, loads, seed=seed, drain_s=drain_s)
+        return LocustDriver(self._crew, self, self._system, loads, drain_s=drain_s)
 
     def clients_environment(self) -> dict[str, str]:
         """For a process that plays clients: started with `tied`, it is where clients are, and dies with the run."""

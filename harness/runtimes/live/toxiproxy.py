@@ -26,7 +26,7 @@ class Toxic:
     name: str
     type: str
     stream: str
-    attributes: Mapping[str, float]
+    attributes: Mapping[str, int | str]
 
     def document(self) -> dict[str, Any]:
         return {
@@ -53,6 +53,9 @@ class ToxiproxyApi:
 
     `sockets` makes those that reach it; ordinary ones if not given.
     """
+
+    extended = True
+    """Whether the server has what docs/toxiproxy.md lists as additions."""
 
     def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
         self.url = url.rstrip("/")

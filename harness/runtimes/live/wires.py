@@ -16,7 +16,7 @@ from itertools import count
 from harness.faults.primitives import Exposure, FaultFailed, LinkShape, PathMatch, Peer
 from harness.runtimes.live.host import real_port
 from harness.runtimes.live.kernel.caps import shared_links
-from harness.runtimes.live.kernel.plane import DOWN, UP, Cap, Flow, Plane
+from harness.runtimes.live.kernel.plane import DOWN, MOST_BPS, UP, Cap, Flow, Plane
 from harness.runtimes.live.kernel.requests import Lost
 from harness.runtimes.live.messages import Address
 from harness.runtimes.live.toxiproxy import FOREVER_MS, Toxic, ToxiproxyApi, Traffic
@@ -24,6 +24,9 @@ from harness.runtimes.sim.path import Hop, Map, loss_limit_Bps
 from harness.system import Access, Topology
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
+PROXIED_BPS = 1e9
+"""Links of the topology that are faster are not limited by proxies, which do not reach such rates on every machine."""
+
 ATTACH_RTT_S = 0.0002
 """Between a node without a link of its own and its zone, as in virtual time."""
 
@@ -65,6 +68,8 @@ class Rule:
     """None: nothing passes."""
     by_kernel: bool = False
     """Whether the kernel does all but latency and jitter."""
+    extended: bool = True
+    """Whether the proxies have our additions."""
 
     def toxics(self, wire: Wire) -> Iterator[Toxic]:
         for stream in streams(wire, self.match):
@@ -73,10 +78,22 @@ class Rule:
                 if not self.by_kernel:
                     yield Toxic(f"{name}-cut", "latency", stream, {"latency": FOREVER_MS})
                 continue
-            bandwidth_bps = math.inf if self.shape.bandwidth_bps is None else self.shape.bandwidth_bps
+            yield from _delayed(name, stream, self.shape.latency_s, self.shape.jitter_s, self.extended)
             if self.by_kernel:
-                bandwidth_bps = _left_by(self.shape.loss, wire.rtt_s)
-            yield from _shaped(name, stream, self.shape.latency_s, self.shape.jitter_s, bandwidth_bps)
+                yield from _limited(name, stream, _left_by(self.shape.loss, wire.rtt_s))
+            elif self.shape.bandwidth_bps is not None:
+                yield from _limited(name, stream, self.shape.bandwidth_bps, self._group(wire, stream))
+
+    def _group(self, wire: Wire, stream: str) -> str:
+        """Which connections share the rate: those from one host to another, or all of them."""
+        assert self.shape is not None
+        if not self.extended:
+            return ""
+        if self.shape.shared:
+            return f"fault-{self.number}"
+        ends = (wire.opener.name, wire.target.name)
+        src, dst = ends if stream == UPSTREAM else reversed(ends)
+        return f"fault-{self.number} {src} > {dst}"
 
 
 class Wires:
@@ -98,7 +115,7 @@ class Wires:
         self._map = Map()
         for link in topology.links:
             self._map.add(link)
-        self._links = {} if plane is None else shared_links(self._map, topology)
+        self._links = shared_links(self._map, topology, PROXIED_BPS if plane is None else MOST_BPS)
         self._access: dict[str, Access] = {}
         self._wires: dict[tuple[str, str, int], Wire] = {}
         self._rules: dict[Rule, None] = {}
@@ -184,33 +201,41 @@ class Wires:
             if wire.target.name in self._refused:
                 # Only once it listens has it a port, which it then keeps.
                 await self._api.enable(wire.name, False)
-            if self.plane is not None:
-                await self._lay(self.plane, wire)
+        if self.plane is not None:
+            await self._lay(self.plane, wires)
+        for wire in wires:
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
 
     def _base(self, ways: Sequence[Way], rtt_s: float) -> Iterator[Toxic]:
         for stream, way in zip((UPSTREAM, DOWNSTREAM), ways, strict=True):
-            bandwidth_bps = way.bandwidth_bps if self.plane is None else _left_by(way.loss, rtt_s)
-            yield from _shaped(f"base-{stream}", stream, way.latency_s, way.jitter_s, bandwidth_bps)
+            name = f"base-{stream}"
+            yield from _delayed(name, stream, way.latency_s, way.jitter_s, self._api.extended)
+            if self.plane is not None:
+                yield from _limited(name, stream, _left_by(way.loss, rtt_s))
+            elif self._api.extended:
+                for number, cap in enumerate(way.caps, start=1):
+                    yield from _limited(f"{name}-{number}", stream, cap.rate_bps, f"{cap.group} {cap.key}")
+            elif way.caps:
+                yield from _limited(name, stream, min(cap.rate_bps for cap in way.caps))
 
-    async def _lay(self, plane: Plane, wire: Wire) -> None:
-        """Have the kernel know a wire that is new, and what lies on it."""
-        assert wire.address is not None
-        opener, target = wire.opener.name, wire.target.name
-        up, down = self._ways(wire.opener, wire.target)
-        wire.flows = {
-            UPSTREAM: Flow(wire.address.port, UP, opener, target, up.caps, up.loss),
-            DOWNSTREAM: Flow(wire.address.port, DOWN, target, opener, down.caps, down.loss),
-        }
-        rules: dict[Flow, list[int]] = {flow: [] for flow in wire.flows.values()}
-        for rule in self._rules:
-            for stream in streams(wire, rule.match):
-                rules[wire.flows[stream]].append(rule.number)
+    async def _lay(self, plane: Plane, wires: Iterable[Wire]) -> None:
+        """Have the kernel know wires that are new, and what lies on them."""
+        rules: dict[Flow, list[int]] = {}
+        for wire in wires:
+            assert wire.address is not None
+            opener, target = wire.opener.name, wire.target.name
+            up, down = self._ways(wire.opener, wire.target)
+            wire.flows = {
+                UPSTREAM: Flow(wire.address.port, UP, opener, target, up.caps, up.loss),
+                DOWNSTREAM: Flow(wire.address.port, DOWN, target, opener, down.caps, down.loss),
+            }
+            for stream, flow in wire.flows.items():
+                rules[flow] = [rule.number for rule in self._rules if stream in streams(wire, rule.match)]
         await plane.opened(rules)
 
     def _ways(self, opener: Peer, target: Peer) -> tuple[Way, Way]:
-        """There and back. Through proxies only a client's access limits the rate, and nothing is lost."""
+        """There and back. Through proxies nothing is lost."""
         route = self._map.route(opener.zone, target.zone)
         if route is None:
             raise FaultFailed(f"the topology has no way from zone {opener.zone} to zone {target.zone}")
@@ -228,9 +253,7 @@ class Wires:
         return up, down
 
     def _way(self, src: Peer, dst: Peer, way: Way, access: Access | None) -> Way:
-        """With the kernel network: what is shared on it, and what gets lost."""
-        if self.plane is None:
-            return way
+        """What is shared on it, and what gets lost."""
         through, caps = 1.0, []
         if access is not None:
             client = src.name if src.name in self._access else dst.name
@@ -261,9 +284,9 @@ class Wires:
 
     async def add(self, match: PathMatch, shape: LinkShape | None) -> Rule:
         """Put a fault on all wires that fit, until `remove`. FaultFailed for what this network cannot do."""
-        if self.plane is None and (problem := unable(shape)):
+        if self.plane is None and (problem := unable(shape, self._api.extended)):
             raise FaultFailed(problem)
-        rule = Rule(next(self._numbers), match, shape, self.plane is not None)
+        rule = Rule(next(self._numbers), match, shape, self.plane is not None, self._api.extended)
         async with self._changing:
             self._rules[rule] = None
             try:
@@ -392,14 +415,17 @@ def streams(wire: Wire, match: PathMatch) -> Iterator[str]:
 ELSEWHERE = "needs --network kernel (root), or virtual time (--runtime sim)"
 
 
-def unable(shape: LinkShape | None) -> str | None:
-    """Why proxies cannot do this; None when they can."""
+def unable(shape: LinkShape | None, extended: bool = True) -> str | None:
+    """Why proxies cannot do this; None when they can. `extended`: they have our additions."""
     if shape is None:
         return None
     if shape.loss:
         return f"a proxy cannot lose packets of a TCP stream; loss {ELSEWHERE}"
-    if shape.shared:
-        return f"a proxy limits each connection, not all of them together; 'shared' {ELSEWHERE}"
+    if shape.shared and not extended:
+        return (
+            "this Toxiproxy server limits each connection, not all of them together; 'shared' works without "
+            f"--toxiproxy, or {ELSEWHERE}"
+        )
     return None
 
 
@@ -409,17 +435,25 @@ def _left_by(loss: float, rtt_s: float) -> float:
     return loss_limit_Bps(loss, rtt_s) * 8
 
 
-def _shaped(
-    name: str, stream: str, latency_s: float, jitter_s: float, bandwidth_bps: float
-) -> Iterator[Toxic]:
-    latency_ms, jitter_ms = round(latency_s * 1e3), round(jitter_s * 1e3)
-    if latency_ms or jitter_ms:
-        attributes = {"latency": latency_ms, "jitter": min(jitter_ms, latency_ms)}
+def _delayed(name: str, stream: str, latency_s: float, jitter_s: float, fine: bool) -> Iterator[Toxic]:
+    """In whole milliseconds, or `fine`, in microseconds."""
+    latency_us, jitter_us = round(latency_s * 1e6), round(min(jitter_s, latency_s) * 1e6)
+    latency_ms, jitter_ms = round(latency_us / 1e3), round(jitter_us / 1e3)
+    if fine and (latency_us or jitter_us):
+        attributes = {"latency_us": latency_us, "jitter_us": jitter_us}
         yield Toxic(f"{name}-latency", "latency", stream, attributes)
+    elif not fine and (latency_ms or jitter_ms):
+        yield Toxic(f"{name}-latency", "latency", stream, {"latency": latency_ms, "jitter": jitter_ms})
+
+
+def _limited(name: str, stream: str, bandwidth_bps: float, group: str = "") -> Iterator[Toxic]:
+    """`group`: connections that share the rate; each has its own if it is empty."""
     if math.isfinite(bandwidth_bps):
         # Toxiproxy's unit is 1,000 bytes a second, a whole number of them; 0 would let nothing pass.
-        rate = max(1, round(bandwidth_bps / 8e3))
-        yield Toxic(f"{name}-bandwidth", "bandwidth", stream, {"rate": rate})
+        attributes: dict[str, int | str] = {"rate": max(1, round(bandwidth_bps / 8e3))}
+        yield Toxic(
+            f"{name}-bandwidth", "bandwidth", stream, attributes | ({"group": group} if group else {})
+        )
 
 
 async def _each(calls: Iterable[Awaitable[None]]) -> None:
