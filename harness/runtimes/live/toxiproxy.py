@@ -46,6 +46,8 @@ class Traffic:
     downstream_bytes: int = 0
     accepted: int = 0
     open: int = 0
+    unanswered: int = 0
+    """Connects that got no answer, those that TCP repeated included."""
 
 
 class ToxiproxyApi:
@@ -129,4 +131,10 @@ class ToxiproxyApi:
 
 
 def _traffic(counts: Mapping[str, int]) -> Traffic:
-    return Traffic(counts["upstream_bytes"], counts["downstream_bytes"], counts["accepted"], counts["open"])
+    return Traffic(
+        counts["upstream_bytes"],
+        counts["downstream_bytes"],
+        counts["accepted"],
+        counts["open"],
+        counts.get("unanswered", 0),
+    )

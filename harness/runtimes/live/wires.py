@@ -56,6 +56,8 @@ class Wire:
     address: Address | None = None
     flows: Mapping[str, Flow] = field(default_factory=dict)
     """By direction, with the kernel network."""
+    silent: bool = False
+    """Whether connects get no answer now."""
 
 
 @dataclass(eq=False, slots=True)
@@ -111,6 +113,8 @@ class Wires:
         self.plane = plane
         self._addresses = addresses
         self._listen = listen
+        self.listen_clients = listen
+        """Where proxies of clients listen: elsewhere than others' when clients are on other machines."""
         self._peers = {node.name: Peer(node.name, node.role, node.zone) for node in topology.nodes}
         self._map = Map()
         for link in topology.links:
@@ -180,10 +184,12 @@ class Wires:
         documents = []
         for wire in wires:
             toxics = (*wire.toxics, *(toxic for rule in self._rules for toxic in rule.toxics(wire)))
+            wire.silent = self._silent(wire)
             documents.append(
                 {
+                    **({"accepting": False} if wire.silent else {}),
                     "name": wire.name,
-                    "listen": f"{self._listen}:0",
+                    "listen": f"{self._listen_for(wire.opener)}:0",
                     "upstream": f"{self._addresses[wire.target.name]}:{real_port(port)}",
                     "enabled": True,
                     "toxics": [toxic.document() for toxic in toxics],
@@ -198,7 +204,7 @@ class Wires:
             for toxic in (*wire.toxics, *(t for rule in self._rules for t in rule.toxics(wire))):
                 if toxic.name not in there:  # a server that does not take toxics in populate
                     await self._api.add(wire.name, toxic)
-            if wire.target.name in self._refused:
+            if wire.target.name in self._refused and not wire.silent:
                 # Only once it listens has it a port, which it then keeps.
                 await self._api.enable(wire.name, False)
         if self.plane is not None:
@@ -206,6 +212,9 @@ class Wires:
         for wire in wires:
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
+
+    def _listen_for(self, opener: Peer) -> str:
+        return self.listen_clients if opener.name in self._access else self._listen
 
     def _base(self, ways: Sequence[Way], rtt_s: float) -> Iterator[Toxic]:
         for stream, way in zip((UPSTREAM, DOWNSTREAM), ways, strict=True):
@@ -298,6 +307,7 @@ class Wires:
                     for wire in self._wires.values()
                     for toxic in rule.toxics(wire)
                 )
+                await self._doors()
             except BaseException:
                 await self._take_off(rule)
                 raise
@@ -316,7 +326,30 @@ class Wires:
             for wire in self._wires.values()
             for toxic in rule.toxics(wire)
         )
+        await self._doors()
         return lost
+
+    def _silent(self, wire: Wire) -> bool:
+        """Whether connects get no answer: nothing passes one way or the other. (The kernel network drops packets.)"""
+        able = self.plane is None and self._api.extended
+        return able and any(rule.shape is None and any(streams(wire, rule.match)) for rule in self._rules)
+
+    async def _doors(self) -> None:
+        """Open and shut what connects come to, as the cuts now are."""
+        changed = [wire for wire in self._wires.values() if self._silent(wire) != wire.silent]
+        await _each(self._door(wire) for wire in changed)
+
+    async def _door(self, wire: Wire) -> None:
+        wire.silent = not wire.silent
+        refused = wire.target.name in self._refused
+        if wire.silent:
+            await self._api.accept(wire.name, False)
+            if refused:  # behind silence nobody hears a refusal
+                await self._api.enable(wire.name, True)
+        else:
+            if refused:
+                await self._api.enable(wire.name, False)
+            await self._api.accept(wire.name, True)
 
     async def watch(self, match: PathMatch) -> Watch:
         """Begin to count what passes on the ways that fit. End it with `Watch.end`."""
@@ -342,7 +375,7 @@ class Wires:
             await _each(
                 self._api.enable(wire.name, not refused)
                 for wire in self._wires.values()
-                if wire.target.name == node
+                if wire.target.name == node and not wire.silent
             )
 
     async def reset(self, match: PathMatch) -> Exposure:
@@ -386,7 +419,7 @@ class Watch:
         if self._exposure is not None:
             return self._exposure
         ended = await self._wires.traffic()
-        connections = n_bytes = 0
+        connections = blocked = n_bytes = 0
         for name, ways in self._fitting():
             before, after = self._begun.get(name, Traffic()), ended.get(name, Traffic())
             passed = sum(
@@ -396,10 +429,11 @@ class Watch:
                 for way in ways
             )
             opened = after.accepted - before.accepted
+            blocked += after.unanswered - before.unanswered if ways else 0
             if ways and (passed or opened):
                 connections += before.open + opened
                 n_bytes += passed
-        self._exposure = Exposure(connections=connections, bytes=n_bytes)
+        self._exposure = Exposure(connections=connections, connects_blocked=blocked, bytes=n_bytes)
         self._wires.unwatch()
         return self._exposure
 
