@@ -22,10 +22,10 @@ FILES_LEAST = 1024
 
 BY = {
     Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
-    Primitive.CUT: "proxies hold everything back; connects are still accepted",
+    Primitive.CUT: "proxies hold everything back; connects get no answer",
     Primitive.RESET: "proxies send RST to both ends",
     Primitive.KILL: "SIGKILL; proxies refuse connects",
-    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back, and a listener that never accepts",
+    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back; connects get no answer",
     Primitive.START: "a new process, forked from one that has everything imported",
     Primitive.PAUSE: "SIGSTOP",
     Primitive.INTERFERE: "a middleware in the node's own process",
