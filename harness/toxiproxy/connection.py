@@ -114,6 +114,7 @@ class Connection:
                 target,
                 self._meters[direction],
                 buffer=self._world.buffer,
+                clock=self._world.clock,
                 lines=self._world.lines,
                 spawn=self._world.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]

@@ -16,7 +16,7 @@ class Line:
 
     def __init__(self) -> None:
         self.free_at_s = 0.0
-        """When all that was reserved is through, on the loop's clock."""
+        """When all that was reserved is through, on the server's clock."""
 
     def reserve(self, duration_s: float, not_before_s: float) -> float:
         """Occupy it for that long as soon as it is free; when the piece will be through."""

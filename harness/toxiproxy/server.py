@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
 from harness.toxiproxy.address import join_host_port
 from harness.toxiproxy.api import Api
+from harness.toxiproxy.clock import FineClock, clock_of
 from harness.toxiproxy.collection import ProxyCollection
 from harness.toxiproxy.decode import decode
 from harness.toxiproxy.http import HANDLER_S, HttpServer
@@ -68,6 +70,7 @@ class ToxiproxyServer:
         self._world: World | None = None
         self._proxies: ProxyCollection | None = None
         self._http: HttpServer | None = None
+        self._undo = ExitStack()
 
     @property
     def url(self) -> str:
@@ -91,14 +94,18 @@ class ToxiproxyServer:
     async def __aenter__(self) -> Self:
         if self._http is not None:
             raise RuntimeError("this ToxiproxyServer runs already: make another one")
-        self._world = World(
-            asyncio.get_running_loop(), self._metrics, self.seed, self._dial_timeout_s, self._strict
-        )
-        self._proxies = ProxyCollection(self._world)
-        http = HttpServer(
-            Api(self._proxies, self._metrics, strict=self._strict).handle, self._handler_timeout_s
-        )
-        self.host, self.port = await http.start(self.host, self.port)
+        loop = asyncio.get_running_loop()
+        with ExitStack() as undo:
+            clock = clock_of(loop)
+            if isinstance(clock, FineClock):
+                undo.callback(clock.close)
+            self._world = World(loop, clock, self._metrics, self.seed, self._dial_timeout_s, self._strict)
+            self._proxies = ProxyCollection(self._world)
+            http = HttpServer(
+                Api(self._proxies, self._metrics, strict=self._strict).handle, self._handler_timeout_s
+            )
+            self.host, self.port = await http.start(self.host, self.port)
+            self._undo = undo.pop_all()
         self._http = http
         log.info("API on %s, seed %d", self.url, self.seed)
         return self
@@ -109,6 +116,7 @@ class ToxiproxyServer:
         await self._http.stop()
         self._running().close()
         await asyncio.gather(*self._world.tasks, return_exceptions=True)
+        self._undo.close()
         self._http = None
         log.info("stopped")
 

@@ -1,4 +1,4 @@
-"""What the parts of one server share: its loop, its seed, its settings, its metrics, its tasks."""
+"""What the parts of one server share: its loop, its clock, its seed, its settings, its metrics, its tasks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.toxiproxy.chunk import READ_BYTES
+from harness.toxiproxy.clock import Clock
 from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Metrics
 
@@ -16,6 +17,7 @@ from harness.toxiproxy.metrics import Metrics
 @dataclass(frozen=True)
 class World:
     loop: asyncio.AbstractEventLoop
+    clock: Clock
     metrics: Metrics
     seed: int
     dial_timeout_s: float

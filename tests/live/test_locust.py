@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +18,10 @@ from typing import Any
 import pytest
 
 from harness.runtimes.base import LoadSettings, RunSettings, ServiceFailure, Session
+from harness.runtimes.live.cleanup import cleanup
 from harness.runtimes.live.lease import STATE_VARIABLE, remains
 from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtimes.live.tether import started
 from harness.spec.model import Load
 from harness.workload.drive import Driven, Drives
 from harness.workload.records import LoadRequest, LoadSession
@@ -150,8 +156,88 @@ def test_a_process_of_the_load_that_dies_ends_the_run(state: Path, workers: int,
 
 
 def process(state: Path, what: str) -> int:
-    import json
+    return next(int(entry["process"]) for entry in entries(state) if entry.get("what") == what)
 
-    (lease,) = state.glob("slot-*/lease.jsonl")
-    entries = map(json.loads, lease.read_text().splitlines())
-    return next(int(entry["process"]) for entry in entries if entry.get("what") == what)
+
+def entries(state: Path) -> list[dict[str, Any]]:
+    """What the run has written down so far."""
+    found = [lease.read_text() for lease in state.glob("slot-*/lease.jsonl")]
+    return [json.loads(line) for text in found for line in text.splitlines() if line.endswith("}")]
+
+
+# ---------------------------------------------------------------------- the whole way
+
+
+EXPERIMENT = """
+experiment: shop-by-locust
+title: Nobody notices that a backend is killed
+system: tests.support.toy_system:system
+load:
+  shoppers: {arrive: 4/s, for: 7s, mix: fast}
+drain: 1s
+timeline:
+  - {at: 5s, for: 1s, fault: crash, target: {node: backend-east}}
+gates:
+  - {slo: visits}
+"""
+
+SLOS = """
+visits:
+  protects: people get their offers
+  table: visits
+  good: ok
+  target: 90%
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    (tmp_path / "slos.yaml").write_text(SLOS)
+    file = tmp_path / "shop.chaos.yaml"
+    file.write_text(EXPERIMENT)
+    return file
+
+
+def harness(*arguments: str | Path, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "harness", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def until(holds: Callable[[], bool], running: subprocess.Popen[str], limit_s: float = 30.0) -> None:
+    deadline_s = time.perf_counter() + limit_s
+    while not holds():
+        assert running.poll() is None, running.communicate()[0]
+        assert time.perf_counter() < deadline_s, "it did not come to that in time"
+        time.sleep(0.02)  # noqa: TID251
+
+
+def test_asked_to_end_it_undoes_its_faults_and_sees_clients_out(state: Path, experiment: Path) -> None:
+    options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
+    with harness("run", experiment, *options) as running:
+        until(lambda: any("fault" in entry for entry in entries(state)), running)
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=30)[0]
+    assert running.returncode == 130
+    assert "every fault in force was undone first" in said
+    assert not left(state)
+
+
+@pytest.mark.parametrize("after", ["locust-2", "node gateway-east"])
+def test_nothing_is_left_when_the_harness_is_killed(state: Path, experiment: Path, after: str) -> None:
+    options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
+    with harness("run", experiment, *options) as running:
+        until(lambda: any(entry.get("what") == after for entry in entries(state)), running)
+        processes = [int(entry["process"]) for entry in entries(state) if "process" in entry]
+        running.kill()
+        running.communicate()
+        deadline_s = time.perf_counter() + 5.0
+        while alive := [pid for pid in processes if started(pid) is not None]:
+            assert time.perf_counter() < deadline_s, f"still there: {alive}"
+            time.sleep(0.02)  # noqa: TID251
+    (lock,) = state.glob("slot-*.lock")
+    assert not remains(state, int(lock.stem.removeprefix("slot-"))).processes
+    assert cleanup(state).clean

@@ -380,6 +380,7 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
             target,
             Meter(),
             buffer=memoryview(bytearray(READ_BYTES)),
+            clock=asyncio.get_running_loop(),
             lines=Lines(),
             spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),

@@ -71,6 +71,7 @@ class Chain:
                 Named(behaviour),
                 following,
                 random.Random(1),
+                clock=loop,
                 lines=lines or Lines(),
                 spawn=lambda work, name: loop.create_task(work, name=name),
                 gone=lambda _: None,

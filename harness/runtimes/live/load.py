@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from harness.faults.primitives import FaultFailed, Peer
 from harness.runtimes.base import LoadSettings, NotReady
-from harness.runtimes.journal import Journal
+from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import load_words as words
 from harness.runtimes.live.lease import Lease
 from harness.runtimes.live.messages import Address
@@ -131,6 +131,11 @@ class Crew:
         self.workers: dict[str, _Worker] = {}
         self.totals: words.Totals | None = None
         self.hear: Callable[[_Worker, Any], None] = lambda worker, message: None
+
+    @property
+    def address(self) -> str | None:
+        """Where workers on other machines reach this one; None when there are none."""
+        return None if self._settings.master is None else self._settings.master[0]
 
     # ------------------------------------------------------------------ life
 
@@ -298,8 +303,10 @@ class Crew:
                 key, batch = found
                 for message in words.unpack(batch):
                     self._heard(key, message)
-        except words.Unintelligible as error:
-            self.broke(f"a process of the load ({self._name(key)}) said what is not understood: {error}")
+        except Exception as error:  # it may come from another machine, and be anything
+            self.broke(
+                f"a process of the load ({self._name(key)}) said what is not understood: {describe(error)}"
+            )
         if not self._ending and self.totals is None:
             self.broke(f"the line to the load is cut\n{self._lease.logged('locust-master')}".rstrip())
 
@@ -488,11 +495,7 @@ class LocustDriver:
         )
 
     def _emitted(self, worker: _Worker, message: words.Emitted) -> None:
-        try:
-            row = words.row_of(message, self._system)
-        except TypeError as error:
-            self._crew.broke(f"{worker.name} sent a row that is none of table {message.table}: {error}")
-            return
+        row = words.row_of(message, self._system)
         self._stage.journal.emit(message.client, message.role, row, message.t_s)
 
     def _left(self, worker: _Worker, left: words.Left) -> None:

@@ -14,7 +14,7 @@ from harness.faults.primitives import Peer
 from harness.runtimes.journal import describe, is_defect
 from harness.runtimes.live import load_words as words
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
-from harness.runtimes.live.load_trace import RequestTrace
+from harness.runtimes.live.load_trace import CUT_OFF, RequestTrace
 from harness.runtimes.live.messages import Address
 from harness.spec.model import Load
 from harness.system import Row, System, Topology, load_system
@@ -24,8 +24,9 @@ from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival, schedule, share
 
 type Tell = Callable[[object], None]
-type Counted = Callable[[LoadRequest, str], None]
-"""A request is over; its name is what Locust's statistics group it by."""
+type Counted = Callable[[LoadRequest, str, str | None], None]
+"""A request is over: its name is what Locust's statistics group it by, the last is why it failed. One that was cut off
+because its client was asked to leave has not."""
 
 COUNTS_EVERY_S = 0.05
 """How often connection attempts are told when there were some."""
@@ -215,7 +216,11 @@ class Clients:
         self._requests += 1
         self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
         role = self._roles.get(request.target, request.target)
-        self._counted(request, f"{role} /{request.path.lstrip('/').partition('/')[0].partition('?')[0]}")
+        name = f"{role} /{request.path.lstrip('/').partition('/')[0].partition('?')[0]}"
+        failed = request.error
+        if failed is None and request.status >= 400:
+            failed = f"HTTP {request.status}"
+        self._counted(request, name, None if self._asked and failed == CUT_OFF else failed)
 
     async def _tell_attempts(self) -> None:
         while True:

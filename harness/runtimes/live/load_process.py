@@ -180,22 +180,17 @@ class Worker:
         else:
             self._leaving = asyncio.ensure_future(self._clients.leave())
 
-    def _counted(self, request: LoadRequest, name: str) -> None:
-        self._bridge.to_gevent(self._fire, request, name)
+    def _counted(self, request: LoadRequest, name: str, failed: str | None) -> None:
+        self._bridge.to_gevent(self._fire, request, name, failed)
 
-    def _fire(self, request: LoadRequest, name: str) -> None:
+    def _fire(self, request: LoadRequest, name: str, failed: str | None) -> None:
         """Locust's own event of a request, for its statistics and whoever else listens."""
-        error: Exception | None = None
-        if request.error is not None:
-            error = RequestFailed(request.error)
-        elif request.status >= 400:
-            error = RequestFailed(f"HTTP {request.status}")
         self._environment.events.request.fire(
             request_type=request.method,
             name=name,
             response_time=request.latency_s * 1e3,
             response_length=request.bytes,
-            exception=error,
+            exception=None if failed is None else RequestFailed(failed),
             context={"client": request.client, "started_at_s": request.started_at_s},
             url=request.path,
             response=None,

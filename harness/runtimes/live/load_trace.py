@@ -15,6 +15,9 @@ from harness.system import Clock
 type Record = Callable[[dict[str, Any]], None]
 """Takes the fields of a `harness.workload.records.LoadRequest` but those of the client and its process."""
 
+CUT_OFF = "cut off"
+"""The client was cancelled, or has cancelled the request: its own time limit, or the end of the run."""
+
 CLOSED = "Connection closed"
 """What aiohttp writes on an answer that its reader closes."""
 
@@ -87,7 +90,7 @@ def _broken(response: aiohttp.ClientResponse) -> str | None:
 
 def said(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
-        return "cut off"
+        return CUT_OFF
     if isinstance(error, TimeoutError):
         return "timeout"
     text = str(error)

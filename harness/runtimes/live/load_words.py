@@ -26,6 +26,10 @@ MEASURE_EVERY_S = 5.0
 """How often workers on other machines compare their clock with the master's."""
 
 
+UNDECLARED = "?"
+"""Before the name of a class that is no table's."""
+
+
 class Unintelligible(ValueError):
     """What came is no message."""
 
@@ -256,16 +260,21 @@ def emitted(t_s: float, client: str, role: str, row: object, tables: Mapping[typ
         return Emitted(t_s, client, role, row.name, [dict(row.fields)], event=True)
     name = tables.get(type(row))
     if name is None:
-        return Emitted(t_s, client, role, f"?{type(row).__qualname__}", [])
+        return Emitted(t_s, client, role, UNDECLARED + type(row).__qualname__, [])
     return Emitted(t_s, client, role, name, [getattr(row, f.name) for f in fields(row)])  # type: ignore[arg-type]
 
 
-def row_of(message: Emitted, system: System) -> object | None:
-    """The row as it was; None for one that is no table's (its name is then after the question mark)."""
-    if message.event:
-        return Event(message.table, dict(message.values[0]))
-    table = system.tables.get(message.table)
-    return None if table is None else table(*message.values)
+def row_of(message: Emitted, system: System) -> object:
+    """The row as it was. For one that is no table's, something that bears the name of its class. Raises
+    Unintelligible."""
+    try:
+        if message.event:
+            return Event(message.table, dict(message.values[0]))
+        if message.table.startswith(UNDECLARED):
+            return type(message.table.removeprefix(UNDECLARED), (), {})()
+        return system.tables[message.table](*message.values)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise Unintelligible(f"no row of {message.table}: {error!r}") from error
 
 
 # ---------------------------------------------------------------------- frames of the line

@@ -204,6 +204,8 @@ class LiveSession:
         else:
             self._api = ToxiproxyApi(url, network.hub_sockets())
             self._wires = Wires(self._api, topology, addresses, PROXIES, Plane(network))
+        if self._crew is not None and self._crew.address is not None:
+            self._wires.listen_clients = self._crew.address
         self._nodes = {
             node.name: LiveNode(
                 node,

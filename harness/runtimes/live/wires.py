@@ -113,6 +113,8 @@ class Wires:
         self.plane = plane
         self._addresses = addresses
         self._listen = listen
+        self.listen_clients = listen
+        """Where proxies of clients listen: elsewhere than others' when clients are on other machines."""
         self._peers = {node.name: Peer(node.name, node.role, node.zone) for node in topology.nodes}
         self._map = Map()
         for link in topology.links:
@@ -187,7 +189,7 @@ class Wires:
                 {
                     **({"accepting": False} if wire.silent else {}),
                     "name": wire.name,
-                    "listen": f"{self._listen}:0",
+                    "listen": f"{self._listen_for(wire.opener)}:0",
                     "upstream": f"{self._addresses[wire.target.name]}:{real_port(port)}",
                     "enabled": True,
                     "toxics": [toxic.document() for toxic in toxics],
@@ -209,6 +211,9 @@ class Wires:
                 await self._lay(self.plane, wire)
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
+
+    def _listen_for(self, opener: Peer) -> str:
+        return self.listen_clients if opener.name in self._access else self._listen
 
     def _base(self, ways: Sequence[Way], rtt_s: float) -> Iterator[Toxic]:
         for stream, way in zip((UPSTREAM, DOWNSTREAM), ways, strict=True):
