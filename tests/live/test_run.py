@@ -79,7 +79,6 @@ def test_a_live_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None
     ("fault", "said"),
     [
         ("loss, rate: 1%", "timeline[0]: loss: a proxy cannot lose packets"),
-        ("bandwidth, rate: 1Mbps, shared: true", "'shared' needs --runtime sim"),
     ],
 )
 def test_what_cannot_be_done_live_is_refused_before_anything_starts(
