@@ -17,6 +17,7 @@ from harness.cli.options import (
     Reports,
     Seed,
     Seeds,
+    Toxiproxy,
 )
 from harness.cli.outcome import Done
 
@@ -32,6 +33,7 @@ def parity(
     seeds: Seeds = 1,
     jobs: Jobs = None,
     network: Network = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -43,6 +45,7 @@ def parity(
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, network_named, writable
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -52,6 +55,8 @@ def parity(
     from harness.report.finish import finish_run
     from harness.report.parity import document, lines, write
 
+    over = network_named(network)
+    server = toxiproxy_at(toxiproxy, over)
     settings = load_settings(load, locust_workers, locust_master, jobs or 1)
     loaded = load_files(paths)
     try:
@@ -62,7 +67,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, network=network_named(network), load=settings),
+            live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
             report=_half,
             finish=finish_run,
         )

@@ -15,6 +15,7 @@ from harness.cli.options import (
     Runtime,
     Seed,
     Seeds,
+    Toxiproxy,
     Without,
 )
 from harness.cli.options import (
@@ -34,6 +35,7 @@ def run(
     without: Without = None,
     runtime: Runtime = "sim",
     network: NetworkName = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -41,6 +43,7 @@ def run(
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -57,6 +60,7 @@ def run(
     over = network_named(network)
     if runtime != LIVE and over != PROXY:
         raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
+    server = toxiproxy_at(toxiproxy, over, live=runtime == LIVE)
     settings = load_settings(load, locust_workers, locust_master, jobs or 1)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
@@ -72,7 +76,7 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=partial(live_runtime, network=over, load=settings)
+                runtime=partial(live_runtime, network=over, load=settings, toxiproxy=server)
                 if runtime == LIVE
                 else sim_runtime,
             )
