@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,8 +12,14 @@ DRIVERS = ("asyncio", "locust")
 PORTS = range(1, 65536)
 
 
-def load_settings(driver: str | None, workers: int | None, master: str | None, jobs: int) -> LoadSettings:
-    """What `--load`, `--locust-workers` and `--locust-master` ask for; either of the last two means Locust.
+def load_settings(
+    driver: str | None,
+    workers: int | None,
+    master: str | None,
+    plugins: Sequence[str] | None,
+    jobs: int,
+) -> LoadSettings:
+    """What `--load` and the options of Locust ask for; any of these means Locust.
 
     Stops with usage.
     """
@@ -21,11 +28,12 @@ def load_settings(driver: str | None, workers: int | None, master: str | None, j
 
     problems: list[str] = []
     address = None
-    chosen = driver or ("locust" if workers is not None or master is not None else "asyncio")
+    of_locust = workers is not None or master is not None or bool(plugins)
+    chosen = driver or ("locust" if of_locust else "asyncio")
     if chosen not in DRIVERS:
         problems.append(f"--load {chosen}: there are {' and '.join(DRIVERS)}")
-    elif chosen == "asyncio" and (workers is not None or master is not None):
-        problems.append("--locust-workers and --locust-master need --load locust; found --load asyncio")
+    elif chosen == "asyncio" and of_locust:
+        problems.append("--locust-workers, -master and -plugin need --load locust; found --load asyncio")
     if master is not None:
         address = parse_address(master)
         if address is None:
@@ -43,7 +51,7 @@ def load_settings(driver: str | None, workers: int | None, master: str | None, j
         raise usage(*problems)
     if chosen == "asyncio":
         return LoadSettings()
-    return LoadSettings("locust", workers or 1, address)
+    return LoadSettings("locust", workers or 1, address, tuple(plugins or ()))
 
 
 def not_here(host: str) -> str | None:

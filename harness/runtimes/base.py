@@ -17,11 +17,13 @@ from harness.workload.drive import Drives
 class LoadSettings:
     """Where the clients of a live run live. `driver`: `asyncio`, in the harness's own process, or `locust`, in
     `workers` processes of Locust's. `master`: the address and port at which Locust's master waits for workers that
-    are started elsewhere; None: they are started here."""
+    are started elsewhere; None: they are started here. `plugins`: modules that those processes import, to listen to
+    Locust's events."""
 
     driver: Literal["asyncio", "locust"] = "asyncio"
     workers: int = 1
     master: tuple[str, int] | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def alone(self) -> bool:

@@ -6,7 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Load, LocustMaster, LocustWorkers, Paths, Reports, Seed, Seeds
+from harness.cli.options import (
+    Jobs,
+    Json,
+    Load,
+    LocustMaster,
+    LocustPlugin,
+    LocustWorkers,
+    Paths,
+    Reports,
+    Seed,
+    Seeds,
+)
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -23,6 +34,7 @@ def parity(
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -40,7 +52,7 @@ def parity(
     from harness.report.finish import finish_run
     from harness.report.parity import document, lines, write
 
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs or 1)
     loaded = load_files(paths)
     try:
         found = run_both(

@@ -8,6 +8,7 @@ from harness.cli.options import (
     Json,
     Load,
     LocustMaster,
+    LocustPlugin,
     LocustWorkers,
     Paths,
     Reports,
@@ -29,6 +30,7 @@ def run(
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -45,7 +47,7 @@ def run(
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs or 1)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded = load_files(paths)

@@ -263,6 +263,7 @@ class Crew:
                 sys.executable,
                 *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.runtimes.live.load_process"),
                 *arguments,
+                *(word for plugin in self._settings.plugins for word in ("--plugin", plugin)),
                 pass_fds=fds,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -308,7 +309,9 @@ class Crew:
                 f"a process of the load ({self._name(key)}) said what is not understood: {describe(error)}"
             )
         if not self._ending and self.totals is None:
-            self.broke(f"the line to the load is cut\n{self._lease.logged('locust-master')}".rstrip())
+            # Most likely the process at its other end is gone, and it is better known why.
+            await asyncio.wait({self.broken}, timeout=SLACK_S)
+            self.broke("the line to the load is cut")
 
     def _name(self, key: str) -> str:
         worker = self.workers.get(key)
@@ -540,6 +543,9 @@ class LocustDriver:
                 "locust": worker.hello.versions.get("locust", "?"),
                 "clock_offset_s": worker.prepared.offset_s if worker.prepared else None,
                 "clock_uncertain_s": worker.prepared.uncertain_s if worker.prepared else None,
+                "clock_drift_s": worker.finished.offset_s - worker.prepared.offset_s
+                if worker.finished and worker.prepared
+                else None,
                 "cpu_s": worker.finished.cpu_s if worker.finished else None,
                 "users_added": worker.finished.added if worker.finished else None,
             }

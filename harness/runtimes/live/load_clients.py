@@ -186,7 +186,7 @@ class Clients:
         if not self._finished:
             self._finished = True
             self._tell_now()
-            self._tell(words.Finished(self._requests, 0, time.process_time()))
+            self._tell(words.Finished(self._requests, cpu_s=time.process_time()))
 
     # ------------------------------------------------------------------ names
 

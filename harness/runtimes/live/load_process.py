@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import os
 import platform
@@ -20,6 +21,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -37,7 +39,7 @@ from harness.runtimes.live import load_words as words
 from harness.runtimes.live.host import LiveClock
 from harness.runtimes.live.load_clients import Clients
 from harness.runtimes.live.load_clock import Estimate, SteeredClock
-from harness.workload.locust.bridge import Bridge
+from harness.workload.locust.bridge import Bridge, vital
 from harness.workload.locust.users import STAND_BY, USER, ByArrivals, Ended, Seats, make_environment
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival
@@ -110,7 +112,8 @@ class Worker:
         while self._outbox:
             message = self._outbox.popleft()
             if isinstance(message, words.Finished):
-                message = words.Finished(message.requests, self._seats.added, message.cpu_s)
+                offset_s = self._estimate.offset_s if self._measure else 0.0
+                message = replace(message, added=self._seats.added, offset_s=offset_s)
             batch.append(message)
         if batch:
             self.send(*batch)
@@ -121,7 +124,7 @@ class Worker:
         for message in words.unpack(msg.data["batch"]):
             match message:
                 case words.Prepare():
-                    gevent.spawn(self._prepare, message)
+                    vital(self._prepare, message)
                 case words.Begin():
                     self._bridge.to_asyncio(self._begin, message)
                 case words.Route():
@@ -138,7 +141,7 @@ class Worker:
                 self.send(words.Broken("its clock could not be compared with the master's: no answer"))
                 return
             offset_s, uncertain_s = self._estimate.offset_s, self._estimate.uncertain_s
-            gevent.spawn(self._keep_measuring)
+            vital(self._keep_measuring)
         done: Any = gevent.event.AsyncResult()
         self._bridge.to_asyncio(self._load_system, message, offset_s, done)
         error = done.get()
@@ -176,7 +179,7 @@ class Worker:
 
     def _leave(self) -> None:
         if self._clients is None:
-            self.tell(words.Finished(0, 0, 0.0))
+            self.tell(words.Finished())
         else:
             self._leaving = asyncio.ensure_future(self._clients.leave())
 
@@ -225,9 +228,6 @@ class Worker:
             if self._clock is not None:
                 self._bridge.to_asyncio(self._clock.steer, self._estimate.offset_s)
 
-    def stop(self) -> None:
-        self._bridge.stop()
-
 
 class RequestFailed(Exception):
     """What Locust counts as a failure."""
@@ -247,9 +247,8 @@ class Line:
         self._runner.register_message(words.UP, self._up)
         self._runner.register_message(words.NEEDS, self._needs)
         self._runner.register_message(words.PING, self._ping)
-        gevent.spawn(self._write)
-        gevent.spawn(self._read)
-        gevent.spawn(self._look)
+        for life in (self._write, self._read, self._look):
+            vital(life)
 
     def send(self, worker: str, batch: str) -> None:
         self._queue.append(words.frame(worker, batch))
@@ -260,7 +259,8 @@ class Line:
             self._some.wait()
             self._some.clear()
             while self._queue:
-                self._socket.sendall(self._queue.popleft())
+                self._socket.sendall(self._queue[0])
+                self._queue.popleft()
 
     def _up(self, environment: Any, msg: Any, **_: Any) -> None:
         self._workers.setdefault(msg.node_id, False)
@@ -285,7 +285,7 @@ class Line:
                     case words.Stand():
                         self._runner.start_shape()
                     case words.End(requests):
-                        gevent.spawn(self._end, requests)
+                        vital(self._end, requests)
         # The harness is gone.
         os._exit(1)
 
@@ -328,6 +328,7 @@ def alone(fd: int) -> None:
     place.fill(Worker(environment, place.seats, measure=False))
     line.ended.wait()
     place.seats.close()
+    environment.events.quitting.fire(environment=environment, reverse=True)
     runner.quit()
 
 
@@ -339,7 +340,8 @@ def master(fd: int, host: str, port: int, workers: int) -> None:
     line = Line(fd, environment, shape)
     line.send("", words.pack([words.Listening(runner.server.port)]))
     line.ended.wait()
-    runner.quit()
+    # Locust's master listens to this itself, and ends its workers.
+    environment.events.quitting.fire(environment=environment, reverse=True)
 
 
 def worker(host: str, port: int, *, measure: bool) -> int:
@@ -355,6 +357,7 @@ def worker(host: str, port: int, *, measure: bool) -> int:
     environment.events.init.fire(environment=environment, runner=runner, web_ui=None)
     place.fill(Worker(environment, place.seats, measure=measure))
     runner.greenlet.join()
+    environment.events.quitting.fire(environment=environment, reverse=True)
     return 0
 
 
@@ -390,12 +393,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--master", nargs=2, metavar=("HOST", "PORT"))
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--plugin", action="append", default=[])
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("locust.runners").setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_S
     locust.runners.MASTER_HEARTBEAT_TIMEOUT = SILENCE_S
+    for plugin in given.plugin:
+        try:
+            importlib.import_module(plugin)
+        except ImportError as error:
+            log.error("--locust-plugin %s: %s", plugin, error)
+            return 1
     code = 0
     match given.mode:
         case "alone":
