@@ -18,12 +18,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import IO, Any, Self
 
 from harness.runtimes.live import cpu
+from harness.runtimes.live.foreign import ours, remove
 from harness.runtimes.live.kernel.namespaces import held
 from harness.runtimes.live.tether import command, marked, started
 
@@ -68,6 +69,10 @@ class Lease:
     def namespaces(self, inodes: Mapping[str, int]) -> None:
         """Network namespaces of this run: what they are known by, as long as they live."""
         self._note({"namespaces": dict(inodes)})
+
+    def proxies(self, url: str, prefix: str) -> None:
+        """Write down, before one is made, that proxies named `prefix...` will be made on a server that outlives us."""
+        self._note({"toxiproxy": url, "prefix": prefix})
 
     def fault(self, what: str, undo: str) -> int:
         """Write down a fault and how to undo it, before it is applied. Returns its number."""
@@ -150,10 +155,12 @@ class Remains:
     directory: Path | None = None
     namespaces: tuple[int, ...] = ()
     cgroups: tuple[Path, ...] = ()
+    proxies: tuple[str, ...] = ()
+    """On another server, which does not let them be removed."""
 
     @property
     def any(self) -> bool:
-        return bool(self.processes or self.listeners or self.directory or self.namespaces or self.cgroups)
+        return any(getattr(self, item.name) for item in fields(self))
 
     def __str__(self) -> str:
         parts = [f"process {pid} ({what})" for pid, what in self.processes]
@@ -161,6 +168,7 @@ class Remains:
         parts += [f"the network namespace {inode}" for inode in self.namespaces]
         parts += [f"files in {self.directory}"] if self.directory else []
         parts += [f"control group {group}" for group in self.cgroups]
+        parts += self.proxies
         return ", ".join(parts) or "nothing"
 
 
@@ -174,6 +182,7 @@ def remains(state: Path, slot: int, namespaces: frozenset[int] = frozenset()) ->
         directory if directory.exists() else None,
         tuple(sorted(held(namespaces))),
         cpu.left_of(slot),
+        tuple(_proxies_left(directory)),
     )
 
 
@@ -186,13 +195,16 @@ class Cleaned:
     faults: tuple[tuple[str, str], ...]
     found: bool
     namespaces: frozenset[int] = frozenset()
+    proxies: tuple[str, ...] = ()
+    """Removed from another server, by name."""
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
     """Undo everything of a slot whose lock this process holds: kill its processes, remove its files and its groups.
 
     All faults are in processes of the run (proxies, stopped nodes), so they end with them; only the empty control
-    groups of slowed nodes stay until they are removed here.
+    groups of slowed nodes and the proxies on another server stay until they are removed here. What cannot be removed
+    from a server stays written down, for the next time.
     """
     directory = _directory(state, slot)
     killed = []
@@ -215,8 +227,11 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     faults = tuple(_in_force(directory))
     existed = directory.exists() or bool(groups)
     namespaces = frozenset(_namespaces(directory))
-    shutil.rmtree(directory, ignore_errors=True)
-    return Cleaned(slot, tuple(killed), faults, existed, namespaces)
+    undone = [remove(url, prefix) for url, prefix in _proxied(directory)]
+    if not any(problem for _, problem in undone):
+        shutil.rmtree(directory, ignore_errors=True)
+    proxies = tuple(name for names, _ in undone for name in names)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
 
 
 def slots(state: Path) -> Iterator[tuple[int, bool]]:
@@ -316,6 +331,21 @@ def _namespaces(directory: Path) -> Iterator[int]:
     for entry in _entries(directory):
         if "namespaces" in entry:
             yield from entry["namespaces"].values()
+
+
+def _proxied(directory: Path) -> Iterator[tuple[str, str]]:
+    """Servers on which this run may have made proxies, and what those are called."""
+    for entry in _entries(directory):
+        if "toxiproxy" in entry:
+            yield entry["toxiproxy"], entry["prefix"]
+
+
+def _proxies_left(directory: Path) -> Iterator[str]:
+    for url, prefix in _proxied(directory):
+        try:
+            yield from (f"proxy {name} on {url}" for name in ours(url, prefix))
+        except (OSError, ValueError) as error:
+            yield f"proxies named {prefix}... on {url}, perhaps: {error}"
 
 
 def _kill(pid: int) -> bool:

@@ -26,6 +26,7 @@ from harness.runtimes.base import (
 from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
 from harness.runtimes.live.cpu import Group
+from harness.runtimes.live.foreign_server import ForeignServer
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
 from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
@@ -34,6 +35,7 @@ from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
 from harness.runtimes.live.load import Crew, LocustDriver, crew_of
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
+from harness.runtimes.live.standard import StandardApi
 from harness.runtimes.live.supervisor import Nursery, ProxyServer
 from harness.runtimes.live.tether import environment
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
@@ -65,9 +67,15 @@ class LiveRuntime:
     name = "live"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(self, network: Network = "proxy", load: LoadSettings | None = None) -> None:
+    def __init__(
+        self, network: Network = "proxy", load: LoadSettings | None = None, toxiproxy: str | None = None
+    ) -> None:
+        """`toxiproxy`: the API of a server on this machine to make the proxies on; an own one if not given."""
+        if toxiproxy is not None and network != "proxy":
+            raise ValueError("another Toxiproxy server cannot be in the namespaces of the kernel network")
         self.network = network
         self.load = load or LoadSettings()
+        self.toxiproxy = toxiproxy
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -80,7 +88,7 @@ class LiveRuntime:
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with hold_slot() as lease, asyncio.Runner() as runner:
             return runner.get_loop().run_until_complete(
-                _run(lease, settings, safeguards, self.network, self.load, body)
+                _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
             )
 
 
@@ -90,10 +98,11 @@ async def _run[T](
     safeguards: Mapping[str, bool],
     network: Network,
     load: LoadSettings,
+    toxiproxy: str | None,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
     async with crew_of(load, lease) as crew:
-        session = LiveSession(lease, settings, safeguards, network, crew)
+        session = LiveSession(lease, settings, safeguards, network, crew, toxiproxy)
         asyncio.get_running_loop().set_exception_handler(session.exception_handler)
         try:
             await session.start()
@@ -112,6 +121,7 @@ class LiveSession:
         safeguards: Mapping[str, bool],
         network: Network = "proxy",
         crew: Crew | None = None,
+        toxiproxy: str | None = None,
     ) -> None:
         self._crew = crew
         self._lease = lease
@@ -123,8 +133,16 @@ class LiveSession:
         self.origin_s = origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
         self.clock = LiveClock(origin_s)
         self._journal = Journal(self._system, self.clock.now)
-        self._proxies = ProxyServer(
-            lease, settings.seed, died=lambda why: self._journal.fail("the harness", why)
+
+        def died(why: str) -> None:
+            self._journal.fail("the harness", why)
+
+        self._prefix = "" if toxiproxy is None else f"harness-{lease.slot}~"
+        """Of our proxies among those of others."""
+        self._proxies: ProxyServer | ForeignServer = (
+            ProxyServer(lease, settings.seed, died)
+            if toxiproxy is None
+            else ForeignServer(lease, toxiproxy, self._prefix, died)
         )
         world = messages.World(
             settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
@@ -132,7 +150,7 @@ class LiveSession:
         self._nursery = Nursery(lease, world)
         self._network: KernelNetwork | None = None
         if network == "kernel":
-            self._network = KernelNetwork(lease, died=lambda why: self._journal.fail("the harness", why))
+            self._network = KernelNetwork(lease, died=died)
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None
         self._primitives: LivePrimitives | None = None
@@ -199,8 +217,8 @@ class LiveSession:
         addresses = {node.name: place(number) for number, node in enumerate(topology.nodes, start=1)}
         url, _ = await _both(self._start_proxies(addresses), self._nursery.start())
         if network is None:
-            self._api = ToxiproxyApi(url)
-            self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
+            self._api = StandardApi(url) if self._prefix else ToxiproxyApi(url)
+            self._wires = Wires(self._api, topology, addresses, self._lease.address(0), prefix=self._prefix)
         else:
             self._api = ToxiproxyApi(url, network.hub_sockets())
             self._wires = Wires(self._api, topology, addresses, PROXIES, Plane(network))

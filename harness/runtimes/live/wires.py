@@ -99,7 +99,8 @@ class Rule:
 
 
 class Wires:
-    """`addresses`: where each node is; `listen`: where the proxies listen; `plane`: the kernel network."""
+    """`addresses`: where each node is; `listen`: where the proxies listen; `plane`: the kernel network;
+    `prefix`: of the names of the proxies."""
 
     def __init__(
         self,
@@ -108,8 +109,10 @@ class Wires:
         addresses: Mapping[str, str],
         listen: str,
         plane: Plane | None = None,
+        prefix: str = "",
     ) -> None:
         self._api = api
+        self._prefix = prefix
         self.plane = plane
         self._addresses = addresses
         self._listen = listen
@@ -176,7 +179,7 @@ class Wires:
             if (opener.name, target.name, port) in self._wires:
                 continue
             ways = self._ways(opener, target)
-            name = f"{opener.name}~{target.name}~{port}"
+            name = f"{self._prefix}{opener.name}~{target.name}~{port}"
             rtt_s = sum(way.latency_s for way in ways)
             wires.append(Wire(name, opener, target, port, tuple(self._base(ways, rtt_s)), rtt_s))
         if not wires:
