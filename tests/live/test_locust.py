@@ -27,6 +27,7 @@ from harness.spec.model import Load
 from harness.workload.drive import Driven, Drives
 from harness.workload.records import LoadRequest, LoadSession
 from harness.workload.schedule import schedule
+from tests.live.support import require_kernel
 from tests.support import fragile_system
 from tests.support.toy_system import Visit, system
 
@@ -176,6 +177,24 @@ def test_defects_of_clients_are_reported_as_ever(state: Path, workers: int) -> N
     errors = {row.client: row.error for row in driver.records if isinstance(row, LoadSession)}
     assert errors.pop("visitor-1") == failed.error
     assert set(errors.values()) == {None}
+    assert not left(state)
+
+
+def test_in_a_kernel_network_too(state: Path) -> None:
+    require_kernel()
+
+    async def body(session: Session) -> tuple[Driven, Drives]:
+        driver = session.driver(LOADS, seed=SEED, drain_s=1)
+        return await driver.run(), driver
+
+    settings = RunSettings(system, SEED, reference=REFERENCE)
+    driven, driver = LiveRuntime("kernel", LoadSettings("locust", 2)).run(settings, body)
+    assert driven.arrived == len(list(schedule(SEED, LOADS)))
+    assert not driven.failures
+    requests = [row for row in driver.records if isinstance(row, LoadRequest)]
+    assert {request.worker for request in requests} == {"locust-1", "locust-2"}
+    assert {request.error for request in requests} <= {None, "cut off"}
+    assert sum(request.complete for request in requests) > len(requests) / 2
     assert not left(state)
 
 
