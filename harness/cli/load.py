@@ -43,7 +43,7 @@ def load_settings(
         if jobs > 1:
             problems.append(f"--locust-master: one run at a time can wait there; found --jobs {jobs}")
     if chosen == "locust":
-        from harness.runtimes.live.load import refuse_without_locust
+        from harness.runtimes.live.load.crew import refuse_without_locust
 
         if missing := refuse_without_locust():
             problems.append(missing)

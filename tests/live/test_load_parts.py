@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.runtimes.live import load_words as words
-from harness.runtimes.live.load_clock import SLEW, Estimate, SteeredClock
+from harness.runtimes.live.load import words
+from harness.runtimes.live.load.clock import SLEW, Estimate, SteeredClock
 from harness.spec.model import Load
 from harness.system import Event
 from harness.workload.arrivals import arrivals
@@ -215,7 +215,7 @@ def test_options_that_make_no_sense(
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.runtimes.live.load.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.runtimes.live.load.crew.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 
@@ -232,12 +232,10 @@ def test_the_harness_imports_neither_locust_nor_gevent() -> None:
 # ---------------------------------------------------------------------- users
 
 SEATS = """
-import os
-os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 import json, sys, time
-import gevent
 from harness.workload.locust.users import AHEAD_S, Seats, ByArrivals
 from harness.workload.schedule import Arrival
+import gevent
 
 begun, added, needs, over = [], [], [], []
 seats = Seats(lambda arrival, ended: (begun.append((arrival.index, time.monotonic() - start_s)), over.append(ended)),

@@ -31,7 +31,7 @@ def load(
 
     from harness.cli.load import parse_address
     from harness.cli.outcome import usage
-    from harness.runtimes.live.load import refuse_without_locust
+    from harness.runtimes.live.load.crew import refuse_without_locust
     from harness.verdict.model import EXIT_CODES, Verdict
 
     problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
@@ -45,7 +45,7 @@ def load(
     host, port = address
     print(f"bringing clients for runs at {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "harness.runtimes.live.tied", str(os.getpid())]
-    command += ["harness.runtimes.live.load_process", "worker", "--measure", "--master", host, str(port)]
+    command += ["harness.runtimes.live.load.process", "worker", "--measure", "--master", host, str(port)]
     for plugin in locust_plugin or ():
         command += ["--plugin", plugin]
     while True:
