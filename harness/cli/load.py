@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.runtimes.base import LoadSettings
+    from harness.runtimes.base import LoadSettings, Network
 
 DRIVERS = ("asyncio", "locust")
 PORTS = range(1, 65536)
@@ -17,7 +17,9 @@ def load_settings(
     workers: int | None,
     master: str | None,
     plugins: Sequence[str] | None,
+    *,
     jobs: int,
+    network: Network,
 ) -> LoadSettings:
     """What `--load` and the options of Locust ask for; any of these means Locust.
 
@@ -40,6 +42,10 @@ def load_settings(
             problems.append(f"--locust-master {master}: give HOST:PORT, such as 192.0.2.10:5557")
         elif problem := not_here(address[0]):
             problems.append(f"--locust-master {master}: {problem}")
+        if network == "kernel":
+            problems.append(
+                "--locust-master does not go with --network kernel: whoever comes from elsewhere is not in it"
+            )
         if jobs > 1:
             problems.append(f"--locust-master: one run at a time can wait there; found --jobs {jobs}")
     if chosen == "locust":

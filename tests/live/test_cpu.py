@@ -164,12 +164,15 @@ def _limited(group: cpu.Group) -> list[int]:
 
 DIES = """
 import asyncio, os, signal
+from pathlib import Path
 from harness.runtimes.base import RunSettings
 from harness.runtimes.live.runtime import LiveRuntime
 from tests.support.toy_system import system
+from tests.support.wardens import kill_wardens
 
 async def body(session):
     await session.primitives.slow("backend-east", 10)
+    kill_wardens(Path(os.environ["HARNESS_LIVE_STATE"]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 LiveRuntime().run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)

@@ -29,6 +29,7 @@ from harness.runtimes.live.lease import STATE_VARIABLE
 from harness.runtimes.live.runtime import LiveRuntime
 from harness.system import Access, Client, Host
 from tests.support.toy_system import system
+from tests.support.wardens import kill_wardens
 from tests.toxiproxy.process import echoing, serving
 
 pytestmark = pytest.mark.live
@@ -177,8 +178,8 @@ LiveRuntime(toxiproxy=sys.argv[1]).run(RunSettings(system, 1, reference="tests.s
 
 
 @contextmanager
-def killed_harness(state: Path, url: str) -> Iterator[None]:
-    """A harness that was killed while a fault was in force."""
+def killed_harness(state: Path, url: str, *, warden: bool = False) -> Iterator[None]:
+    """A harness that was killed while a fault was in force, and before it its warden, unless that is asked for."""
     with subprocess.Popen(
         [sys.executable, "-c", HARNESS, url],
         env={**os.environ, STATE_VARIABLE: str(state)},
@@ -187,6 +188,8 @@ def killed_harness(state: Path, url: str) -> Iterator[None]:
     ) as harness:
         assert harness.stdout is not None
         assert harness.stdout.readline() == "faulty\n"
+        if not warden:
+            kill_wardens(state)
         harness.send_signal(signal.SIGKILL)
     yield
 
@@ -204,6 +207,15 @@ def test_what_a_killed_harness_leaves_is_removed_by_cleanup(state: Path, server:
     (slot,) = done.cleaned
     assert slot.proxies
     assert all(name.startswith(f"harness-{slot.slot}~") for name in slot.proxies)
+    assert api(server, "GET", "/proxies") == before
+
+
+def test_what_a_killed_harness_leaves_is_removed_by_its_warden(state: Path, server: str) -> None:
+    before = api(server, "GET", "/proxies")
+    with killed_harness(state, server, warden=True):
+        deadline_s = time.perf_counter() + 10
+        while api(server, "GET", "/proxies") != before and time.perf_counter() < deadline_s:
+            time.sleep(0.05)  # noqa: TID251 (another process does it, in real time)
     assert api(server, "GET", "/proxies") == before
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
+from harness.runtimes.base import LoadSettings
 from harness.runtimes.live.load import words
 from harness.runtimes.live.load.clock import SLEW, Estimate, SteeredClock
+from harness.runtimes.live.runtime import LiveRuntime
 from harness.spec.model import Load
 from harness.system import Event
 from harness.workload.arrivals import arrivals
@@ -201,6 +203,10 @@ def test_lateness() -> None:
         (("--runtime", "live", "--locust-master", "0.0.0.0:5557"), "not all addresses"),
         (("--runtime", "live", "--locust-master", "192.0.2.1:5557"), "cannot listen there"),
         (("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--jobs", "2"), "found --jobs 2"),
+        (
+            ("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--network", "kernel"),
+            "does not go with --network kernel",
+        ),
     ],
 )
 def test_options_that_make_no_sense(
@@ -227,6 +233,15 @@ def test_the_harness_imports_neither_locust_nor_gevent() -> None:
         "print(json.dumps([m for m in sys.modules if m.partition('.')[0] in ('locust', 'gevent')]))"
     )
     assert json.loads(run_python(code)) == []
+
+
+def test_the_command_that_runs_it_again_says_how_clients_were_brought() -> None:
+    assert LiveRuntime().options == {}
+    load = LoadSettings("locust", 2, ("127.0.0.1", 5557), ("one", "two"))
+    words_of_it = [f"--{name} {value}" for name, value in LiveRuntime(load=load).options.items()]
+    assert " ".join(words_of_it) == (
+        "--load locust --locust-workers 2 --locust-master 127.0.0.1:5557 --locust-plugin one --locust-plugin two"
+    )
 
 
 # ---------------------------------------------------------------------- users

@@ -13,6 +13,7 @@ from harness.cli.options import (
     LocustMaster,
     LocustPlugin,
     LocustWorkers,
+    Network,
     Paths,
     Reports,
     Seed,
@@ -31,6 +32,7 @@ def parity(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    network: Network = "proxy",
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -42,7 +44,7 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, writable
+    from harness.cli.commands.run import cores, network_named, writable
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -52,7 +54,8 @@ def parity(
     from harness.report.finish import finish_run
     from harness.report.parity import document, lines, write
 
-    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs or 1)
+    over = network_named(network)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     loaded = load_files(paths)
     try:
         found = run_both(
@@ -62,7 +65,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, load=settings),
+            live=partial(live_runtime, network=over, load=settings),
             report=_half,
             finish=finish_run,
         )

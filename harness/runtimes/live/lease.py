@@ -2,7 +2,8 @@
 
 A run holds one slot: the loopback addresses 127.N.x.y, and a directory below the state directory, for as long as
 the harness lives. The kernel drops the hold when the harness dies, whatever killed it; then the slot's processes
-die too (PR_SET_PDEATHSIG), and whoever comes next, a run or `harness cleanup`, undoes the rest.
+die too (PR_SET_PDEATHSIG), and its warden undoes the rest. Should that be killed as well, whoever comes next does,
+a run or `harness cleanup`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harness.runtimes.live import cpu
 from harness.runtimes.live.foreign import ours, remove
 from harness.runtimes.live.kernel.namespaces import held
 from harness.runtimes.live.tether import command, marked, started
+from harness.runtimes.live.warden import watched
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
 FIRST, LAST = 64, 127
@@ -123,14 +125,11 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
                 # Somebody else's, who listens there; or what cannot be killed.
                 reasons.append(f"slot {slot} has {left}")
                 continue
-            directory = _directory(state, slot)
-            for name in ("disks", "logs"):
-                (directory / name).mkdir(parents=True)
-            lease = Lease(slot, directory)
             try:
-                yield lease
+                # The warden first: from here on nothing is left, whatever happens.
+                with watched(state, slot), _begun(state, slot) as lease:
+                    yield lease
             finally:
-                lease._file.close()
                 done = clean_slot(state, slot)
                 left = remains(state, slot, done.namespaces)
             if left.any:
@@ -138,6 +137,18 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
             return
     others = f" ({'; '.join(reasons)})" if reasons else ""
     raise NoSlot(f"all {LAST - FIRST + 1} slots in {state} are in use{others}; wait for a live run to end")
+
+
+@contextmanager
+def _begun(state: Path, slot: int) -> Iterator[Lease]:
+    directory = _directory(state, slot)
+    for name in ("disks", "logs"):
+        (directory / name).mkdir(parents=True)
+    lease = Lease(slot, directory)
+    try:
+        yield lease
+    finally:
+        lease._file.close()
 
 
 class LeftBehind(RuntimeError):
@@ -232,6 +243,16 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
         shutil.rmtree(directory, ignore_errors=True)
     proxies = tuple(name for names, _ in undone for name in names)
     return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
+
+
+def clean_free_slot(state: Path, slot: int) -> bool:
+    """Undo everything of a slot, unless somebody holds it: then False."""
+    lock = _lock(state, slot)
+    if lock is None:
+        return False
+    with lock:
+        clean_slot(state, slot)
+    return True
 
 
 def slots(state: Path) -> Iterator[tuple[int, bool]]:

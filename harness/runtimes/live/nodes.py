@@ -321,8 +321,12 @@ class _Process:
 
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
-            # Its parent, the nursery, tells its exit before the id can be another's.
-            os.kill(self.pid, number)
+            # Its parent, the nursery, tells its exit before the id can be another's. What it has started itself is
+            # of its process group; just after the fork there is none yet.
+            try:
+                os.killpg(self.pid, number)
+            except ProcessLookupError:
+                os.kill(self.pid, number)
 
     async def kill(self) -> None:
         """SIGKILL; returns when the kernel has taken it away."""
