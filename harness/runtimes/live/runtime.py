@@ -82,7 +82,10 @@ class LiveRuntime:
     @property
     def options(self) -> Mapping[str, str]:
         given = {"network": self.network if self.network != PROXY else None, "toxiproxy": self.toxiproxy}
-        return {name: value for name, value in given.items() if value is not None} | self.load.options()
+        return {
+            **{name: value for name, value in given.items() if value is not None},
+            **self.load.options(),
+        }
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
