@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -52,6 +53,8 @@ for name, command in commands.ALL:
 
 def main() -> None:
     """Entry point of the `harness` script and of `python -m harness`."""
+    # Whoever asks a run to end (a CI system, a container) means what Ctrl-C means: faults are undone first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(invoke(sys.argv[1:]))
 
 

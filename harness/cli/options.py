@@ -28,6 +28,23 @@ Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]
+Load = Annotated[
+    str | None,
+    typer.Option(
+        help="What brings the clients of a live run: 'asyncio', in the harness's own process (if not given), or "
+        "'locust', in processes of their own."
+    ),
+]
+LocustWorkers = Annotated[
+    int | None, typer.Option(help="Processes that Locust's clients are spread over; 1 if not given.", min=1)
+]
+LocustMaster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Wait here for the workers, which are started elsewhere with 'harness load worker'.",
+    ),
+]
 Runtime = Annotated[
     str,
     typer.Option(

@@ -16,7 +16,7 @@ from harness.engine.timeline import Change, Timeline, never_applied
 from harness.history.facts import FaultRecord, InvariantRecord, RunFacts
 from harness.runtimes.base import Recorded, RunSettings, Runtime, Session
 from harness.system import System
-from harness.workload.drive import Driver
+from harness.workload.drive import Drives
 
 LOOK_EVERY_S = 1.0
 """Run seconds between looks at the progress; it is told at most once in `TELL_EVERY_S` of real time."""
@@ -82,7 +82,7 @@ async def _body(
         targets = planned.target.names
         emit(FaultChanged(plan.name, plan.seed, arm.name, planned.name, change, clock.now(), targets))
 
-    driver = Driver(session, system, plan.experiment.load, seed=plan.seed, drain_s=plan.experiment.drain)
+    driver = session.driver(plan.experiment.load, seed=plan.seed, drain_s=plan.experiment.drain)
     timeline = Timeline(plan.faults, session.primitives, clock, clock.now(), tell)
     main = asyncio.current_task()
     assert main is not None
@@ -108,13 +108,14 @@ async def _body(
             progress.cancel()
             await asyncio.wait(tasks)
             seen.faults = timeline.records()
-            seen.records = session.records
+            load_records = (Recorded(row.t_s, row.client, row) for row in driver.records)
+            seen.records = [*session.records, *load_records]
             seen.failures += [f"timeline: {defect}" for defect in timeline.defects()]
             seen.failures += _failures(tasks)
             if not load.cancelled() and load.exception() is None:
                 seen.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in load.result().failures]
             seen.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
-            seen.statistics = dict(session.statistics())
+            seen.statistics = {**session.statistics(), "load": driver.statistics()}
             if not load.cancelled() and load.exception() is None:
                 seen.statistics["asked_to_leave"] = load.result().asked_to_leave
             seen.failures += _broken_before_faults(seen)
@@ -149,7 +150,7 @@ def _undone(faults: Sequence[FaultRecord]) -> str:
     return "every fault in force was undone first"
 
 
-async def _progress(session: Session, driver: Driver, plan: Plan, arm: PlannedArm, emit: Emit) -> None:
+async def _progress(session: Session, driver: Drives, plan: Plan, arm: PlannedArm, emit: Emit) -> None:
     told_s = -TELL_EVERY_S
     while True:
         # Real time, only to spare whoever looks at it; nothing of the run depends on it.

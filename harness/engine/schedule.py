@@ -16,7 +16,7 @@ from harness.runtimes.base import Runtime
 from harness.verdict.model import ExperimentResult, Verdict
 
 type MakeRuntime = Callable[[], Runtime]
-"""A module-level function, so that workers can be told which."""
+"""A module-level function, or a `functools.partial` of one, so that workers can be told which."""
 
 
 def sim_runtime() -> Runtime:

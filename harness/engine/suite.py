@@ -11,7 +11,7 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import live_runtime, unable_live
+from harness.engine.runtimes import is_live, unable_live, unable_sim
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
@@ -65,8 +65,11 @@ def _plans(
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
-        if runtime is live_runtime:
-            problems += [f"{item.shown}: {problem}" for problem in unable_live(item.experiment.timeline)]
+        if is_live(runtime):
+            unable = unable_live(item.experiment.timeline)
+        else:
+            unable = unable_sim(item.experiment.timeline)
+        problems += [f"{item.shown}: {problem}" for problem in unable]
     if problems:
         raise UsageError(problems)
     return plans

@@ -24,6 +24,7 @@ from harness.faults.pause import Pause
 from harness.faults.power_off import PowerOff
 from harness.faults.reset import Reset
 from harness.faults.restart import Restart
+from harness.faults.slow import Slow
 
 GROUP = "harness.faults"
 
@@ -37,6 +38,7 @@ BUILT_IN: tuple[type[Fault], ...] = (
     PowerOff,
     Restart,
     Pause,
+    Slow,
     HttpError,
     HttpDelay,
 )

@@ -21,6 +21,7 @@ class Primitive(StrEnum):
     START = "start"
     PAUSE = "pause"
     INTERFERE = "interfere"
+    SLOW = "slow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Exposure:
 
     `connections`: existing or new connections whose traffic was affected; `connects_blocked`: connection
     attempts refused or left unanswered; `requests`: HTTP requests interfered with; `resets`: connections
-    broken; `bytes`: payload bytes that were delayed, held, limited or lost.
+    broken; `bytes`: payload bytes that were delayed, held, limited or lost; `throttled_ms`: processor time that
+    processes wanted and had to wait for.
     """
 
     connections: int = 0
@@ -123,6 +125,7 @@ class Exposure:
     requests: int = 0
     resets: int = 0
     bytes: int = 0
+    throttled_ms: int = 0
 
     @property
     def touched(self) -> bool:
@@ -177,3 +180,7 @@ class Primitives(Protocol):
         ...
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied: ...
+
+    async def slow(self, node: str, factor: float) -> Applied:
+        """The node gets 1/`factor` of one processor core. Of several at a time the largest factor counts."""
+        ...

@@ -24,6 +24,7 @@ from harness.history.intact import FILES, file_hashes
 from harness.history.table import Table
 from harness.runtimes.base import Recorded
 from harness.system import Event, System
+from harness.workload.records import TABLES as LOAD_TABLES
 
 EXPERIMENT, SLOS, FACTS, ENVIRONMENT, VERDICT = (
     "experiment.yaml",
@@ -114,9 +115,11 @@ def json_text(data: Any) -> str:
 
 
 def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
-    """Every declared table, empty ones too, and the events. Raises HistoryError for what belongs to none."""
-    if EVENTS in system.tables:
-        raise HistoryError(f"system {system.name} declares a table '{EVENTS}'; that name is taken")
+    """Every declared table, empty ones too, the events, and what the load itself recorded if it did. Raises
+    HistoryError for what belongs to none."""
+    for taken in (EVENTS, *LOAD_TABLES):
+        if taken in system.tables:
+            raise HistoryError(f"system {system.name} declares a table '{taken}'; that name is taken")
     names = {row_type: name for name, row_type in system.tables.items()}
     if len(names) < len(system.tables):
         raise HistoryError(f"system {system.name} declares one row class for two tables; give each its own")
@@ -124,6 +127,8 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in system.tables}
     events: list[tuple[Any, ...]] = []
     takers = {row_type: (rows[name].append, _getter(row_type)) for row_type, name in names.items()}
+    load: dict[str, list[tuple[Any, ...]]] = {name: [] for name in LOAD_TABLES}
+    takers |= {row_type: (load[name].append, _getter(row_type)) for name, row_type in LOAD_TABLES.items()}
     for record in sorted(records, key=attrgetter("t_s", "host")):
         row = record.row
         if (taker := takers.get(type(row))) is not None:
@@ -136,7 +141,11 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
                 f"{record.host} emitted a {type(row).__name__} at {record.t_s:g} s, which system {system.name} "
                 f"does not declare; its tables hold {', '.join(t.__name__ for t in names) or 'nothing'}"
             )
-    return [*(Table(name, known[name], rows[name]) for name in rows), Table(EVENTS, EVENT_COLUMNS, events)]
+    return [
+        *(Table(name, known[name], rows[name]) for name in rows),
+        Table(EVENTS, EVENT_COLUMNS, events),
+        *(Table(name, columns(LOAD_TABLES[name]), found) for name, found in load.items() if found),
+    ]
 
 
 def _getter(row_type: type) -> Any:

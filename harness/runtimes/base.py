@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from harness.faults.primitives import Primitives
+from harness.spec.model import Load
 from harness.system import Client, Clock, Host, System
+from harness.workload.drive import Drives
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """Where the clients of a live run live. `driver`: `asyncio`, in the harness's own process, or `locust`, in
+    `workers` processes of Locust's. `master`: the address and port at which Locust's master waits for workers that
+    are started elsewhere; None: they are started here."""
+
+    driver: Literal["asyncio", "locust"] = "asyncio"
+    workers: int = 1
+    master: tuple[str, int] | None = None
+
+    @property
+    def alone(self) -> bool:
+        """One process of Locust's is master and worker in one."""
+        return self.workers == 1 and self.master is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,10 @@ class Session(Protocol):
 
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[Host]:
         """Put a client on the network for the time of the block."""
+        ...
+
+    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Drives:
+        """What brings the clients of these loads. ValueError for a load that the system does not have."""
         ...
 
     @property

@@ -16,6 +16,8 @@ from harness.toxiproxy.errors import ApiError
 from harness.toxiproxy.http import TEXT, Request, Response
 from harness.toxiproxy.metrics import CONTENT_TYPE, Metrics
 from harness.toxiproxy.proxy import Proxy
+from harness.toxiproxy.strict import VERSION as STRICT_VERSION
+from harness.toxiproxy.strict import proxy_only, toxic_only
 
 VERSION = "2.12.0+harness"
 """The release of Toxiproxy whose contract this is."""
@@ -29,11 +31,15 @@ log = logging.getLogger("harness.toxiproxy")
 
 
 class Api:
-    """`handle` answers every request. Errors become Toxiproxy's own JSON; what is not a route, plain text."""
+    """`handle` answers every request. Errors become Toxiproxy's own JSON; what is not a route, plain text.
 
-    def __init__(self, proxies: ProxyCollection, metrics: Metrics) -> None:
+    `strict`: Toxiproxy's own routes and keys only.
+    """
+
+    def __init__(self, proxies: ProxyCollection, metrics: Metrics, *, strict: bool = False) -> None:
         self._proxies = proxies
         self._metrics = metrics
+        self._strict = strict
         self._warned = False
         self._routes: dict[tuple[str, ...], Mapping[str, _Handler]] = {
             ("version",): {"GET": self._version},
@@ -57,6 +63,9 @@ class Api:
                 "DELETE": self._remove_toxic,
             },
         }
+        if strict:
+            for route in [route for route in self._routes if "connections" in route]:
+                del self._routes[route]
 
     async def handle(self, request: Request) -> Response:
         clean = _cleaned(request.path)
@@ -112,18 +121,19 @@ class Api:
         return Response(403, b"User agent not allowed\n", TEXT, _NOSNIFF + _request_id())
 
     async def _version(self, request: Request, names: Sequence[str]) -> Response:
+        version = STRICT_VERSION if self._strict else VERSION
         # The space and the newline are part of the contract: clients have compared this text.
-        return Response(200, f'{{"version": "{VERSION}"}}\n'.encode(), "application/json;charset=utf-8")
+        return Response(200, f'{{"version": "{version}"}}\n'.encode(), "application/json;charset=utf-8")
 
     async def _list(self, request: Request, names: Sequence[str]) -> Response:
         return _ok({proxy.name: proxy.document() for proxy in self._proxies.all})
 
     async def _create(self, request: Request, names: Sequence[str]) -> Response:
-        proxy = await self._proxies.create(decode(request.body))
+        proxy = await self._proxies.create(self._proxy_in(request))
         return _ok(proxy.document(), 201)
 
     async def _populate(self, request: Request, names: Sequence[str]) -> Response:
-        done = await self._proxies.populate(decode(request.body))
+        done = await self._proxies.populate(self._proxy_in(request))
         return _ok({"proxies": _documents(done)}, 201)
 
     async def _reset(self, request: Request, names: Sequence[str]) -> Response:
@@ -136,7 +146,7 @@ class Api:
     async def _update(self, request: Request, names: Sequence[str]) -> Response:
         self._warn_of_post(request)
         proxy = self._proxies.find(names[0])
-        await self._proxies.update(proxy, decode(request.body))
+        await self._proxies.update(proxy, self._proxy_in(request))
         return _ok(proxy.document())
 
     async def _delete(self, request: Request, names: Sequence[str]) -> Response:
@@ -149,7 +159,7 @@ class Api:
 
     async def _add_toxic(self, request: Request, names: Sequence[str]) -> Response:
         proxy = self._proxies.find(names[0])
-        return _ok(proxy.toxic_document(proxy.add_from(decode(request.body))))
+        return _ok(proxy.toxic_document(proxy.add_from(self._toxic_in(request))))
 
     async def _show_toxic(self, request: Request, names: Sequence[str]) -> Response:
         proxy = self._proxies.find(names[0])
@@ -159,7 +169,7 @@ class Api:
         self._warn_of_post(request)
         proxy = self._proxies.find(names[0])
         toxic = proxy.find(names[1])
-        proxy.update(toxic, decode(request.body))
+        proxy.update(toxic, self._toxic_in(request))
         return _ok(proxy.toxic_document(toxic))
 
     async def _remove_toxic(self, request: Request, names: Sequence[str]) -> Response:
@@ -175,6 +185,14 @@ class Api:
 
     async def _reset_connections(self, request: Request, names: Sequence[str]) -> Response:
         return _ok({"connections": self._proxies.find(names[0]).reset_connections()})
+
+    def _proxy_in(self, request: Request) -> Any:
+        value = decode(request.body)
+        return proxy_only(value) if self._strict else value
+
+    def _toxic_in(self, request: Request) -> Any:
+        value = decode(request.body)
+        return toxic_only(value) if self._strict else value
 
     def _warn_of_post(self, request: Request) -> None:
         if request.method == "POST" and not self._warned:

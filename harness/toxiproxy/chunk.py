@@ -15,7 +15,7 @@ class Chunk(NamedTuple):
 
     data: bytes
     at_s: float
-    """When they arrived, on the loop's clock. Delays are measured from here."""
+    """When they arrived, on the server's clock. Delays are measured from here."""
 
 
 class End(Enum):

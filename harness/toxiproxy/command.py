@@ -81,6 +81,7 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
         proxy_metrics=options.proxy_metrics,
         runtime_metrics=options.runtime_metrics,
         dial_timeout_s=options.dial_timeout,
+        strict=options.strict,
     )
     try:
         async with server:
@@ -142,6 +143,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="wait for an upstream at most (10)",
     )
     add("until-stdin-closes", action="store_true", help="stop when standard input ends, so with its parent")
+    add("strict", action="store_true", help="be as any other Toxiproxy server: none of our additions")
     add("no-uvloop", action="store_true", help="use the standard loop even where uvloop is installed")
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from harness.toxiproxy.address import AddressError, on_loopback, resolve_upstream
 from harness.toxiproxy.chunk import End
 from harness.toxiproxy.flow import Flow
-from harness.toxiproxy.metrics import Traffic
+from harness.toxiproxy.metrics import Meter, Traffic
 from harness.toxiproxy.toxic import Direction, Toxic
+from harness.toxiproxy.toxics.reset_peer import ResetPeer
 from harness.toxiproxy.world import World
 
 _DRAIN_BYTES = 1 << 20  # of unread data at most, so that closing never takes long
@@ -50,6 +51,13 @@ class Connection:
         self._traffic = traffic
         traffic.accepted += 1
         traffic.open += 1
+        # Toxiproxy counts bytes when the connection has ended.
+        self._meters = (
+            {direction: Meter() for direction in Direction}
+            if world.strict
+            else {Direction.UPSTREAM: traffic.upstream, Direction.DOWNSTREAM: traffic.downstream}
+        )
+        self._resets = False
         self._toxics = toxics
         self._closed_call = closed
         self._closed = False
@@ -72,7 +80,10 @@ class Connection:
             flow.stop()
         for sock in (self._client, self._upstream):
             if sock is not None:
-                _close(sock, reset)
+                _close(sock, self._resets if self._world.strict else reset)
+        if self._world.strict:
+            self._traffic.upstream.add(self._meters[Direction.UPSTREAM])
+            self._traffic.downstream.add(self._meters[Direction.DOWNSTREAM])
         self._traffic.open -= 1
         self._closed_call(self)
 
@@ -87,16 +98,24 @@ class Connection:
             return
         self._upstream = sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for direction, source, target, meter in (
-            (Direction.UPSTREAM, self._client, sock, self._traffic.upstream),
-            (Direction.DOWNSTREAM, sock, self._client, self._traffic.downstream),
+        # Toxiproxy decides at the beginning, by the toxics there are then, how the connection will end.
+        self._resets = any(
+            isinstance(toxic.behaviour, ResetPeer)
+            for direction in Direction
+            for toxic in self._toxics(direction)
+        )
+        for direction, source, target in (
+            (Direction.UPSTREAM, self._client, sock),
+            (Direction.DOWNSTREAM, sock, self._client),
         ):
             self._flows[direction] = Flow(
                 self._world.loop,
                 source,
                 target,
-                meter,
+                self._meters[direction],
                 buffer=self._world.buffer,
+                clock=self._world.clock,
+                lines=self._world.lines,
                 spawn=self._world.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,
@@ -109,7 +128,7 @@ class Connection:
         return self._world.rng(self._name, self._number, direction, toxic.name, toxic.number)
 
     def _done(self, flow: Flow, end: End) -> None:
-        if end is not End.EOF:
+        if end is not End.EOF or self._world.strict:  # Toxiproxy does not know half of an end
             self.close(reset=end is End.RESET)
         elif all(each.finished for each in self._flows.values()):
             self.close()
@@ -119,7 +138,7 @@ class Connection:
         for other in self._flows.values():
             if other is not flow:
                 other.source_is_gone = True
-        if all(each.finished for each in self._flows.values()):
+        if self._world.strict or all(each.finished for each in self._flows.values()):
             self.close(reset=True)
 
 

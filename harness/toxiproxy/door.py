@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import struct
 from collections.abc import Callable
 
 from harness.toxiproxy.address import BACKLOG, Address, listener, reason, shown
@@ -14,6 +15,11 @@ from harness.toxiproxy.address import BACKLOG, Address, listener, reason, shown
 _ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
 _OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE_S = 0.1
+
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+_DROPS = 8
+"""From <asm-generic/socket.h> and <linux/sock_diag.h> (SK_MEMINFO_DROPS); a listening socket counts dropped SYNs."""
 
 log = logging.getLogger("harness.toxiproxy")
 
@@ -57,6 +63,15 @@ class Door:
             # one connection of our own fills it. Retransmitted SYNs get through once there is room again.
             self._socket.listen(0)
             self._shut = self._filler()
+
+    @property
+    def unanswered(self) -> int:
+        """How many connects (SYNs, those sent again included) the kernel has dropped here; 0 where it does not say."""
+        try:
+            found = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return 0
+        return int(_MEMINFO.unpack(found)[_DROPS]) if len(found) == _MEMINFO.size else 0
 
     def close(self) -> None:
         """Connects are refused from now on."""

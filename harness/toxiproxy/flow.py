@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from harness.toxiproxy.chunk import READ_BYTES, Chunk, End, Outlet
+from harness.toxiproxy.clock import Clock
+from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Meter
 from harness.toxiproxy.output import Output
 from harness.toxiproxy.splice import AVAILABLE, Splice
@@ -30,6 +32,8 @@ _SMALL_FILLS = 8  # so many small ones end it
 class Flow:
     """Args:
     buffer: of READ_BYTES, for what passes at once; all flows of a loop may have the same.
+    clock: what toxics measure their waits with.
+    lines: what toxics share by name.
     spawn: starts the task of a toxic, which its owner will wait for.
     draw: the random numbers of a toxic on this flow.
     done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
@@ -44,6 +48,8 @@ class Flow:
         meter: Meter,
         *,
         buffer: memoryview,
+        clock: Clock,
+        lines: Lines,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         draw: Callable[[Toxic], random.Random],
         done: Callable[[Flow, End], None],
@@ -58,6 +64,8 @@ class Flow:
         self._fd = source.fileno()
         self._meter = meter
         self._buffer = buffer
+        self._clock = clock
+        self._lines = lines
         self._spawn = spawn
         self._draw = draw
         self._done = done
@@ -126,6 +134,8 @@ class Flow:
             toxic,
             self._output,
             self._roll(toxic)[1],
+            clock=self._clock,
+            lines=self._lines,
             spawn=self._spawn,
             gone=self._gone,
             broken=lambda: self._done(self, End.CLOSE),
@@ -200,7 +210,7 @@ class Flow:
             self._source_ended(End.EOF)
             return
         self._meter.received_bytes += len(data)
-        first.put(Chunk(data, self._loop.time()))
+        first.put(Chunk(data, self._clock.time()))
         if first.full:
             self._pause()
             self._resume()

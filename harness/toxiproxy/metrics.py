@@ -16,6 +16,10 @@ class Meter:
     received_bytes: int = 0
     sent_bytes: int = 0
 
+    def add(self, other: Meter) -> None:
+        self.received_bytes += other.received_bytes
+        self.sent_bytes += other.sent_bytes
+
 
 @dataclass(slots=True)
 class Traffic:
@@ -42,9 +46,11 @@ class Metrics:
     Args:
         proxies: show the bytes of every proxy (`-proxy-metrics`).
         runtime: show this process: memory, descriptors, garbage collection (`-runtime-metrics`).
+        ours: also show what Toxiproxy does not have.
     """
 
-    def __init__(self, *, proxies: bool, runtime: bool) -> None:
+    def __init__(self, *, proxies: bool, runtime: bool, ours: bool = True) -> None:
+        self._ours = ours
         self._show_proxies = proxies
         self._show_runtime = runtime
         self._traffic: dict[Labels, Traffic] = {}
@@ -69,7 +75,7 @@ class Metrics:
 
         registry = CollectorRegistry()
         if self._show_proxies:
-            registry.register(_ProxyCollector(self._traffic))
+            registry.register(_ProxyCollector(self._traffic, self._ours))
         if self._show_runtime:
             ProcessCollector(registry=registry)
             PlatformCollector(registry=registry)
@@ -78,8 +84,9 @@ class Metrics:
 
 
 class _ProxyCollector:
-    def __init__(self, traffic: dict[Labels, Traffic]) -> None:
+    def __init__(self, traffic: dict[Labels, Traffic], ours: bool) -> None:
         self._traffic = traffic
+        self._ours = ours
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -101,4 +108,4 @@ class _ProxyCollector:
             accepted.add_metric(labels, traffic.accepted)
             failed.add_metric(labels, traffic.upstream_failed)
             now.add_metric(labels, traffic.open)
-        yield from (received, sent, accepted, failed, now)
+        yield from (received, sent, accepted, failed, now) if self._ours else (received, sent)

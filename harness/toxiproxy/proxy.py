@@ -28,6 +28,8 @@ class Proxy:
         self.upstream = upstream
         self._world = world
         self._door: Door | None = None
+        self._unanswered = 0
+        """Connects that doors before this one have left without an answer."""
         self._accepting = True
         self._connections: dict[Connection, None] = {}
         self._accepted = 0
@@ -68,6 +70,7 @@ class Proxy:
             "enabled": self.enabled,
             "toxics": [self.toxic_document(toxic) for toxic in self.toxics],
             **({} if self._accepting else {"accepting": False}),
+            **({"Logger": {}} if self._world.strict else {}),
         }
 
     def toxic_document(self, toxic: Toxic) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Proxy:
         """Listen no more, then close every connection. Toxics stay."""
         if self._door is None:
             return
+        self._unanswered += self._door.unanswered
         self._door.close()
         self._door = None
         for connection in list(self._connections):
@@ -108,12 +112,14 @@ class Proxy:
         return len(connections)
 
     def traffic(self) -> dict[str, int]:
-        """Connections of this proxy: open now, accepted so far, failed at the upstream so far; and the bytes that
+        """Connections of this proxy: open now, accepted so far, connects without an answer and failures at the
+        upstream so far; and the bytes that
         came from the clients (`upstream_bytes`) and from the upstream so far."""
         traffic = self._world.metrics.so_far(self._labels)
         return {
             "open": traffic.open,
             "accepted": traffic.accepted,
+            "unanswered": self._unanswered + (0 if self._door is None else self._door.unanswered),
             "upstream_failed": traffic.upstream_failed,
             "upstream_bytes": traffic.upstream.received_bytes,
             "downstream_bytes": traffic.downstream.received_bytes,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
 from harness.toxiproxy.address import join_host_port
 from harness.toxiproxy.api import Api
+from harness.toxiproxy.clock import FineClock, clock_of
 from harness.toxiproxy.collection import ProxyCollection
 from harness.toxiproxy.decode import decode
 from harness.toxiproxy.http import HANDLER_S, HttpServer
 from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.strict import proxy_only
 from harness.toxiproxy.world import World
 
 DEFAULT_PORT = 8474
@@ -39,6 +42,7 @@ class ToxiproxyServer:
         seed: of toxicity, jitter and slices; drawn (and logged) when not given.
         proxy_metrics, runtime_metrics: what `/metrics` shows; with neither it is not there.
         dial_timeout_s: how long an upstream may take to accept a connection.
+        strict: behave as any other Toxiproxy server: nothing that is ours alone is there.
         handler_timeout_s: how long a request may take before it is answered with 503.
 
     Entering raises OSError when the address cannot be listened on.
@@ -53,17 +57,20 @@ class ToxiproxyServer:
         proxy_metrics: bool = False,
         runtime_metrics: bool = False,
         dial_timeout_s: float = DIAL_TIMEOUT_S,
+        strict: bool = False,
         handler_timeout_s: float = HANDLER_S,
     ) -> None:
         self.host = host
         self.port = port
         self.seed = secrets.randbits(63) if seed is None else seed
-        self._metrics = Metrics(proxies=proxy_metrics, runtime=runtime_metrics)
+        self._metrics = Metrics(proxies=proxy_metrics, runtime=runtime_metrics, ours=not strict)
+        self._strict = strict
         self._dial_timeout_s = dial_timeout_s
         self._handler_timeout_s = handler_timeout_s
         self._world: World | None = None
         self._proxies: ProxyCollection | None = None
         self._http: HttpServer | None = None
+        self._undo = ExitStack()
 
     @property
     def url(self) -> str:
@@ -81,15 +88,24 @@ class ToxiproxyServer:
 
     async def populate(self, body: bytes) -> int:
         """Make proxies as `POST /populate` does; how many. Raises ApiError."""
-        return len(await self._running().populate(decode(body)))
+        value = decode(body)
+        return len(await self._running().populate(proxy_only(value) if self._strict else value))
 
     async def __aenter__(self) -> Self:
         if self._http is not None:
             raise RuntimeError("this ToxiproxyServer runs already: make another one")
-        self._world = World(asyncio.get_running_loop(), self._metrics, self.seed, self._dial_timeout_s)
-        self._proxies = ProxyCollection(self._world)
-        http = HttpServer(Api(self._proxies, self._metrics).handle, self._handler_timeout_s)
-        self.host, self.port = await http.start(self.host, self.port)
+        loop = asyncio.get_running_loop()
+        with ExitStack() as undo:
+            clock = clock_of(loop)
+            if isinstance(clock, FineClock):
+                undo.callback(clock.close)
+            self._world = World(loop, clock, self._metrics, self.seed, self._dial_timeout_s, self._strict)
+            self._proxies = ProxyCollection(self._world)
+            http = HttpServer(
+                Api(self._proxies, self._metrics, strict=self._strict).handle, self._handler_timeout_s
+            )
+            self.host, self.port = await http.start(self.host, self.port)
+            self._undo = undo.pop_all()
         self._http = http
         log.info("API on %s, seed %d", self.url, self.seed)
         return self
@@ -100,6 +116,7 @@ class ToxiproxyServer:
         await self._http.stop()
         self._running().close()
         await asyncio.gather(*self._world.tasks, return_exceptions=True)
+        self._undo.close()
         self._http = None
         log.info("stopped")
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
+from harness.toxiproxy.clock import Clock
+from harness.toxiproxy.line import Line, Lines
 from harness.toxiproxy.toxics.base import Behaviour
 
 _CHUNKS = 1 << 16  # a limit on tiny chunks, whose objects weigh more than their bytes
@@ -36,6 +38,8 @@ class Stage:
     Args:
         following: where the output goes; changed when toxics come and go.
         rng: random numbers of this toxic on this direction of this connection.
+        clock: what its waits are measured with.
+        lines: what is shared by name with other connections.
         spawn: starts a task that its owner will wait for.
         gone: called when the stage has been removed and its input has been passed on.
         broken: called when the toxic raised.
@@ -48,6 +52,8 @@ class Stage:
         following: Outlet,
         rng: random.Random,
         *,
+        clock: Clock,
+        lines: Lines,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         gone: Callable[[Stage], None],
         broken: Callable[[], None],
@@ -59,6 +65,9 @@ class Stage:
         """What a toxic must not forget when it is updated, such as the bytes that have passed."""
         self.leaving = False
         self._loop = loop
+        self._clock = clock
+        self._lines = lines
+        self._line: tuple[str, Line] | None = None
         self._gone = gone
         self._broken = broken
         self._items: deque[Chunk] = deque()
@@ -90,8 +99,8 @@ class Stage:
 
     @property
     def now_s(self) -> float:
-        """The loop's clock."""
-        return self._loop.time()
+        """The clock of the server: seconds, monotonic."""
+        return self._clock.time()
 
     async def receive(self, within_s: float | None = None) -> Chunk | None:
         """The next chunk; None when interrupted, when ended, or when none came within the time."""
@@ -128,10 +137,17 @@ class Stage:
             await self._woken(None)
 
     async def wait_until(self, at_s: float | None) -> bool:
-        """Wait for that time of the loop's clock (None: for ever). False when interrupted before."""
+        """Wait for that time of the clock (None: for ever). False when interrupted before."""
         while not self._interrupted and (at_s is None or self.now_s < at_s):
             await self._woken(at_s)
         return not self._interrupted
+
+    def line(self, name: str) -> Line:
+        """The line of that name, which all connections of this server share; with no name, this stage's own.
+        The same one after an update."""
+        if self._line is None or self._line[0] != name:
+            self._line = (name, self._lines.named(name))
+        return self._line[1]
 
     def put_back(self, chunk: Chunk) -> None:
         """Return a chunk that was not written: it is the next to be received, or passes as the toxic goes."""
@@ -159,7 +175,7 @@ class Stage:
             return
         if isinstance(item, End):
             if self._end is None:
-                self._end, self._ended_s = item, self._loop.time()
+                self._end, self._ended_s = item, self._clock.time()
         else:
             self._items.append(item)
             self._size += len(item.data)
@@ -239,7 +255,7 @@ class Stage:
 
     async def _woken(self, until_s: float | None) -> None:
         self._waiter = waiter = self._loop.create_future()
-        timer = None if until_s is None else self._loop.call_at(until_s, self._wake)
+        timer = None if until_s is None else self._clock.call_at(until_s, self._wake)
         try:
             await waiter
         finally:

@@ -133,10 +133,10 @@ def check_name(name: str) -> None:
         )
 
 
-def _attributes(value: Any, kind: type[Behaviour]) -> dict[str, int]:
+def _attributes(value: Any, kind: type[Behaviour]) -> dict[str, int | str]:
     """The toxic's attributes, matched whatever their case; a second `attributes` object adds to the first."""
-    kinds = dict.fromkeys(kind.names(), "int")
-    found: dict[str, int] = {}
+    kinds = kind.kinds()
+    found: dict[str, int | str] = {}
     if isinstance(value, Object):
         for _, given in each_field(value, "ToxicWrapper", {"attributes": "any"}):
             found |= fields(given, f"{kind.__name__}Toxic", kinds)
@@ -144,7 +144,7 @@ def _attributes(value: Any, kind: type[Behaviour]) -> dict[str, int]:
 
 
 def _checked(
-    behaviour: Behaviour, attributes: Mapping[str, int], toxicity: float, expires_in_s: float | None
+    behaviour: Behaviour, attributes: Mapping[str, int | str], toxicity: float, expires_in_s: float | None
 ) -> Behaviour:
     problems = []
     if not 0 <= toxicity <= 1:

@@ -19,6 +19,7 @@ from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, Gate
 from harness.verdict.names import gate_name, gate_names
 from harness.verdict.slo_gates import judge_slo
 from harness.verdict.text import fault_in_force
+from harness.workload.records import LATE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ def _notes(history: History) -> list[str]:
         notes.append(
             f"{left:,} of {statistics.get('clients', left):,} clients were still there at the end of the drain "
             "and were sent away; what they did not report by then is missing"
+        )
+    starts = statistics.get("load", {}).get("starts", {})
+    if late := starts.get("late"):
+        notes.append(
+            f"{late:,} of {starts['sessions']:,} clients began more than {LATE_S:g} s after their time, at most "
+            f"{starts['most_s']:.3g} s: whatever brings them was too busy"
         )
     for error in statistics.get("broken_since_s", {}):
         count = statistics["unhandled_errors"].get(error, 1)

@@ -107,6 +107,8 @@ def exposure(counts: Mapping[str, int]) -> str:
             continue
         if name == "bytes":
             parts.append(byte_count(count))
+        elif name == "throttled_ms":
+            parts.append(f"{duration(count / 1e3)} of processor time waited for")
         else:
             one, many = _EXPOSURE.get(name, (name.replace("_", " "),) * 2)
             parts.append(f"{count:,} {one if count == 1 else many}")

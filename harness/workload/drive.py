@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from harness.spec.model import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.workload.arrivals import arrivals
+from harness.workload.records import LoadRecord, lateness
 
 LEAVE_S = 30.0
 """How long a client may take to leave once it was asked to."""
@@ -46,6 +47,26 @@ class Driven:
     failures: tuple[ClientFailure, ...]
 
 
+class Drives(Protocol):
+    """What brings clients to a started system: `Driver`, or one with its clients in other processes.
+
+    `arrived`, `active`, `records` and `statistics` may be read while `run` is under way, and whatever became of it.
+    """
+
+    @property
+    def arrived(self) -> int: ...
+    @property
+    def active(self) -> int: ...
+    @property
+    def records(self) -> Sequence[LoadRecord]:
+        """What the load itself records (`harness.workload.records`), beside what clients report."""
+        ...
+
+    def statistics(self) -> Mapping[str, Any]: ...
+
+    async def run(self) -> Driven: ...
+
+
 class Driver:
     """All loads of an experiment, by the name of their workload, against one started system.
 
@@ -69,13 +90,22 @@ class Driver:
         self._drain_s = drain_s
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._failures: list[ClientFailure] = []
+        self._late_s: list[float] = []
         self.arrived = 0
-        _check(self._workloads, loads)
+        check_loads(self._workloads, loads)
 
     @property
     def active(self) -> int:
         """Clients on the network now."""
         return len(self._tasks)
+
+    @property
+    def records(self) -> Sequence[LoadRecord]:
+        return ()
+
+    def statistics(self) -> Mapping[str, Any]:
+        """How far behind their schedule clients came, in seconds; 0 in virtual time."""
+        return {"driver": "asyncio", **lateness_figures(self._late_s)}
 
     async def run(self) -> Driven:
         """Let all clients arrive, and return when every one has left.
@@ -107,6 +137,7 @@ class Driver:
                 self._live(workload, client), name=f"client:{client.name}"
             )
             self._tasks[task] = None
+            self._late_s.append(clock.now() - start_s - at_s)
             self.arrived += 1
             task.add_done_callback(self._left)
 
@@ -141,7 +172,14 @@ class Driver:
         self._failures.append(ClientFailure(self._session.clock.now(), client, error))
 
 
-def _check(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
+def lateness_figures(late_s: Sequence[float]) -> Mapping[str, Any]:
+    """For a run's statistics: how far behind the schedule of arrivals its sessions began."""
+    found = lateness(late_s)
+    return {} if found is None else {"starts": asdict(found)}
+
+
+def check_loads(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
+    """ValueError for a load whose workload or mix the system does not have, all of them in one message."""
     problems = []
     for name, load in loads.items():
         if name not in workloads:

@@ -81,7 +81,7 @@ def test_an_unknown_safeguard_is_refused_before_anything_runs(command: str, suit
         (("--seed", "1.5"), "--seed 1.5: expected a whole number, 0 or more"),
         (("--seeds", "0"), "--seeds 0: expected a whole number, 1 or more"),
         (("--jobs", "0"), "--jobs 0: expected a whole number, 1 or more"),
-        (("--sead", "1"), "No such option: --sead; did you mean --seed"),
+        (("--sede", "1"), "No such option: --sede; did you mean --seed"),
     ],
 )
 def test_options_that_make_no_sense(arguments: tuple[str, ...], said: str, suite: Path) -> None:

@@ -28,6 +28,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "bandwidth": {"rate": "1Mbps"},
     "loss": {"rate": "5%"},
     "restart": {"downtime": "5s"},
+    "slow": {"cpu": "10%"},
     "http-delay": {"delay": "500ms"},
 }
 

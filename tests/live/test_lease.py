@@ -26,6 +26,7 @@ from harness.runtimes.live.lease import (
     remains,
 )
 from harness.runtimes.live.tether import MARK, marked, started
+from tests.support.wardens import kill_wardens
 
 pytestmark = pytest.mark.live
 
@@ -36,12 +37,14 @@ import os, signal, subprocess, sys
 from pathlib import Path
 from harness.runtimes.live.lease import hold_slot
 from harness.runtimes.live.tether import environment
+from tests.support.wardens import kill_wardens
 with hold_slot(Path(sys.argv[1])) as lease:
     orphan = subprocess.Popen([sys.executable, "-c", sys.argv[2]], stdout=subprocess.DEVNULL,
                               env=environment(lease.directory))
     if sys.argv[3] == "noted":
         lease.process(orphan.pid, "orphan")
     lease.fault("pause of edge-1", "continue edge-1")
+    kill_wardens(Path(sys.argv[1]))
     print(orphan.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -198,6 +201,7 @@ def test_nothing_outlives_a_killed_harness(running: subprocess.Popen[str], tmp_p
     """SIGKILL in the middle: the kernel ends every process, stopped ones too; cleanup finds files only."""
     directory = tmp_path / f"slot-{slot_of(tmp_path)}"
     assert len(marked(directory)) >= 2 + 3
+    kill_wardens(tmp_path)
     running.kill()
     running.wait()
     until(lambda: not remains(tmp_path, slot_of(tmp_path)).processes)

@@ -54,12 +54,19 @@ class Shop:
 
     async def ask(self, timeout_s: float = TIMEOUT_S, *, of: str = BACKEND, path: str = "/offers") -> str:
         """The status, or the name of the error."""
+        return await self._ask(aiohttp.ClientTimeout(total=timeout_s), of=of, path=path)
+
+    async def _ask(self, timeout: aiohttp.ClientTimeout, *, of: str = BACKEND, path: str = "/offers") -> str:
         try:
-            async with self.host.http(of).get(path, timeout=aiohttp.ClientTimeout(total=timeout_s)) as answer:
+            async with self.host.http(of).get(path, timeout=timeout) as answer:
                 await answer.read()
                 return str(answer.status)
         except (aiohttp.ClientError, TimeoutError) as error:
             return type(error).__name__
+
+    async def connect(self, timeout_s: float) -> str:
+        """Ask, with no patience but for the connection."""
+        return await self._ask(aiohttp.ClientTimeout(total=None, sock_connect=timeout_s))
 
     async def starts(self) -> int:
         async with self.host.http(BACKEND).get("/offers") as answer:
@@ -121,8 +128,6 @@ async def loss(shop: Shop) -> None:
         return await loss_is_real(shop)
     with pytest.raises(FaultFailed, match="loss"):
         await shop.primitives.shape(to_backend, LinkShape(loss=0.1))
-    with pytest.raises(FaultFailed, match="shared"):
-        await shop.primitives.shape(to_backend, LinkShape(bandwidth_bps=1e6, shared=True))
     assert await shop.took_s() < 0.2
     return None
 
@@ -163,7 +168,24 @@ async def cut(shop: Shop) -> None:
     assert exposure.touched
     if shop.network == "kernel":
         assert exposure.connects_blocked == 1
+    assert exposure.connects_blocked >= 1
     assert await shop.ask() == "200"
+
+
+async def a_connect_into_silence_times_out(shop: Shop) -> None:
+    """It is not accepted by somebody on the way; and it comes through when the silence ends, as TCP repeats it."""
+    for silence in (shop.primitives.cut(to_backend.reversed()), shop.primitives.power_off(BACKEND)):
+        pending: list[asyncio.Task[str]] = []
+
+        async def look(pending: list[asyncio.Task[str]] = pending) -> None:
+            assert await shop.ask() == "TimeoutError"
+            assert await shop.connect(0.2) == "ConnectionTimeoutError"
+            pending.append(asyncio.ensure_future(shop.connect(10.0)))
+            await asyncio.sleep(0.1)
+
+        exposure = await shop.during(silence, look)
+        assert exposure.connects_blocked >= 2
+        assert await pending[0] == "200"
 
 
 async def cut_of_a_group(shop: Shop) -> None:
@@ -304,6 +326,7 @@ LOOKS = (
     loss,
     a_loss_that_meets_nothing_is_not_exposed,
     cut,
+    a_connect_into_silence_times_out,
     cut_of_a_group,
     reset,
     kill,

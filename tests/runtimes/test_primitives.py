@@ -56,7 +56,7 @@ def during(
 
 
 def test_it_has_them_all() -> None:
-    assert SimRuntime.available == frozenset(Primitive)
+    assert SimRuntime.available == frozenset(Primitive) - {Primitive.SLOW}
 
 
 def test_shape_slows_and_undo_ends_it() -> None:

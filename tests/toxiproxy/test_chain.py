@@ -225,3 +225,28 @@ async def test_a_toxic_that_raises_closes_its_connection_and_nothing_else(
             assert await reader.read() == b""
             assert (await api.call("GET", "/version")).status == 200
     assert "a bug in a toxic" in caplog.text
+
+
+@on_loop
+async def test_removing_a_toxic_whose_connection_is_broken() -> None:
+    """Both sides are gone while toxics still hold data: it is removed at once, and nothing of it stays."""
+    async with serving() as api, upstream(echo) as address:
+        listen = (await api.proxy(address)).json["listen"]
+        for kind, attributes in (
+            ("latency", {"latency": 60_000}),
+            ("bandwidth", {"rate": 1}),
+            ("slicer", SLICES),
+        ):
+            await api.toxic(kind, **attributes)
+            await api.toxic(kind, "upstream", **attributes)
+            async with connected(listen) as (_, writer):
+                writer.write(bytes(100_000))
+                await eventually(lambda: api.server.statistics.connections == 1)
+                writer.transport.abort()
+            for stream in ("upstream", "downstream"):
+                await api.untoxic(f"{kind}_{stream}")
+            await api.call("POST", "/proxies/p/connections/reset")
+            assert api.server.statistics.connections == 0
+
+
+SLICES = {"average_size": 10, "delay": 1_000_000}

@@ -15,6 +15,7 @@ import pytest
 from harness.toxiproxy import connection
 from harness.toxiproxy.chunk import READ_BYTES, End
 from harness.toxiproxy.flow import Flow
+from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Meter
 from tests.toxiproxy.support import (
     LINGER_RESET,
@@ -326,7 +327,8 @@ async def test_all_connections_can_be_reset_at_once() -> None:
         shown = (await api.call("GET", "/proxies/p/connections")).json
         sent = shown.pop("upstream_bytes")
         assert sent > 0
-        assert shown == {"open": 0, "accepted": 1, "upstream_failed": 0, "downstream_bytes": sent}
+        unhappy = {"unanswered": 0, "upstream_failed": 0}
+        assert shown == {"open": 0, "accepted": 1, **unhappy, "downstream_bytes": sent}
         every = (await api.call("GET", "/connections")).json
         assert every == {"p": {**shown, "upstream_bytes": sent}}
         assert (await api.call("POST", "/proxies/q/connections/reset")).status == 404
@@ -378,6 +380,8 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
             target,
             Meter(),
             buffer=memoryview(bytearray(READ_BYTES)),
+            clock=asyncio.get_running_loop(),
+            lines=Lines(),
             spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),
             done=lambda _, end: ends.append(end),

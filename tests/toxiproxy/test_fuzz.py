@@ -35,8 +35,8 @@ listens = st.sampled_from(
 ) | (st.text(st.characters(exclude_characters=":"), min_size=1, max_size=5))
 numbers = st.sampled_from([0, 1, -1, 5, 2**31, 2**63 - 1, 2**63, 10**30]) | st.integers(0, 2000)
 attributes = st.dictionaries(
-    st.sampled_from(sorted({name for toxic in TOXICS.values() for name in toxic.names()} | {"LATENCY", "x"})),
-    numbers | anything,
+    st.sampled_from(sorted({name for toxic in TOXICS.values() for name in toxic.kinds()} | {"LATENCY", "x"})),
+    numbers | st.sampled_from(["g", "g" * 201]) | anything,
     max_size=3,
 )
 toxics = st.fixed_dictionaries(
@@ -51,10 +51,15 @@ toxics = st.fixed_dictionaries(
 )
 proxies = st.fixed_dictionaries(
     {"name": names | anything, "upstream": st.just("UPSTREAM") | anything, "listen": listens},
-    optional={"enabled": st.booleans() | anything, "toxics": st.lists(toxics, max_size=2) | anything},
+    optional={
+        "enabled": st.booleans() | anything,
+        "accepting": st.booleans() | anything,
+        "toxics": st.lists(toxics, max_size=2) | anything,
+    },
 )
 fine = st.fixed_dictionaries({"name": st.sampled_from(["a", "b"]), "upstream": st.just("UPSTREAM")}, optional={
-    "listen": st.just("127.0.0.1:0"), "enabled": st.booleans(), "toxics": st.lists(toxics, max_size=2)
+    "listen": st.just("127.0.0.1:0"), "enabled": st.booleans(), "accepting": st.booleans(),
+    "toxics": st.lists(toxics, max_size=2),
 })  # fmt: skip
 bodies = st.one_of(fine, proxies, toxics, st.lists(fine | proxies, max_size=3), anything)
 own = st.sampled_from(["a", "b", "a", "p"]) | names.map(lambda name: quote(name, safe=""))
@@ -67,6 +72,7 @@ paths = st.one_of(
     own.map(lambda name: f"/proxies/{name}/toxics"),
     st.tuples(own, toxic_names).map(lambda pair: f"/proxies/{pair[0]}/toxics/{pair[1]}"),
     own.map(lambda name: f"/proxies/{name}/connections"),
+    st.just("/connections"),
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12).map(lambda text: "/" + text),
 )
 methods = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "HEAD", "PUT", "BREW"])
@@ -88,15 +94,15 @@ requests = st.lists(
 )  # fmt: skip
 
 
-@given(requests)
+@given(requests, st.booleans())
 @FUZZ
-def test_any_sequence_of_requests(sent: list[tuple[str, str, Any, int]]) -> None:
-    send_all(sent)
+def test_any_sequence_of_requests(sent: list[tuple[str, str, Any, int]], strict: bool) -> None:
+    send_all(sent, strict)
 
 
 @on_loop
-async def send_all(sent: list[tuple[str, str, Any, int]]) -> None:
-    async with serving(proxy_metrics=True) as api, upstream(echo) as address:
+async def send_all(sent: list[tuple[str, str, Any, int]], strict: bool) -> None:
+    async with serving(proxy_metrics=True, strict=strict) as api, upstream(echo) as address:
         await api.proxy(address)
         for method, path, body, tenths in sent:
             raw = json.dumps(body).replace('"UPSTREAM"', f'"{address}"').encode()
@@ -113,7 +119,7 @@ async def send_all(sent: list[tuple[str, str, Any, int]]) -> None:
 async def use(api: Api) -> None:
     """Some traffic through what is there now, so that toxics have something to do."""
     for proxy in (await api.call("GET", "/proxies")).json.values():
-        if proxy["enabled"]:
+        if proxy["enabled"] and proxy.get("accepting", True):
             async with connected(proxy["listen"]) as (_, writer):
                 writer.write(b"hello" * 10)
                 await asyncio.sleep(0)

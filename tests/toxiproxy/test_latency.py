@@ -139,3 +139,30 @@ async def test_an_update_times_anew_what_waits_from_its_arrival() -> None:
         await api.call("PATCH", "/proxies/p/toxics/latency_upstream", {"attributes": {"latency": 100}})
         await eventually(lambda: bool(sink.chunks))
         assert 0.1 <= sink.chunks[0][0] - start_s < 0.1 + LATE_S
+
+
+@on_loop
+async def test_microseconds_are_added_to_milliseconds_and_shown_where_they_are_set() -> None:
+    async with serving() as api, through(api) as streams:
+        added = await api.toxic("latency", latency=20, latency_us=15_400)
+        assert added.json["attributes"] == {"latency": 20, "jitter": 0, "latency_us": 15_400}
+        for _ in range(3):
+            assert 0.0354 <= await round_trip_s(streams) < 0.0354 + LATE_S
+
+
+@on_loop
+async def test_it_does_not_limit_the_rate() -> None:
+    """What is on the way is kept, not held back: 16 MB take about as long as without, and the latency once."""
+    took_s = {}
+    for kind in ("noop", "latency"):
+        sink = Sink()
+        async with serving() as api, through(api, sink) as (_, writer):
+            attributes = {"latency": 100} if kind == "latency" else {}
+            await api.toxic(kind, "upstream", **attributes)
+            start_s = now()
+            writer.write(bytes(16 << 20))
+            writer.write_eof()
+            await sink.ended.wait()
+            took_s[kind] = now() - start_s
+            assert len(sink.data) == 16 << 20
+    assert 0.1 <= took_s["latency"] < 0.1 + 4 * took_s["noop"] + LATE_S

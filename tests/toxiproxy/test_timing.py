@@ -12,6 +12,7 @@ import pytest
 
 from harness.runtimes.sim.loop import SimLoop
 from harness.toxiproxy.chunk import Chunk, End
+from harness.toxiproxy.line import Lines
 from harness.toxiproxy.stage import Stage
 from harness.toxiproxy.toxics.bandwidth import Bandwidth
 from harness.toxiproxy.toxics.base import Behaviour
@@ -59,7 +60,7 @@ class Named:
 class Chain:
     """Toxics in a row; the first is where to put, the last writes to the receiver."""
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, lines: Lines | None = None) -> None:
         self.receiver = Receiver()
         self.stages: list[Stage] = []
         following: Any = self.receiver
@@ -70,6 +71,8 @@ class Chain:
                 Named(behaviour),
                 following,
                 random.Random(1),
+                clock=loop,
+                lines=lines or Lines(),
                 spawn=lambda work, name: loop.create_task(work, name=name),
                 gone=lambda _: None,
                 broken=lambda: None,
@@ -133,6 +136,22 @@ async def test_jitter_is_whole_milliseconds_within_its_bounds_and_never_reorders
 
 
 @in_virtual_time
+async def test_microseconds_are_added_to_milliseconds() -> None:
+    chain = Chain(Latency(latency=1, latency_us=234), Latency(latency_us=50))
+    chain.put(b"a")
+    await asyncio.sleep(1)
+    assert chain.receiver.got == [(0.001284, b"a")]
+    chain = Chain(Latency(latency_us=500, jitter_us=500))
+    for _ in range(300):
+        chain.put(b"a")
+        await asyncio.sleep(0.01)
+    delays_us = [round(at_s * 1e6) % 10_000 for at_s, _ in chain.receiver.got]
+    assert 0 <= min(delays_us) < 30
+    assert 970 < max(delays_us) < 1000
+    assert any(delay % 1000 not in {0, 500} for delay in delays_us)
+
+
+@in_virtual_time
 async def test_latency_changed_while_a_chunk_waits() -> None:
     chain = Chain(Latency(latency=10_000))
     chain.put(b"a")
@@ -151,6 +170,42 @@ async def test_bandwidth_sends_slices_of_100_ms() -> None:
     await asyncio.sleep(2)
     assert chain.receiver.sizes == [(0.1, 10_000), (0.2, 10_000), (0.25, 5_000), (0.3, 5_000)]
     assert chain.receiver.got[-1] == (0.3, End.EOF)
+
+
+PIECE = 1500
+"""What is sent at once on a shared line of 100 KB/s."""
+
+
+@in_virtual_time
+async def test_a_group_shares_its_rate_in_turns() -> None:
+    lines = Lines()
+    chains = [Chain(Bandwidth(rate=100, group="g"), lines=lines) for _ in range(3)]
+    for chain in chains:
+        chain.put(bytes(30_000))
+    await asyncio.sleep(0.301)
+    sizes = [len(chain.receiver.data) for chain in chains]
+    assert sum(sizes) == 30_000
+    assert max(sizes) - min(sizes) <= PIECE
+    chains[0].change(rate=0)
+    await asyncio.sleep(0.3)
+    for chain in chains[1:]:
+        assert len(chain.receiver.data) == pytest.approx(10_000 + 15_000, abs=PIECE)
+    # 20 KB each after the change, and the one piece that the first had reserved.
+    await asyncio.sleep(0.1 + 2 * PIECE / 100_000)
+    assert [len(chain.receiver.data) for chain in chains[1:]] == [30_000, 30_000]
+
+
+@in_virtual_time
+async def test_a_line_of_a_group_that_was_idle_begins_anew() -> None:
+    lines = Lines()
+    one, two = (Chain(Bandwidth(rate=100, group="g"), lines=lines) for _ in range(2))
+    one.put(bytes(1000))
+    await asyncio.sleep(1)
+    two.put(bytes(1000))
+    one.put(bytes(1000))
+    await asyncio.sleep(1)
+    assert one.receiver.sizes == [(0.01, 1000), (1.02, 1000)]
+    assert two.receiver.sizes == [(1.01, 1000)]
 
 
 @in_virtual_time

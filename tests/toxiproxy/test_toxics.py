@@ -147,3 +147,20 @@ async def test_a_toxic_name_that_could_never_be_addressed_is_refused() -> None:
         await api.proxy("x:1")
         answer = await api.call("POST", "/proxies/p/toxics", {"type": "noop", "name": "a/b"})
         assert answer.status == 400
+
+
+@on_loop
+async def test_the_same_type_on_both_streams_has_two_names() -> None:
+    async with serving() as api:
+        await api.proxy("x:1")
+        for stream in ("upstream", "downstream"):
+            assert (await api.toxic("latency", stream)).json["name"] == f"latency_{stream}"
+
+
+@on_loop
+async def test_packet_loss_is_not_a_type() -> None:
+    """A proxy cannot lose packets: dropping parts of a stream would make it another stream."""
+    async with serving() as api:
+        await api.proxy("x:1")
+        answer = await api.call("POST", "/proxies/p/toxics", {"type": "packet_loss"})
+        assert (answer.status, answer.json["error"]) == (400, "invalid toxic type")

@@ -10,6 +10,7 @@ from harness.cli.commands.doctor import doctor
 from harness.cli.commands.fault import fault
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
+from harness.cli.commands.load import load
 from harness.cli.commands.parity import parity
 from harness.cli.commands.plan import plan
 from harness.cli.commands.replay import replay
@@ -30,6 +31,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("parity", parity),
     ("up", up),
     ("fault", fault),
+    ("load", load),
     ("doctor", doctor),
     ("cleanup", cleanup),
     ("toxiproxy", toxiproxy),

@@ -19,6 +19,8 @@ def cleanup(as_json: Json = False) -> Done:
         print(f"slot {slot.slot}: undone")
         for pid, what in slot.killed:
             print(f"  killed process {pid} ({what})")
+        for name in slot.proxies:
+            print(f"  removed proxy {name} from a server that outlived the harness")
         for what, undo in slot.faults:
             print(f"  fault gone with its processes: {what} (undo: {undo})")
     for number, who in done.held:
@@ -34,6 +36,7 @@ def cleanup(as_json: Json = False) -> Done:
             {
                 "slot": slot.slot,
                 "killed": [{"pid": pid, "command": what} for pid, what in slot.killed],
+                "proxies": list(slot.proxies),
                 "faults": [{"what": what, "undo": undo} for what, undo in slot.faults],
             }
             for slot in done.cleaned

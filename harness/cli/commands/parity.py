@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
+from harness.cli.options import Jobs, Json, Load, LocustMaster, LocustWorkers, Paths, Reports, Seed, Seeds
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ def parity(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    load: Load = None,
+    locust_workers: LocustWorkers = None,
+    locust_master: LocustMaster = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -27,14 +31,17 @@ def parity(
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, writable
-    from harness.cli.loading import load
+    from harness.cli.load import load_settings
+    from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
     from harness.engine.parity import parity as run_both
     from harness.engine.plan import UsageError
+    from harness.engine.runtimes import live_runtime
     from harness.report.finish import finish_run
     from harness.report.parity import document, lines, write
 
-    loaded = load(paths)
+    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    loaded = load_files(paths)
     try:
         found = run_both(
             loaded,
@@ -43,6 +50,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
+            live=partial(live_runtime, load=settings),
             report=_half,
             finish=finish_run,
         )

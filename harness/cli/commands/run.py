@@ -1,8 +1,21 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Runtime, Seed, Seeds, Without
+from harness.cli.options import (
+    Jobs,
+    Json,
+    Load,
+    LocustMaster,
+    LocustWorkers,
+    Paths,
+    Reports,
+    Runtime,
+    Seed,
+    Seeds,
+    Without,
+)
 from harness.cli.outcome import Done
 
 
@@ -13,11 +26,15 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     runtime: Runtime = "sim",
+    load: Load = None,
+    locust_workers: LocustWorkers = None,
+    locust_master: LocustMaster = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.loading import load
+    from harness.cli.load import load_settings
+    from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
@@ -28,7 +45,10 @@ def run(
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
-    loaded = load(paths)
+    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    if runtime != LIVE and settings.driver != "asyncio":
+        raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
+    loaded = load_files(paths)
     with reporting() as handlers:
         try:
             finished = run_suite(
@@ -40,7 +60,7 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=live_runtime if runtime == LIVE else sim_runtime,
+                runtime=partial(live_runtime, load=settings) if runtime == LIVE else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error

@@ -118,7 +118,7 @@ class LiveHost:
     """One process of a node, or one client in the harness's own process.
 
     `address` and `interference` are those of a node; a client has none and cannot serve. `sockets` makes those
-    that it connects with.
+    that it connects with; `traces` see every request that it makes.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class LiveHost:
         interference: Interference | None = None,
         ready: Callable[[int], None] = lambda _: None,
         sockets: MakeSocket = socket.socket,
+        traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._world = world
         self._peer = peer
@@ -145,6 +146,7 @@ class LiveHost:
         self._interference = interference
         self._ready = ready
         self._sockets = sockets
+        self._traces = list(traces)
         self._nodes_at: dict[tuple[str, int], str] = {}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -223,6 +225,7 @@ class LiveHost:
                     socket_factory=self._socket,
                 ),
                 timeout=aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math.inf),
+                trace_configs=self._traces,
             )
         return session
 

@@ -2,7 +2,8 @@
 
 A run holds one slot: the loopback addresses 127.N.x.y, and a directory below the state directory, for as long as
 the harness lives. The kernel drops the hold when the harness dies, whatever killed it; then the slot's processes
-die too (PR_SET_PDEATHSIG), and whoever comes next, a run or `harness cleanup`, undoes the rest.
+die too (PR_SET_PDEATHSIG), and its warden undoes the rest. Should that be killed as well, whoever comes next does,
+a run or `harness cleanup`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import IO, Any, Self
 
+from harness.runtimes.live import cpu
+from harness.runtimes.live.foreign import ours, remove
 from harness.runtimes.live.kernel.namespaces import held
 from harness.runtimes.live.tether import command, marked, started
+from harness.runtimes.live.warden import watched
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
 FIRST, LAST = 64, 127
@@ -68,6 +72,10 @@ class Lease:
         """Network namespaces of this run: what they are known by, as long as they live."""
         self._note({"namespaces": dict(inodes)})
 
+    def proxies(self, url: str, prefix: str) -> None:
+        """Write down, before one is made, that proxies named `prefix...` will be made on a server that outlives us."""
+        self._note({"toxiproxy": url, "prefix": prefix})
+
     def fault(self, what: str, undo: str) -> int:
         """Write down a fault and how to undo it, before it is applied. Returns its number."""
         self._faults += 1
@@ -76,6 +84,10 @@ class Lease:
 
     def undone(self, fault: int) -> None:
         self._note({"undone": fault})
+
+    def cgroup(self, directory: Path) -> None:
+        """Write down a control group, before it is made."""
+        self._note({"cgroup": str(directory)})
 
     def log(self, name: str) -> IO[bytes]:
         """Where a process of this run prints, opened to append."""
@@ -113,14 +125,11 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
                 # Somebody else's, who listens there; or what cannot be killed.
                 reasons.append(f"slot {slot} has {left}")
                 continue
-            directory = _directory(state, slot)
-            for name in ("disks", "logs"):
-                (directory / name).mkdir(parents=True)
-            lease = Lease(slot, directory)
             try:
-                yield lease
+                # The warden first: from here on nothing is left, whatever happens.
+                with watched(state, slot), _begun(state, slot) as lease:
+                    yield lease
             finally:
-                lease._file.close()
                 done = clean_slot(state, slot)
                 left = remains(state, slot, done.namespaces)
             if left.any:
@@ -130,41 +139,61 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
     raise NoSlot(f"all {LAST - FIRST + 1} slots in {state} are in use{others}; wait for a live run to end")
 
 
+@contextmanager
+def _begun(state: Path, slot: int) -> Iterator[Lease]:
+    directory = _directory(state, slot)
+    for name in ("disks", "logs"):
+        (directory / name).mkdir(parents=True)
+    lease = Lease(slot, directory)
+    try:
+        yield lease
+    finally:
+        lease._file.close()
+
+
 class LeftBehind(RuntimeError):
     """A run has left something on the machine; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What there is of a slot: processes by id and command, listening sockets, files, and network namespaces that
-    this process still keeps (nobody else could: they have no names, and go with the run's processes)."""
+    """What there is of a slot: processes by id and command, listening sockets, files, control groups, and network
+    namespaces that this process still keeps (nobody else could: they have no names, and go with the run's
+    processes)."""
 
     processes: tuple[tuple[int, str], ...] = ()
     listeners: tuple[str, ...] = ()
     directory: Path | None = None
     namespaces: tuple[int, ...] = ()
+    cgroups: tuple[Path, ...] = ()
+    proxies: tuple[str, ...] = ()
+    """On another server, which does not let them be removed."""
 
     @property
     def any(self) -> bool:
-        return bool(self.processes or self.listeners or self.directory or self.namespaces)
+        return any(getattr(self, item.name) for item in fields(self))
 
     def __str__(self) -> str:
         parts = [f"process {pid} ({what})" for pid, what in self.processes]
         parts += [f"a listener at {where}" for where in self.listeners]
         parts += [f"the network namespace {inode}" for inode in self.namespaces]
         parts += [f"files in {self.directory}"] if self.directory else []
+        parts += [f"control group {group}" for group in self.cgroups]
+        parts += self.proxies
         return ", ".join(parts) or "nothing"
 
 
 def remains(state: Path, slot: int, namespaces: frozenset[int] = frozenset()) -> Remains:
-    """Look what is there: at processes, at the kernel's list of listening sockets, and at files; at `namespaces`
-    that this process may still be in or hold open."""
+    """Look what is there: at processes, at the kernel's list of listening sockets, at files, at control groups; at
+    `namespaces` that this process may still be in or hold open."""
     directory = _directory(state, slot)
     return Remains(
         tuple((pid, command(pid)) for pid in marked(directory)),
         tuple(_listeners(slot)),
         directory if directory.exists() else None,
         tuple(sorted(held(namespaces))),
+        cpu.left_of(slot),
+        tuple(_proxies_left(directory)),
     )
 
 
@@ -177,12 +206,16 @@ class Cleaned:
     faults: tuple[tuple[str, str], ...]
     found: bool
     namespaces: frozenset[int] = frozenset()
+    proxies: tuple[str, ...] = ()
+    """Removed from another server, by name."""
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
-    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files.
+    """Undo everything of a slot whose lock this process holds: kill its processes, remove its files and its groups.
 
-    All faults are in processes of the run (proxies, stopped nodes), so they end with them.
+    All faults are in processes of the run (proxies, stopped nodes), so they end with them; only the empty control
+    groups of slowed nodes and the proxies on another server stay until they are removed here. What cannot be removed
+    from a server stays written down, for the next time.
     """
     directory = _directory(state, slot)
     killed = []
@@ -199,11 +232,27 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
         if monotonic() > deadline:
             break
         sleep(0.005)
+    noted = [Path(entry["cgroup"]) for entry in _entries(directory) if "cgroup" in entry]
+    groups = tuple(dict.fromkeys(group for group in (*noted, *cpu.left_of(slot)) if group.exists()))
+    cpu.remove(groups)
     faults = tuple(_in_force(directory))
-    existed = directory.exists()
+    existed = directory.exists() or bool(groups)
     namespaces = frozenset(_namespaces(directory))
-    shutil.rmtree(directory, ignore_errors=True)
-    return Cleaned(slot, tuple(killed), faults, existed, namespaces)
+    undone = [remove(url, prefix) for url, prefix in _proxied(directory)]
+    if not any(problem for _, problem in undone):
+        shutil.rmtree(directory, ignore_errors=True)
+    proxies = tuple(name for names, _ in undone for name in names)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
+
+
+def clean_free_slot(state: Path, slot: int) -> bool:
+    """Undo everything of a slot, unless somebody holds it: then False."""
+    lock = _lock(state, slot)
+    if lock is None:
+        return False
+    with lock:
+        clean_slot(state, slot)
+    return True
 
 
 def slots(state: Path) -> Iterator[tuple[int, bool]]:
@@ -303,6 +352,21 @@ def _namespaces(directory: Path) -> Iterator[int]:
     for entry in _entries(directory):
         if "namespaces" in entry:
             yield from entry["namespaces"].values()
+
+
+def _proxied(directory: Path) -> Iterator[tuple[str, str]]:
+    """Servers on which this run may have made proxies, and what those are called."""
+    for entry in _entries(directory):
+        if "toxiproxy" in entry:
+            yield entry["toxiproxy"], entry["prefix"]
+
+
+def _proxies_left(directory: Path) -> Iterator[str]:
+    for url, prefix in _proxied(directory):
+        try:
+            yield from (f"proxy {name} on {url}" for name in ours(url, prefix))
+        except (OSError, ValueError) as error:
+            yield f"proxies named {prefix}... on {url}, perhaps: {error}"
 
 
 def _kill(pid: int) -> bool:

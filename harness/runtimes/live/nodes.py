@@ -14,8 +14,10 @@ from harness.faults.primitives import EndpointMatch, FaultFailed, HttpRule, Path
 from harness.runtimes.base import NotReady
 from harness.runtimes.journal import Journal
 from harness.runtimes.live import messages
+from harness.runtimes.live.cpu import Group
 from harness.runtimes.live.host import real_port
 from harness.runtimes.live.supervisor import Nursery
+from harness.runtimes.live.tether import session_of
 from harness.runtimes.live.wires import Rule, Wires
 from harness.system import Node
 
@@ -47,6 +49,7 @@ class LiveNode:
         wires: Wires,
         journal: Journal,
         attempts: Counter[str],
+        group: Group,
         namespace: str | None = None,
     ) -> None:
         self.node = node
@@ -63,6 +66,8 @@ class LiveNode:
         self._process: _Process | None = None
         self._stops: dict[Hold, Stop] = {}
         self._pauses: dict[Hold, None] = {}
+        self._slows: dict[Hold, float] = {}
+        self.group = group
         self._rules: dict[int, messages.Interfere] = {}
         self._taken: Counter[int] = Counter()
         """Requests interfered with, by interference, in processes that are gone."""
@@ -81,6 +86,8 @@ class LiveNode:
         launch = messages.Launch(self.node.name, self._incarnation, self.address, self._namespace)
         process = self._process = _Process(self)
         await process.begin(self._nursery, launch)
+        if self._slows:
+            self.group.add([process.pid])
         for rule in self._rules.values():
             process.send(rule)
 
@@ -173,6 +180,23 @@ class LiveNode:
             if not self._pauses and self._process is not None:
                 self._process.signal(signal.SIGCONT)
 
+    def slow(self, hold: Hold, factor: float) -> None:
+        """Give it less processor time, also in processes to come. OSError, NoQuota when that cannot be done."""
+        self._slows[hold] = factor
+        self._limit()
+
+    def unslow(self, hold: Hold) -> None:
+        if self._slows.pop(hold, None) is None:
+            return
+        if self._slows:
+            self._limit()
+        else:
+            self.group.release()
+
+    def _limit(self) -> None:
+        pids = session_of(self._process.pid) if self.alive and self._process is not None else []
+        self.group.limit(max(self._slows.values()), pids)
+
     # ------------------------------------------------------------------ interference
 
     def interfere(self, number: int, rule: HttpRule, names: tuple[str | int, ...]) -> None:
@@ -243,6 +267,7 @@ class LiveNode:
             await self._kill()
             if self._silence is not None:
                 self._silence.close()
+            self.group.release()
 
 
 class _Process:
@@ -296,8 +321,12 @@ class _Process:
 
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
-            # Its parent, the nursery, tells its exit before the id can be another's.
-            os.kill(self.pid, number)
+            # Its parent, the nursery, tells its exit before the id can be another's. What it has started itself is
+            # of its process group; just after the fork there is none yet.
+            try:
+                os.killpg(self.pid, number)
+            except ProcessLookupError:
+                os.kill(self.pid, number)
 
     async def kill(self) -> None:
         """SIGKILL; returns when the kernel has taken it away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -16,6 +17,7 @@ from harness.faults.primitives import (
     Primitive,
 )
 from harness.runtimes.base import NotReady
+from harness.runtimes.live.cpu import NoQuota
 from harness.runtimes.live.kernel.plane import exposure
 from harness.runtimes.live.lease import Lease
 from harness.runtimes.live.nodes import Hold, LiveNode, Stop
@@ -156,6 +158,36 @@ class LivePrimitives:
             await target.settle()
 
         return InForce(self._lease, fault, relent, lambda: Exposure(requests=target.taken(number)))
+
+    async def slow(self, node: str, factor: float) -> Applied:
+        target = self._node(node)
+        group, hold = target.group, Hold()
+        fault = self._lease.fault(f"slow of {node} to 1/{factor:g} of a core", "remove the control group")
+        try:
+            # Written down before it is made, like everything.
+            self._lease.cgroup(group.directory)
+            before_us = group.throttled_us()
+            target.slow(hold, factor)
+        except (OSError, NoQuota, ValueError) as error:
+            with contextlib.suppress(OSError):
+                target.unslow(hold)
+            raise FaultFailed(f"{node} cannot be slowed: {error}") from error
+
+        seen_us: int | None = None
+
+        async def undo() -> None:
+            nonlocal seen_us
+            seen_us = group.throttled_us() - before_us
+            try:
+                target.unslow(hold)
+            except OSError as error:
+                raise FaultFailed(f"{node} stays slow: {error}") from error
+
+        def waited() -> Exposure:
+            waited_us = group.throttled_us() - before_us if seen_us is None else seen_us
+            return Exposure(throttled_ms=waited_us // 1000)
+
+        return InForce(self._lease, fault, undo, waited)
 
     async def _settle(self) -> None:
         """All nodes tell how often they tried to connect."""

@@ -14,22 +14,36 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from harness.faults.primitives import Peer, Primitive
-from harness.runtimes.base import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
+from harness.runtimes.base import (
+    LoadSettings,
+    NotReady,
+    Recorded,
+    RunSettings,
+    ServiceFailure,
+    Session,
+    safeguards_of,
+)
 from harness.runtimes.journal import Journal, describe
 from harness.runtimes.live import messages
+from harness.runtimes.live.cpu import Group
+from harness.runtimes.live.foreign_server import ForeignServer
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
 from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
 from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
+from harness.runtimes.live.load import Crew, LocustDriver, crew_of
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
+from harness.runtimes.live.standard import StandardApi
 from harness.runtimes.live.supervisor import Nursery, ProxyServer
 from harness.runtimes.live.tether import environment
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
 from harness.runtimes.live.wires import Wires
-from harness.system import Client, Row, System, Topology
+from harness.spec.model import Load
+from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
+from harness.workload.drive import Driver, Drives
 
 __all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
 
@@ -53,8 +67,15 @@ class LiveRuntime:
     name = "live"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(self, network: Network = "proxy") -> None:
+    def __init__(
+        self, network: Network = "proxy", load: LoadSettings | None = None, toxiproxy: str | None = None
+    ) -> None:
+        """`toxiproxy`: the API of a server on this machine to make the proxies on; an own one if not given."""
+        if toxiproxy is not None and network != "proxy":
+            raise ValueError("another Toxiproxy server cannot be in the namespaces of the kernel network")
         self.network = network
+        self.load = load or LoadSettings()
+        self.toxiproxy = toxiproxy
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -66,7 +87,9 @@ class LiveRuntime:
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.network, body))
+            return runner.get_loop().run_until_complete(
+                _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
+            )
 
 
 async def _run[T](
@@ -74,15 +97,18 @@ async def _run[T](
     settings: RunSettings,
     safeguards: Mapping[str, bool],
     network: Network,
+    load: LoadSettings,
+    toxiproxy: str | None,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    session = LiveSession(lease, settings, safeguards, network)
-    asyncio.get_running_loop().set_exception_handler(session.exception_handler)
-    try:
-        await session.start()
-        return await body(session)
-    finally:
-        await session.end()
+    async with crew_of(load, lease) as crew:
+        session = LiveSession(lease, settings, safeguards, network, crew, toxiproxy)
+        asyncio.get_running_loop().set_exception_handler(session.exception_handler)
+        try:
+            await session.start()
+            return await body(session)
+        finally:
+            await session.end()
 
 
 class LiveSession:
@@ -94,18 +120,29 @@ class LiveSession:
         settings: RunSettings,
         safeguards: Mapping[str, bool],
         network: Network = "proxy",
+        crew: Crew | None = None,
+        toxiproxy: str | None = None,
     ) -> None:
+        self._crew = crew
         self._lease = lease
         self._settings = settings
         self._system: System = settings.system
         self.safeguards = safeguards
         self.attempts: Counter[str] = Counter()
         busy_s = SETTLE_PER_NODE_S * len(self._system.topology.nodes) / (os.cpu_count() or 1)
-        origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
+        self.origin_s = origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
         self.clock = LiveClock(origin_s)
         self._journal = Journal(self._system, self.clock.now)
-        self._proxies = ProxyServer(
-            lease, settings.seed, died=lambda why: self._journal.fail("the harness", why)
+
+        def died(why: str) -> None:
+            self._journal.fail("the harness", why)
+
+        self._prefix = "" if toxiproxy is None else f"harness-{lease.slot}~"
+        """Of our proxies among those of others."""
+        self._proxies: ProxyServer | ForeignServer = (
+            ProxyServer(lease, settings.seed, died)
+            if toxiproxy is None
+            else ForeignServer(lease, toxiproxy, self._prefix, died)
         )
         world = messages.World(
             settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
@@ -113,7 +150,7 @@ class LiveSession:
         self._nursery = Nursery(lease, world)
         self._network: KernelNetwork | None = None
         if network == "kernel":
-            self._network = KernelNetwork(lease, died=lambda why: self._journal.fail("the harness", why))
+            self._network = KernelNetwork(lease, died=died)
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None
         self._primitives: LivePrimitives | None = None
@@ -128,6 +165,10 @@ class LiveSession:
     def primitives(self) -> LivePrimitives:
         assert self._primitives is not None
         return self._primitives
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
 
     @property
     def records(self) -> Sequence[Recorded]:
@@ -176,11 +217,13 @@ class LiveSession:
         addresses = {node.name: place(number) for number, node in enumerate(topology.nodes, start=1)}
         url, _ = await _both(self._start_proxies(addresses), self._nursery.start())
         if network is None:
-            self._api = ToxiproxyApi(url)
-            self._wires = Wires(self._api, topology, addresses, self._lease.address(0))
+            self._api = StandardApi(url) if self._prefix else ToxiproxyApi(url)
+            self._wires = Wires(self._api, topology, addresses, self._lease.address(0), prefix=self._prefix)
         else:
             self._api = ToxiproxyApi(url, network.hub_sockets())
             self._wires = Wires(self._api, topology, addresses, PROXIES, Plane(network))
+        if self._crew is not None and self._crew.address is not None:
+            self._wires.listen_clients = self._crew.address
         self._nodes = {
             node.name: LiveNode(
                 node,
@@ -189,13 +232,14 @@ class LiveSession:
                 wires=self._wires,
                 journal=self._journal,
                 attempts=self.attempts,
+                group=Group(self._lease.slot, node.name),
                 namespace=None if network is None else network.path(node.name),
             )
             for node in topology.nodes
         }
         self._primitives = LivePrimitives(self._lease, self._wires, self._nodes, self.attempts)
-        outcomes = await asyncio.gather(
-            *(self._start(node) for node in self._nodes.values()), return_exceptions=True
+        load, *outcomes = await asyncio.gather(
+            self._start_load(), *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
         reasons = []
         for name, outcome in zip(self._nodes, outcomes, strict=True):
@@ -208,6 +252,10 @@ class LiveSession:
                 f"system {self._system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come up:\n  "
                 + "\n  ".join(reasons)
             )
+        if load is not None:
+            raise load
+        if self._crew is not None:
+            await self._crew.prepare(self, self._settings.reference, self._settings.seed)
         self._ready_s = self.clock.now()
         await asyncio.sleep(max(0.0, -self.clock.now()))
 
@@ -216,6 +264,10 @@ class LiveSession:
             return await self._proxies.start()
         await self._network.start(addresses)
         return await self._proxies.start(self._network.hub_environment())
+
+    async def _start_load(self) -> None:
+        if self._crew is not None and not self._crew.workers:
+            await self._crew.gather(self.clients_environment())
 
     async def _start(self, node: LiveNode) -> None:
         await node.launch()
@@ -230,31 +282,50 @@ class LiveSession:
 
     @asynccontextmanager
     async def _client(self, client: Client, role: str) -> AsyncIterator[LiveHost]:
-        assert self._wires is not None
-        wires, zones = self._wires, self.topology.zones
-        if client.zone not in zones:
-            raise ValueError(f"client {client.name} is in zone '{client.zone}'; there are {', '.join(zones)}")
-        if client.name in self._clients or client.name in self._nodes:
-            raise ValueError(f"there is a host '{client.name}' already; names must be unique")
         peer = Peer(client.name, role, client.zone, client.group)
-        self._clients[client.name] = None
-        self._arrived += 1
-        wires.attach(peer, client.access)
+        self.came(peer, client.access)
         host = LiveHost(
             self,
             peer,
             config=client.params,
             rng=stream(self._settings.seed, "host", client.name),
             disk=MemoryDisk(),
-            router=lambda name, port: wires.route(peer, name, port),
+            router=lambda name, port: self.route(peer, name, port),
             sockets=socket.socket if self._network is None else self._network.client_sockets(),
         )
         try:
             yield host
         finally:
             await host.close()
-            await asyncio.shield(asyncio.ensure_future(wires.detach(peer)))
-            del self._clients[client.name]
+            await asyncio.shield(asyncio.ensure_future(self.gone(peer)))
+
+    def came(self, peer: Peer, access: Access) -> None:
+        """A client is there, in whatever process. ValueError as for `client`."""
+        assert self._wires is not None
+        zones = self.topology.zones
+        if peer.zone not in zones:
+            raise ValueError(f"client {peer.name} is in zone '{peer.zone}'; there are {', '.join(zones)}")
+        if peer.name in self._clients or peer.name in self._nodes:
+            raise ValueError(f"there is a host '{peer.name}' already; names must be unique")
+        self._clients[peer.name] = None
+        self._arrived += 1
+        self._wires.attach(peer, access)
+
+    async def gone(self, peer: Peer) -> None:
+        """A client has left; its proxies go."""
+        assert self._wires is not None
+        await self._wires.detach(peer)
+        del self._clients[peer.name]
+
+    async def route(self, peer: Peer, name: str, port: int) -> Sequence[messages.Address]:
+        """Where a client finds a node, or the nodes of a role."""
+        assert self._wires is not None
+        return await self._wires.route(peer, name, port)
+
+    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Drives:
+        if self._crew is None:
+            return Driver(self, self._system, loads, seed=seed, drain_s=drain_s)
+        return LocustDriver(self._crew, self, self._system, loads, drain_s=drain_s)
 
     def clients_environment(self) -> dict[str, str]:
         """For a process that plays clients: started with `tied`, it is where clients are, and dies with the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -54,6 +55,17 @@ def marked(directory: Path) -> list[int]:
             continue
         if mark in environment.split(b"\0") and started(int(entry.name)) is not None:
             found.append(int(entry.name))
+    return sorted(found)
+
+
+def session_of(leader: int) -> list[int]:
+    """Ids of the processes in the session of that leader: itself and what it has started, unless that left."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(entry.name)) == leader:
+                    found.append(int(entry.name))
     return sorted(found)
 
 

@@ -26,7 +26,7 @@ class Toxic:
     name: str
     type: str
     stream: str
-    attributes: Mapping[str, float]
+    attributes: Mapping[str, int | str]
 
     def document(self) -> dict[str, Any]:
         return {
@@ -46,6 +46,8 @@ class Traffic:
     downstream_bytes: int = 0
     accepted: int = 0
     open: int = 0
+    unanswered: int = 0
+    """Connects that got no answer, those that TCP repeated included."""
 
 
 class ToxiproxyApi:
@@ -53,6 +55,9 @@ class ToxiproxyApi:
 
     `sockets` makes those that reach it; ordinary ones if not given.
     """
+
+    extended = True
+    """Whether the server has what docs/toxiproxy.md lists as additions."""
 
     def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
         self.url = url.rstrip("/")
@@ -126,4 +131,10 @@ class ToxiproxyApi:
 
 
 def _traffic(counts: Mapping[str, int]) -> Traffic:
-    return Traffic(counts["upstream_bytes"], counts["downstream_bytes"], counts["accepted"], counts["open"])
+    return Traffic(
+        counts["upstream_bytes"],
+        counts["downstream_bytes"],
+        counts["accepted"],
+        counts["open"],
+        counts.get("unanswered", 0),
+    )

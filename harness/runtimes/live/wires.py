@@ -16,7 +16,7 @@ from itertools import count
 from harness.faults.primitives import Exposure, FaultFailed, LinkShape, PathMatch, Peer
 from harness.runtimes.live.host import real_port
 from harness.runtimes.live.kernel.caps import shared_links
-from harness.runtimes.live.kernel.plane import DOWN, UP, Cap, Flow, Plane
+from harness.runtimes.live.kernel.plane import DOWN, MOST_BPS, UP, Cap, Flow, Plane
 from harness.runtimes.live.kernel.requests import Lost
 from harness.runtimes.live.messages import Address
 from harness.runtimes.live.toxiproxy import FOREVER_MS, Toxic, ToxiproxyApi, Traffic
@@ -24,6 +24,9 @@ from harness.runtimes.sim.path import Hop, Map, loss_limit_Bps
 from harness.system import Access, Topology
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
+PROXIED_BPS = 1e9
+"""Links of the topology that are faster are not limited by proxies, which do not reach such rates on every machine."""
+
 ATTACH_RTT_S = 0.0002
 """Between a node without a link of its own and its zone, as in virtual time."""
 
@@ -53,6 +56,8 @@ class Wire:
     address: Address | None = None
     flows: Mapping[str, Flow] = field(default_factory=dict)
     """By direction, with the kernel network."""
+    silent: bool = False
+    """Whether connects get no answer now."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +70,8 @@ class Rule:
     """None: nothing passes."""
     by_kernel: bool = False
     """Whether the kernel does all but latency and jitter."""
+    extended: bool = True
+    """Whether the proxies have our additions."""
 
     def toxics(self, wire: Wire) -> Iterator[Toxic]:
         for stream in streams(wire, self.match):
@@ -73,14 +80,27 @@ class Rule:
                 if not self.by_kernel:
                     yield Toxic(f"{name}-cut", "latency", stream, {"latency": FOREVER_MS})
                 continue
-            bandwidth_bps = math.inf if self.shape.bandwidth_bps is None else self.shape.bandwidth_bps
+            yield from _delayed(name, stream, self.shape.latency_s, self.shape.jitter_s, self.extended)
             if self.by_kernel:
-                bandwidth_bps = _left_by(self.shape.loss, wire.rtt_s)
-            yield from _shaped(name, stream, self.shape.latency_s, self.shape.jitter_s, bandwidth_bps)
+                yield from _limited(name, stream, _left_by(self.shape.loss, wire.rtt_s))
+            elif self.shape.bandwidth_bps is not None:
+                yield from _limited(name, stream, self.shape.bandwidth_bps, self._group(wire, stream))
+
+    def _group(self, wire: Wire, stream: str) -> str:
+        """Which connections share the rate: those from one host to another, or all of them."""
+        assert self.shape is not None
+        if not self.extended:
+            return ""
+        if self.shape.shared:
+            return f"fault-{self.number}"
+        ends = (wire.opener.name, wire.target.name)
+        src, dst = ends if stream == UPSTREAM else reversed(ends)
+        return f"fault-{self.number} {src} > {dst}"
 
 
 class Wires:
-    """`addresses`: where each node is; `listen`: where the proxies listen; `plane`: the kernel network."""
+    """`addresses`: where each node is; `listen`: where the proxies listen; `plane`: the kernel network;
+    `prefix`: of the names of the proxies."""
 
     def __init__(
         self,
@@ -89,16 +109,20 @@ class Wires:
         addresses: Mapping[str, str],
         listen: str,
         plane: Plane | None = None,
+        prefix: str = "",
     ) -> None:
         self._api = api
+        self._prefix = prefix
         self.plane = plane
         self._addresses = addresses
         self._listen = listen
+        self.listen_clients = listen
+        """Where proxies of clients listen: elsewhere than others' when clients are on other machines."""
         self._peers = {node.name: Peer(node.name, node.role, node.zone) for node in topology.nodes}
         self._map = Map()
         for link in topology.links:
             self._map.add(link)
-        self._links = {} if plane is None else shared_links(self._map, topology)
+        self._links = shared_links(self._map, topology, PROXIED_BPS if plane is None else MOST_BPS)
         self._access: dict[str, Access] = {}
         self._wires: dict[tuple[str, str, int], Wire] = {}
         self._rules: dict[Rule, None] = {}
@@ -155,7 +179,7 @@ class Wires:
             if (opener.name, target.name, port) in self._wires:
                 continue
             ways = self._ways(opener, target)
-            name = f"{opener.name}~{target.name}~{port}"
+            name = f"{self._prefix}{opener.name}~{target.name}~{port}"
             rtt_s = sum(way.latency_s for way in ways)
             wires.append(Wire(name, opener, target, port, tuple(self._base(ways, rtt_s)), rtt_s))
         if not wires:
@@ -163,10 +187,12 @@ class Wires:
         documents = []
         for wire in wires:
             toxics = (*wire.toxics, *(toxic for rule in self._rules for toxic in rule.toxics(wire)))
+            wire.silent = self._silent(wire)
             documents.append(
                 {
+                    **({"accepting": False} if wire.silent else {}),
                     "name": wire.name,
-                    "listen": f"{self._listen}:0",
+                    "listen": f"{self._listen_for(wire.opener)}:0",
                     "upstream": f"{self._addresses[wire.target.name]}:{real_port(port)}",
                     "enabled": True,
                     "toxics": [toxic.document() for toxic in toxics],
@@ -181,7 +207,7 @@ class Wires:
             for toxic in (*wire.toxics, *(t for rule in self._rules for t in rule.toxics(wire))):
                 if toxic.name not in there:  # a server that does not take toxics in populate
                     await self._api.add(wire.name, toxic)
-            if wire.target.name in self._refused:
+            if wire.target.name in self._refused and not wire.silent:
                 # Only once it listens has it a port, which it then keeps.
                 await self._api.enable(wire.name, False)
             if self.plane is not None:
@@ -189,10 +215,20 @@ class Wires:
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
 
+    def _listen_for(self, opener: Peer) -> str:
+        return self.listen_clients if opener.name in self._access else self._listen
+
     def _base(self, ways: Sequence[Way], rtt_s: float) -> Iterator[Toxic]:
         for stream, way in zip((UPSTREAM, DOWNSTREAM), ways, strict=True):
-            bandwidth_bps = way.bandwidth_bps if self.plane is None else _left_by(way.loss, rtt_s)
-            yield from _shaped(f"base-{stream}", stream, way.latency_s, way.jitter_s, bandwidth_bps)
+            name = f"base-{stream}"
+            yield from _delayed(name, stream, way.latency_s, way.jitter_s, self._api.extended)
+            if self.plane is not None:
+                yield from _limited(name, stream, _left_by(way.loss, rtt_s))
+            elif self._api.extended:
+                for number, cap in enumerate(way.caps, start=1):
+                    yield from _limited(f"{name}-{number}", stream, cap.rate_bps, f"{cap.group} {cap.key}")
+            elif way.caps:
+                yield from _limited(name, stream, min(cap.rate_bps for cap in way.caps))
 
     async def _lay(self, plane: Plane, wire: Wire) -> None:
         """Have the kernel know a wire that is new, and what lies on it."""
@@ -210,7 +246,7 @@ class Wires:
         await plane.opened(rules)
 
     def _ways(self, opener: Peer, target: Peer) -> tuple[Way, Way]:
-        """There and back. Through proxies only a client's access limits the rate, and nothing is lost."""
+        """There and back. Through proxies nothing is lost."""
         route = self._map.route(opener.zone, target.zone)
         if route is None:
             raise FaultFailed(f"the topology has no way from zone {opener.zone} to zone {target.zone}")
@@ -228,9 +264,7 @@ class Wires:
         return up, down
 
     def _way(self, src: Peer, dst: Peer, way: Way, access: Access | None) -> Way:
-        """With the kernel network: what is shared on it, and what gets lost."""
-        if self.plane is None:
-            return way
+        """What is shared on it, and what gets lost."""
         through, caps = 1.0, []
         if access is not None:
             client = src.name if src.name in self._access else dst.name
@@ -261,9 +295,9 @@ class Wires:
 
     async def add(self, match: PathMatch, shape: LinkShape | None) -> Rule:
         """Put a fault on all wires that fit, until `remove`. FaultFailed for what this network cannot do."""
-        if self.plane is None and (problem := unable(shape)):
+        if self.plane is None and (problem := unable(shape, self._api.extended)):
             raise FaultFailed(problem)
-        rule = Rule(next(self._numbers), match, shape, self.plane is not None)
+        rule = Rule(next(self._numbers), match, shape, self.plane is not None, self._api.extended)
         async with self._changing:
             self._rules[rule] = None
             try:
@@ -275,6 +309,7 @@ class Wires:
                     for wire in self._wires.values()
                     for toxic in rule.toxics(wire)
                 )
+                await self._doors()
             except BaseException:
                 await self._take_off(rule)
                 raise
@@ -293,7 +328,30 @@ class Wires:
             for wire in self._wires.values()
             for toxic in rule.toxics(wire)
         )
+        await self._doors()
         return lost
+
+    def _silent(self, wire: Wire) -> bool:
+        """Whether connects get no answer: nothing passes one way or the other. (The kernel network drops packets.)"""
+        able = self.plane is None and self._api.extended
+        return able and any(rule.shape is None and any(streams(wire, rule.match)) for rule in self._rules)
+
+    async def _doors(self) -> None:
+        """Open and shut what connects come to, as the cuts now are."""
+        changed = [wire for wire in self._wires.values() if self._silent(wire) != wire.silent]
+        await _each(self._door(wire) for wire in changed)
+
+    async def _door(self, wire: Wire) -> None:
+        wire.silent = not wire.silent
+        refused = wire.target.name in self._refused
+        if wire.silent:
+            await self._api.accept(wire.name, False)
+            if refused:  # behind silence nobody hears a refusal
+                await self._api.enable(wire.name, True)
+        else:
+            if refused:
+                await self._api.enable(wire.name, False)
+            await self._api.accept(wire.name, True)
 
     async def watch(self, match: PathMatch) -> Watch:
         """Begin to count what passes on the ways that fit. End it with `Watch.end`."""
@@ -319,7 +377,7 @@ class Wires:
             await _each(
                 self._api.enable(wire.name, not refused)
                 for wire in self._wires.values()
-                if wire.target.name == node
+                if wire.target.name == node and not wire.silent
             )
 
     async def reset(self, match: PathMatch) -> Exposure:
@@ -363,7 +421,7 @@ class Watch:
         if self._exposure is not None:
             return self._exposure
         ended = await self._wires.traffic()
-        connections = n_bytes = 0
+        connections = blocked = n_bytes = 0
         for name, ways in self._fitting():
             before, after = self._begun.get(name, Traffic()), ended.get(name, Traffic())
             passed = sum(
@@ -373,10 +431,11 @@ class Watch:
                 for way in ways
             )
             opened = after.accepted - before.accepted
+            blocked += after.unanswered - before.unanswered if ways else 0
             if ways and (passed or opened):
                 connections += before.open + opened
                 n_bytes += passed
-        self._exposure = Exposure(connections=connections, bytes=n_bytes)
+        self._exposure = Exposure(connections=connections, connects_blocked=blocked, bytes=n_bytes)
         self._wires.unwatch()
         return self._exposure
 
@@ -392,14 +451,17 @@ def streams(wire: Wire, match: PathMatch) -> Iterator[str]:
 ELSEWHERE = "needs --network kernel (root), or virtual time (--runtime sim)"
 
 
-def unable(shape: LinkShape | None) -> str | None:
-    """Why proxies cannot do this; None when they can."""
+def unable(shape: LinkShape | None, extended: bool = True) -> str | None:
+    """Why proxies cannot do this; None when they can. `extended`: they have our additions."""
     if shape is None:
         return None
     if shape.loss:
         return f"a proxy cannot lose packets of a TCP stream; loss {ELSEWHERE}"
-    if shape.shared:
-        return f"a proxy limits each connection, not all of them together; 'shared' {ELSEWHERE}"
+    if shape.shared and not extended:
+        return (
+            "this Toxiproxy server limits each connection, not all of them together; 'shared' works without "
+            f"--toxiproxy, or {ELSEWHERE}"
+        )
     return None
 
 
@@ -409,17 +471,25 @@ def _left_by(loss: float, rtt_s: float) -> float:
     return loss_limit_Bps(loss, rtt_s) * 8
 
 
-def _shaped(
-    name: str, stream: str, latency_s: float, jitter_s: float, bandwidth_bps: float
-) -> Iterator[Toxic]:
-    latency_ms, jitter_ms = round(latency_s * 1e3), round(jitter_s * 1e3)
-    if latency_ms or jitter_ms:
-        attributes = {"latency": latency_ms, "jitter": min(jitter_ms, latency_ms)}
+def _delayed(name: str, stream: str, latency_s: float, jitter_s: float, fine: bool) -> Iterator[Toxic]:
+    """In whole milliseconds, or `fine`, in microseconds."""
+    latency_us, jitter_us = round(latency_s * 1e6), round(min(jitter_s, latency_s) * 1e6)
+    latency_ms, jitter_ms = round(latency_us / 1e3), round(jitter_us / 1e3)
+    if fine and (latency_us or jitter_us):
+        attributes = {"latency_us": latency_us, "jitter_us": jitter_us}
         yield Toxic(f"{name}-latency", "latency", stream, attributes)
+    elif not fine and (latency_ms or jitter_ms):
+        yield Toxic(f"{name}-latency", "latency", stream, {"latency": latency_ms, "jitter": jitter_ms})
+
+
+def _limited(name: str, stream: str, bandwidth_bps: float, group: str = "") -> Iterator[Toxic]:
+    """`group`: connections that share the rate; each has its own if it is empty."""
     if math.isfinite(bandwidth_bps):
         # Toxiproxy's unit is 1,000 bytes a second, a whole number of them; 0 would let nothing pass.
-        rate = max(1, round(bandwidth_bps / 8e3))
-        yield Toxic(f"{name}-bandwidth", "bandwidth", stream, {"rate": rate})
+        attributes: dict[str, int | str] = {"rate": max(1, round(bandwidth_bps / 8e3))}
+        yield Toxic(
+            f"{name}-bandwidth", "bandwidth", stream, attributes | ({"group": group} if group else {})
+        )
 
 
 async def _each(calls: Iterable[Awaitable[None]]) -> None:

@@ -20,7 +20,9 @@ from harness.runtimes.sim.network import SimNetwork
 from harness.runtimes.sim.nodes import Hold, SimNode, Stop
 from harness.system.streams import stream
 
-AVAILABLE = frozenset(Primitive)
+AVAILABLE = frozenset(Primitive) - {Primitive.SLOW}
+
+NO_PROCESSOR = "virtual time has no processor cost that could grow: a step of a service takes no time at all"
 
 
 class InForce:
@@ -40,7 +42,7 @@ class InForce:
 
 
 class SimPrimitives:
-    """Every primitive there is. An unknown node, or one that does not come up again, is `FaultFailed`."""
+    """Every primitive but slow. An unknown node, or one that does not come up again, is `FaultFailed`."""
 
     def __init__(self, network: SimNetwork, nodes: Mapping[str, SimNode], seed: int) -> None:
         self._network = network
@@ -115,6 +117,9 @@ class SimPrimitives:
             interference.remove(interferer)
 
         return InForce(remove, interferer.exposure)
+
+    async def slow(self, node: str, factor: float) -> Applied:
+        raise FaultFailed(NO_PROCESSOR)
 
     def _node(self, name: str) -> SimNode:
         node = self._nodes.get(name)

@@ -16,8 +16,10 @@ from harness.runtimes.sim.loop import SimLoop
 from harness.runtimes.sim.nodes import SimNode
 from harness.runtimes.sim.primitives import AVAILABLE, SimPrimitives
 from harness.runtimes.sim.process import Process
+from harness.spec.model import Load
 from harness.system import Client
 from harness.system.streams import stream
+from harness.workload.drive import Driver
 
 __all__ = ["NotReady", "SimRuntime", "SimSession"]
 
@@ -131,6 +133,9 @@ class SimSession:
                 "up:\n  " + "\n  ".join(reasons)
             )
         await asyncio.sleep(-self._world.clock.now())
+
+    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Driver:
+        return Driver(self, self._world.system, loads, seed=seed, drain_s=drain_s)
 
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
         """Put a client on the network. The block, and tasks created in it, run as that client's process.

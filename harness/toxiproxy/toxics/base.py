@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,9 +16,17 @@ TIB = 1 << 40
 """The largest number of bytes that is accepted."""
 
 
-def attribute(low: int, high: int, default: int = 0) -> Any:
-    """A whole number that a toxic takes, with its range, both ends included."""
-    return field(default=default, metadata={"low": low, "high": high})
+def attribute(low: int, high: int, default: int = 0, *, ours: bool = False) -> Any:
+    """A whole number that a toxic takes, with its range, both ends included.
+
+    `ours`: Toxiproxy does not have it; it is shown only where it is not `default`.
+    """
+    return field(default=default, metadata={"kind": "int", "low": low, "high": high, "ours": ours})
+
+
+def text_attribute(longest: int) -> Any:
+    """A text of so many characters at most that Toxiproxy does not have; empty, and then not shown, if not given."""
+    return field(default="", metadata={"kind": "string", "low": 0, "high": longest, "ours": True})
 
 
 @dataclass(frozen=True)
@@ -50,22 +58,37 @@ class Behaviour:
         return []
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
-        return tuple(item.name for item in fields(cls))
+    def kinds(cls) -> dict[str, str]:
+        """What the API takes, by name: "int" or "string"."""
+        return {item.name: item.metadata["kind"] for item in fields(cls)}
 
-    def attributes(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.names()}
+    def attributes(self) -> dict[str, int | str]:
+        """What the API shows."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if not item.metadata["ours"] or getattr(self, item.name) != item.default
+        }
 
-    def changed(self, attributes: Mapping[str, int]) -> Self:
+    def changed(self, attributes: Mapping[str, int | str]) -> Self:
         """A copy with some attributes changed. Raises ValueError naming everything that is out of range."""
         new = replace(self, **attributes)
         problems = []
         for item in fields(self):
             low, high, value = item.metadata["low"], item.metadata["high"], getattr(new, item.name)
-            if not low <= value <= high:
+            name = f"{self.TYPE}.{item.name}"
+            if isinstance(value, str):
+                if len(value) > high:
+                    problems.append(f"{name} must have at most {high} characters, not {len(value)}")
+            elif not low <= value <= high:
                 shown = value if abs(value) < 1 << 63 else "a number of more than 64 bits"
-                problems.append(f"{self.TYPE}.{item.name} must be from {low} to {high}, not {shown}")
+                problems.append(f"{name} must be from {low} to {high}, not {shown}")
         problems = problems or new.contradictions()
         if problems:
             raise ValueError("; ".join(problems))
         return new
+
+
+def ours(toxics: Iterable[type[Behaviour]]) -> frozenset[str]:
+    """The attributes of these that Toxiproxy does not have."""
+    return frozenset(item.name for toxic in toxics for item in fields(toxic) if item.metadata["ours"])

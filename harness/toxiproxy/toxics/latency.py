@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Latency(Behaviour):
     """Every chunk leaves `latency` ± `jitter` milliseconds after it arrived, in order, however many are on the way.
 
-    The jitter is a whole number drawn from [-jitter, jitter); a delay below zero is none. After an update a
+    The jitter is a whole number drawn from [-jitter, jitter); a delay below zero is none. `latency_us` and
+    `jitter_us` are microseconds that are added to them, the jitter's drawn on its own. After an update a
     chunk that waits is timed anew, still from its arrival. The end of the data is on its way as long.
     """
 
@@ -22,6 +23,8 @@ class Latency(Behaviour):
 
     latency: int = attribute(0, YEAR_MS)
     jitter: int = attribute(0, YEAR_MS)
+    latency_us: int = attribute(0, YEAR_MS, ours=True)
+    jitter_us: int = attribute(0, YEAR_MS, ours=True)
 
     async def pipe(self, stage: Stage) -> None:
         async for chunk in stage:
@@ -35,5 +38,9 @@ class Latency(Behaviour):
             await stage.wait_until(stage.ended_s + self._delay_s(stage))
 
     def _delay_s(self, stage: Stage) -> float:
-        jitter_ms = stage.rng.randrange(-self.jitter, self.jitter) if self.jitter else 0
-        return max(0, self.latency + jitter_ms) / 1000
+        delay_us = self.latency * 1000 + self.latency_us
+        if self.jitter:
+            delay_us += stage.rng.randrange(-self.jitter, self.jitter) * 1000
+        if self.jitter_us:
+            delay_us += stage.rng.randrange(-self.jitter_us, self.jitter_us)
+        return max(0, delay_us) / 1e6

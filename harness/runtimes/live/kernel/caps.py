@@ -9,8 +9,8 @@ from harness.runtimes.sim.path import Map
 from harness.system import Topology
 
 
-def shared_links(ways: Map, topology: Topology) -> dict[str, int]:
-    """A row for every direction of a link that is limited, by the name of its pipe.
+def shared_links(ways: Map, topology: Topology, below_bps: float = MOST_BPS) -> dict[str, int]:
+    """A row for every direction of a link that is limited to less than this, by the name of its pipe.
 
     A packet waits in one queue of a row at most: links that lie on one way come into different rows (a colouring,
     greedy, the busiest first).
@@ -23,7 +23,7 @@ def shared_links(ways: Map, topology: Topology) -> dict[str, int]:
             if route is None:
                 continue
             names = [
-                h.pipe.name for h in route[1] if h.pipe is not None and h.pipe.capacity_Bps * 8 < MOST_BPS
+                h.pipe.name for h in route[1] if h.pipe is not None and h.pipe.capacity_Bps * 8 < below_bps
             ]
             for name in names:
                 together[name] |= set(names)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.outcome import Done
+
+AGAIN_S = 2.0
+"""Between the end of a run and the wait for the next: the old master must be gone."""
+
+
+def load(
+    what: Annotated[
+        str, typer.Argument(metavar="worker", help="'worker': bring clients for runs elsewhere.")
+    ],
+    master: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where a run waits for workers (--locust-master).")
+    ],
+) -> Done:
+    """Bring clients for live runs that wait for workers, one after the other, until Ctrl-C or five idle minutes.
+
+    It runs the code of whatever system a run names: start it for runs, and on networks, that you trust.
+    """
+    import os
+    import subprocess
+    import sys
+    import time
+
+    from harness.cli.load import parse_address
+    from harness.cli.outcome import usage
+    from harness.runtimes.live.load import refuse_without_locust
+    from harness.verdict.model import EXIT_CODES, Verdict
+
+    problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
+    address = parse_address(master)
+    if address is None:
+        problems.append(f"--master {master}: give HOST:PORT, as the run printed it")
+    if missing := refuse_without_locust():
+        problems.append(missing)
+    if problems or address is None:
+        raise usage(*problems)
+    host, port = address
+    print(f"bringing clients for runs at {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "harness.runtimes.live.tied", str(os.getpid())]
+    command += ["harness.runtimes.live.load_process", "worker", "--measure", "--master", host, str(port)]
+    while True:
+        # Locust has a process of its own here, too, and every run a new one.
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+            try:
+                status = process.wait()
+                if status:
+                    return Done(EXIT_CODES[Verdict.ERROR])
+                time.sleep(AGAIN_S)  # noqa: TID251 (a person's terminal, no run)
+            except KeyboardInterrupt:
+                process.kill()
+                return Done(0)

@@ -1,0 +1,249 @@
+"""Less processor time for a node: a control group (cgroup) with a quota, version 1 or 2, whichever the machine has.
+
+Each slowed node has a directory of its own, named after its slot, so that one that a dead harness has left is known
+by its name alone. Sources: cgroups(7); the kernel's sched-bwc.rst and cgroup-v2.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep  # noqa: TID251 (the kernel takes real time to let a dead process go)
+
+PREFIX = "harness-live"
+
+QUOTA_LEAST_US = 2_000
+PERIOD_LEAST_US, PERIOD_MOST_US = 20_000, 1_000_000
+"""The kernel refuses quotas below 1 ms and periods above 1 s. A short period is a slow processor; a long one is a
+processor that stands still now and then."""
+
+FACTOR_MOST = PERIOD_MOST_US / QUOTA_LEAST_US
+
+EMPTY_S = 5.0
+"""How long a killed process may take to leave its group."""
+
+
+class NoQuota(RuntimeError):
+    """This machine does not let this user limit processor time; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where groups can be made: `directory` is a group of the cpu controller that this process may write to."""
+
+    directory: Path
+    version: int
+
+    def __str__(self) -> str:
+        return f"cgroup version {self.version}, {self.directory}"
+
+
+def base() -> Base:
+    """The nearest group that children with a quota can be made in. Raises NoQuota."""
+    reasons = []
+    for place in _places():
+        try:
+            _try(place)
+        except OSError as error:
+            reasons.append(f"{place.directory}: {error.strerror or error}")
+        else:
+            return place
+    said = "; ".join(reasons) or "no cgroup file system with a cpu controller is mounted"
+    raise NoQuota(f"this machine does not let this user limit processor time ({said})")
+
+
+def unable() -> str | None:
+    """Why no node can be slowed here; None when one can."""
+    try:
+        base()
+    except NoQuota as error:
+        return str(error)
+    return None
+
+
+def left_of(slot: int) -> tuple[Path, ...]:
+    """Groups of a slot that are there now."""
+    return tuple(
+        entry
+        for place in _places()
+        for entry in sorted(place.directory.glob(f"{PREFIX}-{slot}-*"))
+        if entry.is_dir()
+    )
+
+
+def remove(groups: Iterable[Path]) -> tuple[Path, ...]:
+    """Remove groups whose processes are dead or dying; returns those that are still there after `EMPTY_S`."""
+    deadline = monotonic() + EMPTY_S
+    left = list(groups)
+    while left:
+        left = [group for group in left if not _removed(group)]
+        if not left or monotonic() > deadline:
+            break
+        sleep(0.005)
+    return tuple(left)
+
+
+class Group:
+    """The processes of one node, and what they may use. Nothing is there before `limit` and after `release`."""
+
+    def __init__(self, slot: int, node: str) -> None:
+        self.name = f"{PREFIX}-{slot}-{node}"
+        self._base: Base | None = None
+        self._throttled_us = 0
+
+    @property
+    def directory(self) -> Path:
+        """Where it is, or would be. Raises NoQuota."""
+        return self._where.directory / self.name
+
+    @property
+    def _where(self) -> Base:
+        if self._base is None:
+            self._base = base()
+        return self._base
+
+    def limit(self, factor: float, pids: Iterable[int]) -> None:
+        """Give all processes together 1/`factor` of one core. OSError, NoQuota when that cannot be done."""
+        quota_us, period_us = quota(factor)
+        self.directory.mkdir(exist_ok=True)
+        if self._where.version == 2:
+            (self.directory / "cpu.max").write_text(f"{quota_us} {period_us}")
+        else:
+            # Shorter first: a quota above what the period gives is refused when groups are nested.
+            (self.directory / "cpu.cfs_quota_us").write_text("-1")
+            (self.directory / "cpu.cfs_period_us").write_text(str(period_us))
+            (self.directory / "cpu.cfs_quota_us").write_text(str(quota_us))
+        self.add(pids)
+
+    def add(self, pids: Iterable[int]) -> None:
+        """Put processes into it; those that are gone already are left out."""
+        _move(pids, self.directory)
+
+    def throttled_us(self) -> int:
+        """Processor time that was waited for so far, in microseconds; kept after `release`."""
+        return self._throttled_us + self._waited_us()
+
+    def _waited_us(self) -> int:
+        if self._base is None:
+            return 0
+        try:
+            text = (self.directory / "cpu.stat").read_text()
+        except FileNotFoundError:
+            return 0
+        found = dict(line.split() for line in text.splitlines())
+        if "throttled_usec" in found:
+            return int(found["throttled_usec"])
+        return int(found.get("throttled_time", 0)) // 1000
+
+    def release(self) -> None:
+        """Let every process go on without a limit, and take the group away. OSError when that cannot be done."""
+        if self._base is None or not self.directory.exists():
+            return
+        self._throttled_us += self._waited_us()
+        deadline = monotonic() + EMPTY_S
+        while not _removed(self.directory):
+            _move(_pids(self.directory), self._where.directory)
+            if monotonic() > deadline:
+                raise OSError(
+                    errno.EBUSY, f"processes stay in it: {_pids(self.directory)}", str(self.directory)
+                )
+            sleep(0.001)
+
+
+def quota(factor: float) -> tuple[int, int]:
+    """Quota and period in microseconds for 1/`factor` of one core. ValueError for what cannot be done."""
+    if not 1 <= factor <= FACTOR_MOST:
+        raise ValueError(f"a factor of {factor:g}; it can be from 1 to {FACTOR_MOST:g}")
+    period_us = min(PERIOD_MOST_US, max(PERIOD_LEAST_US, round(QUOTA_LEAST_US * factor)))
+    return max(1, round(period_us / factor)), period_us
+
+
+def _places() -> Iterator[Base]:
+    """This process's own group of the cpu controller, then its parents; version 1 before 2."""
+    own = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            own[controllers] = path
+    for version, root, mount in _mounts():
+        controller = "" if version == 2 else "cpu"
+        mine = next((where for names, where in own.items() if controller in names.split(",")), None)
+        if mine is None:
+            continue
+        try:
+            inside = Path(mine).relative_to(root)
+        except ValueError:
+            # Seen from another cgroup namespace: the mount itself is all there is.
+            inside = Path()
+        directory = mount / inside
+        for place in (directory, *directory.parents):
+            if place.is_relative_to(mount):
+                yield Base(place, version)
+
+
+def _mounts() -> Iterator[tuple[int, str, Path]]:
+    """Version, root and mount point of every cgroup file system with the cpu controller (proc_pid_mountinfo(5))."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return
+    found = []
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        fields = before.split()
+        if kind == "cgroup" and "cpu" in options.split(","):
+            found.append((1, fields[3], Path(fields[4])))
+        elif kind == "cgroup2":
+            found.append((2, fields[3], Path(fields[4])))
+    yield from sorted(found)
+
+
+def _try(place: Base) -> None:
+    """Make a group with a quota there, and take it away. OSError with the reason when that cannot be done."""
+    if place.version == 2:
+        control = place.directory / "cgroup.subtree_control"
+        if "cpu" not in control.read_text().split():
+            # Not ours to change: it is the machine's setting, and would be left behind.
+            raise OSError(
+                errno.ENOTSUP, f"its children have no cpu controller; as root: echo +cpu > {control}"
+            )
+    probe = place.directory / f"{PREFIX}-probe-{os.getpid()}"
+    probe.mkdir()
+    try:
+        (probe / ("cpu.max" if place.version == 2 else "cpu.cfs_quota_us")).write_text(
+            f"{PERIOD_LEAST_US} {PERIOD_LEAST_US}" if place.version == 2 else str(PERIOD_LEAST_US)
+        )
+    finally:
+        probe.rmdir()
+
+
+def _move(pids: Iterable[int], group: Path) -> None:
+    for pid in pids:
+        # One that is gone, or on its way (ESRCH), needs no processor any more.
+        with contextlib.suppress(ProcessLookupError):
+            (group / "cgroup.procs").write_text(str(pid))
+
+
+def _pids(group: Path) -> list[int]:
+    try:
+        return [int(line) for line in (group / "cgroup.procs").read_text().split()]
+    except (FileNotFoundError, OSError):
+        return []
+
+
+def _removed(group: Path) -> bool:
+    """Whether it is gone. A group with processes in it stays."""
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

@@ -1,0 +1,280 @@
+"""Parts of the load: shares of the arrivals, messages, clocks of other machines, lateness, options."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from harness.cli.main import invoke
+from harness.runtimes.live import load_words as words
+from harness.runtimes.live.load_clock import SLEW, Estimate, SteeredClock
+from harness.spec.model import Load
+from harness.system import Event
+from harness.workload.arrivals import arrivals
+from harness.workload.records import lateness
+from harness.workload.schedule import schedule, share
+from tests.support.toy_system import Visit, system
+
+
+def loads(**rates: str) -> dict[str, Load]:
+    return {
+        name: Load.model_validate({"arrive": rate, "for": "20s", "mix": "all"})
+        for name, rate in rates.items()
+    }
+
+
+# ---------------------------------------------------------------------- arrivals
+
+
+def test_the_schedule_is_that_of_every_load_in_the_order_of_time() -> None:
+    both = list(schedule(3, loads(one="2/s", two="5/s")))
+    assert [arrival.at_s for arrival in both] == sorted(arrival.at_s for arrival in both)
+    for name, rate in (("one", 2.0), ("two", 5.0)):
+        mine = [arrival for arrival in both if arrival.load == name]
+        assert [arrival.at_s for arrival in mine] == list(arrivals(3, name, rate, 20.0))
+        assert [arrival.index for arrival in mine] == list(range(len(mine)))
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+def test_every_arrival_is_exactly_one_processs(of: int) -> None:
+    everything = list(schedule(3, loads(one="2/s", two="5/s")))
+    shares = [list(share(iter(everything), number, of)) for number in range(of)]
+    assert sorted(arrival for each in shares for arrival in each) == everything
+    sizes = [len(each) for each in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+# ---------------------------------------------------------------------- messages
+
+
+def test_messages_come_back_as_they_were() -> None:
+    sent = [
+        words.Hello(7, "a machine", {"python": "3"}),
+        words.Route(4, [["gateway-east", "127.64.0.2", 8080, 0.1 + 0.2]]),
+        words.Left("shopper-1", 1 / 3, False, None),
+        words.Leave(),
+    ]
+    assert words.unpack(words.pack(sent)) == sent
+
+
+def test_rows_travel_in_full() -> None:
+    tables = {table: name for name, table in system.tables.items()}
+    visit = Visit(1 / 3, "shopper-1", "east", "fast", True, 0.1 + 0.2, None)
+    event = Event("gateway.retry", {"to": "backend-west", "n": 2})
+    (row, told) = words.unpack(
+        words.pack([words.emitted(2.5, "shopper-1", "shopper", each, tables) for each in (visit, event)])
+    )
+    assert words.row_of(row, system) == visit
+    assert words.row_of(told, system) == event
+    assert (row.t_s, row.client, row.role) == (2.5, "shopper-1", "shopper")
+
+
+def test_a_row_of_no_table_arrives_as_the_name_of_its_class() -> None:
+    message = words.emitted(0.0, "shopper-1", "shopper", words.Stand(), {Visit: "visits"})
+    (arrived,) = words.unpack(words.pack([message]))
+    assert type(words.row_of(arrived, system)).__qualname__ == "Stand"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "7",
+        "[7]",
+        "[[]]",
+        '["Leave"]',
+        '[["Leave", 1]]',
+        '[["Hello", 1]]',
+        '[["os.system", "true"]]',
+        "[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_what_is_no_message_is_refused(text: str | bytes) -> None:
+    with pytest.raises(words.Unintelligible):
+        words.unpack(text)
+
+
+def test_frames() -> None:
+    async def main() -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(words.frame("w-1", "[]") + words.frame("", '["ö"]'))
+        reader.feed_eof()
+        assert await words.receive(reader) == ("w-1", "[]")
+        assert await words.receive(reader) == ("", '["ö"]')
+        assert await words.receive(reader) is None
+        long = asyncio.StreamReader()
+        long.feed_data((words.MOST_BYTES + 1).to_bytes(words.HEADER_BYTES))
+        with pytest.raises(words.Unintelligible, match="bytes"):
+            await words.receive(long)
+
+    asyncio.run(main())
+
+
+# ---------------------------------------------------------------------- clocks
+
+
+class Time:
+    def __init__(self, now_s: float) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def exchange(estimate: Estimate, here: Time, offset_s: float, there_s: float, back_s: float) -> None:
+    """A question that takes `there_s` to a master whose clock is `offset_s` ahead, and an answer."""
+    estimate.asked()
+    here.now_s += there_s
+    answer_s = here.now_s + offset_s
+    here.now_s += back_s
+    estimate.answered(estimate.sent_s, answer_s)
+
+
+def test_the_quickest_exchange_decides() -> None:
+    here = Time(1000.0)
+    estimate = Estimate(here)
+    for there_s, back_s in ((0.2, 0.001), (0.001, 0.0014), (0.05, 0.3)):
+        exchange(estimate, here, -400.0, there_s, back_s)
+    assert estimate.uncertain_s == pytest.approx(0.0012)
+    assert abs(estimate.offset_s - -400.0) <= estimate.uncertain_s
+    assert estimate.offset_s == pytest.approx(-400.0, abs=0.0003)
+
+
+def test_an_answer_to_another_question_counts_nothing() -> None:
+    here = Time(10.0)
+    estimate = Estimate(here)
+    exchange(estimate, here, 5.0, 0.01, 0.01)
+    estimate.asked()
+    estimate.answered(3.0, 99.0)
+    assert estimate.waiting
+    assert estimate.offset_s == pytest.approx(5.0)
+
+
+def test_a_steered_clock_never_jumps_and_comes_to_be_right() -> None:
+    async def main() -> None:
+        here = Time(100.0)
+        clock = SteeredClock(90.0, 3.0, here)
+        assert clock.now() == pytest.approx(13.0)
+        here.now_s += 5.0
+        before_s = clock.now()
+        clock.steer(3.002)
+        assert clock.now() == pytest.approx(before_s)
+        for _ in range(100):
+            here.now_s += 0.1
+            step_s = clock.now() - before_s
+            assert 0.1 * (1 - SLEW) - 1e-9 <= step_s <= 0.1 * (1 + SLEW) + 1e-9
+            before_s = clock.now()
+        assert clock.now() == pytest.approx(here.now_s + 3.002 - 90.0)
+        clock.steer(3.0)
+        here.now_s += 1.0
+        assert clock.now() == pytest.approx(here.now_s + 3.002 - SLEW - 90.0)
+
+    asyncio.run(main())
+
+
+# ---------------------------------------------------------------------- figures and options
+
+
+def test_lateness() -> None:
+    assert lateness([]) is None
+    found = lateness([0.001 * n for n in range(199)] + [2.0])
+    assert found is not None
+    assert (found.sessions, found.most_s, found.late) == (200, 2.0, 99)
+    assert found.median_s == pytest.approx(0.099)
+    assert found.p99_s == pytest.approx(0.197)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--load", "locust"), "--load locust needs --runtime live"),
+        (("--runtime", "live", "--load", "wrk"), "--load wrk: there are asyncio and locust"),
+        (("--runtime", "live", "--load", "asyncio", "--locust-workers", "2"), "need --load locust"),
+        (("--runtime", "live", "--locust-master", "192.0.2.1"), "give HOST:PORT"),
+        (("--runtime", "live", "--locust-master", "0.0.0.0:5557"), "not all addresses"),
+        (("--runtime", "live", "--locust-master", "192.0.2.1:5557"), "cannot listen there"),
+        (("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--jobs", "2"), "found --jobs 2"),
+    ],
+)
+def test_options_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    assert invoke(["run", "experiments/live", *options]) == 4
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run", "experiments/live", "--runtime", "live", "--load", "locust"],
+                                     ["load", "worker", "--master", "127.0.0.1:5557"]])  # fmt: skip
+def test_without_locust_it_is_said_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setattr("harness.runtimes.live.load.find_spec", lambda name: None)
+    assert invoke(command) == 4
+    assert "install the extra 'load'" in capsys.readouterr().err
+
+
+def test_the_harness_imports_neither_locust_nor_gevent() -> None:
+    """Both change the interpreter they are imported into."""
+    code = (
+        "import sys, json, harness.cli.main, harness.runtimes.live.runtime, harness.engine.suite\n"
+        "print(json.dumps([m for m in sys.modules if m.partition('.')[0] in ('locust', 'gevent')]))"
+    )
+    assert json.loads(run_python(code)) == []
+
+
+# ---------------------------------------------------------------------- users
+
+SEATS = """
+import os
+os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+import json, sys, time
+import gevent
+from harness.workload.locust.users import AHEAD_S, Seats, ByArrivals
+from harness.workload.schedule import Arrival
+
+begun, added, needs, over = [], [], [], []
+seats = Seats(lambda arrival, ended: (begun.append((arrival.index, time.monotonic() - start_s)), over.append(ended)),
+              needs.append, lambda users: (added.append(users), [gevent.spawn(seats.sit) for _ in range(users)]))
+start_s = time.monotonic()
+for _ in range(2):
+    gevent.spawn(seats.sit)
+gevent.sleep(0)
+standing = seats.standing
+ats = [0.0, 0.3, 0.6, 0.9, 1.2, AHEAD_S + 30]
+seats.arrive([Arrival(at, "load", n) for n, at in enumerate(ats)], lambda: time.monotonic() - start_s)
+gevent.sleep(1.3)
+shape = ByArrivals(3)
+ticks = [shape.tick()]
+shape.needs(9); ticks.append(shape.tick())
+shape.needs(5); ticks.append(shape.tick())
+print(json.dumps({"standing": standing, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": ticks}))
+"""
+
+
+def test_the_schedule_waits_for_nobody() -> None:
+    """Two users for five arrivals, no session that ends, and a Locust that spawns nobody: all come in time."""
+    pytest.importorskip("greenlet", reason="the extra 'load' is not installed")
+    found: dict[str, Any] = json.loads(run_python(SEATS))
+    assert found["standing"] == 2
+    assert [index for index, _ in found["begun"]] == [0, 1, 2, 3, 4]
+    for (_, begun_s), at_s in zip(found["begun"], found["ats"], strict=False):
+        # A session is handed over before its time, and waits for it in its own loop.
+        assert begun_s < at_s + 0.1
+    assert sum(found["added"]) == 3
+    assert found["needs"][0] == 5
+    assert [users for users, _ in found["ticks"]] == [12, 27, 27]
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,243 @@
+"""Locust as the load: the same clients at the same times as with the asyncio driver, raw rows, nobody lost unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.runtimes.base import LoadSettings, RunSettings, ServiceFailure, Session
+from harness.runtimes.live.cleanup import cleanup
+from harness.runtimes.live.lease import STATE_VARIABLE, remains
+from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtimes.live.tether import started
+from harness.spec.model import Load
+from harness.workload.drive import Driven, Drives
+from harness.workload.records import LoadRequest, LoadSession
+from harness.workload.schedule import schedule
+from tests.support.toy_system import Visit, system
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(
+        importlib.util.find_spec("locust") is None, reason="the extra 'load' is not installed"
+    ),
+]
+
+REFERENCE = "tests.support.toy_system:system"
+LOADS = {"shoppers": Load.model_validate({"arrive": "8/s", "for": "2s", "mix": "all"})}
+SEED = 7
+
+
+@dataclass
+class Seen:
+    driven: Driven
+    statistics: dict[str, Any]
+    visits: list[Visit]
+    sessions: list[LoadSession]
+    requests: list[LoadRequest]
+    failures: Sequence[ServiceFailure]
+
+
+def run(load: LoadSettings, body: Callable[[Session, Drives], Any]) -> Any:
+    async def main(session: Session) -> Any:
+        return await body(session, session.driver(LOADS, seed=SEED, drain_s=1))
+
+    return LiveRuntime(load=load).run(RunSettings(system, SEED, reference=REFERENCE), main)
+
+
+async def to_the_end(session: Session, driver: Drives) -> Seen:
+    driven = await driver.run()
+    return Seen(
+        driven,
+        dict(driver.statistics()),
+        [record.row for record in session.records if isinstance(record.row, Visit)],
+        [row for row in driver.records if isinstance(row, LoadSession)],
+        [row for row in driver.records if isinstance(row, LoadRequest)],
+        session.failures,
+    )
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv(STATE_VARIABLE, str(directory))
+    return directory
+
+
+def left(state: Path) -> str:
+    found = [remains(state, int(lock.stem.removeprefix("slot-"))) for lock in state.glob("slot-*.lock")]
+    # Not the slot's listeners: it may be somebody else's by now.
+    return "; ".join(str(one) for one in found if one.processes or one.directory)
+
+
+def who(seen: Seen) -> set[tuple[str, str, str]]:
+    return {(visit.client, visit.zone, visit.group) for visit in seen.visits}
+
+
+def test_the_same_clients_whoever_brings_them(state: Path) -> None:
+    plain = run(LoadSettings(), to_the_end)
+    alone = run(LoadSettings("locust"), to_the_end)
+    spread = run(LoadSettings("locust", 2), to_the_end)
+    expected = list(schedule(SEED, LOADS))
+    assert len(expected) > 10
+    for seen in (plain, alone, spread):
+        assert seen.driven.arrived == len(expected)
+        assert seen.driven.left + seen.driven.asked_to_leave == seen.driven.arrived
+        assert not seen.driven.failures
+        assert not seen.failures
+        assert seen.statistics["starts"]["sessions"] == len(expected)
+    assert who(plain) == who(alone) == who(spread)
+    for seen in (alone, spread):
+        sessions = sorted(seen.sessions, key=lambda session: session.index)
+        assert [session.index for session in sessions] == sorted(arrival.index for arrival in expected)
+        start_s = sessions[0].intended_s - expected[0].at_s
+        for session, arrival in zip(sessions, expected, strict=True):
+            assert session.intended_s == pytest.approx(start_s + arrival.at_s, abs=1e-9)
+            assert session.late_s == session.t_s - session.intended_s
+            # Nobody is early, and the schedule waits for nobody.
+            assert -0.001 <= session.late_s < 0.5
+            assert session.left_s is not None
+            assert session.left_s > session.t_s
+        requests_agree(seen)
+    assert {session.worker for session in alone.sessions} == {"locust"}
+    shares = [sum(s.worker == name for s in spread.sessions) for name in ("locust-1", "locust-2")]
+    assert sum(shares) == len(expected)
+    assert abs(shares[0] - shares[1]) <= 1
+    assert not left(state)
+
+
+def requests_agree(seen: Seen) -> None:
+    """Every request is counted once: in our rows, in Locust's statistics, and by the client itself."""
+    assert seen.statistics["locust"]["requests"] == len(seen.requests)
+    answered = [request for request in seen.requests if request.complete]
+    assert len(answered) == len(seen.visits)
+    visits = sorted((visit.client, visit.t_s, visit.latency_s) for visit in seen.visits)
+    for visit, request in zip(visits, sorted(answered, key=lambda r: (r.client, r.t_s)), strict=True):
+        # What the client measured around it, to the millisecond.
+        assert visit == (
+            request.client,
+            pytest.approx(request.t_s, abs=5e-3),
+            pytest.approx(request.latency_s, abs=5e-3),
+        )
+    for request in answered:
+        assert request.latency_s == request.t_s - request.started_at_s
+        assert request.first_byte_s is not None
+        assert 0 < request.first_byte_s <= request.latency_s
+        assert request.path == "/home"
+        assert request.bytes > 0
+
+
+@pytest.mark.parametrize(("workers", "victim"), [(1, "locust"), (2, "locust-2"), (2, "locust-master")])
+def test_a_process_of_the_load_that_dies_ends_the_run(state: Path, workers: int, victim: str) -> None:
+    """Its clients are not silently fewer: the load fails, by the name of the process."""
+
+    async def body(session: Session, driver: Drives) -> None:
+        running = asyncio.ensure_future(driver.run())
+        while driver.arrived < 3:
+            await session.clock.sleep(0.02)
+        os.kill(process(state, victim), signal.SIGKILL)
+        await running
+
+    with pytest.raises(RuntimeError, match=f"{victim}.* ended \\(status -9\\)|line to the load is cut"):
+        run(LoadSettings("locust", workers), body)
+    assert not left(state)
+
+
+def process(state: Path, what: str) -> int:
+    return next(int(entry["process"]) for entry in entries(state) if entry.get("what") == what)
+
+
+def entries(state: Path) -> list[dict[str, Any]]:
+    """What the run has written down so far."""
+    found = [lease.read_text() for lease in state.glob("slot-*/lease.jsonl")]
+    return [json.loads(line) for text in found for line in text.splitlines() if line.endswith("}")]
+
+
+# ---------------------------------------------------------------------- the whole way
+
+
+EXPERIMENT = """
+experiment: shop-by-locust
+title: Nobody notices that a backend is killed
+system: tests.support.toy_system:system
+load:
+  shoppers: {arrive: 4/s, for: 7s, mix: fast}
+drain: 1s
+timeline:
+  - {at: 5s, for: 1s, fault: crash, target: {node: backend-east}}
+gates:
+  - {slo: visits}
+"""
+
+SLOS = """
+visits:
+  protects: people get their offers
+  table: visits
+  good: ok
+  target: 90%
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    (tmp_path / "slos.yaml").write_text(SLOS)
+    file = tmp_path / "shop.chaos.yaml"
+    file.write_text(EXPERIMENT)
+    return file
+
+
+def harness(*arguments: str | Path, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "harness", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def until(holds: Callable[[], bool], running: subprocess.Popen[str], limit_s: float = 30.0) -> None:
+    deadline_s = time.perf_counter() + limit_s
+    while not holds():
+        assert running.poll() is None, running.communicate()[0]
+        assert time.perf_counter() < deadline_s, "it did not come to that in time"
+        time.sleep(0.02)  # noqa: TID251
+
+
+def test_asked_to_end_it_undoes_its_faults_and_sees_clients_out(state: Path, experiment: Path) -> None:
+    options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
+    with harness("run", experiment, *options) as running:
+        until(lambda: any("fault" in entry for entry in entries(state)), running)
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=30)[0]
+    assert running.returncode == 130
+    assert "every fault in force was undone first" in said
+    assert not left(state)
+
+
+@pytest.mark.parametrize("after", ["locust-2", "node gateway-east"])
+def test_nothing_is_left_when_the_harness_is_killed(state: Path, experiment: Path, after: str) -> None:
+    options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
+    with harness("run", experiment, *options) as running:
+        until(lambda: any(entry.get("what") == after for entry in entries(state)), running)
+        processes = [int(entry["process"]) for entry in entries(state) if "process" in entry]
+        running.kill()
+        running.communicate()
+        deadline_s = time.perf_counter() + 5.0
+        while alive := [pid for pid in processes if started(pid) is not None]:
+            assert time.perf_counter() < deadline_s, f"still there: {alive}"
+            time.sleep(0.02)  # noqa: TID251
+    (lock,) = state.glob("slot-*.lock")
+    assert not remains(state, int(lock.stem.removeprefix("slot-"))).processes
+    assert cleanup(state).clean
