@@ -68,9 +68,9 @@ def test_a_single_run_is_named_for_those_who_judge_or_replay_it() -> None:
 
 def test_a_gate_that_holds_in_an_arm_that_must_breach_is_not_called_passed() -> None:
     (arm,) = PASSED.arms
-    held = replace(arm.gates[0], name="recovered", verdict=Verdict.PASSED)
+    held = replace(arm.gates[0], name="on", verdict=Verdict.PASSED)
     text = render((replace(PASSED, arms=(replace(arm, gates=(*arm.gates, held)),)),), Verdict.PASSED, 0)
-    assert "without player.failover: recovered held" in text
+    assert "without player.failover: on held; one" in text
 
 
 class Hand:
