@@ -53,6 +53,13 @@ Load = Annotated[
 LocustWorkers = Annotated[
     int | None, typer.Option(help="Processes that Locust's clients are spread over; 1 if not given.", min=1)
 ]
+LocustPlugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE",
+        help="A Python module that Locust's processes import, to listen to its events; more than one may be given.",
+    ),
+]
 LocustMaster = Annotated[
     str | None,
     typer.Option(

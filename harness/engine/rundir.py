@@ -75,7 +75,7 @@ def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
     """For each ablation arm its place in the run directory: its name in letters that any file system takes."""
     taken: list[str] = []
     for arm in arms:
-        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", arm).strip("-.") or "arm"
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", arm).strip("-.") or "arm"
         n, name = 1, slug
         while name in taken:
             n += 1

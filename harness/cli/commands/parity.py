@@ -11,6 +11,7 @@ from harness.cli.options import (
     Json,
     Load,
     LocustMaster,
+    LocustPlugin,
     LocustWorkers,
     Network,
     Paths,
@@ -37,6 +38,7 @@ def parity(
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -57,7 +59,7 @@ def parity(
 
     over = network_named(network)
     server = toxiproxy_at(toxiproxy, over)
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     loaded = load_files(paths)
     try:
         found = run_both(

@@ -9,6 +9,7 @@ from harness.cli.options import (
     Json,
     Load,
     LocustMaster,
+    LocustPlugin,
     LocustWorkers,
     Paths,
     Reports,
@@ -39,6 +40,7 @@ def run(
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -61,7 +63,7 @@ def run(
     if runtime != LIVE and over != PROXY:
         raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
     server = toxiproxy_at(toxiproxy, over, live=runtime == LIVE)
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded = load_files(paths)

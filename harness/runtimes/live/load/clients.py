@@ -12,9 +12,9 @@ from typing import Any
 
 from harness.faults.primitives import Peer
 from harness.runtimes.journal import describe, is_defect
-from harness.runtimes.live import load_words as words
 from harness.runtimes.live.host import LiveClock, LiveHost, MemoryDisk
-from harness.runtimes.live.load_trace import CUT_OFF, RequestTrace
+from harness.runtimes.live.load import words
+from harness.runtimes.live.load.trace import CUT_OFF, RequestTrace
 from harness.runtimes.live.messages import Address
 from harness.spec.model import Load
 from harness.system import Row, System, Topology, load_system
@@ -186,7 +186,7 @@ class Clients:
         if not self._finished:
             self._finished = True
             self._tell_now()
-            self._tell(words.Finished(self._requests, 0, time.process_time()))
+            self._tell(words.Finished(self._requests, cpu_s=time.process_time()))
 
     # ------------------------------------------------------------------ names
 
