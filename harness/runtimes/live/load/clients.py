@@ -214,13 +214,13 @@ class Clients:
     def _request(self, client: str, values: Any) -> None:
         request = LoadRequest(client=client, worker=self._prepare.name, **values)
         self._requests += 1
-        self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
         role = self._roles.get(request.target, request.target)
         name = f"{role} /{request.path.lstrip('/').partition('/')[0].partition('?')[0]}"
         failed = request.error
         if failed is None and request.status >= 400:
             failed = f"HTTP {request.status}"
         self._counted(request, name, None if self._asked and failed == CUT_OFF else failed)
+        self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
 
     async def _tell_attempts(self) -> None:
         while True:
