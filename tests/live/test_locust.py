@@ -23,7 +23,7 @@ from harness.runtimes.live.lease import STATE_VARIABLE, remains
 from harness.runtimes.live.runtime import LiveRuntime
 from harness.spec.model import Load
 from harness.workload.drive import Driven, Drives
-from harness.workload.records import LoadRequest, LoadSession
+from harness.workload.records import LATE_S, LoadRequest, LoadSession
 from harness.workload.schedule import schedule
 from tests.live.support import require_kernel
 from tests.support import fragile_system
@@ -175,6 +175,30 @@ def test_defects_of_clients_are_reported_as_ever(state: Path) -> None:
     assert errors.pop("visitor-1") == failed.error
     assert set(errors.values()) == {None}
     assert not left(state)
+
+
+@pytest.mark.parametrize("settings", [LoadSettings(), LoadSettings("locust")], ids=["asyncio", "locust"])
+def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, settings: LoadSettings) -> None:
+    """The process is stuck for a second when the first client comes: clients of that second are late by what is left
+    of it, those after it are not."""
+    loads = {"visitors": Load.model_validate({"arrive": "12/s", "for": "3s", "mix": "stuck"})}
+    at_s = [arrival.at_s for arrival in schedule(SEED, loads)]
+    stuck = [at for at in at_s if at_s[0] < at < at_s[0] + fragile_system.STUCK_S]
+    expected = sum(at_s[0] + fragile_system.STUCK_S - at > LATE_S for at in stuck)
+    assert expected > 3
+
+    async def body(session: Session) -> tuple[Driven, Drives]:
+        driver = session.driver(loads, seed=SEED, drain_s=1)
+        return await driver.run(), driver
+
+    told = RunSettings(fragile_system.system, SEED, reference="tests.support.fragile_system:system")
+    driven, driver = LiveRuntime(load=settings).run(told, body)
+    assert driven.arrived == driven.left == len(at_s)
+    starts = driver.statistics()["starts"]
+    # As many as the schedule says, give or take what a busy machine adds at the border.
+    assert expected <= starts["late"] <= expected + 2
+    assert starts["most_s"] == pytest.approx(at_s[0] + fragile_system.STUCK_S - at_s[1], abs=0.15)
+    assert starts["median_s"] < LATE_S
 
 
 def test_in_a_kernel_network_too(state: Path) -> None:
