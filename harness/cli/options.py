@@ -28,6 +28,13 @@ Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]
+Network = Annotated[
+    str,
+    typer.Option(
+        help="What live runs are connected by: 'proxy' (works everywhere), or 'kernel', real namespaces, packet "
+        "losses and rates (root; see 'harness doctor')."
+    ),
+]
 Load = Annotated[
     str | None,
     typer.Option(

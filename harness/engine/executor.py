@@ -8,6 +8,7 @@ alone is lost, and said to be.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 import threading
 import traceback
@@ -77,10 +78,30 @@ class Inline:
         return {}
 
 
+class Line:
+    """A pipe between two processes, for any picklable message.
+
+    `Connection.send` pickles into a BytesIO and keeps a view of it. Where it raises (the other process is gone, or
+    this one is interrupted), view and buffer come into the traceback; once that is garbage, Python closes the
+    buffer before the view is gone, and complains on stderr. Bytes have nothing to close.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+
+    def send(self, message: object) -> None:
+        """Raises OSError (BrokenPipeError) when nobody is there."""
+        self.pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    def recv(self) -> Any:
+        """The next message, when there is one. Raises EOFError, OSError when nobody is there any more."""
+        return pickle.loads(self.pipe.recv_bytes())
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
     process: Any
-    pipe: Connection
+    line: Line
     key: int | None = None
 
 
@@ -100,7 +121,7 @@ class Pool:
     def outcomes(self) -> Iterator[Done]:
         while True:
             yield from self._assign()
-            busy = {worker.pipe: worker for worker in self._workers if worker.key is not None}
+            busy = {worker.line.pipe: worker for worker in self._workers if worker.key is not None}
             if not busy:
                 return
             for pipe in wait(list(busy)):
@@ -113,13 +134,13 @@ class Pool:
         said: dict[int, str] = {}
         for worker in self._workers:
             if worker.key is None:
-                worker.pipe.close()  # it ends by itself
+                worker.line.pipe.close()  # it ends by itself
             else:
                 worker.process.terminate()
         for worker in self._workers:
             if worker.key is not None:
                 said[worker.key] = self._last_words(worker)
-                worker.pipe.close()
+                worker.line.pipe.close()
             worker.process.join(STOP_S)
             if worker.process.is_alive():
                 worker.process.kill()
@@ -137,7 +158,7 @@ class Pool:
             self._begin(key)
             worker.key = key
             try:
-                worker.pipe.send((key, work))
+                worker.line.send((key, work))
             except OSError:
                 yield self._lost(worker)
 
@@ -149,14 +170,14 @@ class Pool:
             process.start()
         # Its end must be open in it alone, or its death would not be heard.
         its.close()
-        worker = _Worker(process, mine)
+        worker = _Worker(process, Line(mine))
         self._workers.append(worker)
         return worker
 
     def _hear(self, worker: _Worker) -> Done | None:
         """One message of it: an event is passed on, an outcome returned."""
         try:
-            message = worker.pipe.recv()
+            message = worker.line.recv()
         except (EOFError, OSError):
             return self._lost(worker)
         if isinstance(message, Done):
@@ -169,7 +190,7 @@ class Pool:
         key = worker.key
         assert key is not None
         self._workers.remove(worker)
-        worker.pipe.close()
+        worker.line.pipe.close()
         worker.process.join(STOP_S)
         code = worker.process.exitcode
         why = "it closed its pipe" if code is None else f"exit code {code}"
@@ -183,8 +204,8 @@ class Pool:
     def _last_words(self, worker: _Worker) -> str:
         """What a worker that is to stop says of what it did, after the events it had sent before."""
         try:
-            while worker.pipe.poll(STOP_S):
-                message = worker.pipe.recv()
+            while worker.line.pipe.poll(STOP_S):
+                message = worker.line.recv()
                 if isinstance(message, Done):
                     return message.error or STOPPED
                 self._emit(message)
@@ -207,16 +228,16 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    key = -1
+    key, line = -1, Line(pipe)
     try:
         while True:
-            key, work = pipe.recv()
-            pipe.send(_outcome(key, work, pipe.send))
+            key, work = line.recv()
+            line.send(_outcome(key, work, line.send))
     except (EOFError, BrokenPipeError):
         pass
     except KeyboardInterrupt as interrupt:
         with suppress(OSError):
-            pipe.send(Done(key, error=str(interrupt) or STOPPED))
+            line.send(Done(key, error=str(interrupt) or STOPPED))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from harness.faults.catalogue import FAULTS
@@ -15,8 +16,9 @@ from harness.history.read import History
 from harness.history.table import quoted
 from harness.history.write import HistoryError
 from harness.report import words
+from harness.report.asked import Asked, load_end_s
 from harness.report.downsample import Point
-from harness.report.figures import bands, slice_of
+from harness.report.figures import bands, marks, slice_of
 from harness.report.svg import Band, Figure, Series
 from harness.spec.model import PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
 from harness.spec.parse import parse_draft, parse_slos
@@ -53,11 +55,14 @@ def comparisons(run_dir: Path, result: ExperimentResult) -> tuple[Figure, ...]:
             found.setdefault(key, [(named, main)]).append((judged.name, history))
         end_s = max(_end(history) for histories in found.values() for _, history in histories)
         faults = bands(result.faults, end_s)
+        moments = marks(Asked(load_end_s=load_end_s(experiment)))
         figures = []
         for key, histories in found.items():
             slo = slos[key[0]]
             try:
-                figures.append(_figure(key[0], slo, stated[key], histories, faults, end_s))
+                figures.append(
+                    replace(_figure(key[0], slo, stated[key], histories, faults, end_s), marks=moments)
+                )
             except HistoryError:
                 # The SLO cannot be computed: the gate says so, with the reason, as an error.
                 continue

@@ -1,6 +1,6 @@
 """Which charts a history yields. Driven by the tables, columns and events that exist, not by a system's name.
 
-* A table with `startup_s`: startup time of each session, with the 95th percentile.
+* A table with `startup_s`: startup time of each session, with the percentile of its gate (else the 95th).
 * A table with `bitrate_kbps` and an instant or a `kind`: delivered bitrate, mean of a time slice.
 * Events named `*.stall` (field `stall_s`): seconds stalled in each slice.
 * Events with a `state` field: one lane for each thing that has states (breakers).
@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.report import words
+from harness.report.asked import Asked
 from harness.report.downsample import Point
-from harness.report.svg import COLOURS, Band, Figure, Lane, Series
+from harness.report.svg import COLOURS, Band, Figure, Lane, Mark, Series
 from harness.verdict.model import FaultResult, GateResult
 
 GROUPS = ("network_class", "group", "kind", "route", "node", "host")
 ANSWER_GROUPS = ("kind", "route", *GROUPS)
 GROUPS_MOST = 8
+NOTHING_ASKED = Asked()
 SLICES_MOST = 75
 SLICES_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 """Faults begin at round times: slices of these lengths do not mix what was before with what came after."""
@@ -32,7 +34,7 @@ SLICES_S = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120
 ROWS_MOST = 60_000
 LANES_MOST = 12
 CALM = ("closed", "ok", "healthy", "up", "normal", "admit")
-COLOUR_NAMES = {"calm": "grey", "warn": "amber", "bad": "red"}
+LEVELS = ("calm", "warn", "bad")
 WARN = ("half-open", "half_open", "degraded", "probing")
 
 
@@ -49,7 +51,7 @@ class Tables(Protocol):
 def bands(faults: Iterable[FaultResult], end_s: float) -> tuple[Band, ...]:
     """The faults that were applied, as bands; one never undone lasts to the end."""
     return tuple(
-        Band(f"{fault.fault} {words.targets(fault.targets, 1)}", fault.applied_at_s, end)
+        Band(words.fault_label(fault), fault.applied_at_s, end)
         for fault in faults
         if fault.applied_at_s is not None
         for end in [end_s if fault.undone_at_s is None else fault.undone_at_s]
@@ -72,14 +74,22 @@ def slice_of(end_s: float) -> float:
     return next((length for length in SLICES_S if end_s / length <= SLICES_MOST), end_s / SLICES_MOST)
 
 
+def marks(asked: Asked) -> tuple[Mark, ...]:
+    """When the last clients arrived: what comes later is of fewer and fewer."""
+    return () if asked.load_end_s is None else (Mark("last arrivals", asked.load_end_s),)
+
+
 def figures(
-    tables: Tables, faults: Sequence[FaultResult], gates: Sequence[GateResult] = ()
+    tables: Tables,
+    faults: Sequence[FaultResult],
+    gates: Sequence[GateResult] = (),
+    asked: Asked = NOTHING_ASKED,
 ) -> tuple[Figure, ...]:
     """All charts that this history can give, the most telling first."""
     end_s = end_of(tables)
     if end_s <= 0:
         return ()
-    frame = _Frame(tables, bands(faults, end_s), end_s, slice_of(end_s), tuple(gates))
+    frame = _Frame(tables, bands(faults, end_s), end_s, slice_of(end_s), tuple(gates), asked)
     makers = (_startup, _success, _bitrate, _stalls, _states, _latency)
     return tuple(figure for make in makers for figure in make(frame))
 
@@ -92,12 +102,15 @@ class _Frame:
         end_s: float,
         slice_s: float,
         gates: tuple[GateResult, ...],
+        asked: Asked,
     ) -> None:
         self.tables = tables
         self.bands = bands
         self.end_s = end_s
         self.slice_s = slice_s
         self.gates = gates
+        self.asked = asked
+        self.marks = marks(asked)
         self.columns = {name: dict(columns) for name, columns in sorted(tables.columns().items())}
 
     def with_columns(self, *names: str) -> list[str]:
@@ -132,16 +145,16 @@ class _Frame:
         kept = tuple(series)
         if not any(one.dots or one.line for one in kept):
             return []
-        return [Figure(title, note, self.end_s, self.bands, series=kept, tick=tick, **more)]
+        return [Figure(title, note, self.end_s, self.bands, series=kept, tick=tick, marks=self.marks, **more)]
 
     def words(self, title: str, note: str) -> Figure:
         return Figure(title, note, self.end_s, kind="words")
 
-    def limit(self, slo_part: str, unit: str) -> tuple[float, str] | None:
-        """The limit of the first gate whose SLO's name has this word, where there is one."""
+    def gate(self, slo_part: str, unit: str) -> GateResult | None:
+        """The first gate with a limit whose SLO's name has this word, where there is one."""
         for gate in self.gates:
             if slo_part in (gate.slo or gate.name) and gate.unit == unit and gate.limit is not None:
-                return gate.limit, f"limit {words.gate_limit(gate)}"
+                return gate
         return None
 
 
@@ -163,13 +176,18 @@ def _startup(frame: _Frame) -> Iterable[Figure]:
             f" ORDER BY t LIMIT {ROWS_MOST}"
         ):
             dots[str(name)].append((float(t), float(value)))
-        lines = frame.sliced(table, started, 'quantile_disc("startup_s", 0.95)', where, group)
+        gate = frame.gate("startup", "s")
+        percent = frame.asked.percentile(None if gate is None else gate.slo, table, "startup_s")
+        lines = frame.sliced(table, started, f'quantile_disc("startup_s", {percent / 100})', where, group)
         yield from frame.lines(
             "Startup time",
-            "Each dot is a session, placed when it began to play; lines are the 95th percentile of a slice.",
+            "Each dot is a session, placed when it began to play; "
+            f"lines are the {percent:g}th percentile of a slice of time.",
             _series(dots, lines, 4 * frame.slice_s),
             words.duration,
-            limit=frame.limit("startup", "s"),
+            limit=None
+            if gate is None or gate.limit is None
+            else (gate.limit, f"limit of p{percent:g} {words.gate_limit(gate)}"),
         )
 
 
@@ -184,7 +202,7 @@ def _success(frame: _Frame) -> Iterable[Figure]:
             continue
         group = frame.group(table, of=ANSWER_GROUPS)
         lines = frame.sliced(table, '"t_s"', f"avg({good})", "TRUE", group)
-        title = f"Success of {table}"
+        title = f"Good answers ({table})"
         if lines and all(y == 1 for line in lines.values() for _, y in line):
             # A straight line along the top would take the room of one that tells something.
             yield frame.words(title, f"All answers were good, all the time ({', '.join(lines)}).")
@@ -211,7 +229,7 @@ def _latency(frame: _Frame) -> Iterable[Figure]:
             table, '"t_s"', 'quantile_disc("latency_s", 0.95)', '"latency_s" IS NOT NULL', group
         )
         yield from frame.lines(
-            f"Latency of {table}",
+            f"Latency ({table})",
             "95th percentile in each slice of time.",
             _series({}, lines, 4 * frame.slice_s),
             words.duration,
@@ -252,6 +270,7 @@ def _stalls(frame: _Frame) -> Iterable[Figure]:
             series=(Series("stalled", line=line),),
             bar_s=frame.slice_s,
             tick=words.duration,
+            marks=frame.marks,
         )
     elif frame.with_columns("stall_s"):
         yield frame.words("Stalls", "No playback was interrupted.")
@@ -270,11 +289,16 @@ def _states(frame: _Frame) -> Iterable[Figure]:
     if lanes:
         more = len(changes) - len(lanes)
         levels = {state: level for lane in lanes for *_, state, level in lane.spans}
-        colours = ", ".join(f"{state} is {COLOUR_NAMES[level]}" for state, level in levels.items())
-        note = f"Of those that changed: {colours}."
-        if more:
-            note += f" {more} quieter ones are left out."
-        yield Figure("Breaker states", note, frame.end_s, frame.bands, kind="lanes", lanes=lanes)
+        note = "Only of those that changed." + (f" {more} quieter ones are left out." if more else "")
+        yield Figure(
+            "Breaker states",
+            note,
+            frame.end_s,
+            frame.bands,
+            kind="lanes",
+            lanes=lanes,
+            legend=sorted(levels.items(), key=lambda item: LEVELS.index(item[1])),
+        )
 
 
 def _spans(changes: Sequence[tuple[float, str]], end_s: float) -> list[tuple[float, float, str, str]]:

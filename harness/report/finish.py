@@ -10,6 +10,7 @@ from typing import Any
 from harness.engine.events import EngineEvent, SuiteFinished
 from harness.history.intact import FILES
 from harness.history.write import VERDICT
+from harness.report.asked import asked
 from harness.report.compare import comparisons
 from harness.report.html import index_page, run_page
 from harness.report.junit import to_junit
@@ -26,7 +27,9 @@ def finish_run(run_dir: Path, result: ExperimentResult) -> None:
     """Write `report.html` and `junit.xml` into the run directory, from its tables and its environment."""
     tables = ParquetTables(run_dir)
     try:
-        page = run_page(result, tables, _environment(run_dir), comparisons(run_dir, result))
+        page = run_page(
+            result, tables, _environment(run_dir), comparisons(run_dir, result), asked=asked(run_dir)
+        )
     finally:
         tables.close()
     (run_dir / PAGE).write_text(page, encoding="utf-8")

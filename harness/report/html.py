@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.report import words
-from harness.report.figures import Tables, figures
+from harness.report.asked import Asked
+from harness.report.figures import NOTHING_ASKED, Tables, figures
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, interval, render
 from harness.verdict.model import ExperimentResult, GateResult, Verdict, worst
@@ -35,12 +36,13 @@ def run_page(
     environment: Mapping[str, Any],
     comparisons: Sequence[Figure] = (),
     index: str = "../index.html",
+    asked: Asked = NOTHING_ASKED,
 ) -> str:
     """The page of one run. `tables` None: there is no history to draw (the page says so).
 
-    `comparisons` are drawn beside the arms.
+    `comparisons` are drawn beside the arms. `asked`: which percentile and which load the charts show.
     """
-    found = figures(tables, result.faults, result.gates) if tables is not None else ()
+    found = figures(tables, result.faults, result.gates, asked) if tables is not None else ()
     compared, _ = _charts(comparisons)
     charts, left_out = _charts(found)
     return (
@@ -107,7 +109,10 @@ def _calm(gate: GateResult) -> bool:
 
 
 def _exposure_names(result: ExperimentResult) -> list[str]:
-    return list(dict.fromkeys(name for fault in result.faults for name in fault.exposure))
+    """What any of the faults has touched; of nothing touched, all that is counted."""
+    names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
+    touched = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
+    return touched or list(names)
 
 
 def _interval(gate: GateResult) -> Markup:
@@ -136,6 +141,7 @@ def page_environment() -> Environment:
     environment.globals.update(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         failed=Verdict.FAILED,
+        arm_told=words.arm_told,
         meanings=words.MEANINGS,
         symbols=words.SYMBOLS,
         word=words.verdict_word,

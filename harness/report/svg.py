@@ -18,9 +18,12 @@ from harness.report.downsample import Point, minmax
 
 WIDTH = 960
 LEFT = 62
-RIGHT = 190
+RIGHT = 200
 COLOURS = 8
 POINTS_MOST = 1200
+CHAR = 7.2
+"""Width of a letter of a fault's label, generously."""
+LABEL_MOST = 64
 NAME_MOST, LANE_NAME_MOST = 25, 28
 """Characters that fit into `RIGHT` in any of the fonts; those of lanes are smaller."""
 
@@ -45,6 +48,14 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of the run that is no fault, such as the last arrival."""
+
+    label: str
+    t_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """A named strip; `spans` are (start_s, end_s, state, level) with level calm, warn or bad."""
 
@@ -58,7 +69,7 @@ class Figure:
     words: nothing is drawn, for `note` says it all.
 
     `limit` is drawn as a labelled line; `tick` writes a value of the y axis, which starts at 0 unless
-    `y_range` says otherwise.
+    `y_range` says otherwise. `legend`: states and their levels, explained above the chart.
     """
 
     title: str
@@ -72,6 +83,8 @@ class Figure:
     tick: Callable[[float], str] = field(default=lambda value: f"{value:g}")
     y_range: tuple[float, float] | None = None
     limit: tuple[float, str] | None = None
+    legend: Sequence[tuple[str, str]] = ()
+    marks: Sequence[Mark] = ()
 
 
 def nice_step(span: float, most: int) -> float:
@@ -93,8 +106,8 @@ def render(figure: Figure) -> Markup:
     """The figure as an `<svg>` element with a title and a description for those who cannot see it."""
     if figure.kind == "words":
         return Markup("")
-    bands, band_rows = _place_bands(figure)
-    top = 8 + 15 * band_rows
+    labels = _place_labels(figure)
+    top = 8 + 15 * labels.rows
     if figure.kind == "lanes":
         height = 26 * max(1, len(figure.lanes))
         body = _lanes(figure, top)
@@ -105,7 +118,8 @@ def render(figure: Figure) -> Markup:
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {bottom + 24}" role="img" class="chart">',
         f"<title>{escape(figure.title)}</title><desc>{escape(figure.note)}</desc>",
-        *_draw_bands(figure, bands, top, bottom),
+        *_draw_bands(figure, labels.bands, bottom),
+        *_draw_marks(figure, labels.marks, bottom),
         *_time_axis(figure, top, bottom),
         *body,
         "</svg>",
@@ -118,26 +132,45 @@ def _x(figure: Figure, t: float) -> float:
     return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
-def _place_bands(figure: Figure) -> tuple[list[tuple[Band, int]], int]:
-    """Each band with the row of its label, so that labels never overlap; and the number of rows."""
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Where the labels above a chart stand: each with its row, so that none overlaps another."""
+
+    bands: Sequence[tuple[Band, int]]
+    marks: Sequence[tuple[Mark, int]]
+    rows: int
+
+
+def _place_labels(figure: Figure) -> _Labels:
     ends: list[float] = []
-    placed = []
-    for band in sorted(figure.bands, key=lambda band: (band.start_s, band.end_s, band.label)):
-        start = _label_x(figure, band)
+
+    def row_for(start: float, label: str) -> int:
         row = next((i for i, end in enumerate(ends) if end <= start), len(ends))
         if row == len(ends):
             ends.append(0.0)
-        ends[row] = start + 6.2 * len(band.label) + 12
-        placed.append((band, row))
-    return placed, len(ends)
+        ends[row] = start + CHAR * len(label) + 12
+        return row
+
+    bands = [
+        (band, row_for(_label_x(figure, band.start_s, band.label), _cut(band.label)))
+        for band in sorted(figure.bands, key=lambda band: (band.start_s, band.end_s, band.label))
+    ]
+    # One at the very end would say nothing.
+    shown = [mark for mark in figure.marks if 0 < mark.t_s < 0.97 * figure.end_s]
+    marks = [(mark, row_for(_label_x(figure, mark.t_s, mark.label), mark.label)) for mark in shown]
+    return _Labels(bands, marks, len(ends))
 
 
-def _label_x(figure: Figure, band: Band) -> float:
-    """Where the label starts: at the band, pulled left when it would leave the picture."""
-    return max(4.0, min(_x(figure, band.start_s), WIDTH - 6.2 * len(band.label) - 8))
+def _label_x(figure: Figure, t: float, label: str) -> float:
+    """Where a label starts: at its moment, pulled left when it would leave the picture."""
+    return max(4.0, min(_x(figure, t), WIDTH - CHAR * len(_cut(label)) - 8))
 
 
-def _draw_bands(figure: Figure, placed: Sequence[tuple[Band, int]], top: int, bottom: int) -> list[str]:
+def _cut(label: str) -> str:
+    return label if len(label) <= LABEL_MOST else f"{label[: LABEL_MOST - 1]}…"
+
+
+def _draw_bands(figure: Figure, placed: Sequence[tuple[Band, int]], bottom: int) -> list[str]:
     parts = []
     for band, row in placed:
         x0 = _x(figure, band.start_s)
@@ -146,7 +179,20 @@ def _draw_bands(figure: Figure, placed: Sequence[tuple[Band, int]], top: int, bo
         parts.append(
             f'<rect class="band" x="{x0:.1f}" y="{y + 3}" width="{x1 - x0:.1f}" height="{bottom - y - 3}"/>'
             f'<path class="edge" d="M{x0:.1f} {y + 3}V{bottom}M{x1:.1f} {y + 3}V{bottom}"/>'
-            f'<text class="fault" x="{_label_x(figure, band):.1f}" y="{y}">{escape(band.label)}</text>'
+            f'<text class="fault" x="{_label_x(figure, band.start_s, band.label):.1f}" y="{y}">'
+            f"{'' if _cut(band.label) == band.label else f'<title>{escape(band.label)}</title>'}"
+            f"{escape(_cut(band.label))}</text>"
+        )
+    return parts
+
+
+def _draw_marks(figure: Figure, placed: Sequence[tuple[Mark, int]], bottom: int) -> list[str]:
+    parts = []
+    for mark, row in placed:
+        x, y = _x(figure, mark.t_s), 12 + 15 * row
+        parts.append(
+            f'<path class="mark" d="M{x:.1f} {y + 3}V{bottom}"/>'
+            f'<text class="tick" x="{_label_x(figure, mark.t_s, mark.label):.1f}" y="{y}">{escape(mark.label)}</text>'
         )
     return parts
 
@@ -293,11 +339,13 @@ def _lanes(figure: Figure, top: int) -> list[str]:
     parts = []
     for index, lane in enumerate(figure.lanes):
         y = top + 26 * index + 4
-        for start, end, state, level in lane.spans:
+        # A short trial between two long states must be seen: it is drawn last.
+        for start, end, state, level in sorted(lane.spans, key=lambda span: span[3] == "warn"):
             x0, x1 = _x(figure, start), _x(figure, end)
             parts.append(
                 f'<rect class="lane {level}" x="{x0:.1f}" y="{y}" height="18"'
-                f' width="{max(1.5, x1 - x0):.1f}"/>'
+                f' width="{max(3.0, x1 - x0):.1f}"><title>{escape(f"{lane.name}: {state}, {start:.1f} to {end:.1f} s")}'
+                "</title></rect>"
             )
             if x1 - x0 > 7 * len(state) + 6:
                 parts.append(f'<text class="state" x="{x0 + 4:.1f}" y="{y + 13}">{escape(state)}</text>')

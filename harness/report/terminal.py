@@ -182,13 +182,24 @@ def closing(event: events.SuiteFinished) -> list[Text]:
     parts = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if verdict in counts)
     lines = []
     if event.reports and event.results:
-        lines.append(Text(f"Report: {shown_path(Path(event.reports) / 'index.html')}"))
+        index = Path(event.reports) / "index.html"
+        # Terminals that know links open it with a click; the words are the same everywhere.
+        lines.append(Text("Report: ").append(shown_path(index), f"link {index.resolve().as_uri()}"))
+        lines += _run_directories(event.results)
     last = Text(f"{words.SYMBOLS[event.verdict]} {words.verdict_word(event.verdict)}", STYLES[event.verdict])
     last.append(
         f"  {parts or 'nothing ran'}, in {event.elapsed_s:.1f} s, exit code {event.exit_code}", "default"
     )
     lines.append(last)
     return lines
+
+
+def _run_directories(results: Iterable[ExperimentResult]) -> list[Text]:
+    """Where the history of the run is, for `harness judge` and `replay`; of many, where they all are."""
+    runs = [result.run for result in results if result.history_sha256]
+    if len(runs) == 1:
+        return [Text(f"Run:    {runs[0]}")]
+    return [Text(f"Runs:   {Path(runs[0]).parent.as_posix()}/NAME.seedN")] if runs else []
 
 
 def print_results(console: Console, results: Iterable[ExperimentResult]) -> None:
@@ -247,6 +258,11 @@ def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
         lines += _gate_lines(together, f"{len(calm)} invariants, never violated", Verdict.PASSED, width)
     for arm in result.arms:
         lines += _arm_lines(arm, width)
+    if result.verdict is not Verdict.ERROR:  # of an error they say why, and that is told below
+        for note in result.notes:
+            first, *more = textwrap.wrap(note, width - _VERDICT - 2)
+            lines.append(Text("  ").append(f"{'· note':<14}", "yellow").append(f" {first}"))
+            lines += [Text(" " * (_VERDICT + 2) + part) for part in more]
     return lines
 
 
@@ -268,8 +284,7 @@ def _arm_lines(arm: ArmResult, width: int) -> list[Text]:
         return [Text("  ").append_text(badge(arm.verdict)).append(text)]
     lines = []
     for gate in arm.gates:
-        did = "breached" if gate.verdict is Verdict.FAILED else gate.verdict.value
-        name = f"without {', '.join(arm.without)} (must {arm.must}): {gate.name} {did}"
+        name = f"without {', '.join(arm.without)}: {gate.name} {words.arm_told(arm, gate)}"
         lines += _gate_lines(gate, name, arm.verdict, width)
     return lines
 

@@ -5,7 +5,9 @@ A verdict is always a word; symbols and colours only come on top of it.
 
 from __future__ import annotations
 
-from harness.verdict.model import FaultResult, GateResult, Verdict
+import re
+
+from harness.verdict.model import ArmResult, FaultResult, GateResult, Verdict
 from harness.verdict.text import (
     byte_count,
     clock,
@@ -21,22 +23,27 @@ from harness.verdict.text import (
 __all__ = [
     "MEANINGS",
     "SYMBOLS",
+    "arm_told",
     "byte_count",
     "clock",
     "counted",
     "duration",
     "exposure",
+    "fault_label",
     "fault_line",
+    "fault_title",
     "fault_when",
     "gate_interval",
     "gate_limit",
     "gate_needs",
     "gate_value",
     "limit_sign",
+    "named",
     "number",
     "quantity",
     "ratio",
     "ratio_decimals",
+    "short_targets",
     "targets",
     "verdict_word",
 ]
@@ -98,6 +105,44 @@ def gate_needs(gate: GateResult) -> str | None:
     return f"{counted(gate.needs, 'more sample')} for a confident claim"
 
 
+def arm_told(arm: ArmResult, gate: GateResult) -> str:
+    """What a gate did in an arm, and how that is meant: `breached, as it must be`."""
+    if gate.verdict is Verdict.FAILED:
+        return "breached" + (
+            ", as it must be" if arm.verdict is Verdict.PASSED and arm.must == "breach" else ""
+        )
+    if gate.verdict is Verdict.PASSED:
+        if arm.must == "hold":
+            return "held, as it must"
+        return "held; one breach is enough" if arm.verdict is Verdict.PASSED else "held"
+    return gate.verdict.value
+
+
+def fault_label(fault: FaultResult) -> str:
+    """What a chart calls a fault: its own name, or what it does to whom, in few words."""
+    return fault.name if named(fault) else f"{fault.fault} {short_targets(fault.targets, 1)}"
+
+
+def fault_title(fault: FaultResult) -> str:
+    """`cell hand-over: reset`, or just `reset`."""
+    return f"{fault.name}: {fault.fault}" if named(fault) else fault.fault
+
+
+def named(fault: FaultResult) -> bool:
+    """Whether the experiment gave the fault a name; others are called what they are, numbered where needed."""
+    return re.fullmatch(rf"{re.escape(fault.fault)}(-\d+)?", fault.name) is None
+
+
+def short_targets(names: tuple[str, ...], most: int = 3) -> str:
+    """As `targets`; of a link also each end's first few."""
+    return targets(
+        tuple(
+            " > ".join(targets(tuple(end.split(", ")), most) for end in name.split(" > ")) for name in names
+        ),
+        most,
+    )
+
+
 def fault_when(fault: FaultResult) -> str:
     if fault.applied_at_s is None:
         return "never applied"
@@ -111,5 +156,5 @@ def fault_when(fault: FaultResult) -> str:
 def fault_line(fault: FaultResult) -> str:
     """`edge-down: crash of edge-a-1, 60 s to 120 s, 41 connections`."""
     what = f"{fault.fault} of {targets(fault.targets)}"
-    named = what if fault.name == fault.fault else f"{fault.name}: {what}"
-    return f"{named}, {fault_when(fault)}, {exposure(fault.exposure)}"
+    told = what if fault.name == fault.fault else f"{fault.name}: {what}"
+    return f"{told}, {fault_when(fault)}, {exposure(fault.exposure)}"

@@ -86,10 +86,22 @@ class Session(Protocol):
         ...
 
 
+type Network = Literal["proxy", "kernel"]
+"""What live runs are connected by: proxies only, or proxies and the kernel (root)."""
+
+PROXY: Network = "proxy"
+KERNEL: Network = "kernel"
+
+
 class Runtime(Protocol):
     """`run` starts all nodes (ready = listening), awaits `body(session)`, then leaves nothing behind."""
 
     name: str
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """How it is set up, where that is not the default: options of `harness run` and their values."""
+        ...
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T: ...
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.engine.events import EngineEvent, Progress
-from harness.engine.executor import STOPPED, Done, Emit, Executor, Inline, Pool
+from harness.engine.executor import STOPPED, Done, Emit, Executor, Inline, Line, Pool
+from harness.engine.experiment import record_arm
+from harness.engine.plan import plan
+from harness.engine.rundir import run_directory, staging_directory
+from harness.engine.suite import sim_runtime
+from tests.engine.support import experiment_text, load
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ def test_stopping_interrupts_what_is_under_way_and_listens_to_its_last_words() -
     assert finished == {1, 2}
     while not any(isinstance(event, Progress) and event.seed == 0 for event in heard.events):
         # Both others were done by one worker while this one was still starting.
-        heard.events.append(executor._workers[0].pipe.recv())  # type: ignore[attr-defined]
+        heard.events.append(executor._workers[0].line.recv())  # type: ignore[attr-defined]
     said = executor.stop()
     assert said == {0: "cleaned up"}
     assert isinstance(heard.events[-1], Progress)
@@ -149,3 +159,33 @@ def test_stopping_before_a_worker_has_begun_leaves_nothing() -> None:
     said = executor.stop()
     assert said[0] in (STOPPED, "cleaned up")
     assert list(executor.outcomes()) == []
+
+
+def test_messages_go_through_a_line() -> None:
+    mine, its = multiprocessing.Pipe()
+    with mine, its:
+        Line(mine).send({"key": [1, None, "two"]})
+        assert Line(its).recv() == {"key": [1, None, "two"]}
+        its.close()
+        with pytest.raises(OSError):
+            Line(mine).send("nobody hears it")
+        with pytest.raises((EOFError, OSError)):
+            Line(mine).recv()
+
+
+def test_an_arm_that_nobody_hears_of_leaves_no_buffer_that_complains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback of the broken pipe is garbage when `record_arm` collects: nothing in it may fail to be closed."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    (loaded,) = load(tmp_path, experiment_text(load_for="18s", arrive="1/s"))
+    mine, its = multiprocessing.Pipe()
+    its.close()
+    with mine:
+        run = run_directory(tmp_path, "run", 1)
+        record_arm(loaded, sim_runtime(), plan(loaded, 1, ()), run, 0, Line(mine).send)
+    gc.collect()
+    assert complaints == []
+    facts = json.loads((staging_directory(run) / "0" / "facts.json").read_text(encoding="utf-8"))
+    assert any("BrokenPipeError" in failure for failure in facts["failures"])

@@ -11,10 +11,12 @@ import duckdb
 import pytest
 
 from harness.report import html
+from harness.report.asked import Asked
 from harness.report.figures import figures, slice_of
 from harness.report.html import index_page, run_page
 from harness.report.parquet import ParquetTables
-from harness.report.svg import Band, Figure, Lane, Series, render
+from harness.report.svg import Band, Figure, Lane, Mark, Series, render
+from harness.spec.model import PercentileSlo
 from harness.verdict.model import ExperimentResult
 from tests.report.samples import CRASH, ERROR, FAILED, INCONCLUSIVE, PASSED, STARTUP
 from tests.report.support import write_plain_history, write_streaming_history
@@ -56,17 +58,17 @@ def test_a_streaming_history_yields_its_charts(streaming: ParquetTables) -> None
     titles = [figure.title for figure in figures(streaming, PASSED.faults, PASSED.gates)]
     assert titles == [
         "Startup time",
-        "Success of requests",
+        "Good answers (requests)",
         "Delivered bitrate",
         "Stalls",
         "Breaker states",
-        "Latency of requests",
+        "Latency (requests)",
     ]
 
 
 def test_a_system_without_these_tables_gets_what_can_be_drawn(tmp_path: Path) -> None:
     found = figures(ParquetTables(write_plain_history(tmp_path)), (CRASH,))
-    assert [figure.title for figure in found] == ["Success of answers", "Latency of answers"]
+    assert [figure.title for figure in found] == ["Good answers (answers)", "Latency (answers)"]
 
 
 def test_breaker_lanes_follow_the_changes(streaming: ParquetTables) -> None:
@@ -82,7 +84,7 @@ def test_breaker_lanes_follow_the_changes(streaming: ParquetTables) -> None:
 
 
 def test_success_dips_where_the_history_has_failures(streaming: ParquetTables) -> None:
-    (success,) = [f for f in figures(streaming, ()) if f.title == "Success of requests"]
+    (success,) = [f for f in figures(streaming, ()) if f.title == "Good answers (requests)"]
     home = next(series for series in success.series if series.name == "home")
     assert {t for t, share in home.line if share < 1} <= {t for t, _ in home.line if 56 <= t <= 124}
     assert min(share for _, share in home.line) < 1
@@ -142,7 +144,7 @@ def test_a_fault_never_undone_is_shaded_to_the_end(streaming: ParquetTables) -> 
 
 
 def test_the_limit_of_the_gate_is_drawn(streaming: ParquetTables) -> None:
-    assert "limit ≤ 2 s" in render(figures(streaming, (), (STARTUP,))[0])
+    assert "limit of p95 ≤ 2 s" in render(figures(streaming, (), (STARTUP,))[0])
 
 
 class Flood:
@@ -183,7 +185,7 @@ def test_what_never_failed_is_said_in_words(tmp_path: Path) -> None:
     )
     con.close()
     found = {figure.title: figure for figure in figures(ParquetTables(tmp_path), ())}
-    assert found["Success of sessions"].kind == found["Stalls"].kind == "words"
+    assert found["Good answers (sessions)"].kind == found["Stalls"].kind == "words"
     assert found["Stalls"].note == "No playback was interrupted."
     assert render(found["Stalls"]) == ""
     page = run_page(PASSED, ParquetTables(tmp_path), {})
@@ -192,3 +194,67 @@ def test_what_never_failed_is_said_in_words(tmp_path: Path) -> None:
 
 def test_slices_of_time_are_round_so_that_faults_begin_one() -> None:
     assert [slice_of(end_s) for end_s in (20, 150, 180, 600, 3600)] == [0.5, 2.0, 2.5, 10.0, 60.0]
+
+
+def test_the_startup_chart_shows_the_percentile_of_its_gate(streaming: ParquetTables) -> None:
+    slo = PercentileSlo(
+        protects="films start", table="sessions", value="startup_s", percentile=50, at_most="2s"
+    )
+    gate = replace(STARTUP, slo="startup-time")
+    half = figures(streaming, (), (gate,), Asked({"startup-time": slo}))[0]
+    usual = figures(streaming, (), (gate,))[0]
+    assert "the 50th percentile" in half.note
+    assert half.limit == (2.0, "limit of p50 ≤ 2 s")
+    assert usual.limit == (2.0, "limit of p95 ≤ 2 s")
+    for below, above in zip(half.series, usual.series, strict=True):
+        assert all(low <= high for (_, low), (_, high) in zip(below.line, above.line, strict=True))
+    # Without a gate, an SLO on the same column says which percentile people look at.
+    assert "the 50th percentile" in figures(streaming, (), (), Asked({"start": slo}))[0].note
+
+
+def test_the_last_arrival_is_marked_where_the_run_goes_on(streaming: ParquetTables) -> None:
+    drawn = render(figures(streaming, (), (), Asked(load_end_s=150.0))[0])
+    assert ">last arrivals</text>" in drawn
+    assert "last arrivals" not in render(figures(streaming, (), (), Asked(load_end_s=199.0))[0])
+
+
+def test_labels_above_a_chart_never_overlap_and_stay_inside() -> None:
+    bands = [Band("partition of " + "x" * 200, t, t + 5) for t in (0, 2, 60, 95)]
+    svg = render(Figure("t", "n", 100.0, bands, series=[Series("a", line=[(0, 1)])], marks=[Mark("end", 90)]))
+    labels = re.findall(r'<text class="(?:fault|tick)" x="([\d.]+)" y="(12|27|42|57|72)">(.*?)</text>', svg)
+    places = [
+        (int(y), float(x), float(x) + 6.6 * len(re.sub("<title>.*</title>", "", text)))
+        for x, y, text in labels
+    ]
+    assert len(places) == 5
+    for index, (y, start, end) in enumerate(places):
+        assert 0 <= start < end <= 960
+        assert all(y != other or end <= low or high <= start for other, low, high in places[index + 1 :])
+    assert "x" * 200 in svg  # whole, for who points at it
+
+
+def test_a_fault_with_a_name_is_called_by_it(streaming: ParquetTables) -> None:
+    named = replace(CRASH, name="power cut")
+    page = run_page(replace(PASSED, faults=(named,)), streaming, {})
+    assert "<b>power cut: crash</b> of edge-a-1" in page
+    assert ">power cut</text>" in page
+
+
+def test_notes_stand_in_the_banner_and_in_the_index() -> None:
+    noted = replace(PASSED, notes=("3 of 365 clients were sent away",))
+    banner = run_page(noted, None, {}).partition("</header>")[0]
+    assert "3 of 365 clients were sent away" in banner
+    assert "3 of 365 clients were sent away" in index_page([noted], Path("reports"))
+
+
+def test_states_have_a_legend_with_their_colours(streaming: ParquetTables) -> None:
+    page = run_page(PASSED, streaming, {})
+    for level, state in (("calm", "closed"), ("warn", "half-open"), ("bad", "open")):
+        assert f'<i class="key {level}"></i>{state}' in page
+
+
+def test_exposure_has_a_column_for_what_was_touched_only() -> None:
+    page = run_page(replace(PASSED, faults=(replace(CRASH, exposure={"resets": 2, "bytes": 0}),)), None, {})
+    exposure = page[page.index("<h2>Exposure") :]
+    assert '<th class="n">resets</th>' in exposure
+    assert '<th class="n">bytes</th>' not in exposure

@@ -53,6 +53,26 @@ def test_the_last_line_says_the_verdict_and_the_exit_code() -> None:
     assert last == "✗ FAILED  1 passed, 1 failed, in 10.2 s, exit code 1"
 
 
+def test_notes_of_a_run_are_told_whatever_its_verdict() -> None:
+    note = "3 of 365 clients were still there at the end of the drain and were sent away"
+    for result in (PASSED, FAILED):
+        text = render((replace(result, notes=(note,)),), result.verdict, 0)
+        assert "· note" in text
+        assert note in " ".join(text.split())
+
+
+def test_a_single_run_is_named_for_those_who_judge_or_replay_it() -> None:
+    assert f"Run:    {PASSED.run}" in render((PASSED,), Verdict.PASSED, 0)
+    assert "Runs:   reports/NAME.seedN" in render((PASSED, FAILED), Verdict.FAILED, 1)
+
+
+def test_a_gate_that_holds_in_an_arm_that_must_breach_is_not_called_passed() -> None:
+    (arm,) = PASSED.arms
+    held = replace(arm.gates[0], name="on", verdict=Verdict.PASSED)
+    text = render((replace(PASSED, arms=(replace(arm, gates=(*arm.gates, held)),)),), Verdict.PASSED, 0)
+    assert "without player.failover: on held;" in text
+
+
 class Hand:
     """A clock moved by hand."""
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.report import words
-from tests.report.samples import CRASH, STARTUP, SUCCESS
+from harness.verdict.model import Verdict
+from tests.report.samples import CRASH, PASSED, STARTUP, SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,27 @@ def test_a_fault_that_touched_nothing_says_so() -> None:
 
 def test_a_fault_that_never_came_says_so() -> None:
     assert words.fault_when(replace(CRASH, applied_at_s=None, undone_at_s=None)) == "never applied"
+
+
+def test_a_fault_is_called_by_its_own_name_or_by_what_it_does() -> None:
+    assert words.fault_label(replace(CRASH, name="crash")) == "crash edge-a-1"
+    assert words.fault_label(replace(CRASH, name="crash-2")) == "crash edge-a-1"
+    assert words.fault_label(replace(CRASH, name="power cut")) == "power cut"
+    assert words.fault_title(replace(CRASH, name="power cut")) == "power cut: crash"
+    assert words.fault_title(replace(CRASH, name="crash-2")) == "crash"
+
+
+def test_long_targets_are_told_in_few_words_at_both_ends_of_a_link() -> None:
+    link = ("edge-a-1, edge-a-2, edge-b-1 > storage-1, storage-2",)
+    assert words.short_targets(link, 1) == "edge-a-1 and 2 more > storage-1 and 1 more"
+    assert words.short_targets(("a", "b", "c"), 2) == "a, b and 1 more"
+
+
+def test_what_a_gate_did_in_an_arm() -> None:
+    breached, held = replace(SUCCESS, verdict=Verdict.FAILED), SUCCESS
+    arm = PASSED.arms[0]
+    assert words.arm_told(arm, breached) == "breached, as it must be"
+    assert words.arm_told(arm, held) == "held; one breach is enough"
+    assert words.arm_told(replace(arm, verdict=Verdict.FAILED), held) == "held"
+    assert words.arm_told(replace(arm, must="hold"), held) == "held, as it must"
+    assert words.arm_told(replace(arm, must="hold", verdict=Verdict.FAILED), breached) == "breached"

@@ -6,7 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Load, LocustMaster, LocustWorkers, Paths, Reports, Seed, Seeds
+from harness.cli.options import (
+    Jobs,
+    Json,
+    Load,
+    LocustMaster,
+    LocustWorkers,
+    Network,
+    Paths,
+    Reports,
+    Seed,
+    Seeds,
+)
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ def parity(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    network: Network = "proxy",
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -30,7 +42,7 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, writable
+    from harness.cli.commands.run import cores, network_named, writable
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -50,7 +62,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, load=settings),
+            live=partial(live_runtime, network=network_named(network), load=settings),
             report=_half,
             finish=finish_run,
         )

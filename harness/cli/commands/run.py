@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     Jobs,
@@ -16,7 +17,13 @@ from harness.cli.options import (
     Seeds,
     Without,
 )
+from harness.cli.options import (
+    Network as NetworkName,
+)
 from harness.cli.outcome import Done
+
+if TYPE_CHECKING:
+    from harness.runtimes.base import Network
 
 
 def run(
@@ -26,6 +33,7 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     runtime: Runtime = "sim",
+    network: NetworkName = "proxy",
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -41,10 +49,14 @@ def run(
     from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
     from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
+    from harness.runtimes.base import PROXY
     from harness.verdict.document import suite_document
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
+    over = network_named(network)
+    if runtime != LIVE and over != PROXY:
+        raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
     settings = load_settings(load, locust_workers, locust_master, jobs or 1)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
@@ -60,11 +72,24 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=partial(live_runtime, load=settings) if runtime == LIVE else sim_runtime,
+                runtime=partial(live_runtime, network=over, load=settings)
+                if runtime == LIVE
+                else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error
     return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
+
+
+def network_named(name: str) -> Network:
+    """What live runs are connected by. Stops with usage where there is none of that name."""
+    from harness.cli.outcome import usage
+    from harness.engine.runtimes import NETWORKS
+
+    for known in NETWORKS:
+        if name == known:
+            return known
+    raise usage(f"--network {name}: there are {' and '.join(NETWORKS)}")
 
 
 def cores() -> int:

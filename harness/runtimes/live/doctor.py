@@ -7,10 +7,12 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.faults.primitives import Primitive
+from harness.runtimes.live import cpu
+from harness.runtimes.live.kernel.probe import probe
 from harness.runtimes.live.lease import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.runtimes.live.supervisor import ProxyServer
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
@@ -19,16 +21,26 @@ FILES_LEAST = 1024
 """Open files that a run with a hundred clients comes to."""
 
 BY = {
-    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by connection; no loss, no shared limit",
-    Primitive.CUT: "proxies hold everything back; connects are still accepted",
+    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
+    Primitive.CUT: "proxies hold everything back; connects get no answer",
     Primitive.RESET: "proxies send RST to both ends",
     Primitive.KILL: "SIGKILL; proxies refuse connects",
-    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back, and a listener that never accepts",
+    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back; connects get no answer",
     Primitive.START: "a new process, forked from one that has everything imported",
     Primitive.PAUSE: "SIGSTOP",
     Primitive.INTERFERE: "a middleware in the node's own process",
+    Primitive.SLOW: "a control group with a quota of processor time",
 }
-"""How each primitive is made."""
+"""How each primitive is made with proxies."""
+
+BY_KERNEL = {
+    **BY,
+    Primitive.SHAPE: "latency and jitter by proxy toxics; loss by nft, bandwidth by pair of hosts or shared by htb",
+    Primitive.CUT: "nft drops: connects hang, what is open retransmits",
+    Primitive.RESET: BY[Primitive.RESET],
+    Primitive.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
+}
+"""How each primitive is made with the kernel network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +60,23 @@ def examine() -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def primitives(findings: tuple[Finding, ...]) -> dict[Primitive, str]:
+def examine_kernel() -> tuple[Finding, ...]:
+    """What the kernel network needs beyond that; less than a second."""
+    return tuple(Finding(found.name, found.ok, found.said) for found in probe())
+
+
+def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
     """The primitives that this machine has live, and how they are made."""
-    return dict(BY) if all(finding.ok for finding in findings) else {}
+    if not all(finding.ok for finding in findings):
+        return {}
+    lacking = lacks()
+    return {primitive: how for primitive, how in by.items() if primitive not in lacking}
+
+
+def lacks() -> dict[Primitive, str]:
+    """Primitives that a machine can be without although it can run everything else, and why this one is."""
+    why = cpu.unable()
+    return {} if why is None else {Primitive.SLOW: why}
 
 
 def _platform() -> Iterator[Finding]:
