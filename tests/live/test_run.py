@@ -128,6 +128,7 @@ def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str])
     assert invoke(["doctor", "--json"]) == 0
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
+    assert "load" in {finding["name"] for finding in found["findings"]}
     assert set(found["primitives"]) >= set(Primitive) - {Primitive.SLOW}
     assert set(found["networks"]) == {"proxy", "kernel"}
     assert found["networks"]["proxy"] == found["primitives"]

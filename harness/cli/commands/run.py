@@ -9,12 +9,14 @@ from harness.cli.options import (
     Json,
     Load,
     LocustMaster,
+    LocustPlugin,
     LocustWorkers,
     Paths,
     Reports,
     Runtime,
     Seed,
     Seeds,
+    Toxiproxy,
     Without,
 )
 from harness.cli.options import (
@@ -34,13 +36,16 @@ def run(
     without: Without = None,
     runtime: Runtime = "sim",
     network: NetworkName = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -57,7 +62,8 @@ def run(
     over = network_named(network)
     if runtime != LIVE and over != PROXY:
         raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    server = toxiproxy_at(toxiproxy, over, live=runtime == LIVE)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded = load_files(paths)
@@ -72,7 +78,7 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=partial(live_runtime, network=over, load=settings)
+                runtime=partial(live_runtime, network=over, load=settings, toxiproxy=server)
                 if runtime == LIVE
                 else sim_runtime,
             )

@@ -80,6 +80,17 @@ def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")
     yield Finding("cores", True, f"{os.cpu_count()}; every node and the load share them")
+    yield Finding("load", True, _load())
+
+
+def _load() -> str:
+    """Who can bring clients; without Locust the asyncio driver does."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"asyncio, or Locust {version('locust')} (--load locust)"
+    except PackageNotFoundError:
+        return "asyncio; no Locust (the extra 'load'), so --load locust is refused"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Finding:

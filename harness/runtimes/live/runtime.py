@@ -36,7 +36,8 @@ from harness.runtimes.live.kernel.network import KernelNetwork
 from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
 from harness.runtimes.live.limits import open_files
-from harness.runtimes.live.load import Crew, LocustDriver, crew_of
+from harness.runtimes.live.load.crew import Crew, crew_of
+from harness.runtimes.live.load.driver import LocustDriver
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
 from harness.runtimes.live.standard import StandardApi
@@ -82,7 +83,10 @@ class LiveRuntime:
     @property
     def options(self) -> Mapping[str, str]:
         given = {"network": self.network if self.network != PROXY else None, "toxiproxy": self.toxiproxy}
-        return {name: value for name, value in given.items() if value is not None}
+        return {
+            **{name: value for name, value in given.items() if value is not None},
+            **self.load.options(),
+        }
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)

@@ -149,11 +149,13 @@ class Finished:
     """All arrivals of this process have come and left, or were not to come any more.
 
     `requests`: HTTP requests that were told to Locust. `added`: users that had to be added beside Locust's shape.
+    `offset_s`: as in `Prepared`, at the end.
     """
 
-    requests: int
-    added: int
-    cpu_s: float
+    requests: int = 0
+    added: int = 0
+    cpu_s: float = 0.0
+    offset_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
