@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.runtimes.base import LoadSettings
+    from harness.runtimes.base import LoadSettings, Network
 
 DRIVERS = ("asyncio", "locust")
 PORTS = range(1, 65536)
 
 
-def load_settings(driver: str | None, workers: int | None, master: str | None, jobs: int) -> LoadSettings:
-    """What `--load`, `--locust-workers` and `--locust-master` ask for; either of the last two means Locust.
+def load_settings(
+    driver: str | None,
+    workers: int | None,
+    master: str | None,
+    plugins: Sequence[str] | None,
+    *,
+    jobs: int,
+    network: Network,
+) -> LoadSettings:
+    """What `--load` and the options of Locust ask for; any of these means Locust.
 
     Stops with usage.
     """
@@ -21,21 +30,26 @@ def load_settings(driver: str | None, workers: int | None, master: str | None, j
 
     problems: list[str] = []
     address = None
-    chosen = driver or ("locust" if workers is not None or master is not None else "asyncio")
+    of_locust = workers is not None or master is not None or bool(plugins)
+    chosen = driver or ("locust" if of_locust else "asyncio")
     if chosen not in DRIVERS:
         problems.append(f"--load {chosen}: there are {' and '.join(DRIVERS)}")
-    elif chosen == "asyncio" and (workers is not None or master is not None):
-        problems.append("--locust-workers and --locust-master need --load locust; found --load asyncio")
+    elif chosen == "asyncio" and of_locust:
+        problems.append("--locust-workers, -master and -plugin need --load locust; found --load asyncio")
     if master is not None:
         address = parse_address(master)
         if address is None:
             problems.append(f"--locust-master {master}: give HOST:PORT, such as 192.0.2.10:5557")
         elif problem := not_here(address[0]):
             problems.append(f"--locust-master {master}: {problem}")
+        if network == "kernel":
+            problems.append(
+                "--locust-master does not go with --network kernel: whoever comes from elsewhere is not in it"
+            )
         if jobs > 1:
             problems.append(f"--locust-master: one run at a time can wait there; found --jobs {jobs}")
     if chosen == "locust":
-        from harness.runtimes.live.load import refuse_without_locust
+        from harness.runtimes.live.load.crew import refuse_without_locust
 
         if missing := refuse_without_locust():
             problems.append(missing)
@@ -43,7 +57,7 @@ def load_settings(driver: str | None, workers: int | None, master: str | None, j
         raise usage(*problems)
     if chosen == "asyncio":
         return LoadSettings()
-    return LoadSettings("locust", workers or 1, address)
+    return LoadSettings("locust", workers or 1, address, tuple(plugins or ()))
 
 
 def not_here(host: str) -> str | None:

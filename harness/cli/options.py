@@ -28,6 +28,21 @@ Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]
+Network = Annotated[
+    str,
+    typer.Option(
+        help="What live runs are connected by: 'proxy' (works everywhere), or 'kernel', real namespaces, packet "
+        "losses and rates (root; see 'harness doctor')."
+    ),
+]
+Toxiproxy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Make the proxies of live runs on the Toxiproxy server whose API is here, such as "
+        "http://127.0.0.1:8474; on one of its own if not given.",
+    ),
+]
 Load = Annotated[
     str | None,
     typer.Option(
@@ -37,6 +52,13 @@ Load = Annotated[
 ]
 LocustWorkers = Annotated[
     int | None, typer.Option(help="Processes that Locust's clients are spread over; 1 if not given.", min=1)
+]
+LocustPlugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE",
+        help="A Python module that Locust's processes import, to listen to its events; more than one may be given.",
+    ),
 ]
 LocustMaster = Annotated[
     str | None,

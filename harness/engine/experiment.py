@@ -78,7 +78,7 @@ def record_arm(loaded: Loaded, runtime: Runtime, planned: Plan, run: Path, index
         facts=done.facts,
         experiment_yaml=loaded.text,
         slos_yaml=loaded.slos_text,
-        environment=environment(loaded, planned, arm, run, runtime.name),
+        environment=environment(loaded, planned, arm, run, runtime),
     )
     # The next arm begins with the memory that the first one began with.
     del done

@@ -17,6 +17,7 @@ from harness.engine.plan import Plan, PlannedArm
 from harness.engine.runtimes import SIM
 from harness.history.intact import altered
 from harness.history.write import ENVIRONMENT
+from harness.runtimes.base import Runtime
 
 ARMS = "arms"
 LATEST = "latest"
@@ -98,15 +99,19 @@ def altered_run(run: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def replay_command(run: Path, plan: Plan, runtime: str) -> str:
+def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
-    if runtime == SIM:
+    if runtime.name == SIM:
         return f"harness replay {shown_path(run)}"
+    options = [f"--{name} {value}" for name, value in runtime.options.items()]
     without = [f"--without {name}" for name in plan.without]
-    return " ".join(["harness run", plan.file, "--runtime", runtime, "--seed", str(plan.seed), *without])
+    command = ["harness run", plan.file, "--runtime", runtime.name, *options, "--seed", str(plan.seed)]
+    return " ".join([*command, *without])
 
 
-def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: str) -> Mapping[str, Any]:
+def environment(
+    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: Runtime
+) -> Mapping[str, Any]:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
     return {
@@ -114,7 +119,8 @@ def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime:
         "file": loaded.shown,
         "slos_file": None if loaded.slos_file is None else shown_path(loaded.slos_file),
         "system": loaded.experiment.system,
-        "runtime": runtime,
+        "runtime": runtime.name,
+        "options": dict(runtime.options),
         "seed": plan.seed,
         "without": list(plan.without),
         "arm": arm.name,

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
-from harness.runtimes.base import LoadSettings, Runtime
+from harness.runtimes.base import KERNEL, PROXY, LoadSettings, Network, Runtime
 
 SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
+NETWORKS: tuple[Network, ...] = (PROXY, KERNEL)
 
 
 def live_runtime(
-    *, network: Literal["proxy", "kernel"] = "proxy", load: LoadSettings | None = None
+    *, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
 ) -> Runtime:
-    """Real processes and sockets on this machine's loopback. With options, use it as `functools.partial`."""
+    """Real processes and sockets on this machine. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime(network, load)
-
-
-def is_live(make: Callable[[], Runtime]) -> bool:
-    """Whether this makes live runtimes, with or without options."""
-    return getattr(make, "func", make) is live_runtime
+    return LiveRuntime(network, load, toxiproxy)
 
 
 def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
@@ -37,13 +34,41 @@ def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
             )
 
 
-def unable_live(timeline: Sequence[Fault]) -> Iterator[str]:
-    """Which of these faults cannot be applied live, and why; nothing when all of them can."""
+def live_options(make: Callable[[], Runtime]) -> Mapping[str, Any] | None:
+    """What `live_runtime` will be given; None for what makes another runtime."""
+    made, options = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+    return options if made is live_runtime else None
+
+
+def unable_live(
+    timeline: Sequence[Fault], network: Network = PROXY, toxiproxy: str | None = None
+) -> Iterator[str]:
+    """Which of these faults cannot be applied live, and why; nothing when all of them can.
+
+    `toxiproxy`: another server than our own, which has what Toxiproxy has.
+    """
     from harness.runtimes.live.cpu import unable
 
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
-        if fault.fault == "loss":
-            yield f"{where}: a proxy cannot lose packets of a TCP stream; run it with --runtime {SIM}"
+        if fault.fault == "loss" and network == PROXY:
+            yield (
+                f"{where}: a proxy cannot lose packets of a TCP stream; "
+                f"it needs --network {KERNEL} (root), or --runtime {SIM}"
+            )
         if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
             yield f"{where}: {reason}"
+        if fault.parameters().get("shared") and toxiproxy is not None:
+            yield (
+                f"{where}: Toxiproxy limits each connection, not all of them together; 'shared' works without "
+                f"--toxiproxy, with --network {KERNEL} (root), or with --runtime {SIM}"
+            )
+
+
+def unable_here(network: Network) -> Iterator[str]:
+    """What this machine lacks for live runs with that network."""
+    if network == KERNEL:
+        from harness.runtimes.live.kernel.probe import missing
+
+        for lack in missing():
+            yield f"--network {KERNEL}: {lack} (see: harness doctor)"

@@ -11,8 +11,9 @@ from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import is_live, unable_live, unable_sim
+from harness.engine.runtimes import live_options, unable_here, unable_live, unable_sim
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
+from harness.runtimes.base import PROXY
 from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
 
 __all__ = ["run_suite", "sim_runtime"]
@@ -60,15 +61,18 @@ def _plans(
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
     problems: list[str] = [] if seeds else ["no seed was given"]
+    live = live_options(runtime)
+    network = PROXY if live is None else live.get("network", PROXY)
+    problems += unable_here(network)
     for item in loaded:
         try:
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
             problems += error.problems
-        if is_live(runtime):
-            unable = unable_live(item.experiment.timeline)
-        else:
-            unable = unable_sim(item.experiment.timeline)
+        timeline = item.experiment.timeline
+        unable = (
+            unable_sim(timeline) if live is None else unable_live(timeline, network, live.get("toxiproxy"))
+        )
         problems += [f"{item.shown}: {problem}" for problem in unable]
     if problems:
         raise UsageError(problems)

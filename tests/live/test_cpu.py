@@ -225,6 +225,13 @@ def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
+def test_parity_leaves_it_out_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "slow.chaos.yaml"
+    file.write_text(SLOW)
+    assert invoke(["parity", str(file), "--reports", str(tmp_path / "reports")]) == 4
+    assert "no processor cost" in capsys.readouterr().err
+
+
 def test_live_refuses_where_the_machine_cannot(
     tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

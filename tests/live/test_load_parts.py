@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.runtimes.live import load_words as words
-from harness.runtimes.live.load_clock import SLEW, Estimate, SteeredClock
+from harness.runtimes.base import LoadSettings
+from harness.runtimes.live.load import words
+from harness.runtimes.live.load.clock import SLEW, Estimate, SteeredClock
+from harness.runtimes.live.runtime import LiveRuntime
 from harness.spec.model import Load
 from harness.system import Event
 from harness.workload.arrivals import arrivals
@@ -201,6 +203,10 @@ def test_lateness() -> None:
         (("--runtime", "live", "--locust-master", "0.0.0.0:5557"), "not all addresses"),
         (("--runtime", "live", "--locust-master", "192.0.2.1:5557"), "cannot listen there"),
         (("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--jobs", "2"), "found --jobs 2"),
+        (
+            ("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--network", "kernel"),
+            "does not go with --network kernel",
+        ),
     ],
 )
 def test_options_that_make_no_sense(
@@ -215,7 +221,7 @@ def test_options_that_make_no_sense(
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.runtimes.live.load.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.runtimes.live.load.crew.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 
@@ -229,15 +235,22 @@ def test_the_harness_imports_neither_locust_nor_gevent() -> None:
     assert json.loads(run_python(code)) == []
 
 
+def test_the_command_that_runs_it_again_says_how_clients_were_brought() -> None:
+    assert LiveRuntime().options == {}
+    load = LoadSettings("locust", 2, ("127.0.0.1", 5557), ("one", "two"))
+    words_of_it = [f"--{name} {value}" for name, value in LiveRuntime(load=load).options.items()]
+    assert " ".join(words_of_it) == (
+        "--load locust --locust-workers 2 --locust-master 127.0.0.1:5557 --locust-plugin one --locust-plugin two"
+    )
+
+
 # ---------------------------------------------------------------------- users
 
 SEATS = """
-import os
-os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 import json, sys, time
-import gevent
 from harness.workload.locust.users import AHEAD_S, Seats, ByArrivals
 from harness.workload.schedule import Arrival
+import gevent
 
 begun, added, needs, over = [], [], [], []
 seats = Seats(lambda arrival, ended: (begun.append((arrival.index, time.monotonic() - start_s)), over.append(ended)),

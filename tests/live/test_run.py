@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli.main import invoke
+from harness.faults.primitives import Primitive
 from harness.runtimes.live.lease import STATE_VARIABLE, remains
 
 pytestmark = pytest.mark.live
@@ -75,19 +78,14 @@ def test_a_live_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert result["replay"].endswith("--runtime live --seed 1")
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("loss, rate: 1%", "timeline[0]: loss: a proxy cannot lose packets"),
-    ],
-)
 def test_what_cannot_be_done_live_is_refused_before_anything_starts(
-    directory: Path, capsys: pytest.CaptureFixture[str], fault: str, said: str
+    directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = directory / "killed.chaos.yaml"
-    file.write_text(EXPERIMENT.replace("crash,", f"{fault},"))
+    file.write_text(EXPERIMENT.replace("crash,", "loss, rate: 1%,"))
     assert invoke(ran(directory)) == 4
-    assert said in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "timeline[0]: loss: a proxy cannot lose packets of a TCP stream; it needs --network kernel" in said
     assert not (directory / "state").exists()
     assert not (directory / "reports" / "latest").exists()
 
@@ -110,10 +108,30 @@ def test_a_system_that_does_not_come_up(directory: Path, capsys: pytest.CaptureF
     assert clean(directory)
 
 
+@pytest.mark.parametrize(("limits", "code"), [("-Sn 64", 0), ("-n 200", 3)], ids=["soft", "hard"])
+def test_few_open_files_are_raised_or_refused(directory: Path, limits: str, code: int) -> None:
+    """Before anything starts, and not by connections that fail in the middle of a run."""
+    words = " ".join([sys.executable, "-m", "harness", *ran(directory, "--json")])
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit {limits} && exec {words}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    (result,) = json.loads(done.stdout)["experiments"]
+    if code:
+        assert "at most 200 open files are allowed here" in result["reason"]
+        assert not (directory / "state").exists()
+    else:
+        assert clean(directory)
+
+
 def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["doctor", "--json"]) == 0
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
-    assert len(found["primitives"]) == 8
+    assert "load" in {finding["name"] for finding in found["findings"]}
+    assert set(found["primitives"]) >= set(Primitive) - {Primitive.SLOW}
+    assert set(found["networks"]) == {"proxy", "kernel"}
+    assert found["networks"]["proxy"] == found["primitives"]
+    assert bool(found["networks"]["kernel"]) == all(item["ok"] for item in found["kernel_findings"])
     assert invoke(["cleanup", "--json"]) == 0
     assert document(capsys)["clean"]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import LocustPlugin
 from harness.cli.outcome import Done
 
 AGAIN_S = 2.0
@@ -17,6 +18,7 @@ def load(
     master: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where a run waits for workers (--locust-master).")
     ],
+    locust_plugin: LocustPlugin = None,
 ) -> Done:
     """Bring clients for live runs that wait for workers, one after the other, until Ctrl-C or five idle minutes.
 
@@ -29,7 +31,7 @@ def load(
 
     from harness.cli.load import parse_address
     from harness.cli.outcome import usage
-    from harness.runtimes.live.load import refuse_without_locust
+    from harness.runtimes.live.load.crew import refuse_without_locust
     from harness.verdict.model import EXIT_CODES, Verdict
 
     problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
@@ -43,7 +45,9 @@ def load(
     host, port = address
     print(f"bringing clients for runs at {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "harness.runtimes.live.tied", str(os.getpid())]
-    command += ["harness.runtimes.live.load_process", "worker", "--measure", "--master", host, str(port)]
+    command += ["harness.runtimes.live.load.process", "worker", "--measure", "--master", host, str(port)]
+    for plugin in locust_plugin or ():
+        command += ["--plugin", plugin]
     while True:
         # Locust has a process of its own here, too, and every run a new one.
         with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:

@@ -6,7 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Load, LocustMaster, LocustWorkers, Paths, Reports, Seed, Seeds
+from harness.cli.options import (
+    Jobs,
+    Json,
+    Load,
+    LocustMaster,
+    LocustPlugin,
+    LocustWorkers,
+    Network,
+    Paths,
+    Reports,
+    Seed,
+    Seeds,
+    Toxiproxy,
+)
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
@@ -20,9 +33,12 @@ def parity(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    network: Network = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -30,7 +46,8 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, writable
+    from harness.cli.commands.run import cores, network_named, writable
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -40,7 +57,9 @@ def parity(
     from harness.report.finish import finish_run
     from harness.report.parity import document, lines, write
 
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    over = network_named(network)
+    server = toxiproxy_at(toxiproxy, over)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     loaded = load_files(paths)
     try:
         found = run_both(
@@ -50,7 +69,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, load=settings),
+            live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
             report=_half,
             finish=finish_run,
         )

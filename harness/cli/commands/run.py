@@ -2,21 +2,30 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.options import (
     Jobs,
     Json,
     Load,
     LocustMaster,
+    LocustPlugin,
     LocustWorkers,
     Paths,
     Reports,
     Runtime,
     Seed,
     Seeds,
+    Toxiproxy,
     Without,
 )
+from harness.cli.options import (
+    Network as NetworkName,
+)
 from harness.cli.outcome import Done
+
+if TYPE_CHECKING:
+    from harness.runtimes.base import Network
 
 
 def run(
@@ -26,13 +35,17 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     runtime: Runtime = "sim",
+    network: NetworkName = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
+    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -41,11 +54,16 @@ def run(
     from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
     from harness.engine.suite import run_suite, sim_runtime
     from harness.report.finish import finish_run
+    from harness.runtimes.base import PROXY
     from harness.verdict.document import suite_document
 
     if runtime not in RUNTIMES:
         raise usage(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}")
-    settings = load_settings(load, locust_workers, locust_master, jobs or 1)
+    over = network_named(network)
+    if runtime != LIVE and over != PROXY:
+        raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
+    server = toxiproxy_at(toxiproxy, over, live=runtime == LIVE)
+    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded = load_files(paths)
@@ -60,11 +78,24 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=partial(live_runtime, load=settings) if runtime == LIVE else sim_runtime,
+                runtime=partial(live_runtime, network=over, load=settings, toxiproxy=server)
+                if runtime == LIVE
+                else sim_runtime,
             )
         except UsageError as error:
             raise usage(*error.problems) from error
     return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
+
+
+def network_named(name: str) -> Network:
+    """What live runs are connected by. Stops with usage where there is none of that name."""
+    from harness.cli.outcome import usage
+    from harness.engine.runtimes import NETWORKS
+
+    for known in NETWORKS:
+        if name == known:
+            return known
+    raise usage(f"--network {name}: there are {' and '.join(NETWORKS)}")
 
 
 def cores() -> int:

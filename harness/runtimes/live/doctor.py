@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.faults.primitives import Primitive
+from harness.runtimes.live import cpu
+from harness.runtimes.live.kernel.probe import probe
 from harness.runtimes.live.lease import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
+from harness.runtimes.live.limits import open_files
 from harness.runtimes.live.supervisor import ProxyServer
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
 
-FILES_LEAST = 1024
-"""Open files that a run with a hundred clients comes to."""
-
 BY = {
-    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by connection; no loss, no shared limit",
-    Primitive.CUT: "proxies hold everything back; connects are still accepted",
+    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
+    Primitive.CUT: "proxies hold everything back; connects get no answer",
     Primitive.RESET: "proxies send RST to both ends",
     Primitive.KILL: "SIGKILL; proxies refuse connects",
-    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back, and a listener that never accepts",
+    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back; connects get no answer",
     Primitive.START: "a new process, forked from one that has everything imported",
     Primitive.PAUSE: "SIGSTOP",
     Primitive.INTERFERE: "a middleware in the node's own process",
+    Primitive.SLOW: "a control group with a quota of processor time",
 }
-"""How each primitive is made."""
+"""How each primitive is made with proxies."""
+
+BY_KERNEL = {
+    **BY,
+    Primitive.SHAPE: "latency and jitter by proxy toxics; loss by nft, bandwidth by pair of hosts or shared by htb",
+    Primitive.CUT: "nft drops: connects hang, what is open retransmits",
+    Primitive.RESET: BY[Primitive.RESET],
+    Primitive.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
+}
+"""How each primitive is made with the kernel network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +57,40 @@ def examine() -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def primitives(findings: tuple[Finding, ...]) -> dict[Primitive, str]:
+def examine_kernel() -> tuple[Finding, ...]:
+    """What the kernel network needs beyond that; less than a second."""
+    return tuple(Finding(found.name, found.ok, found.said) for found in probe())
+
+
+def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
     """The primitives that this machine has live, and how they are made."""
-    return dict(BY) if all(finding.ok for finding in findings) else {}
+    if not all(finding.ok for finding in findings):
+        return {}
+    lacking = lacks()
+    return {primitive: how for primitive, how in by.items() if primitive not in lacking}
+
+
+def lacks() -> dict[Primitive, str]:
+    """Primitives that a machine can be without although it can run everything else, and why this one is."""
+    why = cpu.unable()
+    return {} if why is None else {Primitive.SLOW: why}
 
 
 def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")
     yield Finding("cores", True, f"{os.cpu_count()}; every node and the load share them")
+    yield Finding("load", True, _load())
+
+
+def _load() -> str:
+    """Who can bring clients; without Locust the asyncio driver does."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"asyncio, or Locust {version('locust')} (--load locust)"
+    except PackageNotFoundError:
+        return "asyncio; no Locust (the extra 'load'), so --load locust is refused"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Finding:
@@ -78,10 +112,8 @@ def _loopback() -> str:
 
 
 def _files() -> str:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < FILES_LEAST:
-        raise OSError(f"{soft} open files at most; raise it to {FILES_LEAST} or more (ulimit -n)")
-    return f"{soft} open files at most"
+    with open_files() as most:
+        return f"{most} open files at most"
 
 
 def _slots() -> str:

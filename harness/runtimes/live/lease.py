@@ -125,13 +125,16 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
                 # Somebody else's, who listens there; or what cannot be killed.
                 reasons.append(f"slot {slot} has {left}")
                 continue
-            try:
-                # The warden first: from here on nothing is left, whatever happens.
-                with watched(state, slot), _begun(state, slot) as lease:
-                    yield lease
-            finally:
-                done = clean_slot(state, slot)
-                left = remains(state, slot, done.namespaces)
+            # The warden first, and until everything is proven gone: nothing is left, whatever happens meanwhile.
+            with watched(state, slot) as warden:
+                try:
+                    with _begun(state, slot) as lease:
+                        yield lease
+                finally:
+                    done = clean_slot(state, slot)
+                    left = remains(state, slot, done.namespaces)
+                    # Not when cleaning was broken off, by an impatient Ctrl-C: then it is the warden's.
+                    warden.dismiss()
             if left.any:
                 raise LeftBehind(f"after the run, this was still there: {left}")
             return

@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness.faults.primitives import Peer, Primitive
 from harness.runtimes.base import (
+    KERNEL,
+    PROXY,
     LoadSettings,
+    Network,
     NotReady,
     Recorded,
     RunSettings,
@@ -32,7 +35,9 @@ from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
 from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
-from harness.runtimes.live.load import Crew, LocustDriver, crew_of
+from harness.runtimes.live.limits import open_files
+from harness.runtimes.live.load.crew import Crew, crew_of
+from harness.runtimes.live.load.driver import LocustDriver
 from harness.runtimes.live.nodes import LiveNode
 from harness.runtimes.live.primitives import AVAILABLE, LivePrimitives
 from harness.runtimes.live.standard import StandardApi
@@ -46,8 +51,6 @@ from harness.system.streams import stream
 from harness.workload.drive import Driver, Drives
 
 __all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
-
-type Network = Literal["proxy", "kernel"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -68,14 +71,22 @@ class LiveRuntime:
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
     def __init__(
-        self, network: Network = "proxy", load: LoadSettings | None = None, toxiproxy: str | None = None
+        self, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
     ) -> None:
         """`toxiproxy`: the API of a server on this machine to make the proxies on; an own one if not given."""
-        if toxiproxy is not None and network != "proxy":
+        if toxiproxy is not None and network != PROXY:
             raise ValueError("another Toxiproxy server cannot be in the namespaces of the kernel network")
         self.network = network
         self.load = load or LoadSettings()
         self.toxiproxy = toxiproxy
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        given = {"network": self.network if self.network != PROXY else None, "toxiproxy": self.toxiproxy}
+        return {
+            **{name: value for name, value in given.items() if value is not None},
+            **self.load.options(),
+        }
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -86,7 +97,7 @@ class LiveRuntime:
                 "RunSettings.reference is empty: other processes must be able to load the system"
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
-        with hold_slot() as lease, asyncio.Runner() as runner:
+        with open_files(), hold_slot() as lease, asyncio.Runner() as runner:
             return runner.get_loop().run_until_complete(
                 _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
             )
@@ -119,7 +130,7 @@ class LiveSession:
         lease: Lease,
         settings: RunSettings,
         safeguards: Mapping[str, bool],
-        network: Network = "proxy",
+        network: Network = PROXY,
         crew: Crew | None = None,
         toxiproxy: str | None = None,
     ) -> None:
@@ -149,7 +160,7 @@ class LiveSession:
         )
         self._nursery = Nursery(lease, world)
         self._network: KernelNetwork | None = None
-        if network == "kernel":
+        if network == KERNEL:
             self._network = KernelNetwork(lease, died=died)
         self._api: ToxiproxyApi | None = None
         self._wires: Wires | None = None

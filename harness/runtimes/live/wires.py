@@ -210,8 +210,9 @@ class Wires:
             if wire.target.name in self._refused and not wire.silent:
                 # Only once it listens has it a port, which it then keeps.
                 await self._api.enable(wire.name, False)
-            if self.plane is not None:
-                await self._lay(self.plane, wire)
+        if self.plane is not None:
+            await self._lay(self.plane, wires)
+        for wire in wires:
             self._wires[wire.opener.name, wire.target.name, port] = wire
             self.made += 1
 
@@ -230,19 +231,19 @@ class Wires:
             elif way.caps:
                 yield from _limited(name, stream, min(cap.rate_bps for cap in way.caps))
 
-    async def _lay(self, plane: Plane, wire: Wire) -> None:
-        """Have the kernel know a wire that is new, and what lies on it."""
-        assert wire.address is not None
-        opener, target = wire.opener.name, wire.target.name
-        up, down = self._ways(wire.opener, wire.target)
-        wire.flows = {
-            UPSTREAM: Flow(wire.address.port, UP, opener, target, up.caps, up.loss),
-            DOWNSTREAM: Flow(wire.address.port, DOWN, target, opener, down.caps, down.loss),
-        }
-        rules: dict[Flow, list[int]] = {flow: [] for flow in wire.flows.values()}
-        for rule in self._rules:
-            for stream in streams(wire, rule.match):
-                rules[wire.flows[stream]].append(rule.number)
+    async def _lay(self, plane: Plane, wires: Iterable[Wire]) -> None:
+        """Have the kernel know wires that are new, and what lies on them."""
+        rules: dict[Flow, list[int]] = {}
+        for wire in wires:
+            assert wire.address is not None
+            opener, target = wire.opener.name, wire.target.name
+            up, down = self._ways(wire.opener, wire.target)
+            wire.flows = {
+                UPSTREAM: Flow(wire.address.port, UP, opener, target, up.caps, up.loss),
+                DOWNSTREAM: Flow(wire.address.port, DOWN, target, opener, down.caps, down.loss),
+            }
+            for stream, flow in wire.flows.items():
+                rules[flow] = [rule.number for rule in self._rules if stream in streams(wire, rule.match)]
         await plane.opened(rules)
 
     def _ways(self, opener: Peer, target: Peer) -> tuple[Way, Way]:

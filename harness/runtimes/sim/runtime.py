@@ -42,6 +42,10 @@ class SimRuntime:
     name = "sim"
     available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {}
+
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
         loop = SimLoop(settings.seed)

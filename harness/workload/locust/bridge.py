@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,9 +13,22 @@ from typing import Any
 import gevent
 import gevent.event
 
+log = logging.getLogger("harness.load")
+
+
+def vital(life: Callable[..., object], *arguments: object) -> None:
+    """Run it in a greenlet; when it raises, this process ends, and the harness hears of it at once."""
+
+    def end(greenlet: Any) -> None:
+        log.error("a vital greenlet broke: %r", greenlet.exception)
+        logging.shutdown()
+        os._exit(1)
+
+    gevent.spawn(life, *arguments).link_exception(end)
+
 
 class Bridge:
-    """Made in gevent's thread. The asyncio loop runs in another until `stop`."""
+    """Made in gevent's thread. The asyncio loop runs in another until the process ends."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -30,7 +45,7 @@ class Bridge:
 
     def start(self) -> None:
         self._thread.start()
-        gevent.spawn(self._serve)
+        vital(self._serve)
 
     def to_asyncio(self, call: Callable[..., object], *arguments: object) -> None:
         """Have `call` called in the loop's thread, soon."""
@@ -48,8 +63,3 @@ class Bridge:
             while self._calls:
                 call, arguments = self._calls.popleft()
                 call(*arguments)
-
-    def stop(self) -> None:
-        """End the loop's thread; what its tasks were doing is dropped."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5.0)

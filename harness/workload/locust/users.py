@@ -16,6 +16,7 @@ import gevent.event
 from locust import LoadTestShape, User, constant, task
 from locust.env import Environment
 
+from harness.workload.locust.bridge import vital
 from harness.workload.schedule import Arrival
 
 STAND_BY = 4
@@ -74,7 +75,7 @@ class Seats:
         self._now = now
         self._arrivals.extend(arrivals)
         self._some.set()
-        gevent.spawn(self._look)
+        vital(self._look)
 
     def close(self) -> None:
         """Nobody comes any more."""

@@ -1,8 +1,9 @@
 """`... harness.runtimes.live.kernel.fabric FD`: the process that holds the kernel network of a run.
 
 It is in R, holds a descriptor of every other namespace, and does what the harness asks at the other end of the
-socket `FD`, one request after the other. It dies with the harness; then no namespace has anybody left, and the
-kernel takes them down with all devices, rules and queues.
+socket `FD`, one request after the other. When that end is closed, by the harness or by its death, it ends every
+connection that is left and goes; then nobody and nothing keeps any namespace, and the kernel takes them down with
+all devices, rules and queues.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import Any
 
 from harness.runtimes.live.kernel import ruleset
+from harness.runtimes.live.kernel.abort import abort_connections
 from harness.runtimes.live.kernel.layout import ROUTER, STAGE_HOP, Line
-from harness.runtimes.live.kernel.namespaces import inode, inside, new
+from harness.runtimes.live.kernel.namespaces import inhabitants, inode, inside, new
 from harness.runtimes.live.kernel.requests import (
     Build,
     Built,
@@ -74,6 +78,9 @@ BURST_S = 0.002
 BURST_LEAST_BYTES = 64
 """What an idle queue lets pass at once, beyond one packet."""
 
+END_S = 2.0
+"""How long the run's other processes may take to die."""
+
 ENTRY_TABLE = 100
 """Routing tables: this one for what comes in, and one more for every limiter that is passed."""
 
@@ -113,6 +120,18 @@ class Fabric:
             case Queues():
                 return Queued(dict(self._queues()))
         raise ValueError(f"no such request: {request!r}")
+
+    def inhabited(self) -> bool:
+        """Whether a process is in any namespace but R."""
+        return bool(inhabitants({inode(namespace) for namespace in self._namespaces.values()}))
+
+    def abort(self) -> int:
+        """End every connection in every namespace; how many there were."""
+        found = 0
+        for namespace in self._namespaces.values():
+            with inside(namespace):
+                found += abort_connections()
+        return found
 
     # ------------------------------------------------------------------ namespaces
 
@@ -284,7 +303,8 @@ def main(fd: int) -> int:
     fabric: Fabric | None = None
     while (size := _exactly(line, HEADER_BYTES)) is not None:
         data = _exactly(line, int.from_bytes(size))
-        assert data is not None
+        if data is None:
+            break
         request = pickle.loads(data)
         try:
             fabric = fabric or Fabric()
@@ -292,14 +312,28 @@ def main(fd: int) -> int:
         except Exception as error:
             logging.exception("%s", request)
             answer = Refused(f"{type(error).__name__}: {error}")
-        line.sendall(frame(answer))
+        with suppress(BrokenPipeError):
+            line.sendall(frame(answer))
+    if fabric is not None:
+        _end(fabric)
     return 0
 
 
+def _end(fabric: Fabric) -> None:
+    """The run's other processes are dying just now, and leave connections until the last is dead."""
+    deadline = monotonic() + END_S
+    while (fabric.inhabited() or fabric.abort()) and monotonic() < deadline:
+        sleep(0.01)
+
+
 def _exactly(line: socket.socket, n_bytes: int) -> bytes | None:
+    """None when the harness is gone."""
     data = b""
     while len(data) < n_bytes:
-        more = line.recv(n_bytes - len(data))
+        try:
+            more = line.recv(n_bytes - len(data))
+        except ConnectionResetError:  # it died before it read the last answer
+            return None
         if not more:
             return None
         data += more

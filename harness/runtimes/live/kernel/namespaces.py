@@ -74,6 +74,17 @@ def inode(namespace: int) -> int:
     return os.fstat(namespace).st_ino
 
 
+def inhabitants(inodes: set[int]) -> list[int]:
+    """Processes that are in one of these namespaces (by their main threads)."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with suppress(OSError):  # it has just ended, or is a zombie
+                if (process / "ns" / "net").stat().st_ino in inodes:
+                    found.append(int(process.name))
+    return found
+
+
 def held(inodes: frozenset[int]) -> set[int]:
     """Those of these namespaces that a thread of this process is in, or that it has a descriptor of."""
     if not inodes:

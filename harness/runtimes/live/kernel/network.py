@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -31,6 +30,8 @@ from harness.runtimes.live.lease import Lease
 from harness.runtimes.live.tether import environment
 
 ANSWER_S = 30.0
+END_S = 5.0
+"""How long its process may take to end the connections that are left."""
 
 
 class KernelNetwork:
@@ -53,13 +54,8 @@ class KernelNetwork:
         with theirs, self._lease.log("kernel-network") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *(
-                    "-m",
-                    "harness.runtimes.live.tied",
-                    str(os.getpid()),
-                    "harness.runtimes.live.kernel.fabric",
-                ),
-                str(theirs.fileno()),
+                # Not tied to this process's life: it has something left to do, and ends when the line does.
+                *("-m", "harness.runtimes.live.kernel.fabric", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -153,9 +149,12 @@ class KernelNetwork:
         if self._writer is not None:
             self._writer.close()
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
+            try:
+                async with asyncio.timeout(END_S):
+                    await self._process.wait()
+            except TimeoutError:
                 self._process.kill()
-            await self._process.wait()
+                await self._process.wait()
         if self._reading is not None:
             await self._reading
         while self._held:

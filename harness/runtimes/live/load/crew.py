@@ -1,4 +1,4 @@
-"""`Crew`: the processes of a Locust load, from the harness's side; `LocustDriver`: a run's clients, brought by them."""
+"""`Crew`: the processes of a Locust load, from the harness's side."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from harness.faults.primitives import FaultFailed, Peer
+from harness.faults.primitives import Peer
 from harness.runtimes.base import LoadSettings, NotReady
 from harness.runtimes.journal import Journal, describe
-from harness.runtimes.live import load_words as words
 from harness.runtimes.live.lease import Lease
+from harness.runtimes.live.load import words
 from harness.runtimes.live.messages import Address
 from harness.runtimes.live.tether import environment
-from harness.spec.model import Load
-from harness.system import Access, Clock, System
-from harness.workload.drive import LEAVE_S, ClientFailure, Driven, check_loads, lateness_figures
-from harness.workload.records import LoadRecord, LoadRequest, LoadSession
+from harness.system import Access, Clock
 
 BEGIN_S = 30.0
 """How long processes of the load that are started here may take to begin."""
@@ -36,14 +33,14 @@ REMOTE_S = 300.0
 TOTALS_S = 8.0
 """How long Locust's sums are waited for."""
 
+SILENT_S = 10.0
+"""A process of the load that has said nothing for so long hangs: it says that it is alive once a second."""
+
 QUIT_S = 3.0
 """How long the processes may take to end by themselves; then they are killed."""
 
-SLACK_S = 5.0
-"""How much longer than the clients a process may take to say that they have left."""
-
-ALONE = "local"
-"""Locust's name of a process that is alone."""
+REASON_S = 5.0
+"""Once the line is cut: how long it may take until it is known why."""
 
 
 class LoadLost(RuntimeError):
@@ -70,7 +67,7 @@ class Stage(Protocol):
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
     """A process that clients live in. `key`: Locust's name of it."""
 
     key: str
@@ -80,7 +77,8 @@ class _Worker:
     standing: bool = False
     finished: words.Finished | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
-    unsorted: list[object] = field(default_factory=list)
+    heard_s: float = 0.0
+    """When it last said anything, by the loop's time."""
 
 
 def refuse_without_locust() -> str | None:
@@ -128,9 +126,9 @@ class Crew:
         self._ending = False
         self.broken: asyncio.Future[str] = loop.create_future()
         """Done, with the reason, when the load cannot go on."""
-        self.workers: dict[str, _Worker] = {}
+        self.workers: dict[str, Worker] = {}
         self.totals: words.Totals | None = None
-        self.hear: Callable[[_Worker, Any], None] = lambda worker, message: None
+        self.hear: Callable[[Worker, Any], None] = lambda worker, message: None
 
     @property
     def address(self) -> str | None:
@@ -205,10 +203,10 @@ class Crew:
         self.send("", words.Stand())
         await self._until_all("have users that stand by", lambda worker: worker.standing)
 
-    def _in_order(self) -> list[_Worker]:
+    def _in_order(self) -> list[Worker]:
         return sorted(self.workers.values(), key=lambda worker: worker.name)
 
-    async def _until_all(self, what: str, holds: Callable[[_Worker], bool]) -> None:
+    async def _until_all(self, what: str, holds: Callable[[Worker], bool]) -> None:
         await self._until(
             BEGIN_S,
             lambda: all(map(holds, self.workers.values())),
@@ -261,8 +259,9 @@ class Crew:
         with self._lease.log(name) as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.runtimes.live.load_process"),
+                *("-m", "harness.runtimes.live.tied", str(os.getpid()), "harness.runtimes.live.load.process"),
                 *arguments,
+                *(word for plugin in self._settings.plugins for word in ("--plugin", plugin)),
                 pass_fds=fds,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -308,7 +307,9 @@ class Crew:
                 f"a process of the load ({self._name(key)}) said what is not understood: {describe(error)}"
             )
         if not self._ending and self.totals is None:
-            self.broke(f"the line to the load is cut\n{self._lease.logged('locust-master')}".rstrip())
+            # Most likely the process at its other end is gone, and it is better known why.
+            await asyncio.wait({self.broken}, timeout=REASON_S)
+            self.broke("the line to the load is cut")
 
     def _name(self, key: str) -> str:
         worker = self.workers.get(key)
@@ -324,6 +325,7 @@ class Crew:
             case words.Hello():
                 self._hello(key, message)
             case _ if (worker := self.workers.get(key)) is not None:
+                worker.heard_s = asyncio.get_running_loop().time()
                 self._said(worker, message)
         self._changed.set()
 
@@ -338,9 +340,9 @@ class Crew:
         if len(self.workers) >= self._settings.workers:
             self.broke(f"one worker more than were announced has come: {name}")
             return
-        self.workers[key] = _Worker(key, name, hello)
+        self.workers[key] = Worker(key, name, hello)
 
-    def _said(self, worker: _Worker, message: Any) -> None:
+    def _said(self, worker: Worker, message: Any) -> None:
         match message:
             case words.Prepared():
                 worker.prepared = message
@@ -370,205 +372,12 @@ class Crew:
             changed = asyncio.ensure_future(self._changed.wait())
             try:
                 either: set[asyncio.Future[Any]] = {changed, self.broken}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, timeout=SILENT_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
+            silent_since_s = asyncio.get_running_loop().time() - SILENT_S
+            for worker in self.workers.values():
+                if worker.finished is None and worker.heard_s < silent_since_s:
+                    self.broke(f"{worker.name}, a process of the load, has said nothing for {SILENT_S:g} s")
             if self.broken.done():
                 raise LoadLost(self.broken.result())
-
-
-@dataclass(slots=True)
-class _Present:
-    """A client that is there."""
-
-    peer: Peer
-    came: words.Came
-    worker: str
-
-
-class LocustDriver:
-    """As `harness.workload.drive.Driver`, with the clients in Locust's processes."""
-
-    def __init__(
-        self,
-        crew: Crew,
-        stage: Stage,
-        system: System,
-        loads: Mapping[str, Load],
-        *,
-        drain_s: float,
-    ) -> None:
-        check_loads({workload.name: workload for workload in system.workloads}, loads)
-        self._crew = crew
-        self._stage = stage
-        self._system = system
-        self._loads = loads
-        self._drain_s = drain_s
-        self._present: dict[str, _Present] = {}
-        self._failures: list[ClientFailure] = []
-        self._leaving: set[asyncio.Future[None]] = set()
-        self._sessions: list[LoadSession] = []
-        self._requests: list[LoadRequest] = []
-        self._asked = 0
-        self.arrived = 0
-        crew.hear = self._heard
-
-    @property
-    def active(self) -> int:
-        return len(self._present)
-
-    async def run(self) -> Driven:
-        """As `Driver.run`. Raises LoadLost when a process of the load is gone before its clients were."""
-        clock = self._stage.clock
-        start_s = clock.now()
-        self._crew.send_all(words.Begin({name: _plain(load) for name, load in self._loads.items()}, start_s))
-        finished = asyncio.ensure_future(self._crew.all_finished())
-        try:
-            longest_s = max((load.for_ for load in self._loads.values()), default=0.0)
-            end_s = start_s + longest_s + self._drain_s
-            await asyncio.wait({finished}, timeout=max(0.0, end_s - clock.now()))
-            await self._see_out(finished)
-            finished.result()
-        except BaseException:
-            await self._see_out(finished)
-            raise
-        finally:
-            finished.cancel()
-        await self._crew.sum_up()
-        return Driven(self.arrived, self.arrived - self._asked, self._asked, tuple(self._failures))
-
-    async def _see_out(self, finished: asyncio.Future[None]) -> None:
-        if not finished.done():
-            self._crew.send_all(words.Leave())
-            await asyncio.wait({finished}, timeout=LEAVE_S + SLACK_S)
-        if not finished.done():
-            self._crew.broke(f"a process of the load did not answer for {LEAVE_S + SLACK_S:g} s")
-            await asyncio.wait({finished})
-        if self._leaving:
-            await asyncio.wait(self._leaving)
-
-    # ------------------------------------------------------------------ what the processes say
-
-    def _heard(self, worker: _Worker, message: Any) -> None:
-        stage, journal = self._stage, self._stage.journal
-        match message:
-            case words.Came():
-                self._came(worker, message)
-            case words.Resolve():
-                self._run(self._resolve(worker, message))
-            case words.Emitted():
-                self._emitted(worker, message)
-            case words.Requested(values):
-                self._requests.append(LoadRequest(*values))
-            case words.Attempts(by_node):
-                for node, total in by_node.items():
-                    stage.attempts[node] += total - worker.attempts.get(node, 0)
-                worker.attempts = by_node
-            case words.Unhandled(client, error, defect):
-                journal.unhandled(client, error, defect=defect)
-            case words.Left():
-                self._left(worker, message)
-
-    def _came(self, worker: _Worker, came: words.Came) -> None:
-        self.arrived += 1
-        peer = Peer(came.client, came.role, came.zone, came.group)
-        try:
-            self._stage.came(peer, Access(*came.access))
-        except ValueError as error:
-            self._fail(came.client, came.t_s, f"ValueError: {error}")
-            return
-        self._present[came.client] = _Present(peer, came, worker.name)
-
-    async def _resolve(self, worker: _Worker, question: words.Resolve) -> None:
-        addresses: Sequence[Address] = ()
-        present = self._present.get(question.client)
-        if present is not None:
-            try:
-                addresses = await self._stage.route(present.peer, question.name, question.port)
-            except FaultFailed as error:
-                self._stage.journal.fail(
-                    "the harness", f"no way from {question.client} to {question.name}: {error}"
-                )
-        self._crew.send(
-            worker.key,
-            words.Route(question.number, [(a.node, a.host, a.port, a.rtt_s) for a in addresses]),
-        )
-
-    def _emitted(self, worker: _Worker, message: words.Emitted) -> None:
-        row = words.row_of(message, self._system)
-        self._stage.journal.emit(message.client, message.role, row, message.t_s)
-
-    def _left(self, worker: _Worker, left: words.Left) -> None:
-        present = self._present.pop(left.client, None)
-        if left.error is not None:
-            self._fail(left.client, left.t_s, left.error)
-        if present is None:
-            return
-        self._asked += left.asked
-        self._sessions.append(_session(present, left.t_s, left.error))
-        self._run(self._stage.gone(present.peer))
-
-    def _run(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    def _fail(self, client: str, t_s: float, error: str) -> None:
-        self._failures.append(ClientFailure(t_s, client, error))
-
-    # ------------------------------------------------------------------ what the run keeps
-
-    @property
-    def records(self) -> Sequence[LoadRecord]:
-        """Raw rows of sessions and requests; sessions that have not ended are among them."""
-        there = (_session(present, None, None) for present in self._present.values())
-        return [*self._sessions, *there, *self._requests]
-
-    def statistics(self) -> Mapping[str, Any]:
-        """Figures of the load: lateness in seconds, and what Locust has counted beside."""
-        crew = self._crew
-        late = [session.late_s for session in self._sessions]
-        late += [present.came.t_s - present.came.intended_s for present in self._present.values()]
-        found: dict[str, Any] = {
-            "driver": "locust",
-            **lateness_figures(late),
-            "requests": len(self._requests),
-        }
-        found["workers"] = {
-            worker.name: {
-                "machine": worker.hello.machine,
-                "locust": worker.hello.versions.get("locust", "?"),
-                "clock_offset_s": worker.prepared.offset_s if worker.prepared else None,
-                "clock_uncertain_s": worker.prepared.uncertain_s if worker.prepared else None,
-                "cpu_s": worker.finished.cpu_s if worker.finished else None,
-                "users_added": worker.finished.added if worker.finished else None,
-            }
-            for worker in crew.workers.values()
-        }
-        if crew.totals is not None:
-            found["locust"] = {
-                "requests": crew.totals.requests,
-                "failures": crew.totals.failures,
-                "users": crew.totals.users,
-                "by_name": {name: list(counts) for name, counts in crew.totals.by_name.items()},
-            }
-        return found
-
-
-def _session(present: _Present, left_s: float | None, error: str | None) -> LoadSession:
-    came = present.came
-    return LoadSession(
-        t_s=came.t_s,
-        client=came.client,
-        load=came.load,
-        index=came.index,
-        worker=present.worker,
-        intended_s=came.intended_s,
-        late_s=came.t_s - came.intended_s,
-        left_s=left_s,
-        error=error,
-    )
-
-
-def _plain(load: Load) -> dict[str, Any]:
-    return {"arrive": load.arrive, "for_": load.for_, "mix": load.mix}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from harness.runtimes.live.host import LiveClock
 
-KEEP = 40
+KEEP = 20
 """Exchanges that an estimate is made of: the last ones, for clocks drift."""
 
 SLEW = 500e-6

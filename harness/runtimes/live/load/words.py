@@ -121,6 +121,11 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """Said once a second by the loop that clients live in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """Connection attempts by node, in total since this process began."""
 
@@ -149,11 +154,13 @@ class Finished:
     """All arrivals of this process have come and left, or were not to come any more.
 
     `requests`: HTTP requests that were told to Locust. `added`: users that had to be added beside Locust's shape.
+    `offset_s`: as in `Prepared`, at the end.
     """
 
-    requests: int
-    added: int
-    cpu_s: float
+    requests: int = 0
+    added: int = 0
+    cpu_s: float = 0.0
+    offset_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +231,20 @@ class End:
 
 
 _CLASSES = (
-    *(Hello, Listening, Prepared, Standing, Broken, Came, Resolve, Emitted, Requested, Attempts, Unhandled),
+    *(
+        Hello,
+        Listening,
+        Prepared,
+        Standing,
+        Broken,
+        Came,
+        Resolve,
+        Emitted,
+        Requested,
+        Alive,
+        Attempts,
+        Unhandled,
+    ),
     *(Left, Finished, Lost, Totals, Prepare, Stand, Begin, Route, Leave, End),
 )
 _BY_NAME: dict[str, tuple[type, int]] = {each.__name__: (each, len(fields(each))) for each in _CLASSES}
