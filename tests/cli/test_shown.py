@@ -100,7 +100,9 @@ def test_the_table_in_the_readme_is_what_a_run_prints(sample: Called) -> None:
 def test_the_failure_in_the_readme_is_that_of_the_arm(sample: Called) -> None:
     """Without the safeguard in the whole run it comes to what the arm comes to."""
     text = " ".join(README.read_text(encoding="utf-8").split())
-    figures = re.search(r"without player.failover: .*? ([\d.]+%) +(\[[\d.]+%, [\d.]+%\]).* (\d+)\n", sample.out)
+    figures = re.search(
+        r"without player.failover: .*? ([\d.]+%) +(\[[\d.]+%, [\d.]+%\]).* (\d+)\n", sample.out
+    )
     assert figures is not None
     value, interval, samples = figures.groups()
     assert f"why {value} {interval} of {samples} samples are good, not at least 99.0%" in text
@@ -112,8 +114,12 @@ FAULTS_PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_parameter_is_explained_with_its_unit_and_its_default(name: str) -> None:
-    rows = [line.split("|") for line in FAULTS_PAGE.splitlines() if re.match(r"\| `[\w-]+`.*\| `\w+` \|", line)]
-    explained = {(fault, row[2].strip(" `")): row for row in rows for fault in re.findall(r"`([\w-]+)`", row[1])}
+    rows = [
+        line.split("|") for line in FAULTS_PAGE.splitlines() if re.match(r"\| `[\w-]+`.*\| `\w+` \|", line)
+    ]
+    explained = {
+        (fault, row[2].strip(" `")): row for row in rows for fault in re.findall(r"`([\w-]+)`", row[1])
+    }
     for parameter in parameters(FAULTS[name]):
         _, _, _, kind, default, about, _ = explained[name, parameter.name]
         assert parameter.kind.partition(",")[0].partition(" of")[0] in kind
