@@ -225,18 +225,31 @@ def test_a_plugin_that_is_not_there_is_named(state: Path) -> None:
     assert not left(state)
 
 
-@pytest.mark.parametrize(("workers", "victim"), [(1, "locust"), (2, "locust-2")])
-def test_a_process_of_the_load_that_dies_ends_the_run(state: Path, workers: int, victim: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "victim", "by", "said"),
+    [
+        (1, "locust", signal.SIGKILL, r"locust, .* ended \(status -9\)"),
+        (2, "locust-2", signal.SIGKILL, r"locust-2, .* ended \(status -9\)"),
+        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is gone: Locust's master does not hear it any more"),
+        (1, "locust", signal.SIGSTOP, r"locust, .* has said nothing for 2 s"),
+    ],
+)
+def test_a_process_of_the_load_that_dies_ends_the_run(
+    state: Path, monkeypatch: pytest.MonkeyPatch, workers: int, victim: str, by: signal.Signals, said: str
+) -> None:
     """Its clients are not silently fewer: the load fails, by the name of the process."""
+    monkeypatch.setattr("harness.runtimes.live.load.crew.SILENT_S", 2.0 if workers == 1 else 30.0)
+    monkeypatch.setattr("harness.runtimes.live.load.driver.LEAVE_S", 1.0)
+    monkeypatch.setattr("harness.runtimes.live.load.driver.SLACK_S", 1.0)
 
     async def body(session: Session, driver: Drives) -> None:
         running = asyncio.ensure_future(driver.run())
         while driver.arrived < 3:
             await session.clock.sleep(0.02)
-        os.kill(process(state, victim), signal.SIGKILL)
+        os.kill(process(state, victim), by)
         await running
 
-    with pytest.raises(RuntimeError, match=f"{victim}.* ended \\(status -9\\)"):
+    with pytest.raises(RuntimeError, match=said):
         run(LoadSettings("locust", workers), body)
     assert not left(state)
 
