@@ -268,16 +268,20 @@ def parse_fault(text: str) -> Fault:
     return fault
 
 
-def ask(request: Mapping[str, Any], state: Path | None = None) -> Mapping[str, Any]:
-    """Ask the system that is up. UsageError when none is, or more than one."""
+def ask(request: Mapping[str, Any], state: Path | None = None, slot: str | None = None) -> Mapping[str, Any]:
+    """Ask the system that is up; with more than one, that in `slot` (`slot-64`). UsageError when there is none."""
     state = own_directory(state or state_directory())
-    sockets = [path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)]
-    if len(sockets) != 1:
-        found = "none" if not sockets else f"{len(sockets)}, in {', '.join(str(s.parent) for s in sockets)}"
-        raise UsageError([f"exactly one system must be up (harness up); found {found}"])
+    sockets = {path.parent.name: path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)}
+    names = ", ".join(sockets) or "none"
+    if slot is not None and slot not in sockets:
+        raise UsageError([f"--in {slot}: no system is up there; up are {names}"])
+    if slot is None and len(sockets) != 1:
+        more = "; say which with --in" if sockets else ": 'harness up SYSTEM' brings one up"
+        raise UsageError([f"exactly one system must be up; up are {names}{more}"])
+    (chosen,) = sockets if slot is None else (slot,)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_S)
-        sock.connect(str(sockets[0]))
+        sock.connect(str(sockets[chosen]))
         with sock.makefile("rwb") as line:
             line.write(json.dumps(dict(request)).encode() + b"\n")
             line.flush()

@@ -94,13 +94,35 @@ def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture
     assert fault(capsys, "list")[1].startswith("2: http-error")
 
 
+def test_two_at_once(urls: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each in a slot of its own; a person says which one is meant."""
+    (first,) = (path.parent.name for path in tmp_path.glob("slot-*/control"))
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        said = ""
+        while not said.startswith("up in "):
+            said = other.stdout.readline()
+            assert said
+        second = said.split()[2].rstrip(";")
+        assert second != first
+        code, told = fault(capsys, "list")
+        assert code == 4
+        assert "say which with --in" in told
+        assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}", "--in", first)[0] == 0
+        assert fault(capsys, "list", "--in", second) == (0, "no fault is on")
+        assert get(urls["gateway-east"] + "home") == "ConnectionRefusedError"
+        other.send_signal(signal.SIGTERM)
+        assert other.wait(10) == 0
+
+
 def test_without_a_system_that_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
     code, said = fault(capsys, "list")
     assert code == 4
-    assert "exactly one system must be up (harness up); found none" in said
+    assert said == "exactly one system must be up; up are none: 'harness up SYSTEM' brings one up"
+    assert fault(capsys, "list", "--in", "slot-99") == (4, "--in slot-99: no system is up there; up are none")
     assert fault(capsys, "remove", "one")[0] == 4
     assert fault(capsys, "explode")[0] == 4
 
