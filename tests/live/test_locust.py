@@ -195,9 +195,11 @@ def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, sett
     driven, driver = LiveRuntime(load=settings).run(told, body)
     assert driven.arrived == driven.left == len(at_s)
     starts = driver.statistics()["starts"]
-    # As many as the schedule says, give or take what a busy machine adds at the border.
-    assert expected <= starts["late"] <= expected + 2
-    assert starts["most_s"] == pytest.approx(at_s[0] + fragile_system.STUCK_S - at_s[1], abs=0.15)
+    # As many as the schedule says, and those that a busy machine adds while it catches up.
+    caught_up_s = at_s[0] + fragile_system.STUCK_S + 0.5
+    assert expected <= starts["late"] <= sum(at_s[0] < at < caught_up_s for at in at_s)
+    most_s = at_s[0] + fragile_system.STUCK_S - at_s[1]
+    assert most_s - 0.01 < starts["most_s"] < most_s + 0.5
     assert starts["median_s"] < LATE_S
 
 

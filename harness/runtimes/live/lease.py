@@ -211,6 +211,7 @@ class Cleaned:
     namespaces: frozenset[int] = frozenset()
     proxies: tuple[str, ...] = ()
     """Removed from another server, by name."""
+    cgroups: tuple[Path, ...] = ()
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
@@ -245,7 +246,7 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     if not any(problem for _, problem in undone):
         shutil.rmtree(directory, ignore_errors=True)
     proxies = tuple(name for names, _ in undone for name in names)
-    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies, groups)
 
 
 def clean_free_slot(state: Path, slot: int) -> bool:
