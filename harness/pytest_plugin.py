@@ -180,6 +180,7 @@ def _account(result: ExperimentResult) -> str:
     lines = [f"{result.verdict.value}: {result.reason}"]
     lines += [f"{gate.verdict.value:<12} {gate.name}: {measured(gate)}" for gate in result.gates]
     lines += [f"{arm.verdict.value:<12} {arm.reason}" for arm in result.arms]
+    lines += [f"{'note':<12} {note}" for note in result.notes]
     lines.append(f"report: {result.run}/report.html")
     return "\n".join(lines)
 

@@ -35,6 +35,14 @@ Network = Annotated[
         "losses and rates (root; see 'harness doctor')."
     ),
 ]
+Toxiproxy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Make the proxies of live runs on the Toxiproxy server whose API is here, such as "
+        "http://127.0.0.1:8474; on one of its own if not given.",
+    ),
+]
 Load = Annotated[
     str | None,
     typer.Option(

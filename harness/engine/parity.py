@@ -10,8 +10,9 @@ from pathlib import Path
 from harness.engine.events import Handler
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
+from harness.engine.plan import UsageError
 from harness.engine.rundir import suite_stamp
-from harness.engine.runtimes import LIVE, SIM, live_runtime
+from harness.engine.runtimes import LIVE, SIM, live_runtime, unable_sim
 from harness.engine.schedule import MakeRuntime
 from harness.engine.suite import run_suite, sim_runtime
 from harness.history.errors import HistoryError
@@ -33,6 +34,8 @@ class Parity:
     directory: Path
     pairs: tuple[Pair, ...]
     interrupted: bool = False
+    left_out: tuple[str, ...] = ()
+    """Experiments that virtual time cannot run, and why."""
 
     @property
     def verdict(self) -> Verdict:
@@ -58,8 +61,15 @@ def parity(
 ) -> Parity:
     """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
 
-    Live first: it is the one that may have to be refused. Raises UsageError before anything starts.
+    Live first: it is the one that may have to be refused. What virtual time cannot run is left out, and said.
+    Raises UsageError before anything starts, also when nothing is left.
     """
+    left_out = tuple(
+        f"{item.shown}: {why}" for item in loaded for why in unable_sim(item.experiment.timeline)
+    )
+    loaded = [item for item in loaded if not any(unable_sim(item.experiment.timeline))]
+    if not loaded:
+        raise UsageError(left_out)
     directory = _new_directory(reports)
     with report(LIVE) as handlers:
         real = run_suite(
@@ -72,7 +82,7 @@ def parity(
             runtime=live,
         )
     if real.verdict is Verdict.INTERRUPTED:
-        return Parity(directory, (), interrupted=True)
+        return Parity(directory, (), interrupted=True, left_out=left_out)
     with report(SIM) as handlers:
         virtual = run_suite(
             loaded,
@@ -84,7 +94,7 @@ def parity(
             runtime=sim_runtime,
         )
     if virtual.verdict is Verdict.INTERRUPTED:
-        return Parity(directory, (), interrupted=True)
+        return Parity(directory, (), interrupted=True, left_out=left_out)
     systems = [item.system for item in loaded for _ in seeds]
     return Parity(
         directory,
@@ -92,6 +102,7 @@ def parity(
             pair(a, b, system.quantities)
             for a, b, system in zip(virtual.results, real.results, systems, strict=True)
         ),
+        left_out=left_out,
     )
 
 

@@ -15,11 +15,13 @@ RUNTIMES = (SIM, LIVE)
 NETWORKS: tuple[Network, ...] = (PROXY, KERNEL)
 
 
-def live_runtime(*, network: Network = PROXY, load: LoadSettings | None = None) -> Runtime:
+def live_runtime(
+    *, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
+) -> Runtime:
     """Real processes and sockets on this machine. With options, use it as `functools.partial`."""
     from harness.runtimes.live.runtime import LiveRuntime
 
-    return LiveRuntime(network, load)
+    return LiveRuntime(network, load, toxiproxy)
 
 
 def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
@@ -38,8 +40,13 @@ def live_options(make: Callable[[], Runtime]) -> Mapping[str, Any] | None:
     return options if made is live_runtime else None
 
 
-def unable_live(timeline: Sequence[Fault], network: Network = PROXY) -> Iterator[str]:
-    """Which of these faults cannot be applied live, and why; nothing when all of them can."""
+def unable_live(
+    timeline: Sequence[Fault], network: Network = PROXY, toxiproxy: str | None = None
+) -> Iterator[str]:
+    """Which of these faults cannot be applied live, and why; nothing when all of them can.
+
+    `toxiproxy`: another server than our own, which has what Toxiproxy has.
+    """
     from harness.runtimes.live.cpu import unable
 
     for index, fault in enumerate(timeline):
@@ -51,6 +58,11 @@ def unable_live(timeline: Sequence[Fault], network: Network = PROXY) -> Iterator
             )
         if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
             yield f"{where}: {reason}"
+        if fault.parameters().get("shared") and toxiproxy is not None:
+            yield (
+                f"{where}: Toxiproxy limits each connection, not all of them together; 'shared' works without "
+                f"--toxiproxy, with --network {KERNEL} (root), or with --runtime {SIM}"
+            )
 
 
 def unable_here(network: Network) -> Iterator[str]:

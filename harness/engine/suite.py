@@ -70,7 +70,9 @@ def _plans(
         except UsageError as error:
             problems += error.problems
         timeline = item.experiment.timeline
-        unable = unable_sim(timeline) if live is None else unable_live(timeline, network)
+        unable = (
+            unable_sim(timeline) if live is None else unable_live(timeline, network, live.get("toxiproxy"))
+        )
         problems += [f"{item.shown}: {problem}" for problem in unable]
     if problems:
         raise UsageError(problems)

@@ -19,22 +19,27 @@ from harness.engine.runtimes import unable_live
 from harness.engine.targets import TargetError, resolve
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
+from harness.faults.parameters import parameters
 from harness.faults.primitives import Applied, FaultFailed
 from harness.runtimes.base import RunSettings, Session
 from harness.runtimes.live.lease import own_directory, state_directory
 from harness.runtimes.live.runtime import LiveRuntime, LiveSession
 from harness.spec.model import Load
 from harness.system import System
-from harness.verdict.text import exposure
+from harness.verdict.text import exposure, quantity
 from harness.workload.drive import Driver
 
 CONTROL = "control"
 """The socket in a run's directory that takes requests: one line of JSON, answered with one."""
 
+DAY_S = 86_400.0
 DAY = "24h"
 """How long a fault lasts, at most, when the person who puts it on does not say `for`."""
 
 ANSWER_S = 60.0
+
+WATCH_EVERY_S = 0.5
+"""How often the person in the first terminal is told what has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +66,25 @@ def bring_up(up: Up, tell: Callable[[str], None]) -> None:
 
 async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
     assert isinstance(session, LiveSession)
-    switchboard = Switchboard(session, up)
+    switchboard = Switchboard(session, up, tell)
     server = await asyncio.start_unix_server(switchboard.serve, session.directory / CONTROL)
     main = asyncio.current_task()
     assert main is not None
     with cancelled_by_signals(main) as interruption:
         load = asyncio.ensure_future(_load(session, up))
+        told = [0]
+        watching = asyncio.ensure_future(_watch(session, told, tell))
         try:
             for name, url in (await session.addresses()).items():
                 tell(f"{name:<24}{url}")
-            tell("up; faults: harness fault add|remove|list in another terminal; Ctrl-C ends it")
-            await asyncio.wait([load])
-            load.result()
+            tell(
+                f"up in {session.directory.name}; faults: harness fault add|remove|list in another terminal; "
+                "Ctrl-C ends it"
+            )
+            await asyncio.wait([load, watching], return_when=asyncio.FIRST_COMPLETED)
+            for one in (load, watching):
+                if one.done():
+                    one.result()
         except asyncio.CancelledError:
             if not interruption.asked:
                 raise
@@ -81,9 +93,24 @@ async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
             server.close()
             load.cancel()
             await asyncio.wait([load])
+            watching.cancel()
+            await asyncio.wait([watching])
             await switchboard.undo_all()
-    for failure in session.failures:
-        tell(f"{failure.host} failed at {failure.t_s:.1f} s: {failure.error}")
+            _tell_failures(session, told, tell)
+    tell("ended; every fault is undone, nothing is left")
+
+
+def _tell_failures(session: LiveSession, told: list[int], tell: Callable[[str], None]) -> None:
+    """What has failed since the last time; `told` holds how many were told."""
+    for failure in session.failures[told[0] :]:
+        tell(f"{failure.t_s:8.1f} s  {failure.host} failed: {failure.error}")
+    told[0] = len(session.failures)
+
+
+async def _watch(session: LiveSession, told: list[int], tell: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(WATCH_EVERY_S)
+        _tell_failures(session, told, tell)
 
 
 async def _load(session: LiveSession, up: Up) -> None:
@@ -102,6 +129,7 @@ class _On:
     fault: Fault
     names: tuple[str, ...]
     applied: Applied
+    since_s: float
 
 
 class Switchboard:
@@ -110,7 +138,8 @@ class Switchboard:
     Answers `{"said": [LINES]}`, or `{"problems": [LINES]}`.
     """
 
-    def __init__(self, session: LiveSession, up: Up) -> None:
+    def __init__(self, session: LiveSession, up: Up, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self._session = session
         self._up = up
         self._on: dict[int, _On] = {}
@@ -158,12 +187,14 @@ class Switchboard:
         applied = await fault.apply(target, self._session.primitives)
         if not fault.lasts_s:
             await applied.undo()
-            return f"done: {fault.fault} on {', '.join(target.names)}; exposure: {_touched(applied)}"
-        on = self._on[number] = _On(fault, target.names, applied)
+            return self._log(
+                f"done: {_what(fault)} on {', '.join(target.names)}; touched {_touched(applied)}"
+            )
+        on = self._on[number] = _On(fault, target.names, applied, self._session.clock.now())
         task = asyncio.ensure_future(self._end(number, fault.lasts_s))
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
-        return self._line(number, on)
+        return self._log(self._line(number, on))
 
     async def _end(self, number: int, after_s: float) -> None:
         await asyncio.sleep(after_s)
@@ -176,10 +207,17 @@ class Switchboard:
             known = ", ".join(map(str, self._on)) or "none"
             raise UsageError([f"no fault {number} is on; on are {known}"])
         await on.applied.undo()
-        return f"{number} is off; exposure: {_touched(on.applied)}"
+        return self._log(f"{number} is off: {on.fault.fault}; it touched {_touched(on.applied)}")
 
     def _line(self, number: int, on: _On) -> str:
-        return f"{number}: {on.fault.fault} on {', '.join(on.names)}"
+        left_s = on.since_s + on.fault.lasts_s - self._session.clock.now()
+        until = "until it is removed" if on.fault.lasts_s >= DAY_S else f"{max(0.0, left_s):.0f} s to go"
+        return f"{number}: {_what(on.fault)} on {', '.join(on.names)}, {until}"
+
+    def _log(self, line: str) -> str:
+        """Told in the first terminal as well."""
+        self._tell(f"{self._session.clock.now():8.1f} s  {line}")
+        return line
 
     async def undo_all(self) -> None:
         """The last applied first."""
@@ -188,6 +226,17 @@ class Switchboard:
         while self._on:
             _, on = self._on.popitem()
             await on.applied.undo()
+
+
+def _what(fault: Fault) -> str:
+    """`latency (delay 400 ms)`: what it is set to, where that is not the default."""
+    given = fault.parameters()
+    texts = [
+        f"{one.name} {quantity(given[one.name], one.unit) if one.unit else given[one.name]}"
+        for one in parameters(type(fault))
+        if one.name in given and given[one.name] != one.default
+    ]
+    return f"{fault.fault} ({', '.join(texts)})" if texts else fault.fault
 
 
 def _touched(applied: Applied) -> str:
@@ -219,16 +268,20 @@ def parse_fault(text: str) -> Fault:
     return fault
 
 
-def ask(request: Mapping[str, Any], state: Path | None = None) -> Mapping[str, Any]:
-    """Ask the system that is up. UsageError when none is, or more than one."""
+def ask(request: Mapping[str, Any], state: Path | None = None, slot: str | None = None) -> Mapping[str, Any]:
+    """Ask the system that is up; with more than one, that in `slot` (`slot-64`). UsageError when there is none."""
     state = own_directory(state or state_directory())
-    sockets = [path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)]
-    if len(sockets) != 1:
-        found = "none" if not sockets else f"{len(sockets)}, in {', '.join(str(s.parent) for s in sockets)}"
-        raise UsageError([f"exactly one system must be up (harness up); found {found}"])
+    sockets = {path.parent.name: path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)}
+    names = ", ".join(sockets) or "none"
+    if slot is not None and slot not in sockets:
+        raise UsageError([f"--in {slot}: no system is up there; up are {names}"])
+    if slot is None and len(sockets) != 1:
+        more = "; say which with --in" if sockets else ": 'harness up SYSTEM' brings one up"
+        raise UsageError([f"exactly one system must be up; up are {names}{more}"])
+    (chosen,) = sockets if slot is None else (slot,)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_S)
-        sock.connect(str(sockets[0]))
+        sock.connect(str(sockets[chosen]))
         with sock.makefile("rwb") as line:
             line.write(json.dumps(dict(request)).encode() + b"\n")
             line.flush()

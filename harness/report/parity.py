@@ -37,6 +37,8 @@ def lines(found: Parity) -> Iterator[str]:
     for pair in found.pairs:
         yield from _pair_lines(pair)
     yield ""
+    for text in found.left_out:
+        yield f"- not compared: {text}"
     for pair in found.pairs:
         yield f"{SYMBOLS[pair.verdict]} {title(pair)}: {worst_line(pair)}"
     yield ""
@@ -105,6 +107,7 @@ def document(found: Parity) -> dict[str, Any]:
         "exit_code": found.exit_code,
         "agree": bool(found.pairs) and all(pair.agree for pair in found.pairs),
         "directory": str(found.directory),
+        "left_out": list(found.left_out),
         "experiments": [_document(pair) for pair in found.pairs],
     }
 

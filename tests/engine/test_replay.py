@@ -75,9 +75,11 @@ def test_what_is_no_run_cannot_be_replayed(tmp_path: Path) -> None:
 
 
 def test_arms_have_places_that_any_file_system_takes_and_no_two_the_same() -> None:
-    assert arm_directories(["without a.b, c", "without a.b-c", "without a.b, c-2", "../.."]) == (
+    names = ["without a.b, c", "without a.b-c", "without a.b, c-2", "../..", "without playback.catalog_cache"]
+    assert arm_directories(names) == (
         "arms/without-a.b-c",
         "arms/without-a.b-c-2",
         "arms/without-a.b-c-2-2",
         "arms/arm",
+        "arms/without-playback.catalog_cache",
     )

@@ -38,6 +38,9 @@ def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
     assert crash.exposure["connects_blocked"] > 0
     assert done.facts.failures == ()
     assert done.facts.statistics["clients"] > 30
+    starts = done.facts.statistics["load"]["starts"]
+    assert starts["sessions"] == done.facts.statistics["clients"]
+    assert starts["most_s"] == pytest.approx(0, abs=1e-9)
     retries = [r.t_s for r in done.records if isinstance(r.row, Event) and r.row.name == "gateway.retry"]
     assert retries
     assert all(8 <= t_s <= 16.5 for t_s in retries)

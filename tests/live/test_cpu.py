@@ -193,6 +193,7 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
     assert not (group / "cgroup.procs").read_text()
     if who == "cleanup":
         (cleaned,) = cleanup(state).cleaned
+        assert cleaned.cgroups == (group,)
         assert cleaned.faults == (("slow of backend-east to 1/10 of a core", "remove the control group"),)
     else:
         with contextlib.ExitStack() as held:
@@ -223,6 +224,13 @@ def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
         run_suite(load_experiments([file]), seeds=[1], jobs=1, reports=tmp_path / "reports")
     assert "--runtime live" in str(caught.value)
     assert not (tmp_path / "reports").exists()
+
+
+def test_parity_leaves_it_out_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "slow.chaos.yaml"
+    file.write_text(SLOW)
+    assert invoke(["parity", str(file), "--reports", str(tmp_path / "reports")]) == 4
+    assert "no processor cost" in capsys.readouterr().err
 
 
 def test_live_refuses_where_the_machine_cannot(

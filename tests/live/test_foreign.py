@@ -21,6 +21,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from harness.engine.runtimes import unable_live
+from harness.faults.bandwidth import Bandwidth
 from harness.faults.primitives import EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
 from harness.runtimes.base import NotReady, RunSettings, Session
 from harness.runtimes.live.cleanup import cleanup
@@ -316,3 +318,40 @@ def test_what_does_not_answer_as_toxiproxy_does(state: Path) -> None:
             other.shutdown()
             thread.join()
     assert cleanup().clean
+
+
+def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+LATENCY = "experiments/live/live-recommender-latency.chaos.yaml"
+
+
+def test_the_command_refuses_what_cannot_be_before_anything_starts(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        nobody = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    for command in ("run --runtime live", "parity"):
+        ended = harness(*command.split(), "--toxiproxy", nobody, LATENCY)
+        assert ended.returncode == 4
+        assert f"--toxiproxy {nobody}: nothing listens there" in ended.stderr
+        both = harness(*command.split(), "--toxiproxy", nobody, "--network", "kernel", LATENCY)
+        assert both.returncode == 4
+        assert "--toxiproxy with --network kernel" in both.stderr
+    sim = harness("run", "--toxiproxy", nobody, LATENCY)
+    assert sim.returncode == 4
+    assert "--toxiproxy is for live runs" in sim.stderr
+    assert not list(state.iterdir())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_shared_limit_there_is_refused_before_anything_starts(shared: bool) -> None:
+    target = {"link": {"from": "gateway", "to": "recommender"}}
+    limit = Bandwidth.model_validate(
+        {"fault": "bandwidth", "at": "1s", "for": "5s", "target": target, "rate": "1Mbps", "shared": shared}
+    )
+    problems = list(unable_live([limit], toxiproxy="http://127.0.0.1:8474"))
+    assert len(problems) == shared
+    assert all("'shared' works without --toxiproxy" in problem for problem in problems)
+    assert list(unable_live([limit])) == []

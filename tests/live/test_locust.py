@@ -23,7 +23,7 @@ from harness.runtimes.live.lease import STATE_VARIABLE, remains
 from harness.runtimes.live.runtime import LiveRuntime
 from harness.spec.model import Load
 from harness.workload.drive import Driven, Drives
-from harness.workload.records import LoadRequest, LoadSession
+from harness.workload.records import LATE_S, LoadRequest, LoadSession
 from harness.workload.schedule import schedule
 from tests.live.support import require_kernel
 from tests.support import fragile_system
@@ -177,6 +177,32 @@ def test_defects_of_clients_are_reported_as_ever(state: Path) -> None:
     assert not left(state)
 
 
+@pytest.mark.parametrize("settings", [LoadSettings(), LoadSettings("locust")], ids=["asyncio", "locust"])
+def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, settings: LoadSettings) -> None:
+    """The process is stuck for a second when the first client comes: clients of that second are late by what is left
+    of it, those after it are not."""
+    loads = {"visitors": Load.model_validate({"arrive": "12/s", "for": "3s", "mix": "stuck"})}
+    at_s = [arrival.at_s for arrival in schedule(SEED, loads)]
+    stuck = [at for at in at_s if at_s[0] < at < at_s[0] + fragile_system.STUCK_S]
+    expected = sum(at_s[0] + fragile_system.STUCK_S - at > LATE_S for at in stuck)
+    assert expected > 3
+
+    async def body(session: Session) -> tuple[Driven, Drives]:
+        driver = session.driver(loads, seed=SEED, drain_s=1)
+        return await driver.run(), driver
+
+    told = RunSettings(fragile_system.system, SEED, reference="tests.support.fragile_system:system")
+    driven, driver = LiveRuntime(load=settings).run(told, body)
+    assert driven.arrived == driven.left == len(at_s)
+    starts = driver.statistics()["starts"]
+    # As many as the schedule says, and those that a busy machine adds while it catches up.
+    caught_up_s = at_s[0] + fragile_system.STUCK_S + 0.5
+    assert expected <= starts["late"] <= sum(at_s[0] < at < caught_up_s for at in at_s)
+    most_s = at_s[0] + fragile_system.STUCK_S - at_s[1]
+    assert most_s - 0.01 < starts["most_s"] < most_s + 0.5
+    assert starts["median_s"] < LATE_S
+
+
 def test_in_a_kernel_network_too(state: Path) -> None:
     require_kernel()
 
@@ -201,18 +227,31 @@ def test_a_plugin_that_is_not_there_is_named(state: Path) -> None:
     assert not left(state)
 
 
-@pytest.mark.parametrize(("workers", "victim"), [(1, "locust"), (2, "locust-2")])
-def test_a_process_of_the_load_that_dies_ends_the_run(state: Path, workers: int, victim: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "victim", "by", "said"),
+    [
+        (1, "locust", signal.SIGKILL, r"locust, .* ended \(status -9\)"),
+        (2, "locust-2", signal.SIGKILL, r"locust-2, .* ended \(status -9\)"),
+        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is gone: Locust's master does not hear it any more"),
+        (1, "locust", signal.SIGSTOP, r"locust, .* has said nothing for 2 s"),
+    ],
+)
+def test_a_process_of_the_load_that_dies_ends_the_run(
+    state: Path, monkeypatch: pytest.MonkeyPatch, workers: int, victim: str, by: signal.Signals, said: str
+) -> None:
     """Its clients are not silently fewer: the load fails, by the name of the process."""
+    monkeypatch.setattr("harness.runtimes.live.load.crew.SILENT_S", 2.0 if workers == 1 else 30.0)
+    monkeypatch.setattr("harness.runtimes.live.load.driver.LEAVE_S", 1.0)
+    monkeypatch.setattr("harness.runtimes.live.load.driver.SLACK_S", 1.0)
 
     async def body(session: Session, driver: Drives) -> None:
         running = asyncio.ensure_future(driver.run())
         while driver.arrived < 3:
             await session.clock.sleep(0.02)
-        os.kill(process(state, victim), signal.SIGKILL)
+        os.kill(process(state, victim), by)
         await running
 
-    with pytest.raises(RuntimeError, match=f"{victim}.* ended \\(status -9\\)"):
+    with pytest.raises(RuntimeError, match=said):
         run(LoadSettings("locust", workers), body)
     assert not left(state)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +108,27 @@ def test_a_system_that_does_not_come_up(directory: Path, capsys: pytest.CaptureF
     assert clean(directory)
 
 
+@pytest.mark.parametrize(("limits", "code"), [("-Sn 64", 0), ("-n 200", 3)], ids=["soft", "hard"])
+def test_few_open_files_are_raised_or_refused(directory: Path, limits: str, code: int) -> None:
+    """Before anything starts, and not by connections that fail in the middle of a run."""
+    words = " ".join([sys.executable, "-m", "harness", *ran(directory, "--json")])
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit {limits} && exec {words}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    (result,) = json.loads(done.stdout)["experiments"]
+    if code:
+        assert "at most 200 open files are allowed here" in result["reason"]
+        assert not (directory / "state").exists()
+    else:
+        assert clean(directory)
+
+
 def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["doctor", "--json"]) == 0
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
+    assert "load" in {finding["name"] for finding in found["findings"]}
     assert set(found["primitives"]) >= set(Primitive) - {Primitive.SLOW}
     assert set(found["networks"]) == {"proxy", "kernel"}
     assert found["networks"]["proxy"] == found["primitives"]

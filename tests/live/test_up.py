@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from harness.runtimes.live.lease import STATE_VARIABLE
 
 pytestmark = pytest.mark.live
 
+CRASH = "1: crash on gateway-east, until it is removed"
 COMMAND = [sys.executable, "-m", "harness", "up", "tests.support.toy_system:system", "--arrive", "2/s"]
 
 
@@ -32,14 +34,16 @@ def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
             assert process.stdout is not None
             found = {}
             for line in process.stdout:
-                if line.startswith("up;"):
+                if line.startswith("up in slot-"):
                     break
                 name, url = line.split()
                 found[name] = url
             yield found
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
-            assert process.stdout.read() == ""
+            *changes, last = process.stdout.read().splitlines()
+            assert last == "ended; every fault is undone, nothing is left"
+            assert [line.split("  ")[-1] for line in changes if "1: crash" in line] == [CRASH]
             done = cleanup(tmp_path)
             assert done.clean
             assert not done.cleaned
@@ -67,19 +71,17 @@ def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture
     home = urls["gateway-east"] + "home"
     assert get(home) == 200
     assert fault(capsys, "list") == (0, "no fault is on")
-    assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}") == (
-        0,
-        "1: crash on gateway-east",
-    )
+    assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}") == (0, CRASH)
     assert get(home) == "ConnectionRefusedError"
     assert fault(capsys, "add", "fault: http-error, target: {role: backend}, status: 500, for: 60s")[0] == 0
-    assert fault(capsys, "list")[1].splitlines() == [
-        "1: crash on gateway-east",
-        "2: http-error on backend-east, backend-west",
-    ]
+    first, second = fault(capsys, "list")[1].splitlines()
+    assert first == CRASH
+    assert re.fullmatch(
+        r"2: http-error \(status 500\) on backend-east, backend-west, (59|60) s to go", second
+    )
     code, said = fault(capsys, "remove", "1")
     assert code == 0
-    assert said.startswith("1 is off; exposure: ")
+    assert said.startswith("1 is off: crash; it touched ")
     assert get(home) == 200  # from the gateway's fallback
     assert get(urls["backend-east"] + "offers") == 500
     assert fault(capsys, "remove", "1") == (4, "no fault 1 is on; on are 2")
@@ -89,7 +91,28 @@ def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture
     code, said = fault(capsys, "add", "fault: reset, target: {link: {from: shopper, to: gateway}}")
     assert code == 0
     assert said.startswith("done: reset on ")
-    assert fault(capsys, "list")[1] == "2: http-error on backend-east, backend-west"
+    assert fault(capsys, "list")[1].startswith("2: http-error")
+
+
+def test_two_at_once(urls: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each in a slot of its own; a person says which one is meant."""
+    (first,) = (path.parent.name for path in tmp_path.glob("slot-*/control"))
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        said = ""
+        while not said.startswith("up in "):
+            said = other.stdout.readline()
+            assert said
+        second = said.split()[2].rstrip(";")
+        assert second != first
+        code, told = fault(capsys, "list")
+        assert code == 4
+        assert "say which with --in" in told
+        assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}", "--in", first)[0] == 0
+        assert fault(capsys, "list", "--in", second) == (0, "no fault is on")
+        assert get(urls["gateway-east"] + "home") == "ConnectionRefusedError"
+        other.send_signal(signal.SIGTERM)
+        assert other.wait(10) == 0
 
 
 def test_without_a_system_that_is_up(
@@ -98,7 +121,8 @@ def test_without_a_system_that_is_up(
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
     code, said = fault(capsys, "list")
     assert code == 4
-    assert "exactly one system must be up (harness up); found none" in said
+    assert said == "exactly one system must be up; up are none: 'harness up SYSTEM' brings one up"
+    assert fault(capsys, "list", "--in", "slot-99") == (4, "--in slot-99: no system is up there; up are none")
     assert fault(capsys, "remove", "one")[0] == 4
     assert fault(capsys, "explode")[0] == 4
 

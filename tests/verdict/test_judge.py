@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,16 @@ import pytest
 from harness.spec.model import EventGate, RecoveredGate, SloGate
 from harness.verdict.document import suite_document
 from harness.verdict.model import EXIT_CODES, Verdict, worst
-from tests.verdict.support import experiment, history, invariant, steady, verdict_of, visits, without_fault
+from tests.verdict.support import (
+    FACTS,
+    experiment,
+    history,
+    invariant,
+    steady,
+    verdict_of,
+    visits,
+    without_fault,
+)
 
 GOOD = [*steady(), *visits(50, 400), *visits(90, 100)]
 
@@ -46,6 +56,17 @@ def test_all_that_is_judged_is_in_the_result(tmp_path: Path) -> None:
     assert result.verdict is Verdict.PASSED
     assert result.reason == "5 of 5 gates hold"
     assert result.faults[0].reason == "applied and undone; it touched 3 connections"
+
+
+def test_clients_that_came_late_are_told(tmp_path: Path) -> None:
+    starts = {"sessions": 365, "median_s": 0.001, "p99_s": 0.2, "most_s": 0.2549, "late": 12}
+    stated = experiment(SloGate(slo="success"))
+    late = history(tmp_path, GOOD, facts=replace(FACTS, statistics={"load": {"starts": starts}}))
+    assert verdict_of(stated, late).notes == (
+        "12 of 365 clients began more than 0.1 s after their time, at most 0.255 s: whatever brings them was too busy",
+    )
+    in_time = {"load": {"starts": {**starts, "late": 0}}}
+    assert verdict_of(stated, history(tmp_path, GOOD, facts=replace(FACTS, statistics=in_time))).notes == ()
 
 
 def test_one_breach_among_many_is_counted(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ def fault(
             help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number that add said."
         ),
     ] = "",
+    slot: Annotated[
+        str | None, typer.Option("--in", help="Which system, when more than one is up: slot-64.")
+    ] = None,
     as_json: Json = False,
 ) -> Done:
     """Put a fault on the system that 'harness up' holds up, take it off, or list them."""
@@ -36,7 +39,7 @@ def fault(
     elif action != "list":
         raise usage(f"fault {action}: there are {', '.join(ACTIONS)}")
     try:
-        answer = ask(request)
+        answer = ask(request, slot=slot)
     except (UsageError, NoSlot) as error:
         raise usage(str(error)) from error
     if "problems" in answer:

@@ -18,6 +18,7 @@ from harness.cli.options import (
     Reports,
     Seed,
     Seeds,
+    Toxiproxy,
 )
 from harness.cli.outcome import Done
 
@@ -33,6 +34,7 @@ def parity(
     seeds: Seeds = 1,
     jobs: Jobs = None,
     network: Network = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -45,6 +47,7 @@ def parity(
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, network_named, writable
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -55,6 +58,7 @@ def parity(
     from harness.report.parity import document, lines, write
 
     over = network_named(network)
+    server = toxiproxy_at(toxiproxy, over)
     settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     loaded = load_files(paths)
     try:
@@ -65,7 +69,7 @@ def parity(
             jobs=jobs or cores(),
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, network=over, load=settings),
+            live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
             report=_half,
             finish=finish_run,
         )

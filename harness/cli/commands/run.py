@@ -16,6 +16,7 @@ from harness.cli.options import (
     Runtime,
     Seed,
     Seeds,
+    Toxiproxy,
     Without,
 )
 from harness.cli.options import (
@@ -35,6 +36,7 @@ def run(
     without: Without = None,
     runtime: Runtime = "sim",
     network: NetworkName = "proxy",
+    toxiproxy: Toxiproxy = None,
     load: Load = None,
     locust_workers: LocustWorkers = None,
     locust_master: LocustMaster = None,
@@ -43,6 +45,7 @@ def run(
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
@@ -59,6 +62,7 @@ def run(
     over = network_named(network)
     if runtime != LIVE and over != PROXY:
         raise usage(f"--network {over} is for live runs: add --runtime {LIVE}")
+    server = toxiproxy_at(toxiproxy, over, live=runtime == LIVE)
     settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
@@ -74,7 +78,7 @@ def run(
                 reports=writable(reports),
                 handlers=handlers,
                 finish=finish_run,
-                runtime=partial(live_runtime, network=over, load=settings)
+                runtime=partial(live_runtime, network=over, load=settings, toxiproxy=server)
                 if runtime == LIVE
                 else sim_runtime,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,3 +248,8 @@ def _removed(group: Path) -> bool:
             raise
         return False
     return True
+
+
+if __name__ == "__main__":
+    print(unable() or f"processor time can be limited: {base()}")
+    sys.exit(unable() is not None)

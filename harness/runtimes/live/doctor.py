@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +13,9 @@ from harness.faults.primitives import Primitive
 from harness.runtimes.live import cpu
 from harness.runtimes.live.kernel.probe import probe
 from harness.runtimes.live.lease import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
+from harness.runtimes.live.limits import open_files
 from harness.runtimes.live.supervisor import ProxyServer
 from harness.runtimes.live.toxiproxy import ToxiproxyApi
-
-FILES_LEAST = 1024
-"""Open files that a run with a hundred clients comes to."""
 
 BY = {
     Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
@@ -83,6 +80,17 @@ def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")
     yield Finding("cores", True, f"{os.cpu_count()}; every node and the load share them")
+    yield Finding("load", True, _load())
+
+
+def _load() -> str:
+    """Who can bring clients; without Locust the asyncio driver does."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"asyncio, or Locust {version('locust')} (--load locust)"
+    except PackageNotFoundError:
+        return "asyncio; no Locust (the extra 'load'), so --load locust is refused"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Finding:
@@ -104,10 +112,8 @@ def _loopback() -> str:
 
 
 def _files() -> str:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < FILES_LEAST:
-        raise OSError(f"{soft} open files at most; raise it to {FILES_LEAST} or more (ulimit -n)")
-    return f"{soft} open files at most"
+    with open_files() as most:
+        return f"{most} open files at most"
 
 
 def _slots() -> str:

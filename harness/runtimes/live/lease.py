@@ -125,13 +125,16 @@ def hold_slot(state: Path | None = None) -> Iterator[Lease]:
                 # Somebody else's, who listens there; or what cannot be killed.
                 reasons.append(f"slot {slot} has {left}")
                 continue
-            try:
-                # The warden first: from here on nothing is left, whatever happens.
-                with watched(state, slot), _begun(state, slot) as lease:
-                    yield lease
-            finally:
-                done = clean_slot(state, slot)
-                left = remains(state, slot, done.namespaces)
+            # The warden first, and until everything is proven gone: nothing is left, whatever happens meanwhile.
+            with watched(state, slot) as warden:
+                try:
+                    with _begun(state, slot) as lease:
+                        yield lease
+                finally:
+                    done = clean_slot(state, slot)
+                    left = remains(state, slot, done.namespaces)
+                    # Not when cleaning was broken off, by an impatient Ctrl-C: then it is the warden's.
+                    warden.dismiss()
             if left.any:
                 raise LeftBehind(f"after the run, this was still there: {left}")
             return
@@ -208,6 +211,7 @@ class Cleaned:
     namespaces: frozenset[int] = frozenset()
     proxies: tuple[str, ...] = ()
     """Removed from another server, by name."""
+    cgroups: tuple[Path, ...] = ()
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
@@ -242,7 +246,7 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     if not any(problem for _, problem in undone):
         shutil.rmtree(directory, ignore_errors=True)
     proxies = tuple(name for names, _ in undone for name in names)
-    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies, groups)
 
 
 def clean_free_slot(state: Path, slot: int) -> bool:

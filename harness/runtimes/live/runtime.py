@@ -35,6 +35,7 @@ from harness.runtimes.live.kernel.layout import PROXIES, node_address
 from harness.runtimes.live.kernel.network import KernelNetwork
 from harness.runtimes.live.kernel.plane import Plane
 from harness.runtimes.live.lease import Lease, LeftBehind, NoSlot, hold_slot
+from harness.runtimes.live.limits import open_files
 from harness.runtimes.live.load.crew import Crew, crew_of
 from harness.runtimes.live.load.driver import LocustDriver
 from harness.runtimes.live.nodes import LiveNode
@@ -96,7 +97,7 @@ class LiveRuntime:
                 "RunSettings.reference is empty: other processes must be able to load the system"
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
-        with hold_slot() as lease, asyncio.Runner() as runner:
+        with open_files(), hold_slot() as lease, asyncio.Runner() as runner:
             return runner.get_loop().run_until_complete(
                 _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
             )

@@ -19,22 +19,49 @@ LOCK_S = 10.0
 """How long the kernel may take to drop the hold of a dead harness, which may have been forking."""
 
 
+class Warden:
+    """One that watches over this process from now on, until it is dismissed."""
+
+    def __init__(self, state: Path, slot: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.runtimes.live.warden", str(state), str(slot)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._dismissed = False
+
+    def dismiss(self) -> None:
+        """There is nothing left for it to do."""
+        self._dismissed = True
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def release(self) -> None:
+        """At the end, however it came: unless dismissed, it cleans as soon as nobody holds the slot any more."""
+        if not self._dismissed:
+            _at_work.append(self._process)
+            self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
+_at_work: list[subprocess.Popen[bytes]] = []
+"""Not waited for: they wait for us to let the slot go."""
+
+
 @contextmanager
-def watched(state: Path, slot: int) -> Iterator[None]:
-    """Have a warden watch over this process for as long as the block takes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.runtimes.live.warden", str(state), str(slot)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield
-        finally:
-            # Before its end of the pipe is closed: there is nothing for it to do.
-            process.kill()
+def watched(state: Path, slot: int) -> Iterator[Warden]:
+    """Have a warden watch over this process for as long as the block takes, and after it unless dismissed."""
+    warden = Warden(state, slot)
+    try:
+        yield warden
+    finally:
+        warden.release()
 
 
 def main(state: Path, slot: int) -> None:

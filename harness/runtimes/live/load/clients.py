@@ -28,6 +28,8 @@ type Counted = Callable[[LoadRequest, str, str | None], None]
 """A request is over: its name is what Locust's statistics group it by, the last is why it failed. One that was cut off
 because its client was asked to leave has not."""
 
+ALIVE_EVERY_S = 1.0
+
 COUNTS_EVERY_S = 0.05
 """How often connection attempts are told when there were some."""
 
@@ -214,16 +216,21 @@ class Clients:
     def _request(self, client: str, values: Any) -> None:
         request = LoadRequest(client=client, worker=self._prepare.name, **values)
         self._requests += 1
-        self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
         role = self._roles.get(request.target, request.target)
         name = f"{role} /{request.path.lstrip('/').partition('/')[0].partition('?')[0]}"
         failed = request.error
         if failed is None and request.status >= 400:
             failed = f"HTTP {request.status}"
         self._counted(request, name, None if self._asked and failed == CUT_OFF else failed)
+        self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
 
     async def _tell_attempts(self) -> None:
+        loop = asyncio.get_running_loop()
+        alive_s = -ALIVE_EVERY_S
         while True:
+            if loop.time() - alive_s >= ALIVE_EVERY_S:
+                alive_s = loop.time()
+                self._tell(words.Alive())
             await asyncio.sleep(COUNTS_EVERY_S)
             self._tell_now()
 

@@ -33,6 +33,9 @@ REMOTE_S = 300.0
 TOTALS_S = 8.0
 """How long Locust's sums are waited for."""
 
+SILENT_S = 10.0
+"""A process of the load that has said nothing for so long hangs: it says that it is alive once a second."""
+
 QUIT_S = 3.0
 """How long the processes may take to end by themselves; then they are killed."""
 
@@ -74,7 +77,8 @@ class Worker:
     standing: bool = False
     finished: words.Finished | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
-    unsorted: list[object] = field(default_factory=list)
+    heard_s: float = 0.0
+    """When it last said anything, by the loop's time."""
 
 
 def refuse_without_locust() -> str | None:
@@ -321,6 +325,7 @@ class Crew:
             case words.Hello():
                 self._hello(key, message)
             case _ if (worker := self.workers.get(key)) is not None:
+                worker.heard_s = asyncio.get_running_loop().time()
                 self._said(worker, message)
         self._changed.set()
 
@@ -367,8 +372,12 @@ class Crew:
             changed = asyncio.ensure_future(self._changed.wait())
             try:
                 either: set[asyncio.Future[Any]] = {changed, self.broken}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, timeout=SILENT_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
+            silent_since_s = asyncio.get_running_loop().time() - SILENT_S
+            for worker in self.workers.values():
+                if worker.finished is None and worker.heard_s < silent_since_s:
+                    self.broke(f"{worker.name}, a process of the load, has said nothing for {SILENT_S:g} s")
             if self.broken.done():
                 raise LoadLost(self.broken.result())

@@ -191,6 +191,7 @@ class LocustDriver:
             }
             for worker in crew.workers.values()
         }
+        found["locust"] = None  # it told no sums
         if crew.totals is not None:
             found["locust"] = {
                 "requests": crew.totals.requests,

@@ -121,6 +121,11 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """Said once a second by the loop that clients live in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """Connection attempts by node, in total since this process began."""
 
@@ -226,7 +231,20 @@ class End:
 
 
 _CLASSES = (
-    *(Hello, Listening, Prepared, Standing, Broken, Came, Resolve, Emitted, Requested, Attempts, Unhandled),
+    *(
+        Hello,
+        Listening,
+        Prepared,
+        Standing,
+        Broken,
+        Came,
+        Resolve,
+        Emitted,
+        Requested,
+        Alive,
+        Attempts,
+        Unhandled,
+    ),
     *(Left, Finished, Lost, Totals, Prepare, Stand, Begin, Route, Leave, End),
 )
 _BY_NAME: dict[str, tuple[type, int]] = {each.__name__: (each, len(fields(each))) for each in _CLASSES}

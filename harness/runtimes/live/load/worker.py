@@ -26,6 +26,12 @@ from harness.workload.locust.users import STAND_BY, USER, Ended, Seats
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival
 
+GATHER_S = 0.02
+"""How long rows may wait for others, to go together."""
+
+URGENT = (words.Resolve, words.Left, words.Finished, words.Unhandled)
+"""What does not wait: somebody does for the answer, or it is the last for a while."""
+
 log = logging.getLogger("harness.load")
 
 
@@ -48,6 +54,8 @@ class Worker:
         self._bridge = Bridge()
         self._clients: Clients | None = None
         self._outbox: deque[object] = deque()
+        self._requests: deque[tuple[LoadRequest, str, str | None]] = deque()
+        self._waiting = False
         self._flushing = False
         self._estimate = Estimate(time.monotonic)  # noqa: TID251 (the clock that is compared)
         self._clock: SteeredClock | None = None
@@ -71,6 +79,15 @@ class Worker:
     def tell(self, message: object) -> None:
         """From the asyncio thread."""
         self._outbox.append(message)
+        if isinstance(message, URGENT):
+            self._post()
+        elif not self._waiting:
+            # Every call of the other thread takes turns on one interpreter lock: many messages, one call.
+            self._waiting = True
+            self._bridge.loop.call_later(GATHER_S, self._post)
+
+    def _post(self) -> None:
+        self._waiting = False
         if not self._flushing:
             self._flushing = True
             self._bridge.to_gevent(self._flush)
@@ -85,6 +102,8 @@ class Worker:
                 offset_s = self._estimate.offset_s if self._measure else 0.0
                 message = replace(message, added=self._seats.added, offset_s=offset_s)
             batch.append(message)
+        while self._requests:
+            self._fire(*self._requests.popleft())
         if batch:
             self.send(*batch)
 
@@ -154,7 +173,8 @@ class Worker:
             self._leaving = asyncio.ensure_future(self._clients.leave())
 
     def _counted(self, request: LoadRequest, name: str, failed: str | None) -> None:
-        self._bridge.to_gevent(self._fire, request, name, failed)
+        """Told to Locust with the next flush; the request's own message brings that about."""
+        self._requests.append((request, name, failed))
 
     def _fire(self, request: LoadRequest, name: str, failed: str | None) -> None:
         """Locust's own event of a request, for its statistics and whoever else listens."""
