@@ -267,7 +267,8 @@ shape = ByArrivals(3)
 ticks = [shape.tick()]
 shape.needs(STAND_BY + 9); ticks.append(shape.tick())
 shape.needs(STAND_BY + 5); ticks.append(shape.tick())
-print(json.dumps({"standing": standing, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": [users - 3 * STAND_BY for users, _ in ticks]}))
+ticks = [users - 3 * STAND_BY for users, _ in ticks]
+print(json.dumps({"standing": standing, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": ticks}))
 """
 
 
