@@ -23,6 +23,7 @@ from harness.engine.rundir import (
     ARMS,
     environment,
     read_environment,
+    run_command,
     run_directory,
     staging_directory,
 )
@@ -134,7 +135,9 @@ def discard(run: Path) -> None:
     shutil.rmtree(staging_directory(run), ignore_errors=True)
 
 
-def broken(loaded: Loaded, planned: Plan, run: Path, verdict: Verdict, reason: str) -> ExperimentResult:
+def broken(
+    loaded: Loaded, planned: Plan, run: Path, runtime: Runtime, verdict: Verdict, reason: str
+) -> ExperimentResult:
     """What is said of a run that has come to no history: the harness or its process broke, or was stopped."""
     return ExperimentResult(
         name=planned.name,
@@ -145,14 +148,7 @@ def broken(loaded: Loaded, planned: Plan, run: Path, verdict: Verdict, reason: s
         seed=planned.seed,
         run=shown_path(run),
         history_sha256="",
-        replay=" ".join(
-            [
-                "harness run",
-                loaded.shown,
-                f"--seed {planned.seed}",
-                *(f"--without {w}" for w in planned.without),
-            ]
-        ),
+        replay=run_command(planned, runtime),
         gates=(),
         faults=(),
         without=planned.without,

@@ -103,10 +103,16 @@ def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
     if runtime.name == SIM:
         return f"harness replay {shown_path(run)}"
+    return run_command(plan, runtime)
+
+
+def run_command(plan: Plan, runtime: Runtime) -> str:
+    """How to run it again."""
     options = [f"--{name} {value}" for name, value in runtime.options.items()]
+    if runtime.name != SIM:
+        options = [f"--runtime {runtime.name}", *options]
     without = [f"--without {name}" for name in plan.without]
-    command = ["harness run", plan.file, "--runtime", runtime.name, *options, "--seed", str(plan.seed)]
-    return " ".join([*command, *without])
+    return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without])
 
 
 def environment(

@@ -138,7 +138,9 @@ class Schedule:
         if run.error is None:
             executor.submit(done.key, _Conclusion(run.directory, self._finish), first=True)
             return
-        result = broken(run.loaded, run.plan, run.directory, Verdict.ERROR, run.error.error or "")
+        result = broken(
+            run.loaded, run.plan, run.directory, self._runtime(), Verdict.ERROR, run.error.error or ""
+        )
         self._conclude(run, replace(result, notes=tuple(run.error.detail.splitlines())))
 
     def _conclude(self, run: _Run, result: ExperimentResult) -> None:
@@ -156,7 +158,7 @@ class Schedule:
                 reason = "interrupted before it began"
             else:
                 reason = said.get(number) or words or "interrupted"
-            result = broken(run.loaded, run.plan, run.directory, Verdict.INTERRUPTED, reason)
+            result = broken(run.loaded, run.plan, run.directory, self._runtime(), Verdict.INTERRUPTED, reason)
             if run.began_s is None:
                 run.result = result
             else:

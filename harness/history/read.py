@@ -23,9 +23,13 @@ class History:
 
         self.directory = directory
         if not (directory / FACTS).is_file():
-            raise HistoryError(
-                f"{directory} is not a run directory: it has no {FACTS}; give one that 'harness run' printed"
+            runs = sorted(file.parent.name for file in directory.glob(f"*/{FACTS}"))
+            meant = (
+                f"one of the runs in it, such as {directory / runs[0]}"
+                if runs
+                else "one that 'harness run' printed"
             )
+            raise HistoryError(f"{directory} is not a run directory: it has no {FACTS}; give {meant}")
         try:
             self.facts = RunFacts.from_json(json.loads((directory / FACTS).read_text(encoding="utf-8")))
             self.environment: Mapping[str, Any] = json.loads(

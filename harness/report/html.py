@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,15 @@ def _exposure_names(result: ExperimentResult) -> list[str]:
     return touched or list(names)
 
 
+def _hosts(names: Sequence[str]) -> Markup:
+    """All of the targets, each host's name in one piece; lines may break between them."""
+    parts = re.split(r"(, | > )", ", ".join(names))
+    return Markup("").join(
+        Markup('<span class="whole">{}</span>').format(part) if index % 2 == 0 else part
+        for index, part in enumerate(parts)
+    )
+
+
 def _interval(gate: GateResult) -> Markup:
     if gate.interval is None or gate.value is None:
         return Markup("")
@@ -142,6 +152,7 @@ def page_environment() -> Environment:
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         failed=Verdict.FAILED,
         arm_told=words.arm_told,
+        hosts=_hosts,
         meanings=words.MEANINGS,
         symbols=words.SYMBOLS,
         word=words.verdict_word,

@@ -28,6 +28,7 @@ __all__ = [
     "clock",
     "counted",
     "duration",
+    "exposed",
     "exposure",
     "fault_label",
     "fault_line",
@@ -143,6 +144,11 @@ def short_targets(names: tuple[str, ...], most: int = 3) -> str:
     )
 
 
+def exposed(name: str, count: int) -> str:
+    """One of the counts of an exposure, as a table has it."""
+    return byte_count(count) if name == "bytes" else f"{count:,}"
+
+
 def fault_when(fault: FaultResult) -> str:
     if fault.applied_at_s is None:
         return "never applied"
@@ -155,6 +161,6 @@ def fault_when(fault: FaultResult) -> str:
 
 def fault_line(fault: FaultResult) -> str:
     """`edge-down: crash of edge-a-1, 60 s to 120 s, 41 connections`."""
-    what = f"{fault.fault} of {targets(fault.targets)}"
+    what = f"{fault.fault} of {short_targets(fault.targets)}"
     told = what if fault.name == fault.fault else f"{fault.name}: {what}"
     return f"{told}, {fault_when(fault)}, {exposure(fault.exposure)}"

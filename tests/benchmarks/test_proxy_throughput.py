@@ -31,7 +31,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.benchmarks.proxy_programs import ANSWER, BODY, BULK, BULK_BYTES, REQUEST
 
-ROUNDS = 5
+ROUNDS, QUICK_ROUNDS = 5, 2
 CONNECTIONS, REQUESTS, HTTP_REQUESTS, SINGLE_REQUESTS = 16, 6000, 1600, 500
 
 BUSY = 3
@@ -185,10 +185,10 @@ def processor_s(process: int) -> float:
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
-def measure(found: dict[str, Place], what: Callable[[int], float]) -> dict[str, list[Sample]]:
+def measure(found: dict[str, Place], what: Callable[[int], float], rounds: int) -> dict[str, list[Sample]]:
     """Some rounds in turn, so that a busy moment of the machine falls on all alike."""
     samples: dict[str, list[Sample]] = {name: [] for name in found}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, place in found.items():
             before = (time.process_time(), processor_s(place.upstream), processor_s(place.process))
             value = what(place.port)
@@ -196,6 +196,10 @@ def measure(found: dict[str, Place], what: Callable[[int], float]) -> dict[str, 
             client_s, upstream_s, proxy_s = (late - early for early, late in zip(before, after, strict=True))
             samples[name].append(Sample(value, client_s, upstream_s, 0 if name == "direct" else proxy_s))
     return samples
+
+
+def rounds_of(benchmark: BenchmarkFixture) -> int:
+    return QUICK_ROUNDS if benchmark.disabled else ROUNDS
 
 
 def ratios(samples: dict[str, list[Sample]]) -> dict[str, float]:
@@ -237,7 +241,7 @@ def test_throughput_in_proportion_to_the_direct_connection(
     per: float,
 ) -> None:
     found = request.getfixturevalue(place)
-    samples = benchmark.pedantic(measure, args=(found, what), rounds=1, warmup_rounds=0)
+    samples = benchmark.pedantic(measure, args=(found, what, rounds_of(benchmark)), rounds=1, warmup_rounds=0)
     ratio, cost = ratios(samples), costs(samples, per)
     direct = round(statistics.median(sample.value for sample in samples["direct"]))
     benchmark.extra_info |= {"ratios": ratio, "direct_per_s": direct, f"processor time, {unit}": cost}
@@ -251,7 +255,9 @@ def test_throughput_in_proportion_to_the_direct_connection(
 
 
 def test_added_latency(benchmark: BenchmarkFixture, cheapest: dict[str, Place]) -> None:
-    samples = benchmark.pedantic(measure, args=(cheapest, median_s), rounds=1, warmup_rounds=0)
+    samples = benchmark.pedantic(
+        measure, args=(cheapest, median_s, rounds_of(benchmark)), rounds=1, warmup_rounds=0
+    )
     best_s = {name: min(sample.value for sample in each) for name, each in samples.items()}
     added_us = {name: round((value - best_s["direct"]) * 1e6) for name, value in best_s.items()}
     benchmark.extra_info |= {"added_us": added_us, "direct_us": round(best_s["direct"] * 1e6)}

@@ -74,6 +74,11 @@ def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
         History(tmp_path)
 
 
+def test_a_directory_of_runs_names_one_of_them(run: Path) -> None:
+    with pytest.raises(HistoryError, match=f"give one of the runs in it, such as {run}$"):
+        History(run.parent)
+
+
 @pytest.mark.parametrize("name", ["facts.json", "environment.json", "rows.parquet"])
 def test_a_broken_run(run: Path, name: str) -> None:
     (run / name).write_text("[")

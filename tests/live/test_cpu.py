@@ -193,6 +193,7 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
     assert not (group / "cgroup.procs").read_text()
     if who == "cleanup":
         (cleaned,) = cleanup(state).cleaned
+        assert cleaned.cgroups == (group,)
         assert cleaned.faults == (("slow of backend-east to 1/10 of a core", "remove the control group"),)
     else:
         with contextlib.ExitStack() as held:

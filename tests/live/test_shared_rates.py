@@ -19,7 +19,8 @@ from tests.support.blob_system import BLOB_BYTES, system
 pytestmark = pytest.mark.live
 
 FAST = Access(down_bps=800e6, up_bps=800e6, rtt_s=0.002)
-LATE_S = 0.25
+LATE_S = 1.0
+"""How much longer it may take on a busy machine; it may never be quicker."""
 
 FROM_BLOB = PathMatch(EndpointMatch(nodes=frozenset({"blob-1"})), EndpointMatch(everything=True))
 
@@ -49,8 +50,7 @@ async def get_all(*hosts: Host) -> list[float]:
 def near(took_s: list[float], rate_bps: float, blobs: int) -> None:
     """All of them shared this rate to the end."""
     expected_s = blobs * BLOB_BYTES * 8 / rate_bps
-    assert max(took_s) == pytest.approx(expected_s, rel=0.1, abs=LATE_S)
-    assert max(took_s) >= 0.95 * expected_s
+    assert 0.95 * expected_s <= max(took_s) <= expected_s + LATE_S
     assert min(took_s) >= 0.8 * expected_s  # nobody was served first
 
 

@@ -258,3 +258,10 @@ def test_exposure_has_a_column_for_what_was_touched_only() -> None:
     exposure = page[page.index("<h2>Exposure") :]
     assert '<th class="n">resets</th>' in exposure
     assert '<th class="n">bytes</th>' not in exposure
+
+
+def test_long_targets_may_break_between_hosts_and_nowhere_else() -> None:
+    fault = replace(CRASH, targets=("edge-a-1, edge-a-2 > storage-1",))
+    page = run_page(replace(PASSED, faults=(fault,)), None, {})
+    whole = '<span class="whole">{}</span>'
+    assert f"{whole.format('edge-a-1')}, {whole.format('edge-a-2')} &gt; {whole.format('storage-1')}" in page

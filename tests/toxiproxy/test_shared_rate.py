@@ -22,6 +22,13 @@ from tests.toxiproxy.support import (
 
 WITHIN = 0.1
 LATE_S = 0.15
+STALLED = 0.5
+"""The share of the rate that a machine that stalls leaves at least: what it misses beyond 100 ms is not made up for."""
+
+
+def at_rate(got: int, rate_Bps: float, took_s: float) -> bool:
+    """Never faster; on a machine that keeps up, not slower (tests/toxiproxy/test_timing.py has the exact times)."""
+    return STALLED * rate_Bps * took_s <= got <= (1 + WITHIN) * rate_Bps * took_s
 
 
 async def narrow(api: Api, proxy: str, rate: int, group: str, stream: str = "upstream") -> None:
@@ -57,7 +64,7 @@ async def test_two_connections_of_one_group_get_half_each() -> None:
         second.write(bytes(1_000_000))
         await asyncio.sleep(1)
         got, took_s = (len(one.data), len(two.data)), now() - start_s
-        assert sum(got) == pytest.approx(400_000 * took_s, rel=WITHIN)
+        assert at_rate(sum(got), 400_000, took_s)
         assert got[0] == pytest.approx(sum(got) / 2, rel=WITHIN)
 
 
@@ -79,8 +86,8 @@ async def test_the_connections_of_one_proxy_share_it_and_both_streams_do() -> No
             assert traffic["open"] == 2
             got = [len(reader._buffer) for reader in (one, two)]  # type: ignore[attr-defined]
             # A third of 300 KB/s each: the one upstream has the last.
-            for each in got:
-                assert each == pytest.approx(100_000 * (now() - start_s), rel=2 * WITHIN)
+            assert all(at_rate(each, 100_000, now() - start_s) for each in got)
+            assert got[0] == pytest.approx(got[1], rel=WITHIN)
             for each in (writer, _):
                 each.transport.abort()
 
@@ -132,7 +139,9 @@ async def test_a_member_that_leaves_or_changes_its_group_frees_its_share_at_once
         await asyncio.sleep(0.5)
         took_s = now() - since_s
         for sink, was in zip((one, two), before, strict=True):
-            assert len(sink.data) - was == pytest.approx(200_000 * took_s, rel=2 * WITHIN)
+            got = len(sink.data) - was
+            assert at_rate(got, 200_000, took_s)
+            assert got > 1.2 * 100_000 * took_s  # each had half of it before
         assert (await api.call("DELETE", path)).status == 204
         await eventually(lambda: len(one.data) == 500_000)
 

@@ -21,6 +21,8 @@ def cleanup(as_json: Json = False) -> Done:
             print(f"  killed process {pid} ({what})")
         for name in slot.proxies:
             print(f"  removed proxy {name} from a server that outlived the harness")
+        for group in slot.cgroups:
+            print(f"  removed control group {group}")
         for what, undo in slot.faults:
             print(f"  fault gone with its processes: {what} (undo: {undo})")
     for number, who in done.held:
@@ -28,7 +30,7 @@ def cleanup(as_json: Json = False) -> Done:
     for number, remains in done.left:
         print(f"slot {number}: STILL THERE: {remains}")
     if done.clean:
-        print("clean: no process, no listening socket, no file of a dead live run")
+        print("clean: no process, listening socket, control group or file of a dead live run")
     document = {
         "state": str(done.state),
         "clean": done.clean,
@@ -37,6 +39,7 @@ def cleanup(as_json: Json = False) -> Done:
                 "slot": slot.slot,
                 "killed": [{"pid": pid, "command": what} for pid, what in slot.killed],
                 "proxies": list(slot.proxies),
+                "cgroups": [str(group) for group in slot.cgroups],
                 "faults": [{"what": what, "undo": undo} for what, undo in slot.faults],
             }
             for slot in done.cleaned

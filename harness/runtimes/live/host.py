@@ -276,12 +276,14 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        time = asyncio.get_running_loop().time
+        began_s = time()
         addresses = await self._router(host, port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{host}'")
         # A proxy accepts at once, whatever its latency. What the handshake would take is waited for here, where
-        # every new connection comes by.
-        await asyncio.sleep(addresses[0].rtt_s)
+        # every new connection comes by; making the proxy has taken some of it.
+        await asyncio.sleep(max(0.0, began_s + addresses[0].rtt_s - time()))
         for each in addresses:
             self._nodes_at[each.host, each.port] = each.node
         return [

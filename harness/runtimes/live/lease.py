@@ -37,6 +37,9 @@ FIRST, LAST = 64, 127
 GONE_S = 5.0
 """How long a killed process may take until it is gone."""
 
+ENDS_ITSELF_S = 3.0
+"""How long one may take that ends by itself."""
+
 
 class NoSlot(RuntimeError):
     """No live run can be started on this machine now; the message says why."""
@@ -64,9 +67,10 @@ class Lease:
             raise NoSlot(f"{number} nodes are more than a live run has addresses for")
         return f"127.{self.slot}.{(number + 1) >> 8}.{(number + 1) & 255}"
 
-    def process(self, pid: int, what: str) -> None:
-        """A process of this run. (It also carries the run's mark, from before it was noted.)"""
-        self._note({"process": pid, "started": started(pid), "what": what})
+    def process(self, pid: int, what: str, *, ends_itself: bool = False) -> None:
+        """A process of this run. (It also carries the run's mark, from before it was noted.) `ends_itself`: it sees
+        the end of the harness, and is given some time for what it has left to do."""
+        self._note({"process": pid, "started": started(pid), "what": what, "ends_itself": ends_itself})
 
     def namespaces(self, inodes: Mapping[str, int]) -> None:
         """Network namespaces of this run: what they are known by, as long as they live."""
@@ -211,6 +215,7 @@ class Cleaned:
     namespaces: frozenset[int] = frozenset()
     proxies: tuple[str, ...] = ()
     """Removed from another server, by name."""
+    cgroups: tuple[Path, ...] = ()
 
 
 def clean_slot(state: Path, slot: int) -> Cleaned:
@@ -225,10 +230,13 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     for pid, identity in _noted(directory):
         if started(pid) == identity and _kill(pid):
             killed.append((pid, command(pid)))
-    deadline = monotonic() + GONE_S
+    deadline, patience = monotonic() + GONE_S, monotonic() + ENDS_ITSELF_S
+    ending = {pid for pid, identity in _noted(directory, ends_itself=True) if started(pid) == identity}
     # Again, for one that was being forked; then until they are gone.
     while found := marked(directory):
         for pid in found:
+            if pid in ending and monotonic() < patience:
+                continue
             what = command(pid)
             if _kill(pid) and pid not in dict(killed):
                 killed.append((pid, what))
@@ -245,7 +253,7 @@ def clean_slot(state: Path, slot: int) -> Cleaned:
     if not any(problem for _, problem in undone):
         shutil.rmtree(directory, ignore_errors=True)
     proxies = tuple(name for names, _ in undone for name in names)
-    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies)
+    return Cleaned(slot, tuple(killed), faults, existed, namespaces, proxies, groups)
 
 
 def clean_free_slot(state: Path, slot: int) -> bool:
@@ -337,9 +345,14 @@ def _entries(directory: Path) -> Iterator[Mapping[str, Any]]:
             yield entry
 
 
-def _noted(directory: Path) -> Iterator[tuple[int, int]]:
+def _noted(directory: Path, *, ends_itself: bool = False) -> Iterator[tuple[int, int]]:
+    """Those that are to be killed at once, or those that end by themselves: id and start."""
     for entry in _entries(directory):
-        if "process" in entry and entry["started"] is not None:
+        if (
+            "process" in entry
+            and entry["started"] is not None
+            and entry.get("ends_itself", False) == ends_itself
+        ):
             yield entry["process"], entry["started"]
 
 

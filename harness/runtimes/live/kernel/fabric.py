@@ -17,18 +17,17 @@ import pickle
 import signal
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
-from typing import Any
 
 from harness.runtimes.live.kernel import ruleset
 from harness.runtimes.live.kernel.abort import abort_connections
 from harness.runtimes.live.kernel.layout import ROUTER, STAGE_HOP, Line
 from harness.runtimes.live.kernel.namespaces import inhabitants, inode, inside, new
+from harness.runtimes.live.kernel.nft import Nft
 from harness.runtimes.live.kernel.requests import (
     Build,
     Built,
@@ -43,9 +42,6 @@ from harness.runtimes.live.kernel.requests import (
     Within,
 )
 from harness.runtimes.live.messages import HEADER_BYTES, frame
-
-COMMAND_S = 10.0
-"""How long nft may take, which takes milliseconds."""
 
 SETTINGS = {
     "net/ipv6/conf/all/disable_ipv6": "1",
@@ -100,7 +96,8 @@ class Fabric:
         self._stages: list[int] = []
         self._devices: dict[int, int] = {}
         self._namespaces: dict[str, int] = {}
-        nft(ruleset.BASE)
+        self._nft = Nft()
+        self._nft.run(ruleset.BASE)
 
     def answer(self, request: object) -> object:
         match request:
@@ -115,7 +112,9 @@ class Fabric:
                 return self._change(request)
             case Within(line, text):
                 with inside(self._namespaces[line]):
-                    nft(text)
+                    there = Nft()
+                there.run(text)
+                there.close()
                 return Counted()
             case Queues():
                 return Queued(dict(self._queues()))
@@ -168,7 +167,7 @@ class Fabric:
         self._netlink.neigh("add", dst=STAGE_HOP, lladdr=hardware, ifindex=device, state="permanent")
         self._netlink.tc("add", "htb", device, 0x10000, default=0)
         self._devices[stage] = device
-        nft(ruleset.stage_made(stage))
+        self._nft.run(ruleset.stage_made(stage))
         before = ENTRY_TABLE if not self._stages else ENTRY_TABLE + 1 + self._stages[-1]
         after = ENTRY_TABLE + 1 + stage
         self._netlink.rule("add", iifname=out, table=after, priority=10)
@@ -213,9 +212,9 @@ class Fabric:
             self._stage(stage)
         for limit in change.limits:
             self._limit(limit)
-        lost = {number: _lost(number) for number in change.count}
+        lost = {number: _lost(self._nft, number) for number in change.count}
         if change.nft:
-            nft(change.nft)
+            self._nft.run(change.nft)
         for stage, minor in change.unlimits:
             # The rate means nothing here; pyroute2 cannot make the message without one.
             self._netlink.tc("del-class", "htb", self._devices[stage], 0x10000 | minor, rate=1000)
@@ -226,34 +225,15 @@ _ONLINK = 4
 """RTNH_F_ONLINK of <linux/rtnetlink.h>."""
 
 
-def _lost(number: int) -> Lost:
+def _lost(nft: Nft, number: int) -> Lost:
     name = f"f{number}"
-    (counter,) = _listed("counter", name, "counter")
+    (counter,) = nft.listed("counter", ruleset.TABLE, name)
     data, syn = set[str](), set[str]()
     for way in (ruleset.UP, ruleset.DOWN):
         for what, into in (("data", data), ("syn", syn)):
-            for each in _listed("set", f"{name}{way}{what}", "set"):
+            for each in nft.listed("set", ruleset.TABLE, f"{name}{way}{what}"):
                 into |= {json.dumps(element) for element in each.get("elem", ())}
     return Lost(counter["packets"], counter["bytes"], len(data), len(syn), len(data | syn))
-
-
-def _listed(kind: str, name: str, key: str) -> list[dict[str, Any]]:
-    found = json.loads(_run("nft", "-j", "list", kind, *ruleset.TABLE.split(), name))
-    return [item[key] for item in found["nftables"] if key in item]
-
-
-def nft(text: str) -> None:
-    """Apply, all of it or nothing. RuntimeError with what nft said."""
-    _run("nft", "-f", "-", given=text)
-
-
-def _run(*command: str, given: str = "") -> str:
-    done = subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=COMMAND_S, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _equip(line: Line) -> None:

@@ -63,7 +63,7 @@ class KernelNetwork:
                 env=environment(self._lease.directory),
                 start_new_session=True,
             )
-        self._lease.process(self._process.pid, "kernel network")
+        self._lease.process(self._process.pid, "kernel network", ends_itself=True)
         reader, self._writer = await asyncio.open_connection(sock=own)
         self._reading = asyncio.ensure_future(self._read(reader))
         try:

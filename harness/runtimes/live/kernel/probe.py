@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -78,10 +77,13 @@ def _privileges() -> str:
 
 
 def _nft() -> str:
-    found = shutil.which("nft")
-    if found is None:
-        raise RuntimeError(f"not found; install nftables: {DEPENDENCIES}")
-    return found
+    from harness.runtimes.live.kernel.nft import LIBRARY, library
+
+    try:
+        library()
+    except OSError as error:
+        raise RuntimeError(f"{LIBRARY} not found; install nftables: {DEPENDENCIES}") from error
+    return f"{LIBRARY}, of nftables"
 
 
 def _pyroute2() -> str:
