@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
-.PHONY: run live toxiproxy-clients test check bench setup clean
+.PHONY: run live live-kernel live-deps toxiproxy-clients test check bench setup clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -22,6 +22,16 @@ live: $(STAMP)
 	$(BIN)/harness run experiments/live $(LIVE_CPU) --runtime live --jobs 2
 	$(BIN)/harness run experiments/live/live-recommender-latency.chaos.yaml --runtime live --load locust
 	$(BIN)/harness cleanup
+
+# Live, with the kernel network: real namespaces, packet losses and rates. As root; it says what is missing.
+live-kernel: $(STAMP)
+	$(BIN)/harness run experiments/kernel --runtime live --network kernel
+	$(BIN)/harness cleanup
+
+# What the kernel network needs beside the Python packages: nftables (its library, libnftables).
+live-deps:
+	@if command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq nftables; \
+	else echo "install nftables with this system's own package manager (dnf, apk, pacman, ... install nftables)"; exit 1; fi
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests -n $(JOBS) --benchmark-disable

@@ -104,6 +104,8 @@ class Timeline:
             yield at_s, act, log
 
     async def _apply(self, log: _Log) -> None:
+        # In real time it is felt before it is done: whatever follows this moment may be an answer to it.
+        begun_s = self._clock.now()
         try:
             log.applied = await log.planned.fault.apply(log.planned.target, self._primitives)
         except asyncio.CancelledError:
@@ -113,7 +115,7 @@ class Timeline:
         except Exception as error:  # whatever it is, it is no pass
             log.error = f"could not be applied: {type(error).__name__}: {error}"
         else:
-            log.applied_at_s = self._clock.now()
+            log.applied_at_s = begun_s
         self._tell(log.planned, "failed" if log.applied is None else "applied")
 
     async def _undo(self, log: _Log) -> None:

@@ -24,6 +24,7 @@ from harness.toxiproxy.toxic import Draft, build, check_name, draft
 from harness.toxiproxy.world import World
 
 _PROXY = {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool", "accepting": "bool"}
+_UPDATE = {**_PROXY, "drain": "bool"}
 
 
 class PopulateError(ApiError):
@@ -84,9 +85,9 @@ class ProxyCollection:
         """Change `listen`, `upstream`, `enabled`, `accepting`: what is not mentioned stays. Raises ApiError 400, 500.
 
         Another `listen` or `upstream` drops every connection. When the new address cannot be listened on the
-        proxy stays disabled with it.
+        proxy stays disabled with it. `drain`, with `enabled` false: connects are refused, what is open goes on.
         """
-        given = fields(value, "Proxy", _PROXY)
+        given = fields(value, "Proxy", _UPDATE)
         listen = given.get("listen", proxy.listen)
         where = await _look_up(listen)
         if self._proxies.get(proxy.name) is not proxy:  # deleted meanwhile
@@ -100,7 +101,7 @@ class ProxyCollection:
         if enabled and not proxy.enabled:
             proxy.start(_listenable(where))
         elif not enabled:
-            proxy.stop()
+            proxy.stop(drain=given.get("drain", False))
 
     def delete(self, proxy: Proxy) -> None:
         del self._proxies[proxy.name]

@@ -86,16 +86,16 @@ class Proxy:
         self._door.answers = self._accepting
         log.info("proxy %s: listens on %s for %s", self.name, self.listen, self.upstream)
 
-    def stop(self) -> None:
-        """Listen no more, then close every connection. Toxics stay."""
-        if self._door is None:
-            return
-        self._unanswered += self._door.unanswered
-        self._door.close()
-        self._door = None
-        for connection in list(self._connections):
-            connection.close()
-        log.info("proxy %s: stopped", self.name)
+    def stop(self, *, drain: bool = False) -> None:
+        """Listen no more, then close every connection, or with `drain` let them come to their own end. Toxics stay."""
+        if self._door is not None:
+            self._unanswered += self._door.unanswered
+            self._door.close()
+            self._door = None
+            log.info("proxy %s: stopped", self.name)
+        if not drain:
+            for connection in list(self._connections):
+                connection.close()
 
     def discard(self) -> None:
         """Stop for good."""

@@ -248,7 +248,7 @@ def test_the_command_that_runs_it_again_says_how_clients_were_brought() -> None:
 
 SEATS = """
 import json, sys, time
-from harness.workload.locust.users import AHEAD_S, Seats, ByArrivals
+from harness.workload.locust.users import AHEAD_S, STAND_BY, Seats, ByArrivals
 from harness.workload.schedule import Arrival
 import gevent
 
@@ -265,8 +265,9 @@ seats.arrive([Arrival(at, "load", n) for n, at in enumerate(ats)], lambda: time.
 gevent.sleep(1.3)
 shape = ByArrivals(3)
 ticks = [shape.tick()]
-shape.needs(9); ticks.append(shape.tick())
-shape.needs(5); ticks.append(shape.tick())
+shape.needs(STAND_BY + 9); ticks.append(shape.tick())
+shape.needs(STAND_BY + 5); ticks.append(shape.tick())
+ticks = [users - 3 * STAND_BY for users, _ in ticks]
 print(json.dumps({"standing": standing, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": ticks}))
 """
 
@@ -282,7 +283,7 @@ def test_the_schedule_waits_for_nobody() -> None:
         assert begun_s < at_s + 0.1
     assert sum(found["added"]) == 3
     assert found["needs"][0] == 5
-    assert [users for users, _ in found["ticks"]] == [12, 27, 27]
+    assert found["ticks"] == [0, 27, 27]
 
 
 def run_python(code: str) -> str:

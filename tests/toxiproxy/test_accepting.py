@@ -98,3 +98,26 @@ async def test_a_proxy_may_be_deleted_meanwhile() -> None:
         assert (await api.call("DELETE", "/proxies/p")).status == 204
         with pytest.raises(ConnectionRefusedError):
             await silent(listen)
+
+
+@on_loop
+async def test_a_proxy_can_refuse_connects_while_what_is_open_goes_on() -> None:
+    """`"enabled": false, "drain": true`: as a process that is gone, whose last bytes are still on their way."""
+    async with serving() as api, upstream(echo) as address:
+        listen = (await api.proxy(address)).json["listen"]
+        async with connected(listen) as before:
+            assert await talk(before) == b"hello"
+            answer = await api.call("PATCH", "/proxies/p", {"enabled": False, "drain": True})
+            assert answer.json["enabled"] is False
+            with pytest.raises(ConnectionRefusedError):
+                async with connected(listen):
+                    pass
+            assert await talk(before) == b"hello"
+            answer = await api.call("PATCH", "/proxies/p", {"enabled": True})
+            assert answer.json["listen"] == listen
+            async with connected(listen) as after:
+                assert await talk(after) == b"hello"
+            assert await talk(before) == b"hello"
+            await api.call("PATCH", "/proxies/p", {"enabled": False, "drain": True})
+            await api.call("DELETE", "/proxies/p")
+            assert await before[0].read() == b""

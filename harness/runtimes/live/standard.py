@@ -57,8 +57,8 @@ class StandardApi(ToxiproxyApi):
             self._looking = asyncio.ensure_future(self._look_on())
         return made
 
-    async def enable(self, proxy: str, enabled: bool) -> None:
-        # PATCH is newer than some servers.
+    async def enable(self, proxy: str, enabled: bool, *, drain: bool = False) -> None:
+        # What is open is always closed there, whatever is asked. PATCH is newer than some servers.
         await self._json("POST", f"/proxies/{proxy}", {"enabled": enabled})
 
     async def accept(self, proxy: str, accepting: bool) -> None:

@@ -79,8 +79,11 @@ class ToxiproxyApi:
         made: Sequence[Mapping[str, Any]] = answer["proxies"]
         return made
 
-    async def enable(self, proxy: str, enabled: bool) -> None:
-        await self._json("PATCH", f"/proxies/{proxy}", {"enabled": enabled})
+    async def enable(self, proxy: str, enabled: bool, *, drain: bool = False) -> None:
+        """Whether connects are taken; when not, they are refused, and what is open is closed, or with `drain` goes on
+        until its upstream ends it."""
+        asked = {"enabled": enabled, "drain": True} if drain else {"enabled": enabled}
+        await self._json("PATCH", f"/proxies/{proxy}", asked)
 
     async def accept(self, proxy: str, accepting: bool) -> None:
         """Whether connects are answered. Without an answer they time out at the client; what is open goes on."""

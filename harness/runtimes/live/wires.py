@@ -376,7 +376,8 @@ class Wires:
                 return
             (self._refused.add if refused else self._refused.discard)(node)
             await _each(
-                self._api.enable(wire.name, not refused)
+                # What its kernel has already sent still arrives, as over any network; then comes the end.
+                self._api.enable(wire.name, not refused, drain=refused)
                 for wire in self._wires.values()
                 if wire.target.name == node and not wire.silent
             )

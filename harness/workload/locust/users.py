@@ -19,8 +19,8 @@ from locust.env import Environment
 from harness.workload.locust.bridge import vital
 from harness.workload.schedule import Arrival
 
-STAND_BY = 4
-"""Users of each process that stand by before the first arrival is known."""
+STAND_BY = 20
+"""Users of each process that stand by before the first arrival is known: for the first second of a common load."""
 
 AHEAD_S = 4.0
 """Locust is asked for users so long before they are needed: its shape ticks once a second, and a master may take a

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
+from typing import Any
 
 from harness.runtimes.live.kernel import ruleset
 from harness.runtimes.live.kernel.abort import abort_connections
@@ -74,6 +75,9 @@ BURST_S = 0.002
 BURST_LEAST_BYTES = 64
 """What an idle queue lets pass at once, beyond one packet."""
 
+ACTIVE_S = 10.0
+"""How long devices may take to come up."""
+
 END_S = 2.0
 """How long the run's other processes may take to die."""
 
@@ -85,11 +89,9 @@ class Fabric:
     """R. To be made in its namespace."""
 
     def __init__(self) -> None:
-        from pyroute2 import IPRoute
-
         for name, value in ROUTER_SETTINGS.items():
             _set(name, value)
-        self._netlink = IPRoute()
+        self._netlink = _netlink()
         self._netlink.link("set", index=1, state="up")
         self._netlink.addr("add", index=1, address=ROUTER, prefixlen=32)
         self._netlink.rule("add", table=ENTRY_TABLE, priority=30_000)
@@ -104,6 +106,10 @@ class Fabric:
             case Build(lines):
                 for line in lines:
                     self._join(line)
+                _until_active(self._netlink)
+                for namespace in self._namespaces.values():
+                    with inside(namespace), _netlink() as there:
+                        _until_active(there)
                 return Built(
                     {name: f"/proc/{os.getpid()}/fd/{fd}" for name, fd in self._namespaces.items()},
                     {name: inode(fd) for name, fd in self._namespaces.items()},
@@ -163,6 +169,7 @@ class Fabric:
         device, end = self._index(name), self._index(out)
         for each in (device, end):
             self._netlink.link("set", index=each, state="up")
+        _until_active(self._netlink)
         hardware = self._netlink.get_links(end)[0].get_attr("IFLA_ADDRESS")
         self._netlink.neigh("add", dst=STAGE_HOP, lladdr=hardware, ifindex=device, state="permanent")
         self._netlink.tc("add", "htb", device, 0x10000, default=0)
@@ -236,16 +243,34 @@ def _lost(nft: Nft, number: int) -> Lost:
     return Lost(counter["packets"], counter["bytes"], len(data), len(syn), len(data | syn))
 
 
+def _netlink() -> Any:
+    """Of the namespace in which the calling thread is; to be closed."""
+    from pyroute2 import IPRoute
+
+    return IPRoute()
+
+
+def _until_active(netlink: Any) -> None:
+    """A device drops what it is given until the kernel has seen that its other end is there, which may take a second.
+
+    Until then it has the queue `noop`. RuntimeError when that takes too long.
+    """
+    deadline = monotonic() + ACTIVE_S
+    while idle := [link for link in netlink.get_links() if link.get_attr("IFLA_QDISC") == "noop"]:
+        if monotonic() > deadline:
+            names = ", ".join(link.get_attr("IFLA_IFNAME") for link in idle)
+            raise RuntimeError(f"devices that do not come up within {ACTIVE_S:g} s: {names}")
+        sleep(0.005)
+
+
 def _equip(line: Line) -> None:
     """The inside of a line, where the calling thread is: addresses, the way out, no packet larger than the wire's.
 
     `PROXIES_OUT` is what connections from H come from: `PROXIES` is for listening only.
     """
-    from pyroute2 import IPRoute
-
     for name, value in HOST_SETTINGS.items():
         _set(name, value)
-    with IPRoute() as netlink:
+    with _netlink() as netlink:
         (device,) = netlink.link_lookup(ifname="eth0")
         for index in (1, device):
             netlink.link("set", index=index, state="up")

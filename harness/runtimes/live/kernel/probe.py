@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 PROBE_S = 20.0
-CONNECT_S = 1.0
+CONNECT_S = 5.0
+"""Room for retransmissions on a busy machine."""
+
 SILENT_S = 0.15
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
