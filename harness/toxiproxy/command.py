@@ -107,7 +107,8 @@ def _cannot_serve(options: argparse.Namespace, error: OSError) -> str:
         return f"{where}: it is taken; end what listens there, or give another -port (0 picks a free one)"
     # asyncio wraps some of these in a sentence of its own, and a name that is not found has no errno of the system.
     known = error.errno is not None and error.errno in errno.errorcode
-    return f"{where}: {os.strerror(error.errno) if known and error.errno else error.strerror or error}; give another -host or -port"
+    why = os.strerror(error.errno) if known and error.errno is not None else error.strerror or error
+    return f"{where}: {why}; give another -host or -port"
 
 
 def _may_wait_for_stdin() -> bool:
