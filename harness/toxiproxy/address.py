@@ -91,6 +91,20 @@ def reason(error: OSError) -> str:
 
 def listener(address: Address) -> socket.socket:
     """A listening, non-blocking socket. An any-address listens on IPv4 and IPv6. Raises OSError."""
+    sock = bound(address)
+    try:
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bound(address: Address) -> socket.socket:
+    """A non-blocking socket that has the address and does not listen: connects are refused, and nobody else gets it.
+
+    Raises OSError.
+    """
     family, at = _any(address.at[1]) if address.wildcard else (address.family, address.at)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -101,7 +115,6 @@ def listener(address: Address) -> socket.socket:
         sock.bind(at)
         if address.loopback:
             on_loopback(sock)
-        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise

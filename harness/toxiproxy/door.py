@@ -29,14 +29,21 @@ class Door:
 
     Args:
         entered: called with every client that was accepted.
+        kept: a socket that has that address already (`bound`).
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, address: Address, entered: Callable[[socket.socket], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        address: Address,
+        entered: Callable[[socket.socket], None],
+        kept: socket.socket | None = None,
     ) -> None:
         self._loop = loop
         self._entered = entered
-        self._socket = listener(address)
+        if kept is not None:
+            kept.listen(BACKLOG)
+        self._socket = listener(address) if kept is None else kept
         self._shut: socket.socket | None = None
         self._own: set[tuple[str, int]] = set()
         """Where our own connections came from."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.toxiproxy.address import Address, reason
+from harness.toxiproxy.address import Address, bound, reason
 from harness.toxiproxy.connection import Connection
 from harness.toxiproxy.door import Door
 from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
@@ -28,6 +30,10 @@ class Proxy:
         self.upstream = upstream
         self._world = world
         self._door: Door | None = None
+        self._chosen: Address | None = None
+        """Where the kernel has chosen the port (0 was asked for)."""
+        self._kept: socket.socket | None = None
+        """Keeps that port while nobody listens there: it is one that the kernel gives to others, too."""
         self._unanswered = 0
         """Connects that doors before this one have left without an answer."""
         self._accepting = True
@@ -78,11 +84,21 @@ class Proxy:
 
     def start(self, address: Address) -> None:
         """Listen. Raises ApiError 500 with the reason when it cannot; then it stays disabled."""
+        again = self._chosen is not None and self.listen == self._chosen.text
+        kept = self._kept if again else None
         try:
-            self._door = Door(self._world.loop, address, self._accept)
+            self._door = Door(self._world.loop, address, self._accept, kept)
         except OSError as error:
             raise internal(f"listen tcp {address.text}: bind: {reason(error)}") from error
+        if kept is not None:
+            self._kept = None  # the door's now
+        self._let_go()
         self.listen = self._door.address
+        if address.at[1] == 0:
+            port = int(self.listen.rpartition(":")[2])
+            self._chosen = replace(address, text=self.listen, at=(address.at[0], port, *address.at[2:]))
+        elif not again:
+            self._chosen = None
         self._door.answers = self._accepting
         log.info("proxy %s: listens on %s for %s", self.name, self.listen, self.upstream)
 
@@ -92,14 +108,29 @@ class Proxy:
             self._unanswered += self._door.unanswered
             self._door.close()
             self._door = None
+            self._keep()
             log.info("proxy %s: stopped", self.name)
         if not drain:
             for connection in list(self._connections):
                 connection.close()
 
+    def _keep(self) -> None:
+        """Keep a port that the kernel has chosen, so that the proxy finds it free when it is enabled again."""
+        if self._chosen is not None and self._chosen.text == self.listen:
+            with contextlib.suppress(
+                OSError
+            ):  # somebody was quicker: that is said when it is to listen again
+                self._kept = bound(self._chosen)
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
     def discard(self) -> None:
         """Stop for good."""
         self.stop()
+        self._let_go()
         for toxic in self._toxics:
             toxic.forget_expiry()
         self._toxics.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -121,3 +122,38 @@ async def test_a_proxy_can_refuse_connects_while_what_is_open_goes_on() -> None:
             await api.call("PATCH", "/proxies/p", {"enabled": False, "drain": True})
             await api.call("DELETE", "/proxies/p")
             assert await before[0].read() == b""
+
+
+@on_loop
+async def test_nobody_else_gets_the_port_of_a_disabled_proxy() -> None:
+    """One that the kernel has chosen is one that it gives to others, too. One that was named is free, as elsewhere."""
+    async with serving() as api, upstream(echo) as address:
+        listen = (await api.proxy(address)).json["listen"]
+        port = int(listen.rpartition(":")[2])
+        # Before the first connection, which would hold the port as well for a while.
+        await api.call("PATCH", "/proxies/p", {"enabled": False})
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        await api.call("PATCH", "/proxies/p", {"enabled": True})
+        async with connected(listen) as before:
+            assert await talk(before) == b"hello"
+            for drain in (True, False):
+                assert (
+                    await api.call("PATCH", "/proxies/p", {"enabled": False, "drain": drain})
+                ).status == 200
+                with pytest.raises(ConnectionRefusedError):
+                    async with connected(listen):
+                        pass
+                answer = await api.call("PATCH", "/proxies/p", {"enabled": True})
+                assert (answer.status, answer.json["listen"]) == (200, listen)
+                async with connected(listen) as after:
+                    assert await talk(after) == b"hello"
+        await api.call("PATCH", "/proxies/p", {"enabled": False})
+        await api.call("DELETE", "/proxies/p")
+        await api.proxy(address, listen=listen)
+        await api.call("PATCH", "/proxies/p", {"enabled": False})
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            assert (await api.call("PATCH", "/proxies/p", {"enabled": True})).status == 500
