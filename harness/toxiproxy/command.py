@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import math
 import os
 import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,9 +96,19 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
         print(f"{options.config}: {error}", file=sys.stderr)
         return EXIT_FAILED
     except OSError as error:
-        print(f"cannot serve: {error}", file=sys.stderr)
+        print(_cannot_serve(options, error), file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _cannot_serve(options: argparse.Namespace, error: OSError) -> str:
+    where = f"cannot serve at {options.host}:{options.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where}: it is taken; end what listens there, or give another -port (0 picks a free one)"
+    # asyncio wraps some of these in a sentence of its own, and a name that is not found has no errno of the system.
+    known = error.errno is not None and error.errno in errno.errorcode
+    why = os.strerror(error.errno) if known and error.errno is not None else error.strerror or error
+    return f"{where}: {why}; give another -host or -port"
 
 
 def _may_wait_for_stdin() -> bool:
@@ -110,12 +122,32 @@ def _until_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         stop.set()
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as of every other command."""
+        self.exit(
+            EXIT_USAGE, f"{message.removeprefix('argument ')}; '{self.prog} --help' shows what there is\n"
+        )
+
+
+class _Help(argparse.HelpFormatter):
+    """Every flag once: that it may have two dashes is said above them."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        flag = action.option_strings[0]
+        return flag if action.nargs == 0 else f"{flag} {action.metavar or action.dest.upper()}"
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         allow_abbrev=False,
+        usage="%(prog)s [serve] [FLAGS]",
+        formatter_class=_Help,
         description="A Toxiproxy-compatible TCP proxy for resilience tests. "
-        "Once it serves, it prints one line of JSON: where its API is.",
+        "Once it serves, it prints one line of JSON: where its API is. Flags take one dash or two.",
     )
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
     parser.add_argument("command", nargs="?", choices=["serve"], help="serve until stopped; also the default")
@@ -132,7 +164,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("host", default="localhost", help="host of the API (default: %(default)s)")
     add("port", type=_port, default=8474, help="port of the API; 0 picks a free one (default: %(default)s)")
     add("config", metavar="FILE", help="JSON file of proxies (with toxics) to begin with")
-    add("seed", type=int, help="seed of toxicity, jitter and slices (default: drawn and logged)")
+    add("seed", type=_seed, help="seed of toxicity, jitter and slices (default: drawn and logged)")
     add("proxy-metrics", action="store_true", help="/metrics shows the bytes of every proxy")
     add("runtime-metrics", action="store_true", help="/metrics shows memory, descriptors and collections")
     add(
@@ -153,8 +185,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed; give a whole number") from None
+
+
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not from above 0 to 3600 seconds")
     return value

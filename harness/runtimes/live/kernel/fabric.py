@@ -75,7 +75,7 @@ BURST_S = 0.002
 BURST_LEAST_BYTES = 64
 """What an idle queue lets pass at once, beyond one packet."""
 
-ACTIVE_S = 10.0
+ACTIVE_S = 5.0
 """How long devices may take to come up."""
 
 END_S = 2.0
@@ -228,6 +228,9 @@ class Fabric:
         return Counted(lost)
 
 
+_IFF_UP = 1
+"""Of <linux/if.h>."""
+
 _ONLINK = 4
 """RTNH_F_ONLINK of <linux/rtnetlink.h>."""
 
@@ -256,7 +259,11 @@ def _until_active(netlink: Any) -> None:
     Until then it has the queue `noop`. RuntimeError when that takes too long.
     """
     deadline = monotonic() + ACTIVE_S
-    while idle := [link for link in netlink.get_links() if link.get_attr("IFLA_QDISC") == "noop"]:
+    while idle := [
+        link
+        for link in netlink.get_links()
+        if link["flags"] & _IFF_UP and link.get_attr("IFLA_QDISC") == "noop"
+    ]:
         if monotonic() > deadline:
             names = ", ".join(link.get_attr("IFLA_IFNAME") for link in idle)
             raise RuntimeError(f"devices that do not come up within {ACTIVE_S:g} s: {names}")
