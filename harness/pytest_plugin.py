@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".chaos.yaml"
 MARKER = "chaos"
+LIVE = "live"
 _SHARED = "chaos_suite"
 """What the workers of pytest-xdist are told: the name of the suite's directory."""
 
@@ -107,6 +108,11 @@ class ChaosFile(pytest.File):
         except UsageError as error:
             raise self.CollectError("\n".join(error.problems)) from None
         item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
+        if loaded.experiment.runtime == LIVE:
+            reason = f"needs harness run --runtime {LIVE}"
+            if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
+                raise self.CollectError(f"{loaded.shown}: {reason}")
+            item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
         yield item
 
 
@@ -123,6 +129,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
     if twice:
         raise pytest.UsageError("\n".join(twice))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Experiments that were all left out are no success: nothing was run."""
+    items = list(getattr(session, "items", ()))
+    if items and exitstatus == pytest.ExitCode.OK and all(_left_out(item) for item in items):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _left_out(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("skip")
+    return isinstance(item, ChaosItem) and mark is not None and "left out" in mark.kwargs.get("reason", "")
 
 
 class NotPassed(Exception):

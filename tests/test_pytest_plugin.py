@@ -150,3 +150,23 @@ def test_under_xdist_all_workers_write_into_one_suite(pytester: pytest.Pytester)
         "untouched.seed1",
     ]
     assert (pytester.path / "out" / "latest").resolve() == suite.resolve()
+
+
+LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
+
+
+def test_an_experiment_for_live_runs_is_left_out_with_the_reason(pytester: pytest.Pytester) -> None:
+    write_suite(pytester.path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
+    done = pytester.runpytest_subprocess("experiments", "-rs")
+    done.assert_outcomes(passed=1, skipped=1)
+    done.stdout.fnmatch_lines(["SKIPPED*left out: needs harness run --runtime live"])
+
+
+def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_success(
+    pytester: pytest.Pytester,
+) -> None:
+    suite = write_suite(pytester.path, only_live=LIVE_ONLY)
+    named = pytester.runpytest_subprocess(str(suite / "only-live.chaos.yaml"))
+    named.assert_outcomes(errors=1)
+    named.stdout.fnmatch_lines(["*needs harness run --runtime live"])
+    assert pytester.runpytest_subprocess("experiments").ret == pytest.ExitCode.NO_TESTS_COLLECTED

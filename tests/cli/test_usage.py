@@ -102,6 +102,34 @@ def test_files_that_are_no_experiments_are_named_as_what_they_are(suite: Path) -
     ]
 
 
+LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
+
+
+def test_an_experiment_for_another_runtime_is_left_out_of_a_directory_and_said(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
+    called = call("run", suite, "--jobs", 1, "--json", "--reports", tmp_path / "reports")
+    assert called.code == 0
+    assert [one["name"] for one in called.document["experiments"]] == ["backend-lost"]
+    (left,) = called.document["left_out"]
+    assert (left["name"], left["reason"]) == ("only-live", "needs --runtime live")
+    assert "left out: only-live (" in called.err
+
+
+def test_an_experiment_for_another_runtime_is_refused_when_it_is_named(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
+    called = call("run", suite, suite / "only-live.chaos.yaml", "--reports", tmp_path / "reports")
+    assert_plain(called, 4)
+    assert "only-live.chaos.yaml: needs --runtime live" in called.err
+    assert "needs --runtime live" in call("validate", suite).out
+    assert "  runtime live only" in call("plan", suite).out
+
+
+def test_when_all_are_left_out_nothing_was_selected(tmp_path: Path) -> None:
+    called = call("run", write_suite(tmp_path, only_live=LIVE_ONLY), "--reports", tmp_path / "reports")
+    assert_plain(called, 5)
+    assert "left out: only-live" in called.err
+
+
 def test_a_schema_of_something_else_names_those_that_there_are() -> None:
     called = call("schema", "slo")
     assert_plain(called, 4)

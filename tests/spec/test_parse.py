@@ -82,8 +82,8 @@ gates:
 def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
     assert [str(mistake) for mistake in mistakes(TEN_MISTAKES)] == [
         f"{FILE}:1:13: found 'Edge Loss'; a name is small letters, digits and dashes; did you mean 'edge-loss'?",
-        f"{FILE}:2:1: found the key 'titel'; allowed: experiment, title, description, system, tags, load, "
-        "timeline, gates, arms, drain; did you mean 'title'?",
+        f"{FILE}:2:1: found the key 'titel'; allowed: experiment, title, description, system, tags, "
+        "runtime, load, timeline, gates, arms, drain; did you mean 'title'?",
         f"{FILE}:5:21: 4 needs a unit; allowed: /s, /m, /h; did you mean 4/s?",
         f"{FILE}:7:20: found the unit 'minute' in '1minute'; allowed: us, ms, s, m, h; did you mean 1m?",
         f"{FILE}:8:5: crash has no 'for'; how long it lasts, for example for: 30s",

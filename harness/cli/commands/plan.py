@@ -37,6 +37,7 @@ def _document(item: Plan) -> dict[str, Any]:
         "file": item.file,
         "seed": item.seed,
         "without": list(item.without),
+        "runtime": item.experiment.runtime,
         "duration_s": item.duration_s,
         "load": {
             name: {"arrive_per_s": load.arrive, "for_s": load.for_, "mix": load.mix}
@@ -63,6 +64,8 @@ def _text(item: Plan) -> str:
 
     experiment = item.experiment
     lines = [f"{item.name}: {experiment.title}", f"  file    {item.file}, seed {item.seed}"]
+    if experiment.runtime is not None:
+        lines.append(f"  runtime {experiment.runtime} only")
     if item.without:
         lines.append(f"  without {', '.join(item.without)}")
     for name, load in experiment.load.items():

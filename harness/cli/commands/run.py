@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def run(
     """Run experiments, in virtual time or live, and judge them."""
     from harness.cli.foreign import toxiproxy_at
     from harness.cli.load import load_settings
-    from harness.cli.loading import load as load_files
+    from harness.cli.loading import load_for
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
@@ -66,7 +67,7 @@ def run(
     settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
-    loaded = load_files(paths)
+    loaded, left_out = load_for(paths, runtime)
     with reporting() as handlers:
         try:
             finished = run_suite(
@@ -84,7 +85,12 @@ def run(
             )
         except UsageError as error:
             raise usage(*error.problems) from error
-    return Done(finished.exit_code, suite_document(finished.results, finished.verdict, finished.exit_code))
+    for one in left_out:
+        print(f"left out: {one.name} ({one.file}): {one.reason}")
+    document = suite_document(finished.results, finished.verdict, finished.exit_code)
+    if left_out:
+        document["left_out"] = [asdict(one) for one in left_out]
+    return Done(finished.exit_code, document)
 
 
 def network_named(name: str) -> Network:

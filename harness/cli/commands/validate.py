@@ -17,6 +17,8 @@ def validate(paths: Paths, as_json: Json = False) -> Done:
             counted(len(experiment.gates), "gate"),
             counted(len(experiment.arms), "arm"),
         ]
+        if experiment.runtime is not None:
+            parts.append(f"needs --runtime {experiment.runtime}")
         print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
     print(f"{counted(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
