@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from harness.engine.interrupt import cancelled_by_signals
 from harness.engine.plan import UsageError, unknown_safeguards
@@ -24,7 +22,10 @@ from harness.faults.primitives import Applied, FaultFailed
 from harness.runtimes.base import RunSettings, Session
 from harness.runtimes.live.lease import own_directory, state_directory
 from harness.runtimes.live.runtime import LiveRuntime, LiveSession
+from harness.spec.diagnostics import Diagnostic, SpecError
 from harness.spec.model import Load
+from harness.spec.parse import parse_fault as parse_one
+from harness.spec.source import read_source
 from harness.system import System
 from harness.verdict.text import exposure, quantity
 from harness.workload.drive import Driver
@@ -124,18 +125,21 @@ async def _load(session: LiveSession, up: Up) -> None:
     await asyncio.Event().wait()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _On:
     fault: Fault
     names: tuple[str, ...]
     applied: Applied
     since_s: float
+    failed: str | None = None
+    """Why it could not be taken off."""
 
 
 class Switchboard:
     """Takes requests `{"do": "add", "fault": TEXT}`, `{"do": "remove", "number": N}`, `{"do": "list"}`.
 
-    Answers `{"said": [LINES]}`, or `{"problems": [LINES]}`.
+    Answers `{"said": [LINES]}` (and `faults`, structured, to `list`), `{"problems": [LINES]}` for what makes no sense,
+    or `{"failed": [LINES]}`.
     """
 
     def __init__(self, session: LiveSession, up: Up, tell: Callable[[str], None]) -> None:
@@ -145,6 +149,8 @@ class Switchboard:
         self._on: dict[int, _On] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._count = 0
+        # One change after the other: a number is given to what could be put on.
+        self._changing = asyncio.Lock()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -158,22 +164,24 @@ class Switchboard:
         try:
             match request:
                 case {"do": "add", "fault": str(text)}:
-                    return {"said": [await self._add(text)]}
+                    async with self._changing:
+                        return {"said": [await self._add(text)]}
                 case {"do": "remove", "number": int(number)}:
-                    return {"said": [await self._remove(number)]}
+                    async with self._changing:
+                        return {"said": [await self._remove(number)]}
                 case {"do": "list"}:
                     lines = [self._line(number, on) for number, on in self._on.items()]
-                    return {"said": lines or ["no fault is on"]}
+                    faults = [self._document(number, on) for number, on in self._on.items()]
+                    return {"said": lines or ["no fault is on"], "faults": faults}
             return {"problems": [f"no such request: {request}"]}
         except UsageError as error:
             return {"problems": error.problems}
         except FaultFailed as error:
-            return {"problems": [str(error)]}
+            return {"failed": [str(error)]}
 
     async def _add(self, text: str) -> str:
         fault = parse_fault(text)
-        self._count += 1
-        number = self._count
+        number = self._count + 1
         try:
             target = resolve(
                 fault.target,
@@ -185,6 +193,7 @@ class Switchboard:
         except TargetError as error:
             raise UsageError(error.problems) from error
         applied = await fault.apply(target, self._session.primitives)
+        self._count = number
         if not fault.lasts_s:
             await applied.undo()
             return self._log(
@@ -198,21 +207,47 @@ class Switchboard:
 
     async def _end(self, number: int, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        if number in self._on:
-            await self._remove(number)
+        async with self._changing:
+            if number in self._on:
+                with contextlib.suppress(FaultFailed):  # told, and listed
+                    await self._remove(number)
 
     async def _remove(self, number: int) -> str:
-        on = self._on.pop(number, None)
+        on = self._on.get(number)
         if on is None:
             known = ", ".join(map(str, self._on)) or "none"
             raise UsageError([f"no fault {number} is on; on are {known}"])
-        await on.applied.undo()
+        try:
+            await on.applied.undo()
+        except FaultFailed as error:
+            on.failed = str(error)
+            raise FaultFailed(self._log(self._line(number, on))) from error
+        del self._on[number]
         return self._log(f"{number} is off: {on.fault.fault}; it touched {_touched(on.applied)}")
 
+    def _document(self, number: int, on: _On) -> dict[str, Any]:
+        return {
+            "number": number,
+            "fault": on.fault.fault,
+            "parameters": on.fault.parameters(),
+            "targets": list(on.names),
+            "left_s": None if on.fault.lasts_s >= DAY_S else round(self._left_s(on), 3),
+            "exposure": asdict(on.applied.exposure()),
+            "failed": on.failed,
+        }
+
+    def _left_s(self, on: _On) -> float:
+        return max(0.0, on.since_s + on.fault.lasts_s - self._session.clock.now())
+
     def _line(self, number: int, on: _On) -> str:
-        left_s = on.since_s + on.fault.lasts_s - self._session.clock.now()
-        until = "until it is removed" if on.fault.lasts_s >= DAY_S else f"{max(0.0, left_s):.0f} s to go"
-        return f"{number}: {_what(on.fault)} on {', '.join(on.names)}, {until}"
+        what = f"{number}: {_what(on.fault)} on {', '.join(on.names)}"
+        if on.failed is not None:
+            return (
+                f"{what}, STILL ON, at least in part: {on.failed}; try again: harness fault remove {number}"
+            )
+        if on.fault.lasts_s >= DAY_S:
+            return f"{what}, until it is removed"
+        return f"{what}, {self._left_s(on):.0f} s to go"
 
     def _log(self, line: str) -> str:
         """Told in the first terminal as well."""
@@ -224,8 +259,13 @@ class Switchboard:
         for task in self._ends:
             task.cancel()
         while self._on:
-            _, on = self._on.popitem()
-            await on.applied.undo()
+            number, on = self._on.popitem()
+            try:
+                await on.applied.undo()
+            except FaultFailed as error:
+                self._log(
+                    f"{number}: {on.fault.fault} could not be undone ({error}); it ends with its processes"
+                )
 
 
 def _what(fault: Fault) -> str:
@@ -240,8 +280,6 @@ def _what(fault: Fault) -> str:
 
 
 def _touched(applied: Applied) -> str:
-    from dataclasses import asdict
-
     return exposure(asdict(applied.exposure()))
 
 
@@ -250,22 +288,29 @@ def parse_fault(text: str) -> Fault:
 
     Raises UsageError with everything that is wrong.
     """
+    text = text.strip()
+    if not text:
+        raise UsageError(["give a fault, for example 'fault: crash, target: {node: edge-a-1}, for: 30s'"])
+    text = text if text.startswith("{") else "{" + text + "}"
     try:
-        found = yaml.safe_load(text if text.lstrip().startswith("{") else "{" + text + "}")
-    except yaml.YAMLError as error:
-        raise UsageError([f"{text}: {' '.join(str(error).split())}"]) from error
-    if not isinstance(found, dict) or found.get("fault") not in FAULTS:
-        raise UsageError([f"{text}: give 'fault: NAME, target: {{...}}' with one of {', '.join(FAULTS)}"])
-    kind = FAULTS[found["fault"]]
-    given = {"at": "0s", **found} if kind.instant else {"at": "0s", "for": DAY, **found}
-    try:
-        fault = kind.model_validate(given)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise UsageError(problems) from error
+        value = read_source(text, "fault").value
+        name = value.get("fault")
+        kind = FAULTS.get(name) if isinstance(name, str) else None
+        lasting = {} if kind is None or kind.instant or "for" in value else {"for": DAY}
+        fault = parse_one(text, FAULTS, {**(value if "at" in value else {"at": "0s"}), **lasting})
+    except SpecError as error:
+        raise UsageError([_worded(one) for one in error.diagnostics]) from error
+    assert isinstance(fault, Fault)
+    if "at" in value:
+        raise UsageError(["at: a fault is put on at once; remove 'at'"])
     if problems := [problem.partition(": ")[2] for problem in unable_live([fault])]:
         raise UsageError(problems)
     return fault
+
+
+def _worded(problem: Diagnostic) -> str:
+    """Without a place: it is one line that the person has just written."""
+    return "; ".join(part for part in (problem.found, problem.allowed, problem.hint) if part)
 
 
 def ask(request: Mapping[str, Any], state: Path | None = None, slot: str | None = None) -> Mapping[str, Any]:

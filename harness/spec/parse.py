@@ -136,6 +136,19 @@ def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultSpec]]
     return draft.experiment
 
 
+def parse_fault(text: str, faults: Mapping[str, type[FaultSpec]], given: Mapping[str, Any]) -> FaultSpec:
+    """One fault by itself, written as in a timeline; `given` stands for what is not written.
+
+    Raises SpecError with every mistake.
+    """
+    source = read_source(text, "fault")
+    parser = _Parser(source, list(source.problems), faults)
+    fault = parser.fault((), {**given, **source.value})
+    if fault is None or parser.problems:
+        raise SpecError(parser.problems)
+    return fault
+
+
 def parse_slos_draft(text: str, file: str) -> SlosDraft:
     """A file of SLOs with its mistakes. Raises SpecError only where nothing can be made of the text."""
     source = read_source(text, file)

@@ -80,9 +80,13 @@ def test_slots_are_held_one_by_one(tmp_path: Path) -> None:
 
 
 def test_a_slot_is_held_whatever_the_state_directory(tmp_path: Path) -> None:
-    """Its addresses are the machine's, not the directory's."""
+    """Its addresses are the machine's, not the directory's; and who holds it can be told."""
     with hold_slot(tmp_path / "a") as first, hold_slot(tmp_path / "b") as second:
         assert first.slot != second.slot
+        (tmp_path / "b" / f"slot-{first.slot}.lock").touch()
+        told = dict(cleanup(tmp_path / "b").held)[first.slot]
+        assert told.startswith(f"process {os.getpid()} (")
+        assert "whose state directory is" in told
 
 
 @pytest.mark.parametrize("noted", ["noted", "not noted"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -9,18 +10,22 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.cli.main import invoke
 from harness.engine.plan import UsageError
-from harness.engine.up import parse_fault
+from harness.engine.up import Switchboard, Up, parse_fault
+from harness.faults.primitives import Exposure, FaultFailed
 from harness.runtimes.live.cleanup import cleanup
 from harness.runtimes.live.lease import STATE_VARIABLE
+from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
 
+TEXT = "fault: crash, target: {node: gateway-east}, for: 60s"
 CRASH = "1: crash on gateway-east, until it is removed"
 COMMAND = [sys.executable, "-m", "harness", "up", "tests.support.toy_system:system", "--arrive", "2/s"]
 
@@ -135,10 +140,14 @@ def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fault: explode", "one of latency, bandwidth"),
-        ("crash", "one of latency"),
-        ("fault: [", "while parsing"),
+        ("fault: explode", "found the fault 'explode'; allowed: latency, bandwidth"),
+        ("fault: crsh, target: {role: edge}", "did you mean 'crash'?"),
+        ("crash", "'fault' is one of latency"),
+        ("", "give a fault, for example"),
+        ("fault: [", "YAML"),
         ("fault: crash, target: {node: a}, status: 3", "status"),
+        ("fault: latency, target: {role: edge}, delay: 400", "400 needs a unit"),
+        ("fault: crash, target: {role: edge}, at: 30s", "put on at once; remove 'at'"),
         ("fault: loss, target: {role: edge}, rate: 1%", "cannot lose packets"),
     ],
 )
@@ -151,3 +160,72 @@ def test_a_fault_lasts_as_long_as_it_says() -> None:
     assert parse_fault("fault: crash, target: {node: a}, for: 30s").lasts_s == 30
     assert parse_fault("{fault: crash, target: {node: a}}").lasts_s == 86_400
     assert parse_fault("fault: reset, target: {link: {from: a, to: b}}").lasts_s == 0
+
+
+@dataclass
+class Stuck:
+    """A fault that can be taken off only when `free`."""
+
+    free: bool = False
+
+    async def undo(self) -> None:
+        if not self.free:
+            raise FaultFailed("the proxy server answered 500")
+
+    def exposure(self) -> Exposure:
+        return Exposure(connections=3)
+
+
+class Standing:
+    """As much of a session as the switchboard needs."""
+
+    def __init__(self, applied: Stuck) -> None:
+        self.primitives = self
+        self.clock = self
+        self._applied = applied
+
+    def now(self) -> float:
+        return 1.0
+
+    async def kill(self, _: str) -> Stuck:
+        return self._applied
+
+
+def test_a_fault_that_cannot_be_taken_off_stays_listed_and_can_be_tried_again() -> None:
+    stuck, told = Stuck(), list[str]()
+    up = Up("shop", system, 1, frozenset())
+
+    async def body() -> None:
+        board = Switchboard(Standing(stuck), up, told.append)  # type: ignore[arg-type]
+        assert (await board._answer({"do": "add", "fault": "fault: crsh"})).keys() == {"problems"}
+        (line,) = (await board._answer({"do": "add", "fault": TEXT}))["said"]
+        assert line.startswith("1: crash on gateway-east")  # what was refused has used no number up
+        (failed,) = (await board._answer({"do": "remove", "number": 1}))["failed"]
+        assert (
+            "STILL ON, at least in part: the proxy server answered 500; try again: harness fault remove 1"
+            in failed
+        )
+        listed = await board._answer({"do": "list"})
+        assert listed["said"] == [failed]
+        (fault,) = listed["faults"]
+        assert (fault["number"], fault["fault"], fault["targets"]) == (1, "crash", ["gateway-east"])
+        assert fault["failed"] == "the proxy server answered 500"
+        assert fault["exposure"]["connections"] == 3
+        assert fault["left_s"] == 60
+        stuck.free = True
+        assert (await board._answer({"do": "remove", "number": 1}))["said"][0].startswith("1 is off")
+        assert (await board._answer({"do": "list"}))["faults"] == []
+        await board.undo_all()
+
+    asyncio.run(body())
+    assert failed_line(told)
+
+
+def failed_line(told: list[str]) -> bool:
+    """The person in the first terminal hears of it, too."""
+    return any("STILL ON" in line for line in told)
+
+
+def test_clients_that_never_come(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["up", "tests.support.toy_system:system", "--arrive", "0/s"]) == 4
+    assert "brings nobody" in capsys.readouterr().err

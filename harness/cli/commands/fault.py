@@ -24,10 +24,11 @@ def fault(
     as_json: Json = False,
 ) -> Done:
     """Put a fault on the system that 'harness up' holds up, take it off, or list them."""
-    from harness.cli.outcome import usage
+    from harness.cli.outcome import Stop, usage
     from harness.engine.plan import UsageError
     from harness.engine.up import ask
     from harness.runtimes.live.lease import NoSlot
+    from harness.verdict.model import EXIT_CODES, Verdict
 
     request: dict[str, Any] = {"do": action}
     if action == "add":
@@ -44,6 +45,8 @@ def fault(
         raise usage(str(error)) from error
     if "problems" in answer:
         raise usage(*answer["problems"])
+    if "failed" in answer:
+        raise Stop(Verdict.ERROR.value, EXIT_CODES[Verdict.ERROR], answer["failed"])
     for line in answer["said"]:
         print(line)
     return Done(0, answer)

@@ -27,6 +27,8 @@ def up(
 
     try:
         rate = parse_rate(arrive) if arrive else 0.0
+        if arrive and rate <= 0:
+            raise usage(f"--arrive {arrive}: brings nobody; give more than 0/s, or leave it out")
         bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error

@@ -283,7 +283,40 @@ def holder(state: Path, slot: int) -> str:
     for entry in _entries(_directory(state, slot)):
         if "harness" in entry:
             return f"process {entry['harness']} ({entry['command']})"
-    return "a live run that is about to begin, or has another state directory"
+    # It has another state directory: whose is the name in the kernel?
+    for pid in _with_name(_name(slot)):
+        where = _environment(pid).get(STATE_VARIABLE, "the default one")
+        return f"process {pid} ({command(pid)}), whose state directory is {where}"
+    return "a live run that is about to begin, or of another user"
+
+
+def _name(slot: int) -> str:
+    return f"harness-live-slot-{slot}"
+
+
+def _with_name(name: str) -> Iterator[int]:
+    """Processes that have the abstract Unix socket of that name open (/proc/net/unix, /proc/PID/fd)."""
+    inodes = {
+        f"socket:[{fields[6]}]"
+        for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+        if len(fields := line.split()) > 7 and fields[7] == f"@{name}"
+    }
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if any(os.readlink(file) in inodes for file in (entry / "fd").iterdir()):
+                yield int(entry.name)
+        except OSError:
+            continue
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    return dict(item.partition("=")[::2] for item in text.split("\0") if "=" in item)
 
 
 def own_directory(state: Path) -> Path:
@@ -313,7 +346,7 @@ class _Lock:
 def _lock(state: Path, slot: int) -> _Lock | None:
     name = socket.socket(socket.AF_UNIX)
     try:
-        name.bind(f"\0harness-live-slot-{slot}")
+        name.bind(f"\0{_name(slot)}")
     except OSError:
         name.close()
         return None

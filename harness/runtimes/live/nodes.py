@@ -113,10 +113,15 @@ class LiveNode:
 
     async def unstop(self, hold: Hold) -> None:
         """Take a hold off; with the last one gone, start the service and wait until it is ready."""
-        if self._stops.pop(hold, None) is None:
+        how = self._stops.pop(hold, None)
+        if how is None:
             return
         if not self._stops:
-            await self.start()
+            try:
+                await self.start()
+            except BaseException:
+                self._stops[hold] = how  # it is down, or not reached, until that is tried again
+                raise
         elif "power_off" not in self._stops.values():
             async with self._changing:
                 await self._wires.refuse(self.node.name, True)

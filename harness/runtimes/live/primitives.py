@@ -40,7 +40,11 @@ class InForce:
     async def undo(self) -> None:
         undo, self._undo = self._undo, None
         if undo is not None:
-            await undo()
+            try:
+                await undo()
+            except BaseException:
+                self._undo = undo  # it can be tried again
+                raise
             self._lease.undone(self._fault)
 
     def exposure(self) -> Exposure:

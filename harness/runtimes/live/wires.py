@@ -375,12 +375,17 @@ class Wires:
             if refused == (node in self._refused):
                 return
             (self._refused.add if refused else self._refused.discard)(node)
-            await _each(
-                # What its kernel has already sent still arrives, as over any network; then comes the end.
-                self._api.enable(wire.name, not refused, drain=refused)
-                for wire in self._wires.values()
-                if wire.target.name == node and not wire.silent
-            )
+            try:
+                await _each(
+                    # What its kernel has already sent still arrives, as over any network; then comes the end.
+                    self._api.enable(wire.name, not refused, drain=refused)
+                    for wire in self._wires.values()
+                    if wire.target.name == node and not wire.silent
+                )
+            except FaultFailed:
+                if not refused:
+                    self._refused.add(node)  # so that it can be tried again
+                raise
 
     async def reset(self, match: PathMatch) -> Exposure:
         """RST every open connection between the two sets, whichever side opened it."""
