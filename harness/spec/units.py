@@ -72,6 +72,8 @@ def _with_unit(text: str, units: dict[str, Any], example: str) -> str:
         return f"for example {example}"
     if units is RATIO:
         return f"did you mean {float(text) * 100:.10g}%?" if float(text) < 1 else f"did you mean {text}%?"
+    if units is DURATION and float(text) >= 100:
+        return f"did you mean {text}ms or {text}s?"  # a delay, or a length of time
     if units is DURATION or units is RATE:
         return f"did you mean {text}{'s' if units is DURATION else '/s'}?"
     return f"for example {example}"

@@ -142,3 +142,12 @@ def test_nothing_at_all_is_refused_where_there_must_be_something(kind: Any, text
     assert TypeAdapter[float](kind).validate_python(text.replace("0", "1")) == 1
     with pytest.raises(ValidationError, match="0"):
         TypeAdapter[float](kind).validate_python(text)
+
+
+def test_a_large_bare_number_may_be_a_delay() -> None:
+    with pytest.raises(
+        ValueError, match=r"400 needs a unit; allowed: us, ms, s, m, h; did you mean 400ms or 400s\?"
+    ):
+        parse_duration(400)
+    with pytest.raises(ValueError, match=r"did you mean 40s\?"):
+        parse_duration(40)
