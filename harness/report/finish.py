@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.engine.events import EngineEvent, SuiteFinished
 from harness.history.intact import FILES
 from harness.history.write import VERDICT
+from harness.report import words
 from harness.report.asked import asked
 from harness.report.compare import comparisons
 from harness.report.html import index_page, run_page
@@ -47,7 +52,7 @@ def finish_suite(reports: Path, results: Sequence[ExperimentResult], elapsed_s: 
     reports.mkdir(parents=True, exist_ok=True)
     (reports / JUNIT).write_text(to_junit(results, elapsed_s), encoding="utf-8")
     index = reports / INDEX
-    index.write_text(index_page(results, reports), encoding="utf-8")
+    index.write_text(index_page(results, reports, about_suite(results, elapsed_s)), encoding="utf-8")
     return index
 
 
@@ -68,3 +73,31 @@ def _environment(run_dir: Path) -> Mapping[str, Any]:
     found = json.loads(file.read_text(encoding="utf-8"))
     # Shown by the page itself, from the result.
     return {name: value for name, value in found.items() if name not in ("replay", "history_sha256", FILES)}
+
+
+def about_suite(results: Sequence[ExperimentResult], elapsed_s: float) -> list[tuple[str, str]]:
+    """When the suite ended and how long it took, with which versions, and the command that ran it."""
+    about = [("ended", datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))]
+    if elapsed_s:
+        about.append(("took", words.duration(elapsed_s)))
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "harness"
+    about.append(("command", shlex.join(["harness" if program == "__main__.py" else program, *sys.argv[1:]])))
+    versions: Mapping[str, str] = next(
+        (found for result in results if (found := _environment(Path(result.run)).get("versions"))), {}
+    )
+    if versions:
+        about.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    if commit := _commit():
+        about.append(("commit", commit))
+    return about
+
+
+def _commit() -> str | None:
+    """Of the working directory, where it is under git."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -68,8 +68,13 @@ def run_page(
     )
 
 
-def index_page(results: Sequence[ExperimentResult], reports: Path) -> str:
-    """The page of a suite, with links to the runs' pages relative to `reports`."""
+def index_page(
+    results: Sequence[ExperimentResult], reports: Path, about: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The page of a suite, with links to the runs' pages relative to `reports`.
+
+    `about`: what else there is to know of the suite, as label and text (when, with what, by which command).
+    """
     verdict = worst(result.verdict for result in results)
     passed = sum(result.verdict is Verdict.PASSED for result in results)
     ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
@@ -82,6 +87,7 @@ def index_page(results: Sequence[ExperimentResult], reports: Path) -> str:
             verdict=verdict,
             passed=Verdict.PASSED,
             meaning=f"{words.MEANINGS[verdict][0].upper()}{words.MEANINGS[verdict][1:]}.",
+            about=about,
             summary=f"{passed} of {len(results)} run{'' if len(results) == 1 else 's'} passed",
         )
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.engine.events import SuiteFinished, SuiteStarted
-from harness.report.finish import recorded, write_suite
+from harness.report.finish import about_suite, finish_suite, recorded, write_suite
 from harness.verdict.document import suite_document
 from harness.verdict.model import EXIT_CODES
 from tests.report.samples import FAILED, PASSED
@@ -29,3 +32,20 @@ def test_a_suite_that_is_over_gets_its_index_and_junit(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     write_suite(SuiteFinished((PASSED,), PASSED.verdict, 0, 1.5, str(tmp_path)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "junit.xml"]
+
+
+def test_the_index_says_when_how_long_and_by_which_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/harness/__main__.py", "run", "my experiments"])
+    run = tmp_path / "a.seed7"
+    run.mkdir()
+    (run / "environment.json").write_text('{"versions": {"python": "3.13.0", "aiohttp": "3.14"}}', "utf-8")
+    about = dict(about_suite([replace(PASSED, run=str(run))], 83.2))
+    assert about["took"] == "83.2 s"
+    assert about["command"] == "harness run 'my experiments'"
+    assert about["versions"] == "python 3.13.0, aiohttp 3.14"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", about["ended"])
+    page = finish_suite(tmp_path, [PASSED], 83.2).read_text(encoding="utf-8")
+    assert "<dt>took</dt><dd>83.2 s</dd>" in page
+    assert '<span class="whole">60 s to 120 s</span>' in page
