@@ -30,7 +30,7 @@ live-kernel: $(STAMP)
 
 # What the kernel network needs beside the Python packages: nftables (its library, libnftables).
 live-deps:
-	@if command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq nftables; \
+	@if command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables; \
 	else echo "install nftables with this system's own package manager (dnf, apk, pacman, ... install nftables)"; exit 1; fi
 
 test: $(STAMP)
