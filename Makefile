@@ -16,7 +16,7 @@ run: $(STAMP)
 
 # The same experiments on real processes and sockets (Linux, loopback only); then proof that nothing is left.
 # Processor quotas need a cgroup that may be written to; where there is none, that experiment is left out, and said.
-LIVE_CPU = $(shell $(BIN)/python -m harness.runtimes.live.cpu >&2 && echo experiments/live-cpu)
+LIVE_CPU = $(shell $(BIN)/python -m harness.live.cpu >&2 && echo experiments/live-cpu)
 live: $(STAMP)
 	$(BIN)/harness doctor
 	$(BIN)/harness run experiments/live $(LIVE_CPU) --runtime live --jobs 2

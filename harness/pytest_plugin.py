@@ -98,12 +98,12 @@ class ChaosFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         from harness.engine.load import load_experiments
         from harness.engine.plan import UsageError, plan
-        from harness.spec.diagnostics import SpecError
+        from harness.experiment.diagnostics import ExperimentError
 
         try:
             (loaded,) = load_experiments([self.path])
             plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
-        except SpecError as error:
+        except ExperimentError as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         except UsageError as error:
             raise self.CollectError("\n".join(error.problems)) from None
@@ -163,8 +163,8 @@ class ChaosItem(pytest.Item):
     def runtest(self) -> None:
         from harness.engine.experiment import run_experiment
         from harness.engine.suite import sim_runtime
-        from harness.report.finish import finish_run
-        from harness.verdict.model import Verdict
+        from harness.gates.result import Verdict
+        from harness.report.artifacts import finish_run
 
         result = run_experiment(
             self._loaded,
@@ -205,8 +205,8 @@ def _account(result: ExperimentResult) -> str:
 
 def _failure(result: ExperimentResult) -> str:
     """Why the test has not passed: every problem with its place, and how to see it again."""
+    from harness.report.formatting import MEANINGS
     from harness.report.problems import problems
-    from harness.report.words import MEANINGS
 
     verdict = result.verdict
     lines = [f"{result.name}: {verdict.value.upper()}: {MEANINGS[verdict]}", result.reason]
@@ -223,7 +223,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     suite = config.stash.get(_SUITE, None)
     if suite is None or not suite.is_dir():
         return
-    from harness.report.finish import finish_suite, recorded
+    from harness.report.artifacts import finish_suite, recorded
 
     results = recorded(suite)
     if results:

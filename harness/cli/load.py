@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.runtimes.base import LoadSettings, Network
+    from harness.runtime.contract import LoadSettings, Network
 
 DRIVERS = ("asyncio", "locust")
 PORTS = range(1, 65536)
@@ -26,7 +26,7 @@ def load_settings(
     Stops with usage.
     """
     from harness.cli.outcome import usage
-    from harness.runtimes.base import LoadSettings
+    from harness.runtime.contract import LoadSettings
 
     problems: list[str] = []
     address = None
@@ -49,7 +49,7 @@ def load_settings(
         if jobs > 1:
             problems.append(f"--locust-master: one run at a time can wait there; found --jobs {jobs}")
     if chosen == "locust":
-        from harness.runtimes.live.load.crew import refuse_without_locust
+        from harness.live.locust.cluster import refuse_without_locust
 
         if missing := refuse_without_locust():
             problems.append(missing)

@@ -46,10 +46,10 @@ def load_for(paths: Sequence[Path], runtime: str) -> tuple[tuple[Loaded, ...], t
 def load(paths: Sequence[Path]) -> tuple[Loaded, ...]:
     """Stops with usage and all diagnostics, or with empty."""
     from harness.engine.load import load_experiments
-    from harness.spec.diagnostics import SpecError
+    from harness.experiment.diagnostics import ExperimentError
 
     files = experiment_files(paths)
     try:
         return load_experiments(files)
-    except SpecError as error:
+    except ExperimentError as error:
         raise usage(*map(str, error.diagnostics)) from error

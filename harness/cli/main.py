@@ -18,7 +18,7 @@ import typer
 from harness.cli import commands
 from harness.cli.outcome import Done, Stop, emit_json, internal, interrupted, tell, usage
 from harness.cli.stdout import reserved_stdout
-from harness.verdict.model import EXIT_CODES, Verdict
+from harness.gates.result import EXIT_CODES, Verdict
 
 app = typer.Typer(
     name="harness",

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, EXIT_USAGE, Verdict
+from harness.errors import EXIT_EMPTY, EXIT_USAGE
+from harness.gates.result import EXIT_CODES, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def reporting(environment: Mapping[str, str] = os.environ) -> Iterator[list[Handler]]:
     """All print to `sys.stdout` (which is stderr with `--json`). Progress bars are gone when the block ends."""
     from harness.report import github
-    from harness.report.finish import write_suite
+    from harness.report.artifacts import write_suite
     from harness.report.terminal import TerminalReporter, lively
 
     console = make_console()

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.gates.result import Verdict
+from harness.verdict.model import ExperimentResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ type EngineEvent = SuiteStarted | RunStarted | Progress | FaultChanged | RunFini
 type Handler = Callable[[EngineEvent], None]
 
 
-class Audience:
+class EventDispatcher:
     """All handlers as one. A handler that raises hears nothing more; it disturbs neither the run nor the others.
 
     What it raised is raised by `close`, when everything is over: a broken report is not a quiet one.

@@ -56,7 +56,7 @@ class Executor(Protocol):
         ...
 
 
-class Inline:
+class SerialExecutor:
     """In this process, one after the other in the order of submission."""
 
     def __init__(self, emit: Emit, begin: Callable[[int], None]) -> None:
@@ -105,7 +105,7 @@ class _Worker:
     key: int | None = None
 
 
-class Pool:
+class ProcessExecutor:
     """In up to `size` processes, started (spawned) as they are needed."""
 
     def __init__(self, size: int, emit: Emit, begin: Callable[[int], None]) -> None:

@@ -27,9 +27,10 @@ from harness.engine.rundir import (
     run_directory,
     staging_directory,
 )
+from harness.gates.result import Verdict
 from harness.history.write import HistoryError, write_history
-from harness.runtimes.base import Runtime
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.runtime.contract import Runtime
+from harness.verdict.model import ExperimentResult
 
 type Emit = Callable[[EngineEvent], None]
 

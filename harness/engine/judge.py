@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.engine.rundir import altered_run
+from harness.experiment.diagnostics import ExperimentError
+from harness.experiment.parse import parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS
+from harness.gates.result import EXIT_CODES, Verdict
 from harness.history.read import History
 from harness.history.write import VERDICT, HistoryError, json_text
-from harness.spec.diagnostics import SpecError
-from harness.spec.parse import parse_draft, parse_slos
 from harness.verdict.differences import differences
 from harness.verdict.document import suite_document
 from harness.verdict.judge import Identity, JudgedArm, judge
-from harness.verdict.model import EXIT_CODES, ExperimentResult, Verdict
+from harness.verdict.model import ExperimentResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def _judged(run: Path) -> tuple[ExperimentResult, tuple[str, ...]]:
         try:
             draft = parse_draft(history.experiment_yaml, environment["file"], FAULTS)
             slos, _ = parse_slos(history.slos_yaml, str(environment["slos_file"]))
-        except (SpecError, OSError, KeyError) as error:
+        except (ExperimentError, OSError, KeyError) as error:
             raise HistoryError(f"{run}: its experiment cannot be read: {error}{_but(altered)}") from error
         experiment = draft.experiment
         if experiment is None:
             raise HistoryError(
-                f"{run}: its experiment is not valid: {SpecError(draft.problems)}{_but(altered)}"
+                f"{run}: its experiment is not valid: {ExperimentError(draft.problems)}{_but(altered)}"
             )
         if len(experiment.arms) != len(environment["arms"]):
             raise HistoryError(

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.validate import validate, validate_slos
+from harness.experiment.diagnostics import Diagnostic, ExperimentError, nearest
+from harness.experiment.model import EventGate, Experiment, Slo
+from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
-from harness.history.columns import BadTable, columns
+from harness.history.columns import TableError, columns
 from harness.history.read import History
 from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
-from harness.spec.diagnostics import Diagnostic, SpecError, nearest
-from harness.spec.model import EventGate, Experiment, Slo
-from harness.spec.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.system import System, UnknownSystem, load_system, system_names
 
 SLOS_FILE = "slos.yaml"
@@ -52,13 +52,13 @@ class Packed:
     slos_text: str
 
     def unpacked(self) -> Loaded:
-        """Parsed again, not validated again. Raises SpecError if the packages are not the same."""
+        """Parsed again, not validated again. Raises ExperimentError if the packages are not the same."""
         draft = parse_draft(self.text, self.shown, FAULTS)
         problems = list(draft.problems)
         slos = parse_slos(self.slos_text, self.slos_shown)[0] if self.slos_shown is not None else {}
         system = _system(draft, problems)
         if problems or system is None or draft.experiment is None:
-            raise SpecError(problems)
+            raise ExperimentError(problems)
         return Loaded(
             file=self.file,
             shown=self.shown,
@@ -75,7 +75,7 @@ class Packed:
 def load_experiments(
     files: Sequence[Path], available: frozenset[Primitive] = frozenset(Primitive)
 ) -> tuple[Loaded, ...]:
-    """All of them, or SpecError with everything that is wrong in any of them or in their SLOs.
+    """All of them, or ExperimentError with everything that is wrong in any of them or in their SLOs.
 
     SLOs come from the nearest `slos.yaml` upward from each file.
     """
@@ -86,7 +86,7 @@ def load_experiments(
     for file in files:
         try:
             found = loader.load(file)
-        except SpecError as error:
+        except ExperimentError as error:
             problems += error.diagnostics
             continue
         name = found.experiment.experiment
@@ -96,14 +96,14 @@ def load_experiments(
         names.setdefault(name, found.shown)
         loaded.append(found)
     if problems:
-        raise SpecError(problems)
+        raise ExperimentError(problems)
     return tuple(loaded)
 
 
 def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
     """The experiment of a run directory, its seed and the safeguards it went without.
 
-    Raises HistoryError for what is no run directory, SpecError for an experiment that is not valid any more.
+    Raises HistoryError for what is no run directory, ExperimentError for an experiment that is not valid any more.
     """
     with History(run) as history:
         environment, text, slos_text = history.environment, history.experiment_yaml, history.slos_yaml
@@ -153,7 +153,7 @@ class _Loader:
             problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
         problems += validate(draft, meant, found.slos, self._available)
         if problems or system is None or draft.experiment is None:
-            raise SpecError(problems)
+            raise ExperimentError(problems)
         slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
         lines = _gate_lines(draft)
         return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
@@ -163,7 +163,7 @@ class _Loader:
         if key not in self._slos:
             try:
                 draft = parse_slos_draft(text, shown_path(file))
-            except SpecError as error:
+            except ExperimentError as error:
                 self._slos[key] = _Slos(None, error.diagnostics)
             else:
                 wrong = validate_slos(draft, system)
@@ -179,7 +179,7 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
         for row_type in system.tables.values():
             columns(row_type)
         return system
-    except BadTable as error:
+    except TableError as error:
         problems.append(draft.source.at(("system",), f"system '{draft.system}': {error}"))
         return None
     except UnknownSystem as error:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from harness.engine.load import Loaded
 from harness.engine.targets import TargetError, resolve
+from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.target import ResolvedTarget
-from harness.spec.model import Arm, Experiment
 from harness.system import System
 
 MAIN = "main"

@@ -41,7 +41,10 @@ def replay(
     reports: Path | None = None,
     jobs: int = 1,
 ) -> Replayed:
-    """Run it again, into `reports` (by default beside the original). Raises HistoryError, SpecError, UsageError."""
+    """Run it again, into `reports` (by default beside the original).
+
+    Raises HistoryError, ExperimentError, UsageError.
+    """
     # Before `latest` is pointed at the new run: the path may go through it.
     run = run.resolve()
     loaded, seed, without = load_run(run)

@@ -13,10 +13,10 @@ from harness.engine.events import EngineEvent, FaultChanged, Progress
 from harness.engine.interrupt import cancelled_by_signals
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
 from harness.engine.timeline import Change, Timeline, never_applied
-from harness.history.facts import FaultRecord, InvariantRecord, RunFacts
-from harness.runtimes.base import Recorded, RunSettings, Runtime, Session
+from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
+from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.system import System
-from harness.workload.drive import Drives
+from harness.workload.drive import LoadDriver
 
 LOOK_EVERY_S = 1.0
 """Run seconds between looks at the progress; it is told at most once in `TELL_EVERY_S` of real time."""
@@ -31,7 +31,7 @@ class ArmRun:
     """What one arm left behind."""
 
     records: Sequence[Recorded]
-    facts: RunFacts
+    facts: RunMetadata
 
 
 class Interrupted(KeyboardInterrupt):
@@ -62,7 +62,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         seen.failures.append(f"{runtime.name} runtime: {type(error).__name__}: {error}")
     if seen.interrupted is not None:
         raise Interrupted(seen.interrupted)
-    facts = RunFacts(
+    facts = RunMetadata(
         arm=arm.name,
         without=tuple(sorted(arm.without)),
         faults=seen.faults,
@@ -150,7 +150,7 @@ def _undone(faults: Sequence[FaultRecord]) -> str:
     return "every fault in force was undone first"
 
 
-async def _progress(session: Session, driver: Drives, plan: Plan, arm: PlannedArm, emit: Emit) -> None:
+async def _progress(session: Session, driver: LoadDriver, plan: Plan, arm: PlannedArm, emit: Emit) -> None:
     told_s = -TELL_EVERY_S
     while True:
         # Real time, only to spare whoever looks at it; nothing of the run depends on it.

@@ -15,9 +15,9 @@ from typing import Any
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
 from harness.engine.runtimes import SIM
-from harness.history.intact import altered
+from harness.history.checksums import altered
 from harness.history.write import ENVIRONMENT
-from harness.runtimes.base import Runtime
+from harness.runtime.contract import Runtime
 
 ARMS = "arms"
 LATEST = "latest"

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
-from harness.runtimes.base import KERNEL, PROXY, LoadSettings, Network, Runtime
+from harness.runtime.contract import KERNEL, PROXY, LoadSettings, Network, Runtime
 
 SIM, LIVE = "sim", "live"
 RUNTIMES = (SIM, LIVE)
@@ -19,7 +19,7 @@ def live_runtime(
     *, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
 ) -> Runtime:
     """Real processes and sockets on this machine. With options, use it as `functools.partial`."""
-    from harness.runtimes.live.runtime import LiveRuntime
+    from harness.live.runtime import LiveRuntime
 
     return LiveRuntime(network, load, toxiproxy)
 
@@ -27,7 +27,7 @@ def live_runtime(
 def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
     """Which of these faults cannot be applied in virtual time, and why; nothing when all of them can."""
     for index, fault in enumerate(timeline):
-        if Primitive.SLOW in fault.needs:
+        if Primitive.CPU_LIMIT in fault.needs:
             yield (
                 f"timeline[{index}]: {fault.name or fault.fault}: virtual time has no processor cost that could "
                 f"grow; run it with --runtime {LIVE}"
@@ -47,7 +47,7 @@ def unable_live(
 
     `toxiproxy`: another server than our own, which has what Toxiproxy has.
     """
-    from harness.runtimes.live.cpu import unable
+    from harness.live.cpu import unable
 
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
@@ -56,7 +56,7 @@ def unable_live(
                 f"{where}: a proxy cannot lose packets of a TCP stream; "
                 f"it needs --network {KERNEL} (root), or --runtime {SIM}"
             )
-        if Primitive.SLOW in fault.needs and (reason := unable()) is not None:
+        if Primitive.CPU_LIMIT in fault.needs and (reason := unable()) is not None:
             yield f"{where}: {reason}"
         if fault.parameters().get("shared") and toxiproxy is not None:
             yield (
@@ -68,7 +68,7 @@ def unable_live(
 def unable_here(network: Network) -> Iterator[str]:
     """What this machine lacks for live runs with that network."""
     if network == KERNEL:
-        from harness.runtimes.live.kernel.probe import missing
+        from harness.live.kernel.probe import missing
 
         for lack in missing():
             yield f"--network {KERNEL}: {lack} (see: harness doctor)"

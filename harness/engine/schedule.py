@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.engine.events import Audience, RunFinished
-from harness.engine.executor import Done, Emit, Executor, Inline, Pool
+from harness.engine.events import EventDispatcher, RunFinished
+from harness.engine.executor import Done, Emit, Executor, ProcessExecutor, SerialExecutor
 from harness.engine.experiment import Finish, broken, conclude, discard, record_arm, run_started
 from harness.engine.load import Loaded, Packed
 from harness.engine.plan import Plan, plan
-from harness.runtimes.base import Runtime
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.gates.result import Verdict
+from harness.runtime.contract import Runtime
+from harness.verdict.model import ExperimentResult
 
 type MakeRuntime = Callable[[], Runtime]
 """A module-level function, or a `functools.partial` of one, so that workers can be told which."""
@@ -21,7 +22,7 @@ type MakeRuntime = Callable[[], Runtime]
 
 def sim_runtime() -> Runtime:
     """Virtual time, in whatever process it is asked for."""
-    from harness.runtimes.sim.runtime import SimRuntime
+    from harness.sim.runtime import SimRuntime
 
     return SimRuntime()
 
@@ -75,7 +76,9 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
 
-    def __init__(self, audience: Audience, finish: Finish | None, runtime: MakeRuntime = sim_runtime) -> None:
+    def __init__(
+        self, audience: EventDispatcher, finish: Finish | None, runtime: MakeRuntime = sim_runtime
+    ) -> None:
         self._audience = audience
         self._runtime = runtime
         self._finish = finish
@@ -89,10 +92,10 @@ class Schedule:
         """Every run's result, in the order in which they were added."""
         executor: Executor
         if jobs == 1:
-            executor = Inline(self._audience, self._begin)
+            executor = SerialExecutor(self._audience, self._begin)
             order: Sequence[int] = range(len(self._runs))
         else:
-            executor = Pool(jobs, self._audience, self._begin)
+            executor = ProcessExecutor(jobs, self._audience, self._begin)
             # The longest first, so that none is left over at the end.
             order = sorted(range(len(self._runs)), key=lambda n: -self._runs[n].cost)
         interrupt: KeyboardInterrupt | None = None
@@ -114,7 +117,7 @@ class Schedule:
 
     def _submit(self, executor: Executor, number: int) -> None:
         run = self._runs[number]
-        loaded = run.loaded if isinstance(executor, Inline) else run.loaded.packed()
+        loaded = run.loaded if isinstance(executor, SerialExecutor) else run.loaded.packed()
         for index in range(len(run.plan.arms)):
             work = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
             executor.submit(number, work)

@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.engine.events import Audience, Handler, SuiteFinished, SuiteStarted
+from harness.engine.events import EventDispatcher, Handler, SuiteFinished, SuiteStarted
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import live_options, unable_here, unable_live, unable_sim
 from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
-from harness.runtimes.base import PROXY
-from harness.verdict.model import EXIT_CODES, EXIT_EMPTY, Verdict, worst
+from harness.errors import EXIT_EMPTY
+from harness.gates.result import EXIT_CODES, Verdict, worst
+from harness.runtime.contract import PROXY
 
 __all__ = ["run_suite", "sim_runtime"]
 
@@ -40,7 +41,7 @@ def run_suite(
     plans = _plans(loaded, seeds, without, runtime)
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(planned.arms) for _, planned in plans)))
-    audience = Audience(handlers)
+    audience = EventDispatcher(handlers)
     names = tuple(item.experiment.experiment for item in loaded)
     audience(SuiteStarted(names, tuple(seeds), jobs, str(suite)))
     schedule = Schedule(audience, finish, runtime)

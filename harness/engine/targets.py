@@ -8,9 +8,9 @@ import random
 import re
 from collections.abc import Iterable
 
+from harness.experiment.model import Selector, Target
 from harness.faults.primitives import ClientMatch, EndpointMatch, PathMatch
 from harness.faults.target import ResolvedTarget
-from harness.spec.model import Selector, Target
 from harness.system import Node, System
 
 

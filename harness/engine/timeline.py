@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from harness.engine.plan import PlannedFault
 from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitives
-from harness.history.facts import FaultRecord
+from harness.history.metadata import FaultRecord
 from harness.system import Clock
 
 APPLY_S = 10.0

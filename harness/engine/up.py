@@ -15,19 +15,19 @@ from harness.engine.interrupt import cancelled_by_signals
 from harness.engine.plan import UsageError, unknown_safeguards
 from harness.engine.runtimes import unable_live
 from harness.engine.targets import TargetError, resolve
+from harness.experiment.diagnostics import Diagnostic, ExperimentError
+from harness.experiment.model import Load
+from harness.experiment.parse import parse_fault as parse_one
+from harness.experiment.source import read_source
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
 from harness.faults.primitives import Applied, FaultFailed
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.live.lease import own_directory, state_directory
-from harness.runtimes.live.runtime import LiveRuntime, LiveSession
-from harness.spec.diagnostics import Diagnostic, SpecError
-from harness.spec.model import Load
-from harness.spec.parse import parse_fault as parse_one
-from harness.spec.source import read_source
+from harness.live.ledger import own_directory, state_directory
+from harness.live.runtime import LiveRuntime, LiveSession
+from harness.runtime.contract import RunSettings, Session
+from harness.sli.formatting import exposure, quantity
 from harness.system import System
-from harness.verdict.text import exposure, quantity
 from harness.workload.drive import Driver
 
 CONTROL = "control"
@@ -67,8 +67,8 @@ def bring_up(up: Up, tell: Callable[[str], None]) -> None:
 
 async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
     assert isinstance(session, LiveSession)
-    switchboard = Switchboard(session, up, tell)
-    server = await asyncio.start_unix_server(switchboard.serve, session.directory / CONTROL)
+    control_server = ControlServer(session, up, tell)
+    server = await asyncio.start_unix_server(control_server.serve, session.directory / CONTROL)
     main = asyncio.current_task()
     assert main is not None
     with cancelled_by_signals(main) as interruption:
@@ -96,7 +96,7 @@ async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
             await asyncio.wait([load])
             watching.cancel()
             await asyncio.wait([watching])
-            await switchboard.undo_all()
+            await control_server.undo_all()
             _tell_failures(session, told, tell)
     tell("ended; every fault is undone, nothing is left")
 
@@ -135,7 +135,7 @@ class _On:
     """Why it could not be taken off."""
 
 
-class Switchboard:
+class ControlServer:
     """Takes requests `{"do": "add", "fault": TEXT}`, `{"do": "remove", "number": N}`, `{"do": "list"}`.
 
     Answers `{"said": [LINES]}` (and `faults`, structured, to `list`), `{"problems": [LINES]}` for what makes no sense,
@@ -298,7 +298,7 @@ def parse_fault(text: str) -> Fault:
         kind = FAULTS.get(name) if isinstance(name, str) else None
         lasting = {} if kind is None or kind.instant or "for" in value else {"for": DAY}
         fault = parse_one(text, FAULTS, {**(value if "at" in value else {"at": "0s"}), **lasting})
-    except SpecError as error:
+    except ExperimentError as error:
         raise UsageError([_worded(one) for one in error.diagnostics]) from error
     assert isinstance(fault, Fault)
     if "at" in value:

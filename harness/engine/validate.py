@@ -11,11 +11,8 @@ from typing import Any
 
 from harness.engine.targets import TargetError, resolve
 from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
-from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
-from harness.history.columns import check_expression
-from harness.spec.diagnostics import Diagnostic
-from harness.spec.model import (
+from harness.experiment.diagnostics import Diagnostic
+from harness.experiment.model import (
     Arm,
     EventGate,
     Gate,
@@ -27,9 +24,12 @@ from harness.spec.model import (
     SloGate,
     Target,
 )
-from harness.spec.parse import Draft
-from harness.spec.source import Path, Source
-from harness.spec.units import parse_duration
+from harness.experiment.parse import Draft
+from harness.experiment.source import Path, Source
+from harness.experiment.units import parse_duration
+from harness.faults.base import Fault
+from harness.faults.primitives import Primitive
+from harness.history.columns import check_expression
 from harness.system import System
 
 __all__ = ["FIRST_FAULT_S", "validate", "validate_slos"]

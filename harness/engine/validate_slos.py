@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.experiment.diagnostics import Diagnostic, did_you_mean
+from harness.experiment.model import PercentileSlo, RatioSlo, Slo
+from harness.experiment.parse import SlosDraft
+from harness.experiment.source import Path, Source, said
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
-from harness.spec.diagnostics import Diagnostic, did_you_mean
-from harness.spec.model import PercentileSlo, RatioSlo, Slo
-from harness.spec.parse import SlosDraft
-from harness.spec.source import Path, Source, said
+from harness.sli.threshold import parse_limit
 from harness.system import System
-from harness.verdict.limits import parse_limit
 
 EVENTS = "events"
 """The table of events, which every history has."""

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Iterable, Sequence
 from harness.faults.primitives import Applied, Exposure, FaultFailed
 
 
-class Together:
+class CompositeApplied:
     """An `Applied` of several. `undo` undoes all of them at the same moment, even when one fails."""
 
     def __init__(self, parts: Sequence[Applied]) -> None:
         self._parts = tuple(parts)
 
     async def undo(self) -> None:
-        # Together, not in turn: nodes that were stopped at one moment are started at one moment.
+        # All at once, not in turn: nodes that were stopped at one moment are started at one moment.
         outcomes = await asyncio.gather(*(part.undo() for part in self._parts), return_exceptions=True)
         _raise_first(outcomes)
 
@@ -34,13 +34,13 @@ async def apply_all(steps: Iterable[Awaitable[Applied]]) -> Applied:
         for left in pending:
             _discard(left)
         try:
-            await Together(parts).undo()
+            await CompositeApplied(parts).undo()
         except Exception as error:
             raise FaultFailed(f"{failure}; and undoing what was applied failed: {error}") from failure
         raise
     if not parts:
         raise FaultFailed("the target holds no host to apply the fault to")
-    return parts[0] if len(parts) == 1 else Together(parts)
+    return parts[0] if len(parts) == 1 else CompositeApplied(parts)
 
 
 def _discard(step: Awaitable[Applied]) -> None:

@@ -4,11 +4,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from harness.experiment.units import Bitrate
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
 from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
 from harness.faults.target import ResolvedTarget
-from harness.spec.units import Bitrate
 
 
 def _above_zero(value: float) -> float:

@@ -6,13 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.experiment.model import FaultDefinition
+from harness.experiment.units import Duration, Ratio
 from harness.faults.primitives import Applied, PathMatch, Primitive, Primitives
 from harness.faults.target import ResolvedTarget
-from harness.spec.model import FaultSpec
-from harness.spec.units import Duration, Ratio
 
 
-class Fault(FaultSpec):
+class Fault(FaultDefinition):
     """When (`at`, seconds after load begins), for how long (`for`), on what (`target`), and how much.
 
     A subclass sets `targets`, `needs` (a runtime without one of these primitives refuses the experiment
@@ -36,7 +36,7 @@ class Fault(FaultSpec):
 
     def parameters(self) -> dict[str, Any]:
         """What this fault is set to, beyond when and where, for reports: name to value in base units."""
-        own = type(self).model_fields.keys() - FaultSpec.model_fields.keys()
+        own = type(self).model_fields.keys() - FaultDefinition.model_fields.keys()
         return {name: getattr(self, name) for name in type(self).model_fields if name in own}
 
     @model_validator(mode="after")

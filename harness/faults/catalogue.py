@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from harness.faults.bandwidth import Bandwidth
 from harness.faults.base import Fault
+from harness.faults.cpu_limit import CpuLimit
 from harness.faults.crash import Crash
 from harness.faults.http_delay import HttpDelay
 from harness.faults.http_error import HttpError
@@ -24,7 +25,6 @@ from harness.faults.pause import Pause
 from harness.faults.power_off import PowerOff
 from harness.faults.reset import Reset
 from harness.faults.restart import Restart
-from harness.faults.slow import Slow
 
 GROUP = "harness.faults"
 
@@ -38,13 +38,13 @@ BUILT_IN: tuple[type[Fault], ...] = (
     PowerOff,
     Restart,
     Pause,
-    Slow,
+    CpuLimit,
     HttpError,
     HttpDelay,
 )
 
 
-class BadFault(TypeError):
+class FaultModelError(TypeError):
     """An entry point of the group `harness.faults` does not give a usable fault; the message says why."""
 
 
@@ -54,20 +54,24 @@ def name_of(fault: type[Fault]) -> str:
 
 
 def catalogue() -> Mapping[str, type[Fault]]:
-    """All faults by name, the built-in ones first. Raises BadFault for a broken or clashing entry point."""
+    """All faults by name, the built-in ones first. Raises FaultModelError for a broken or clashing entry point."""
     found: dict[str, type[Fault]] = {name_of(fault): fault for fault in BUILT_IN}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         value = point.load()
         if not (isinstance(value, type) and issubclass(value, Fault)):
-            raise BadFault(f"fault '{point.name}' ({point.value}) is not a subclass of harness.faults.Fault")
+            raise FaultModelError(
+                f"fault '{point.name}' ({point.value}) is not a subclass of harness.faults.Fault"
+            )
         if name_of(value) != point.name:
-            raise BadFault(
+            raise FaultModelError(
                 f"fault '{point.name}' ({point.value}) calls itself '{name_of(value)}'; give both one name"
             )
         if point.name in found:
-            raise BadFault(f"fault '{point.name}' ({point.value}) is already there: {found[point.name]}")
+            raise FaultModelError(
+                f"fault '{point.name}' ({point.value}) is already there: {found[point.name]}"
+            )
         if not hasattr(value, "needs") or not hasattr(value, "targets"):
-            raise BadFault(
+            raise FaultModelError(
                 f"fault '{point.name}' ({point.value}) must set the class variables targets, needs"
             )
         found[point.name] = value

@@ -4,11 +4,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from harness.experiment.units import Duration
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault, PositiveDuration
 from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
 from harness.faults.target import ResolvedTarget
-from harness.spec.units import Duration
 
 
 class Latency(LinkFault):

@@ -7,8 +7,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.experiment.model import FaultDefinition
 from harness.faults.base import Fault
-from harness.spec.model import FaultSpec
 
 KINDS = {
     "Duration": ("duration, such as 200ms", "s"),
@@ -18,7 +18,7 @@ KINDS = {
     "Share": ("share, such as 5%", "share"),
     "Rate": ("rate, such as 4/s", "per_s"),
 }
-"""Endings of the names of quantities (`harness.spec.units`): what to write, and the unit of the value."""
+"""Endings of the names of quantities (`harness.experiment.units`): what to write, and the unit of the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def parameters(fault: type[Fault]) -> tuple[Parameter, ...]:
     """The fault's own parameters, beyond `at`, `for`, `target` and `name`, those that are needed first."""
     found = []
     for name, field in fault.model_fields.items():
-        if name in FaultSpec.model_fields:
+        if name in FaultDefinition.model_fields:
             continue
         kind, unit = _kind(field.annotation)
         needed = field.is_required()

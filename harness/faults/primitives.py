@@ -21,11 +21,11 @@ class Primitive(StrEnum):
     START = "start"
     PAUSE = "pause"
     INTERFERE = "interfere"
-    SLOW = "slow"
+    CPU_LIMIT = "cpu_limit"
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class HostIdentity:
     """How a host is matched by targets. Servers have no `group`; clients have one."""
 
     name: str
@@ -45,7 +45,7 @@ class EndpointMatch:
     clients: ClientMatch | None = None
     everything: bool = False
 
-    def matches(self, peer: Peer) -> bool:
+    def matches(self, peer: HostIdentity) -> bool:
         if self.everything or peer.name in self.nodes:
             return True
         return self.clients is not None and peer.group is not None and self.clients.matches(peer)
@@ -59,7 +59,7 @@ class ClientMatch:
     zone: str | None = None
     group: str | None = None
 
-    def matches(self, peer: Peer) -> bool:
+    def matches(self, peer: HostIdentity) -> bool:
         return (
             (self.role is None or peer.role == self.role)
             and (self.zone is None or peer.zone == self.zone)
@@ -74,7 +74,7 @@ class PathMatch:
     src: EndpointMatch
     dst: EndpointMatch
 
-    def matches(self, src: Peer, dst: Peer) -> bool:
+    def matches(self, src: HostIdentity, dst: HostIdentity) -> bool:
         return self.src.matches(src) and self.dst.matches(dst)
 
     def reversed(self) -> PathMatch:
@@ -181,6 +181,6 @@ class Primitives(Protocol):
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied: ...
 
-    async def slow(self, node: str, factor: float) -> Applied:
+    async def cpu_limit(self, node: str, factor: float) -> Applied:
         """The node gets 1/`factor` of one processor core. Of several at a time the largest factor counts."""
         ...

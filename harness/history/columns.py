@@ -37,18 +37,18 @@ CONSTANTS = (Column(FAULT_START, "DOUBLE", True), Column(FAULT_END, "DOUBLE", Tr
 """Usable in every expression: when the first fault began and the last one ended; null without faults."""
 
 
-class BadTable(TypeError):
+class TableError(TypeError):
     """A row class that cannot be a table; the message says which field and what is allowed."""
 
 
 def columns(row_type: type) -> tuple[Column, ...]:
-    """The columns of a declared table, in the order of the fields. Raises BadTable."""
+    """The columns of a declared table, in the order of the fields. Raises TableError."""
     if not dataclasses.is_dataclass(row_type):
-        raise BadTable(f"{row_type.__name__} is not a dataclass")
+        raise TableError(f"{row_type.__name__} is not a dataclass")
     hints = typing.get_type_hints(row_type)
     found = tuple(_column(row_type, field.name, hints[field.name]) for field in dataclasses.fields(row_type))
     if not any(column == Column("t_s", "DOUBLE", False) for column in found):
-        raise BadTable(f"{row_type.__name__} needs a field t_s: float, the moment the row was determined")
+        raise TableError(f"{row_type.__name__} needs a field t_s: float, the moment the row was determined")
     return found
 
 
@@ -59,7 +59,7 @@ def _column(row_type: type, name: str, hint: Any) -> Column:
         nullable = len(parts) < len(typing.get_args(hint))
         hint = parts[0] if len(parts) == 1 else hint
     if hint not in _SQL:
-        raise BadTable(
+        raise TableError(
             f"{row_type.__name__}.{name} is {hint}; allowed are str, int, float, bool and X | None of these"
         )
     return Column(name, _SQL[hint], nullable)

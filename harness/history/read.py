@@ -1,4 +1,4 @@
-"""Reading a run directory: its tables with SQL, what happened as `RunFacts`."""
+"""Reading a run directory: its tables with SQL, what happened as `RunMetadata`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from harness.history.columns import FAULT_END, FAULT_START
 from harness.history.errors import HistoryError
-from harness.history.facts import RunFacts
+from harness.history.metadata import RunMetadata
 from harness.history.table import literal, quoted
 from harness.history.write import ENVIRONMENT, EXPERIMENT, FACTS, SLOS
 
@@ -31,7 +31,7 @@ class History:
             )
             raise HistoryError(f"{directory} is not a run directory: it has no {FACTS}; give {meant}")
         try:
-            self.facts = RunFacts.from_json(json.loads((directory / FACTS).read_text(encoding="utf-8")))
+            self.facts = RunMetadata.from_json(json.loads((directory / FACTS).read_text(encoding="utf-8")))
             self.environment: Mapping[str, Any] = json.loads(
                 (directory / ENVIRONMENT).read_text(encoding="utf-8")
             )

@@ -17,12 +17,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from harness.history.checksums import FILES, file_hashes
 from harness.history.columns import EVENT_COLUMNS, columns
 from harness.history.errors import HistoryError
-from harness.history.facts import RunFacts
-from harness.history.intact import FILES, file_hashes
+from harness.history.metadata import RunMetadata
 from harness.history.table import Table
-from harness.runtimes.base import Recorded
+from harness.runtime.contract import Recorded
 from harness.system import Event, System
 from harness.workload.records import TABLES as LOAD_TABLES
 
@@ -75,7 +75,7 @@ def write_history(
     *,
     system: System,
     records: Sequence[Recorded],
-    facts: RunFacts,
+    facts: RunMetadata,
     experiment_yaml: str,
     slos_yaml: str,
     environment: Mapping[str, Any],
@@ -83,7 +83,7 @@ def write_history(
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
     Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash, by
-    the sizes of the tables and by the hashes of the files (see `harness.history.intact`).
+    the sizes of the tables and by the hashes of the files (see `harness.history.checksums`).
     """
     import duckdb
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.engine import events
-from harness.report import words
+from harness.gates.result import Verdict
+from harness.report import formatting as words
 from harness.report.problems import Problem, all_problems
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.verdict.model import ExperimentResult
 
 ANNOTATIONS_MOST = 10
 SUMMARY_BYTES_MOST = 2**20

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from harness.report import words
-from harness.report.asked import Asked
-from harness.report.figures import NOTHING_ASKED, Tables, figures
+from harness.gates.result import GateResult, Verdict, worst
+from harness.report import formatting as words
+from harness.report.chart_context import Asked
+from harness.report.charts import NOTHING_ASKED, Tables, figures
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, interval, render
-from harness.verdict.model import ExperimentResult, GateResult, Verdict, worst
+from harness.verdict.model import ExperimentResult
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -148,11 +149,11 @@ def _text(value: Any) -> str:
 
 
 @functools.cache
-def page_environment() -> Environment:
+def page_environment(*more: Path) -> Environment:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader((TEMPLATES, *more)), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.globals.update(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),

@@ -11,9 +11,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.report import words
+from harness.gates.result import Verdict
+from harness.report import formatting as words
 from harness.report.problems import measured, problems
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.verdict.model import ExperimentResult
 
 # What XML 1.0 cannot carry: control characters but tab, newline and return; surrogates; two non-characters.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.report import words
-from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict
+from harness.gates.result import GateResult, Verdict
+from harness.report import formatting as words
+from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
 # Worst first; a failure is what a person wants to see before a doubt.
 ORDER = (Verdict.ERROR, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.INTERRUPTED, Verdict.PASSED)

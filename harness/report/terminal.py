@@ -17,9 +17,10 @@ from rich.text import Text
 
 from harness.engine import events
 from harness.engine.load import shown_path
-from harness.report import words
+from harness.gates.result import GateResult, Verdict
+from harness.report import formatting as words
 from harness.report.problems import Problem, all_problems
-from harness.verdict.model import ArmResult, ExperimentResult, GateResult, Verdict
+from harness.verdict.model import ArmResult, ExperimentResult
 
 STYLES = {
     Verdict.PASSED: "green",

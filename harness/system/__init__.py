@@ -1,7 +1,7 @@
 """What a system under test provides (`System`) and all it sees of the world (`Host`)."""
 
 from harness.system.host import Clock, Disk, Host
-from harness.system.model import Access, Client, Invariant, Quantity, Safeguard, System, Workload
+from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
 from harness.system.records import Event, Row, Scalar
 from harness.system.registry import UnknownSystem, load_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
@@ -16,7 +16,7 @@ __all__ = [
     "Invariant",
     "Link",
     "Node",
-    "Quantity",
+    "ParityMetric",
     "Row",
     "Safeguard",
     "Scalar",

@@ -76,7 +76,7 @@ class Invariant:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class ParityMetric:
     """A figure in which two runtimes should come out alike (`harness parity`).
 
     `value`: an SQL aggregate over the rows of `table` for which `where` is true, in `unit` ("s" or "ratio").
@@ -104,4 +104,4 @@ class System:
     workloads: tuple[Workload, ...]
     invariants: tuple[Invariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
-    quantities: tuple[Quantity, ...] = ()
+    parity_metrics: tuple[ParityMetric, ...] = ()

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.toxiproxy.acceptor import Door
 from harness.toxiproxy.address import Address, bound, reason
 from harness.toxiproxy.connection import Connection
-from harness.toxiproxy.door import Door
 from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
 from harness.toxiproxy.metrics import Labels
 from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, change, draft

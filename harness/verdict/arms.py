@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.experiment.model import Arm, Experiment, RecoveredGate, Slo, SloGate
+from harness.gates.judgement import judge_gate
+from harness.gates.names import gate_names
+from harness.gates.result import GateResult, Verdict
 from harness.history.read import History
-from harness.spec.model import Arm, Experiment, RecoveredGate, Slo, SloGate
 from harness.verdict.faults import judge_fault, what_broke
-from harness.verdict.gates import judge_gate
-from harness.verdict.model import ArmResult, FaultResult, GateResult, Verdict
-from harness.verdict.names import gate_names
+from harness.verdict.model import ArmResult, FaultResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict
+from harness.gates.result import GateResult, Verdict
+from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
 
 def suite_document(results: Iterable[ExperimentResult], verdict: Verdict, exit_code: int) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.history.facts import FaultRecord, RunFacts
-from harness.verdict.model import FaultResult, Verdict
-from harness.verdict.text import exposure
+from harness.gates.result import Verdict
+from harness.history.metadata import FaultRecord, RunMetadata
+from harness.sli.formatting import exposure
+from harness.verdict.model import FaultResult
 
 NEVER_APPLIED = "it was never applied"
 
@@ -33,7 +34,7 @@ def judge_fault(record: FaultRecord) -> FaultResult:
     )
 
 
-def what_broke(facts: RunFacts, faults: Iterable[FaultResult]) -> str | None:
+def what_broke(facts: RunMetadata, faults: Iterable[FaultResult]) -> str | None:
     """Why a run proves nothing: a fault, the harness or a service broke. None when nothing did."""
     broken = [fault for fault in faults if fault.verdict is Verdict.ERROR]
     # That it never came to a fault is mostly the consequence of something else that broke.

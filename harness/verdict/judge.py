@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.experiment.model import EventGate, Experiment, RecoveredGate, Slo, SloGate
+from harness.gates.judgement import judge_gate, judge_invariant
+from harness.gates.names import gate_name, gate_names
+from harness.gates.result import GateResult, Verdict, worst
+from harness.gates.slo import judge_slo
 from harness.history.read import History
-from harness.spec.model import EventGate, Experiment, RecoveredGate, Slo, SloGate
+from harness.sli.formatting import fault_in_force
+from harness.sli.query import windows
 from harness.verdict.arms import JudgedArm, judge_arm
-from harness.verdict.evidence import windows
 from harness.verdict.faults import judge_fault, what_broke
-from harness.verdict.gates import judge_gate, judge_invariant
-from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict, worst
-from harness.verdict.names import gate_name, gate_names
-from harness.verdict.slo_gates import judge_slo
-from harness.verdict.text import fault_in_force
+from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 from harness.workload.records import LATE_S
 
 

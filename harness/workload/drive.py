@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from harness.spec.model import Load
+from harness.experiment.model import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.workload.arrivals import arrivals
@@ -20,7 +20,7 @@ LEAVE_S = 30.0
 
 
 class Stage(Protocol):
-    """Where clients are put: a `harness.runtimes.base.Session`."""
+    """Where clients are put: a `harness.runtime.contract.Session`."""
 
     @property
     def clock(self) -> Clock: ...
@@ -38,7 +38,7 @@ class ClientFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Driven:
+class LoadResult:
     """`left` by themselves; `asked_to_leave`: still there at the end of the drain, then cancelled."""
 
     arrived: int
@@ -47,7 +47,7 @@ class Driven:
     failures: tuple[ClientFailure, ...]
 
 
-class Drives(Protocol):
+class LoadDriver(Protocol):
     """What brings clients to a started system: `Driver`, or one with its clients in other processes.
 
     `arrived`, `active`, `records` and `statistics` may be read while `run` is under way, and whatever became of it.
@@ -64,7 +64,7 @@ class Drives(Protocol):
 
     def statistics(self) -> Mapping[str, Any]: ...
 
-    async def run(self) -> Driven: ...
+    async def run(self) -> LoadResult: ...
 
 
 class Driver:
@@ -107,7 +107,7 @@ class Driver:
         """How far behind their schedule clients came, in seconds; 0 in virtual time."""
         return {"driver": "asyncio", **lateness_figures(self._late_s)}
 
-    async def run(self) -> Driven:
+    async def run(self) -> LoadResult:
         """Let all clients arrive, and return when every one has left.
 
         Clients that are still there `drain_s` after the end of the longest load are asked to leave: their
@@ -126,7 +126,7 @@ class Driver:
         except BaseException:
             await self._see_out()
             raise
-        return Driven(self.arrived, self.arrived - asked, asked, tuple(self._failures))
+        return LoadResult(self.arrived, self.arrived - asked, asked, tuple(self._failures))
 
     async def _arrive(self, name: str, load: Load, start_s: float) -> None:
         workload, clock = self._workloads[name], self._session.clock

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.spec.model import Load
+from harness.experiment.model import Load
 from harness.workload.arrivals import arrivals
 
 

@@ -6,7 +6,7 @@ regions. Round-trip times and rates are design values of facts/streaming.md sect
 
 from __future__ import annotations
 
-from harness.system import Invariant, Link, Node, Quantity, Safeguard, System, Topology
+from harness.system import Invariant, Link, Node, ParityMetric, Safeguard, System, Topology
 from systems.streaming.control.catalog import catalog
 from systems.streaming.control.gateway import gateway
 from systems.streaming.control.identity import identity
@@ -139,9 +139,9 @@ EVENTS = {
     "edge.miss": "an appliance had to ask the storage tier (title, filled, reason)",
 }
 
-QUANTITIES = (
-    Quantity("startup, median", "sessions", "median(startup_s)", 0.15, where="startup_s is not null"),
-    Quantity(
+PARITY_METRICS = (
+    ParityMetric("startup, median", "sessions", "median(startup_s)", 0.15, where="startup_s is not null"),
+    ParityMetric(
         "stalled share of watching",
         "sessions",
         "sum(stall_s) / nullif(sum(stall_s + played_s), 0)",
@@ -150,14 +150,14 @@ QUANTITIES = (
         unit="ratio",
         relative=False,
     ),
-    Quantity(
+    ParityMetric(
         "wait before a failover, mean",
         "requests",
         "avg(latency_s)",
         0.20,
         where="kind = 'segment' and not ok",
     ),
-    Quantity(
+    ParityMetric(
         "wait before a region failover, mean",
         "requests",
         "avg(latency_s)",
@@ -174,5 +174,5 @@ system = System(
     workloads=(viewers,),
     invariants=INVARIANTS,
     events=EVENTS,
-    quantities=QUANTITIES,
+    parity_metrics=PARITY_METRICS,
 )

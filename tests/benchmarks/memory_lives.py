@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from harness.runtimes.base import Session
+from harness.runtime.contract import Session
 from harness.system import Client, Host
 from tests.benchmarks.viewers import ACCESS, PERIOD_S, SEGMENT_BYTES, fetch, simulate, view
 

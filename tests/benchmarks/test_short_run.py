@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.sim.runtime import SimRuntime
-from tests.runtimes.support import CLIENT, make_system
+from harness.runtime.contract import RunSettings, Session
+from harness.sim.runtime import SimRuntime
+from tests.sim.support import CLIENT, make_system
 
 
 def test_a_run_of_one_request(benchmark: BenchmarkFixture) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.sim.runtime import SimRuntime
+from harness.runtime.contract import RunSettings, Session
+from harness.sim.runtime import SimRuntime
 from harness.system import Access, Client, Host, Link, Node, System, Topology
 
 SEGMENT_BYTES = 500_000

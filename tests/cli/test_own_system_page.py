@@ -102,7 +102,7 @@ def test_its_experiment_holds_because_of_the_safeguard(directory: Path) -> None:
         "Safeguard",
         "Invariant",
         "Event",
-        "Quantity",
+        "ParityMetric",
         "System",
     ],
 )

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from harness.faults.primitives import Peer
-from harness.runtimes.sim.loop import SimLoop
+from harness.faults.primitives import HostIdentity
+from harness.sim.loop import SimLoop
 from harness.system import Link
 from tests.conformance import programs
 
@@ -180,9 +180,9 @@ class Simulated(World):
         self._loop = SimLoop(seed=1)
         network = self._loop.network
         network.add_link(Link("here", "there", rtt_s=0.001, bandwidth_bps=10e9))
-        self._client = network.add_machine(Peer("client", "client", "here"))
-        self._server = network.add_machine(Peer("server", "server", "there"))
-        self._silent = network.add_machine(Peer("silent", "server", "there"))
+        self._client = network.add_machine(HostIdentity("client", "client", "here"))
+        self._server = network.add_machine(HostIdentity("server", "server", "there"))
+        self._silent = network.add_machine(HostIdentity("silent", "server", "there"))
         self._silent.power_off()
 
     def run[T](self, client: Callable[[World], Awaitable[T]]) -> T:

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.validate import validate, validate_slos
+from harness.experiment.diagnostics import ExperimentError
+from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
-from harness.spec.diagnostics import SpecError
-from harness.spec.parse import parse_draft, parse_slos_draft
 from harness.system import System
 from tests.engine.test_validate import GOOD, SLOS, system
-from tests.spec.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
+from tests.experiment.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
 
 NAMES = [
     "shoppers",
@@ -35,7 +35,7 @@ NAMES = [
 def check(text: str, slos_text: str, system: System | None) -> None:
     try:
         draft, slos = parse_draft(text, "a.chaos.yaml", FAULTS), parse_slos_draft(slos_text, "slos.yaml")
-    except SpecError:
+    except ExperimentError:
         return
     found = [*validate(draft, system, slos.slos, frozenset(Primitive)), *validate_slos(slos, system)]
     for one in found:

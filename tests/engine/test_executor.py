@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness.engine.events import EngineEvent, Progress
-from harness.engine.executor import STOPPED, Done, Emit, Executor, Inline, Line, Pool
+from harness.engine.executor import STOPPED, Done, Emit, Executor, Line, ProcessExecutor, SerialExecutor
 from harness.engine.experiment import record_arm
 from harness.engine.plan import plan
 from harness.engine.rundir import run_directory, staging_directory
@@ -79,8 +79,8 @@ class Heard:
 
     def executor(self, size: int) -> Executor:
         if size == 1:
-            return Inline(self.events.append, self.began.append)
-        return Pool(size, self.events.append, self.began.append)
+            return SerialExecutor(self.events.append, self.began.append)
+        return ProcessExecutor(size, self.events.append, self.began.append)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.engine.load import find_slos, load_experiments
+from harness.experiment.diagnostics import ExperimentError
 from harness.faults.primitives import Primitive
-from harness.spec.diagnostics import SpecError
 from tests.engine.support import SLOS, experiment_text, load, write
 
 
@@ -36,7 +36,7 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
         experiment_text("three").replace("mix: all", "mix: most"),
         slos=SLOS.replace("good: ok", "good: okay"),
     )
-    with pytest.raises(SpecError) as raised:
+    with pytest.raises(ExperimentError) as raised:
         load_experiments(files)
     said = [str(diagnostic) for diagnostic in raised.value.diagnostics]
     assert len(said) == 4
@@ -48,7 +48,7 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
 
 def test_two_experiments_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        SpecError, match=r"1.chaos.yaml:1:1: an experiment 'same' is there already: .*0.chaos"
+        ExperimentError, match=r"1.chaos.yaml:1:1: an experiment 'same' is there already: .*0.chaos"
     ):
         load(tmp_path, experiment_text("same"), experiment_text("same"))
 
@@ -56,7 +56,7 @@ def test_two_experiments_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_without_slos_an_experiment_that_uses_one_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.chaos.yaml"
     file.write_text(experiment_text(), encoding="utf-8")
-    with pytest.raises(SpecError, match=r"found no slos.yaml beside it or above it"):
+    with pytest.raises(ExperimentError, match=r"found no slos.yaml beside it or above it"):
         load_experiments([file])
     gates = "- {event: gateway.retry, within: 5s}"
     file.write_text(experiment_text(gates=gates, arms=""), encoding="utf-8")
@@ -65,14 +65,14 @@ def test_without_slos_an_experiment_that_uses_one_is_refused(tmp_path: Path) -> 
 
 
 def test_slos_that_cannot_be_read_are_the_one_mistake(tmp_path: Path) -> None:
-    with pytest.raises(SpecError) as raised:
+    with pytest.raises(ExperimentError) as raised:
         load(tmp_path, experiment_text(), slos="success: {table: [")
     assert {Path(diagnostic.file).name for diagnostic in raised.value.diagnostics} == {"slos.yaml"}
 
 
 def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (file,) = write(tmp_path, experiment_text())
-    with pytest.raises(SpecError, match=r"crash needs kill"):
+    with pytest.raises(ExperimentError, match=r"crash needs kill"):
         load_experiments([file], frozenset(Primitive) - {Primitive.KILL})
 
 

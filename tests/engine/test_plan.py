@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.engine.plan import MAIN, UsageError, plan
 from harness.engine.targets import TargetError, resolve
-from harness.spec.model import Target
+from harness.experiment.model import Target
 from tests.engine.support import CRASH, experiment_text, load
 from tests.support.toy_system import system
 

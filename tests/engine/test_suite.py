@@ -23,7 +23,9 @@ from harness.engine.events import (
 from harness.engine.judge import judge_run
 from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
-from harness.verdict.model import EXIT_EMPTY, ExperimentResult, Verdict
+from harness.errors import EXIT_EMPTY
+from harness.gates.result import Verdict
+from harness.verdict.model import ExperimentResult
 from tests.engine.support import experiment_text, load, of_type, write
 
 QUICK = {"timeline": "", "arms": "", "load_for": "8s"}

@@ -17,7 +17,7 @@ from harness.faults.primitives import (
     PathMatch,
 )
 from harness.faults.target import ResolvedTarget
-from harness.runtimes.sim.loop import SimLoop
+from harness.sim.loop import SimLoop
 from tests.support.fake_primitives import FakePrimitives
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from harness.engine.load import load_experiments
 from harness.engine.validate import validate, validate_slos
+from harness.experiment.diagnostics import ExperimentError
+from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
-from harness.spec.diagnostics import SpecError
-from harness.spec.parse import parse_draft, parse_slos_draft
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -61,13 +61,13 @@ def problems(
 ) -> list[str]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS)
     found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, available)
-    return [str(problem) for problem in SpecError([*draft.problems, *found]).diagnostics]
+    return [str(problem) for problem in ExperimentError([*draft.problems, *found]).diagnostics]
 
 
 def slo_problems(text: str) -> list[str]:
     draft = parse_slos_draft(text, "slos.yaml")
     found = validate_slos(draft, system)
-    return [str(problem) for problem in SpecError([*draft.problems, *found]).diagnostics]
+    return [str(problem) for problem in ExperimentError([*draft.problems, *found]).diagnostics]
 
 
 def test_what_makes_sense_is_left_alone() -> None:
@@ -342,7 +342,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[str]:
         (folder / "slos.yaml").write_text(slos, encoding="utf-8")
     try:
         load_experiments([file])
-    except SpecError as error:
+    except ExperimentError as error:
         return [str(one).replace(f"{folder.as_posix()}/", "") for one in error.diagnostics]
     return []
 

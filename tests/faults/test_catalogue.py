@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.faults import Fault, NodeFault, Primitive, ResolvedTarget, catalogue
-from harness.faults.catalogue import FAULTS, BadFault, name_of
+from harness.faults.catalogue import FAULTS, FaultModelError, name_of
 from harness.faults.primitives import Applied, EndpointMatch, HttpRule, LinkShape, PathMatch, Primitives
 from tests.support.fake_primitives import FakePrimitives
 
@@ -28,7 +28,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "bandwidth": {"rate": "1Mbps"},
     "loss": {"rate": "5%"},
     "restart": {"downtime": "5s"},
-    "slow": {"cpu": "10%"},
+    "cpu-limit": {"cpu": "10%"},
     "http-delay": {"delay": "500ms"},
 }
 
@@ -205,5 +205,5 @@ def test_a_broken_entry_point_says_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     _entry(monkeypatch, name, value)
-    with pytest.raises(BadFault, match=said):
+    with pytest.raises(FaultModelError, match=said):
         catalogue.catalogue()

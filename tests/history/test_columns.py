@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.history.columns import EVENT_COLUMNS, BadTable, Column, check_expression, columns
+from harness.history.columns import EVENT_COLUMNS, Column, TableError, check_expression, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def test_a_row_class_is_a_table() -> None:
     ],
 )
 def test_what_cannot_be_a_table_is_refused(row_type: type, said: str) -> None:
-    with pytest.raises(BadTable, match=said):
+    with pytest.raises(TableError, match=said):
         columns(row_type)
 
 

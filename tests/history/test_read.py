@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.history.errors import HistoryError
-from harness.history.facts import InvariantRecord, RunFacts
+from harness.history.metadata import InvariantRecord, RunMetadata
 from harness.history.read import History
 from tests.history.test_write import BASE, FACTS, FAULT, write
 
@@ -87,7 +87,7 @@ def test_a_broken_run(run: Path, name: str) -> None:
 
 
 def test_facts_there_and_back() -> None:
-    facts = RunFacts(
+    facts = RunMetadata(
         "without x",
         ("x",),
         (FAULT,),
@@ -96,7 +96,7 @@ def test_facts_there_and_back() -> None:
         True,
         {"clients": 3},
     )
-    assert RunFacts.from_json(facts.to_json()) == facts
+    assert RunMetadata.from_json(facts.to_json()) == facts
     assert (facts.fault_start_s, facts.fault_end_s) == (1.0, 3.0)
 
 

@@ -14,10 +14,10 @@ import duckdb
 import pytest
 
 from harness.history.errors import HistoryError
-from harness.history.facts import FaultRecord, RunFacts
+from harness.history.metadata import FaultRecord, RunMetadata
 from harness.history.read import History
 from harness.history.write import staged, write_history
-from harness.runtimes.base import Recorded
+from harness.runtime.contract import Recorded
 from harness.system import Event, System, Topology
 
 
@@ -44,11 +44,11 @@ class Stranger:
 
 
 SYSTEM = System("lab", Topology((), (), ()), (), {"rows": Row, "others": Other}, ())
-FACTS = RunFacts("main", (), (), (), ())
+FACTS = RunMetadata("main", (), (), (), ())
 FAULT = FaultRecord("f", "crash", ("a",), 1.0, 2.0, 1.0, 3.0, {"requests": 1})
 
 
-def write(directory: Path, rows: Sequence[Any], facts: RunFacts = FACTS, **more: Any) -> str:
+def write(directory: Path, rows: Sequence[Any], facts: RunMetadata = FACTS, **more: Any) -> str:
     records = [
         row if isinstance(row, Recorded) else Recorded(float(getattr(row, "t_s", 0.5)), "host", row)
         for row in rows

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from harness.runtimes.live.kernel.probe import missing
+from harness.live.kernel.probe import missing
 
 
 @functools.cache

@@ -19,12 +19,12 @@ from harness.engine.load import load_experiments
 from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
 from harness.faults.primitives import FaultFailed
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.live import cpu
-from harness.runtimes.live.cleanup import cleanup
-from harness.runtimes.live.lease import STATE_VARIABLE, hold_slot, remains
-from harness.runtimes.live.runtime import LiveRuntime, LiveSession
-from harness.runtimes.live.tether import session_of
+from harness.live import cpu
+from harness.live.cleanup import cleanup
+from harness.live.ledger import STATE_VARIABLE, hold_slot, remains
+from harness.live.pdeathsig import session_of
+from harness.live.runtime import LiveRuntime, LiveSession
+from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client
 from tests.support.toy_system import system
 
@@ -165,10 +165,10 @@ def _limited(group: cpu.Group) -> list[int]:
 DIES = """
 import asyncio, os, signal
 from pathlib import Path
-from harness.runtimes.base import RunSettings
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtime.contract import RunSettings
+from harness.live.runtime import LiveRuntime
 from tests.support.toy_system import system
-from tests.support.wardens import kill_wardens
+from tests.support.watchdogs import kill_wardens
 
 async def body(session):
     await session.primitives.slow("backend-east", 10)
@@ -204,14 +204,14 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
     assert not remains(state, slot).any
 
 
-SLOW = """
+CPU_LIMIT = """
 experiment: slow-backend
 title: A slow backend
 system: tests.support.toy_system:system
 load:
   shoppers: {arrive: 4/s, for: 8s, mix: fast}
 timeline:
-  - {at: 5s, for: 1s, fault: slow, cpu: 5%, target: {node: backend-east}}
+  - {at: 5s, for: 1s, fault: cpu-limit, cpu: 5%, target: {node: backend-east}}
 gates:
   - {event: gateway.retry, within: 2s, of: fault}
 """
@@ -219,7 +219,7 @@ gates:
 
 def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "slow.chaos.yaml"
-    file.write_text(SLOW)
+    file.write_text(CPU_LIMIT)
     with pytest.raises(UsageError, match="no processor cost") as caught:
         run_suite(load_experiments([file]), seeds=[1], jobs=1, reports=tmp_path / "reports")
     assert "--runtime live" in str(caught.value)
@@ -228,7 +228,7 @@ def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
 
 def test_parity_leaves_it_out_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "slow.chaos.yaml"
-    file.write_text(SLOW)
+    file.write_text(CPU_LIMIT)
     assert invoke(["parity", str(file), "--reports", str(tmp_path / "reports")]) == 4
     assert "no processor cost" in capsys.readouterr().err
 
@@ -238,7 +238,7 @@ def test_live_refuses_where_the_machine_cannot(
 ) -> None:
     monkeypatch.setattr(cpu, "_mounts", lambda: iter(()))
     file = tmp_path / "slow.chaos.yaml"
-    file.write_text(SLOW)
+    file.write_text(CPU_LIMIT)
     assert invoke(["run", str(file), "--runtime", "live", "--reports", str(tmp_path / "reports")]) == 4
     assert "does not let this user limit processor time" in capsys.readouterr().err
     assert not state.exists()

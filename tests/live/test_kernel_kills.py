@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.runtimes.live.cleanup import cleanup
-from harness.runtimes.live.kernel.namespaces import inside, new
-from harness.runtimes.live.lease import STATE_VARIABLE, remains
+from harness.live.cleanup import cleanup
+from harness.live.kernel.namespaces import inside, new
+from harness.live.ledger import STATE_VARIABLE, remains
 from tests.live.support import require_kernel
 
 pytestmark = pytest.mark.live
@@ -37,8 +37,8 @@ DOWN_S = 3.0
 HARNESS = """
 import asyncio
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
-from harness.runtimes.base import RunSettings
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtime.contract import RunSettings
+from harness.live.runtime import LiveRuntime
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
 

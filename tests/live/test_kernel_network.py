@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from harness.faults.primitives import Applied, ClientMatch, EndpointMatch, HttpRule, LinkShape, PathMatch
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.live.lease import STATE_VARIABLE, remains
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.runtime import LiveRuntime
+from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.live.bulk_system import NARROW_BPS, system
 from tests.live.support import require_kernel

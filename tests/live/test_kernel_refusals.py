@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import invoke
-from harness.runtimes.live.kernel import nft, probe
-from harness.runtimes.live.kernel.probe import Found, missing
-from harness.runtimes.live.lease import STATE_VARIABLE
+from harness.live.kernel import nft, probe
+from harness.live.kernel.probe import Found, missing
+from harness.live.ledger import STATE_VARIABLE
 from tests.live.support import require_kernel
 from tests.live.test_run import EXPERIMENT, SLOS
 
@@ -66,7 +66,7 @@ def test_without_capabilities(tmp_path: Path) -> None:
 
 DROPPED = """
 import ctypes, json
-from harness.runtimes.live.kernel.probe import missing
+from harness.live.kernel.probe import missing
 class Header(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 header, none = Header(0x20080522, 0), (ctypes.c_uint32 * 6)()  # capset(2), version 3
@@ -95,7 +95,7 @@ def test_rules_that_the_kernel_does_not_take_are_refused_with_its_words() -> Non
     code = """
 import os
 os.unshare(os.CLONE_NEWNET)
-from harness.runtimes.live.kernel.nft import Nft
+from harness.live.kernel.nft import Nft
 rules = Nft()
 try:
     rules.run("table ip a { }\\nadd rule ip a nowhere drop")

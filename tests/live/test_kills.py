@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.runtimes.live.cleanup import cleanup
-from harness.runtimes.live.lease import STATE_VARIABLE, remains, slots
+from harness.live.cleanup import cleanup
+from harness.live.ledger import STATE_VARIABLE, remains, slots
 from tests.live.support import kernel_lacks
 
 pytestmark = pytest.mark.live
@@ -46,9 +46,9 @@ LOCUST_S = 14.0
 HARNESS = """
 import asyncio, sys
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
-from harness.runtimes.base import RunSettings
-from harness.runtimes.live import cpu
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.runtime.contract import RunSettings
+from harness.live import cpu
+from harness.live.runtime import LiveRuntime
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
 

@@ -24,10 +24,10 @@ from harness.faults.primitives import (
     PathMatch,
     Primitive,
 )
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.live.lease import STATE_VARIABLE, remains
-from harness.runtimes.live.runtime import LiveRuntime, Network
-from harness.runtimes.live.tether import marked
+from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.pdeathsig import marked
+from harness.live.runtime import LiveRuntime, Network
+from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.live.support import require_kernel
 from tests.support.toy_system import system

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness.history.read import History
-from harness.runtimes.live.lease import STATE_VARIABLE
+from harness.live.ledger import STATE_VARIABLE
 from tests.live.test_locust import EXPERIMENT, SLOS, harness, left, until
 
 SHIFT_S = 5000

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.runtimes.base import LoadSettings
-from harness.runtimes.live.load import words
-from harness.runtimes.live.load.clock import SLEW, Estimate, SteeredClock
-from harness.runtimes.live.runtime import LiveRuntime
-from harness.spec.model import Load
+from harness.experiment.model import Load
+from harness.live.locust import protocol as words
+from harness.live.locust.clock import SLEW, Estimate, SteeredClock
+from harness.live.runtime import LiveRuntime
+from harness.runtime.contract import LoadSettings
 from harness.system import Event
 from harness.workload.arrivals import arrivals
 from harness.workload.records import lateness
@@ -221,7 +221,7 @@ def test_options_that_make_no_sense(
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.runtimes.live.load.crew.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.live.locust.cluster.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 
@@ -229,7 +229,7 @@ def test_without_locust_it_is_said_what_to_install(
 def test_the_harness_imports_neither_locust_nor_gevent() -> None:
     """Both change the interpreter they are imported into."""
     code = (
-        "import sys, json, harness.cli.main, harness.runtimes.live.runtime, harness.engine.suite\n"
+        "import sys, json, harness.cli.main, harness.live.runtime, harness.engine.suite\n"
         "print(json.dumps([m for m in sys.modules if m.partition('.')[0] in ('locust', 'gevent')]))"
     )
     assert json.loads(run_python(code)) == []
@@ -248,7 +248,7 @@ def test_the_command_that_runs_it_again_says_how_clients_were_brought() -> None:
 
 SEATS = """
 import json, sys, time
-from harness.workload.locust.users import AHEAD_S, STAND_BY, Seats, ByArrivals
+from harness.live.locust.users import AHEAD_S, STAND_BY, Seats, ByArrivals
 from harness.workload.schedule import Arrival
 import gevent
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from harness.runtimes.base import LoadSettings, NotReady, RunSettings, ServiceFailure, Session
-from harness.runtimes.live.lease import STATE_VARIABLE, remains
-from harness.runtimes.live.runtime import LiveRuntime
-from harness.spec.model import Load
-from harness.workload.drive import Driven, Drives
+from harness.experiment.model import Load
+from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.runtime import LiveRuntime
+from harness.runtime.contract import LoadSettings, NotReady, RunSettings, ServiceFailure, Session
+from harness.workload.drive import LoadDriver, LoadResult
 from harness.workload.records import LATE_S, LoadRequest, LoadSession
 from harness.workload.schedule import schedule
 from tests.live.support import require_kernel
@@ -43,7 +43,7 @@ SEED = 7
 
 @dataclass
 class Seen:
-    driven: Driven
+    driven: LoadResult
     statistics: dict[str, Any]
     visits: list[Visit]
     sessions: list[LoadSession]
@@ -51,14 +51,14 @@ class Seen:
     failures: Sequence[ServiceFailure]
 
 
-def run(load: LoadSettings, body: Callable[[Session, Drives], Any]) -> Any:
+def run(load: LoadSettings, body: Callable[[Session, LoadDriver], Any]) -> Any:
     async def main(session: Session) -> Any:
         return await body(session, session.driver(LOADS, seed=SEED, drain_s=1))
 
     return LiveRuntime(load=load).run(RunSettings(system, SEED, reference=REFERENCE), main)
 
 
-async def to_the_end(session: Session, driver: Drives) -> Seen:
+async def to_the_end(session: Session, driver: LoadDriver) -> Seen:
     driven = await driver.run()
     return Seen(
         driven,
@@ -155,7 +155,7 @@ def test_defects_of_clients_are_reported_as_ever(state: Path) -> None:
     loads = {"visitors": Load.model_validate({"arrive": "8/s", "for": "1s", "mix": "all"})}
     assert len(list(schedule(SEED, loads))) > 3
 
-    async def body(session: Session) -> tuple[Driven, Drives, Sequence[ServiceFailure]]:
+    async def body(session: Session) -> tuple[LoadResult, LoadDriver, Sequence[ServiceFailure]]:
         driver = session.driver(loads, seed=SEED, drain_s=2)
         return await driver.run(), driver, session.failures
 
@@ -187,7 +187,7 @@ def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, sett
     expected = sum(at_s[0] + fragile_system.STUCK_S - at > LATE_S for at in stuck)
     assert expected > 3
 
-    async def body(session: Session) -> tuple[Driven, Drives]:
+    async def body(session: Session) -> tuple[LoadResult, LoadDriver]:
         driver = session.driver(loads, seed=SEED, drain_s=1)
         return await driver.run(), driver
 
@@ -206,7 +206,7 @@ def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, sett
 def test_in_a_kernel_network_too(state: Path) -> None:
     require_kernel()
 
-    async def body(session: Session) -> tuple[Driven, Drives]:
+    async def body(session: Session) -> tuple[LoadResult, LoadDriver]:
         driver = session.driver(LOADS, seed=SEED, drain_s=1)
         return await driver.run(), driver
 
@@ -240,11 +240,11 @@ def test_a_process_of_the_load_that_dies_ends_the_run(
     state: Path, monkeypatch: pytest.MonkeyPatch, workers: int, victim: str, by: signal.Signals, said: str
 ) -> None:
     """Its clients are not silently fewer: the load fails, by the name of the process."""
-    monkeypatch.setattr("harness.runtimes.live.load.crew.SILENT_S", 2.0 if workers == 1 else 30.0)
-    monkeypatch.setattr("harness.runtimes.live.load.driver.LEAVE_S", 1.0)
-    monkeypatch.setattr("harness.runtimes.live.load.driver.SLACK_S", 1.0)
+    monkeypatch.setattr("harness.live.locust.cluster.SILENT_S", 2.0 if workers == 1 else 30.0)
+    monkeypatch.setattr("harness.live.locust.driver.LEAVE_S", 1.0)
+    monkeypatch.setattr("harness.live.locust.driver.SLACK_S", 1.0)
 
-    async def body(session: Session, driver: Drives) -> None:
+    async def body(session: Session, driver: LoadDriver) -> None:
         running = asyncio.ensure_future(driver.run())
         while driver.arrived < 3:
             await session.clock.sleep(0.02)

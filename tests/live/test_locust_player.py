@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.runtimes.base import LoadSettings, RunSettings, Session
-from harness.runtimes.live.lease import STATE_VARIABLE
-from harness.runtimes.live.runtime import LiveRuntime
-from harness.spec.model import Load
+from harness.experiment.model import Load
+from harness.live.ledger import STATE_VARIABLE
+from harness.live.runtime import LiveRuntime
+from harness.runtime.contract import LoadSettings, RunSettings, Session
 from harness.workload.records import LoadRequest, LoadSession
 from systems.streaming.records import RequestRow, SessionRow
 from systems.streaming.system import system

@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.faults.primitives import Primitive
-from harness.runtimes.live.lease import STATE_VARIABLE, remains
+from harness.live.ledger import STATE_VARIABLE, remains
 
 pytestmark = pytest.mark.live
 
@@ -129,7 +129,7 @@ def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str])
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
     assert "load" in {finding["name"] for finding in found["findings"]}
-    assert set(found["primitives"]) >= set(Primitive) - {Primitive.SLOW}
+    assert set(found["primitives"]) >= set(Primitive) - {Primitive.CPU_LIMIT}
     assert set(found["networks"]) == {"proxy", "kernel"}
     assert found["networks"]["proxy"] == found["primitives"]
     assert bool(found["networks"]["kernel"]) == all(item["ok"] for item in found["kernel_findings"])

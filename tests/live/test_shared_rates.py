@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.live.lease import STATE_VARIABLE
-from harness.runtimes.live.runtime import LiveRuntime
+from harness.live.ledger import STATE_VARIABLE
+from harness.live.runtime import LiveRuntime
+from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.support.blob_system import BLOB_BYTES, system
 

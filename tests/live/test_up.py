@@ -17,10 +17,10 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.engine.plan import UsageError
-from harness.engine.up import Switchboard, Up, parse_fault
+from harness.engine.up import ControlServer, Up, parse_fault
 from harness.faults.primitives import Exposure, FaultFailed
-from harness.runtimes.live.cleanup import cleanup
-from harness.runtimes.live.lease import STATE_VARIABLE
+from harness.live.cleanup import cleanup
+from harness.live.ledger import STATE_VARIABLE
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -177,7 +177,7 @@ class Stuck:
 
 
 class Standing:
-    """As much of a session as the switchboard needs."""
+    """As much of a session as the control_server needs."""
 
     def __init__(self, applied: Stuck) -> None:
         self.primitives = self
@@ -196,7 +196,7 @@ def test_a_fault_that_cannot_be_taken_off_stays_listed_and_can_be_tried_again() 
     up = Up("shop", system, 1, frozenset())
 
     async def body() -> None:
-        board = Switchboard(Standing(stuck), up, told.append)  # type: ignore[arg-type]
+        board = ControlServer(Standing(stuck), up, told.append)  # type: ignore[arg-type]
         assert (await board._answer({"do": "add", "fault": "fault: crsh"})).keys() == {"problems"}
         (line,) = (await board._answer({"do": "add", "fault": TEXT}))["said"]
         assert line.startswith("1: crash on gateway-east")  # what was refused has used no number up

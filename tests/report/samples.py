@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, GateResult, Verdict
+from harness.gates.result import GateResult, Verdict
+from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
 FILE = "experiments/delivery/edge-appliance-loss.chaos.yaml"
 

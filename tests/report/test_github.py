@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.engine import events
+from harness.gates.result import Verdict
 from harness.report.github import SUMMARY_BYTES_MOST, GitHubReporter, annotations, summary
-from harness.verdict.model import Verdict
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+from harness.gates.result import Verdict
 from harness.report.junit import to_junit
-from harness.verdict.model import Verdict
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED, SUCCESS
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.gates.result import Verdict
 from harness.report.problems import all_problems, problems
-from harness.verdict.model import Verdict
 from tests.report.samples import ARM, BREACH, ERROR, FAILED, INCONCLUSIVE, PASSED
 
 

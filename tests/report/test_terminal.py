@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from harness.engine import events
+from harness.gates.result import Verdict
 from harness.report.terminal import TerminalReporter, lively
-from harness.verdict.model import ExperimentResult, Verdict
+from harness.verdict.model import ExperimentResult
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 from tests.report.support import check_snapshot
 

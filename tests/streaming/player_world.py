@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.sim.runtime import SimRuntime
+from harness.runtime.contract import RunSettings, Session
+from harness.sim.runtime import SimRuntime
 from harness.system import Access, Client, Event, Host, Link, Node, System, Topology
 from systems.streaming import system as real
 from systems.streaming.content.catalogue import LADDER, SEGMENT_S

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
-from harness.runtimes.base import Session
+from harness.runtime.contract import Session
 from harness.system import Access, Host
 from systems.streaming.content.catalogue import LADDER
 from systems.streaming.player.client import SILENCE_TIMEOUT_S
@@ -24,7 +24,7 @@ VIEWER = EndpointMatch(nodes=frozenset({"viewer-0"}))
 EVERYONE = EndpointMatch(everything=True)
 GATEWAYS = ("gateway-east-1", "gateway-west-1")
 APPLIANCES = ("edge-a-1", "edge-a-2", "storage-1")
-SLOW = Access(down_bps=1e6, up_bps=1e6, rtt_s=0.05)
+CPU_LIMIT = Access(down_bps=1e6, up_bps=1e6, rtt_s=0.05)
 
 
 def kill(*nodes: str) -> Act:
@@ -491,10 +491,10 @@ def test_between_rounds_over_all_appliances_there_is_a_pause_that_grows() -> Non
 
 def test_adapting_costs_quality_instead_of_interruptions() -> None:
     for abr in ("bola", "throughput"):
-        seen = visit(watch_s=60, access=SLOW, abr=abr)
+        seen = visit(watch_s=60, access=CPU_LIMIT, abr=abr)
         assert (seen.row.outcome, seen.row.stall_s) == ("completed", 0)
         assert seen.row.bitrate_kbps < 1000
-    without = visit(watch_s=60, access=SLOW, without=("player.abr",))
+    without = visit(watch_s=60, access=CPU_LIMIT, without=("player.abr",))
     assert without.row.stall_s > 10
     assert {r.bitrate_kbps for r in without.of("segment")} == {2350}
 

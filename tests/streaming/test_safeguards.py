@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from harness.faults.primitives import HttpRule
-from harness.runtimes.base import RunSettings, Session
-from harness.runtimes.sim.runtime import SimRuntime
+from harness.runtime.contract import RunSettings, Session
+from harness.sim.runtime import SimRuntime
 from harness.system import Access, Client, Event, Host
 from systems.streaming.content.catalogue import TITLES
 from systems.streaming.delivery import edge as edge_module

@@ -83,5 +83,5 @@ class FakePrimitives:
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
         return self._do("interfere", node, rule)
 
-    async def slow(self, node: str, factor: float) -> Applied:
-        return self._do("slow", node, factor)
+    async def cpu_limit(self, node: str, factor: float) -> Applied:
+        return self._do("cpu_limit", node, factor)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.runtimes.sim.loop import SimLoop
+from harness.sim.loop import SimLoop
 from harness.toxiproxy.chunk import Chunk, End
 from harness.toxiproxy.line import Lines
 from harness.toxiproxy.stage import Stage

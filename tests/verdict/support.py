@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.experiment.model import Experiment, Gate, PercentileSlo, RatioSlo, Slo
 from harness.faults.crash import Crash
-from harness.history.facts import FaultRecord, InvariantRecord, RunFacts
+from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.history.read import History
 from harness.history.write import write_history
-from harness.runtimes.base import Recorded
-from harness.spec.model import Experiment, Gate, PercentileSlo, RatioSlo, Slo
+from harness.runtime.contract import Recorded
 from harness.system import Event, System, Topology
 from harness.verdict.judge import Identity, JudgedArm, judge
 from harness.verdict.model import ExperimentResult
@@ -55,7 +55,7 @@ CRASH = FaultRecord(
     undone_at_s=80.0,
     exposure={"connections": 3, "bytes": 0},
 )
-FACTS = RunFacts(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
+FACTS = RunMetadata(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
 
 
 def visits(
@@ -81,7 +81,7 @@ def history(
     directory: Path,
     rows: Iterable[Visit],
     events: Sequence[tuple[float, str]] = (),
-    facts: RunFacts = FACTS,
+    facts: RunMetadata = FACTS,
 ) -> History:
     """Written and opened again. Rows are `visits`, events (moment, name)."""
     records = [Recorded(row.t_s, "shopper", row) for row in rows]
@@ -122,9 +122,9 @@ def verdict_of(
     return judge(identity, stated, SLOS if slos is None else slos, main, arms)
 
 
-def without_fault(facts: RunFacts = FACTS) -> RunFacts:
+def without_fault(facts: RunMetadata = FACTS) -> RunMetadata:
     return replace(facts, faults=())
 
 
-def invariant(violated: str) -> RunFacts:
+def invariant(violated: str) -> RunMetadata:
     return replace(FACTS, invariants=(InvariantRecord("sane", "visits", violated, "numbers make sense"),))

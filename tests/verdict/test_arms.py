@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.facts import RunFacts
-from harness.spec.model import Arm, RecoveredGate, SloGate
+from harness.experiment.model import Arm, RecoveredGate, SloGate
+from harness.gates.result import Verdict
+from harness.history.metadata import RunMetadata
 from harness.verdict.arms import JudgedArm, gates_of
-from harness.verdict.model import ArmResult, ExperimentResult, Verdict
+from harness.verdict.model import ArmResult, ExperimentResult
 from tests.verdict.support import CRASH, FACTS, Visit, experiment, history, steady, verdict_of, visits
 
 BREACH = Arm(without="shop.failover", slo="success")
@@ -23,7 +24,7 @@ def run(
     arm: Arm,
     without: list[Visit],
     main: list[Visit] = GOOD,
-    facts: RunFacts = FACTS,
+    facts: RunMetadata = FACTS,
     gate: SloGate | RecoveredGate | None = None,
 ) -> tuple[ExperimentResult, ArmResult]:
     judged = JudgedArm("without it", arm, history(tmp_path, without, facts=facts), "b" * 64)
@@ -68,7 +69,7 @@ def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Pat
         replace(FACTS, faults=(replace(CRASH, error="no such node"),)),
     ],
 )
-def test_a_broken_arm_is_an_error(tmp_path: Path, facts: RunFacts) -> None:
+def test_a_broken_arm_is_an_error(tmp_path: Path, facts: RunMetadata) -> None:
     result, judged = run(tmp_path, BREACH, BAD, facts=facts)
     assert judged.verdict is Verdict.ERROR
     assert result.verdict is Verdict.ERROR

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from harness.gates.result import EXIT_CODES, Verdict
 from harness.verdict.document import results_of, suite_document
-from harness.verdict.model import EXIT_CODES, Verdict
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 ALL = (PASSED, FAILED, INCONCLUSIVE, ERROR)

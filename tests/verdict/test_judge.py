@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec.model import EventGate, RecoveredGate, SloGate
+from harness.experiment.model import EventGate, RecoveredGate, SloGate
+from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.verdict.document import suite_document
-from harness.verdict.model import EXIT_CODES, Verdict, worst
 from tests.verdict.support import (
     FACTS,
     experiment,

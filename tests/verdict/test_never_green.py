@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.facts import RunFacts
-from harness.spec.model import EventGate, PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
-from harness.verdict.model import Verdict, worst
+from harness.experiment.model import EventGate, PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
+from harness.gates.result import Verdict, worst
+from harness.history.metadata import RunMetadata
 from tests.verdict.support import (
     CRASH,
     FACTS,
@@ -32,7 +32,7 @@ def rows(bad_before: int = 0) -> list:
     return visits(10.0, 100 - bad_before, bad_before) + visits(50.0, 400) + visits(90.0, 100)
 
 
-def with_fault(**changes: object) -> RunFacts:
+def with_fault(**changes: object) -> RunMetadata:
     return replace(FACTS, faults=(replace(CRASH, **changes),))
 
 
@@ -83,7 +83,7 @@ def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
         (replace(FACTS, failures=("backend-west ended at 12 s: KeyError",)), "KeyError"),
     ],
 )
-def test_what_broke_is_an_error(tmp_path: Path, facts: RunFacts, said: str) -> None:
+def test_what_broke_is_an_error(tmp_path: Path, facts: RunMetadata, said: str) -> None:
     result = verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts))
     assert result.gates[0].verdict is Verdict.PASSED
     assert result.verdict is Verdict.ERROR

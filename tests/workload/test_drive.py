@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.runtimes.sim.loop import SimLoop
-from harness.spec.model import Load
+from harness.experiment.model import Load
+from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
 from harness.workload.arrivals import arrivals
-from harness.workload.drive import LEAVE_S, Driven, Driver
+from harness.workload.drive import LEAVE_S, Driver, LoadResult
 
 ACCESS = Access(1e6, 1e6, 0.01)
 
@@ -69,11 +69,11 @@ def loads(*names: str, arrive: str = "1/s", for_: str = "20s", mix: str = "all")
 
 def drive(
     world: System, which: dict[str, Load], *, seed: int = 1, drain_s: float = 10, starts_s: float = 0
-) -> tuple[Driven, Stage]:
+) -> tuple[LoadResult, Stage]:
     loop = SimLoop()
     stage = Stage(loop)
 
-    async def main() -> Driven:
+    async def main() -> LoadResult:
         await stage.clock.sleep(starts_s)
         return await Driver(stage, world, which, seed=seed, drain_s=drain_s).run()
 
@@ -94,7 +94,7 @@ def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
     assert [came[0] for came in stage.came] == pytest.approx(times)
     assert [went[0] for went in stage.went] == pytest.approx([time_s + 2 for time_s in times])
     assert stage.came[0][1:] == ("all-0", "guest")
-    assert driven == Driven(len(times), len(times), 0, ())
+    assert driven == LoadResult(len(times), len(times), 0, ())
 
 
 def test_arrivals_do_not_wait_for_anybody() -> None:

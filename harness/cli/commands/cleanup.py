@@ -7,9 +7,9 @@ from harness.cli.outcome import Done
 def cleanup(as_json: Json = False) -> Done:
     """Undo what live runs of dead harnesses left on this machine, and prove that it is clean."""
     from harness.cli.outcome import usage
-    from harness.runtimes.live.cleanup import cleanup as clean
-    from harness.runtimes.live.lease import NoSlot
-    from harness.verdict.model import EXIT_CODES, Verdict
+    from harness.gates.result import EXIT_CODES, Verdict
+    from harness.live.cleanup import cleanup as clean
+    from harness.live.ledger import NoSlot
 
     try:
         done = clean()

@@ -8,14 +8,14 @@ from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
     from harness.faults.primitives import Primitive
-    from harness.runtimes.live.doctor import Finding
+    from harness.live.doctor import Finding
 
 
 def doctor(as_json: Json = False) -> Done:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
-    from harness.runtimes.base import KERNEL, PROXY
-    from harness.runtimes.live.doctor import BY, BY_KERNEL, examine, examine_kernel, lacks, primitives
-    from harness.verdict.model import EXIT_CODES, Verdict
+    from harness.gates.result import EXIT_CODES, Verdict
+    from harness.live.doctor import BY, BY_KERNEL, examine, examine_kernel, lacks, primitives
+    from harness.runtime.contract import KERNEL, PROXY
 
     findings = examine()
     kernel = examine_kernel()

@@ -27,8 +27,8 @@ def fault(
     from harness.cli.outcome import Stop, usage
     from harness.engine.plan import UsageError
     from harness.engine.up import ask
-    from harness.runtimes.live.lease import NoSlot
-    from harness.verdict.model import EXIT_CODES, Verdict
+    from harness.gates.result import EXIT_CODES, Verdict
+    from harness.live.ledger import NoSlot
 
     request: dict[str, Any] = {"do": action}
     if action == "add":

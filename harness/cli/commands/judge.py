@@ -25,10 +25,10 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> Done:
     from harness.cli.outcome import usage
     from harness.cli.reporting import make_console
     from harness.engine.judge import rejudge, write_verdict
+    from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.write import VERDICT, HistoryError
     from harness.report.terminal import print_results
     from harness.verdict.document import suite_document
-    from harness.verdict.model import EXIT_CODES, Verdict
 
     file = run / VERDICT
     try:

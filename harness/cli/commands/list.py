@@ -67,7 +67,7 @@ def _is_system(word: str) -> bool:
 def _refuse_misspelt(paths: list[Path]) -> None:
     """A word that is no path and nearly one of `KINDS` is meant as that."""
     from harness.cli.outcome import usage
-    from harness.spec.diagnostics import did_you_mean
+    from harness.experiment.diagnostics import did_you_mean
 
     hints = {str(path): did_you_mean(str(path), KINDS) for path in paths if not path.exists()}
     found = [
@@ -81,14 +81,14 @@ def _refuse_misspelt(paths: list[Path]) -> None:
 
 def _load(name: str) -> System:
     from harness.cli.outcome import usage
-    from harness.history.columns import BadTable, columns
+    from harness.history.columns import TableError, columns
     from harness.system import UnknownSystem, load_system
 
     try:
         system = load_system(name)
         for row_type in system.tables.values():
             columns(row_type)
-    except (UnknownSystem, BadTable) as error:
+    except (UnknownSystem, TableError) as error:
         raise usage(str(error)) from error
     return system
 
@@ -208,7 +208,7 @@ def _told(name: str, fault: dict[str, Any]) -> list[str]:
 
 def _default(told: dict[str, Any]) -> str:
     """As a person would write it."""
-    from harness.verdict.text import quantity
+    from harness.sli.formatting import quantity
 
     value = told["default"]
     if value is None:

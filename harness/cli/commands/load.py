@@ -31,8 +31,8 @@ def load(
 
     from harness.cli.load import parse_address
     from harness.cli.outcome import usage
-    from harness.runtimes.live.load.crew import refuse_without_locust
-    from harness.verdict.model import EXIT_CODES, Verdict
+    from harness.gates.result import EXIT_CODES, Verdict
+    from harness.live.locust.cluster import refuse_without_locust
 
     problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
     address = parse_address(master)
@@ -44,8 +44,8 @@ def load(
         raise usage(*problems)
     host, port = address
     print(f"bringing clients for runs at {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "harness.runtimes.live.tied", str(os.getpid())]
-    command += ["harness.runtimes.live.load.process", "worker", "--measure", "--master", host, str(port)]
+    command = [sys.executable, "-m", "harness.live.supervised", str(os.getpid())]
+    command += ["harness.live.locust.process", "worker", "--measure", "--master", host, str(port)]
     for plugin in locust_plugin or ():
         command += ["--plugin", plugin]
     while True:

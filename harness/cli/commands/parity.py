@@ -47,15 +47,15 @@ def parity(
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, network_named, writable
-    from harness.cli.foreign import toxiproxy_at
+    from harness.cli.external import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load as load_files
     from harness.cli.outcome import usage
-    from harness.engine.parity import parity as run_both
     from harness.engine.plan import UsageError
     from harness.engine.runtimes import live_runtime
-    from harness.report.finish import finish_run
-    from harness.report.parity import document, lines, write
+    from harness.parity.page import document, lines, write
+    from harness.parity.run import parity as run_both
+    from harness.report.artifacts import finish_run
 
     over = network_named(network)
     server = toxiproxy_at(toxiproxy, over)
@@ -88,7 +88,7 @@ def _half(which: str) -> Iterator[Sequence[Handler]]:
 
     from harness.cli.reporting import make_console
     from harness.engine.events import EngineEvent, SuiteFinished
-    from harness.report.finish import write_suite
+    from harness.report.artifacts import write_suite
     from harness.report.terminal import TerminalReporter, lively
 
     console = make_console()

@@ -59,8 +59,8 @@ def _document(item: Plan) -> dict[str, Any]:
 
 
 def _text(item: Plan) -> str:
-    from harness.report.words import counted
-    from harness.verdict.names import gate_names
+    from harness.gates.names import gate_names
+    from harness.report.formatting import counted
 
     experiment = item.experiment
     lines = [f"{item.name}: {experiment.title}", f"  file    {item.file}, seed {item.seed}"]
@@ -94,7 +94,7 @@ def _text(item: Plan) -> str:
 def _settings(fault: Fault) -> Iterator[tuple[str, str]]:
     """What the fault is set to, as people write it; what was left out is left out."""
     from harness.faults.parameters import parameters
-    from harness.verdict.text import quantity
+    from harness.sli.formatting import quantity
 
     for parameter in parameters(type(fault)):
         value = getattr(fault, parameter.name)

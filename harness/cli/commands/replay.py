@@ -10,16 +10,16 @@ def replay(run: Run, as_json: Json = False) -> Done:
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
     from harness.engine.replay import replay as run_again
+    from harness.experiment.diagnostics import ExperimentError
+    from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.write import HistoryError
-    from harness.report.finish import finish_run
-    from harness.spec.diagnostics import SpecError
+    from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
-    from harness.verdict.model import EXIT_CODES, Verdict
 
     with reporting() as handlers:
         try:
             replayed = run_again(run, handlers, finish_run)
-        except SpecError as error:
+        except ExperimentError as error:
             raise usage(*map(str, error.diagnostics)) from error
         except UsageError as error:
             raise usage(*error.problems) from error

@@ -26,7 +26,7 @@ from harness.cli.options import (
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
-    from harness.runtimes.base import Network
+    from harness.runtime.contract import Network
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.foreign import toxiproxy_at
+    from harness.cli.external import toxiproxy_at
     from harness.cli.load import load_settings
     from harness.cli.loading import load_for
     from harness.cli.outcome import usage
@@ -54,8 +54,8 @@ def run(
     from harness.engine.plan import UsageError
     from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
     from harness.engine.suite import run_suite, sim_runtime
-    from harness.report.finish import finish_run
-    from harness.runtimes.base import PROXY
+    from harness.report.artifacts import finish_run
+    from harness.runtime.contract import PROXY
     from harness.verdict.document import suite_document
 
     if runtime not in RUNTIMES:

@@ -16,9 +16,9 @@ def toxiproxy(
     ] = None,
 ) -> Done:
     """Serve a Toxiproxy-compatible proxy server."""
+    from harness.errors import EXIT_USAGE as USAGE
+    from harness.gates.result import EXIT_CODES, Verdict
     from harness.toxiproxy.command import EXIT_FAILED, EXIT_USAGE, main
-    from harness.verdict.model import EXIT_CODES, Verdict
-    from harness.verdict.model import EXIT_USAGE as USAGE
 
     codes: dict[object, int] = {EXIT_FAILED: EXIT_CODES[Verdict.ERROR], EXIT_USAGE: USAGE, None: 0}
     try:

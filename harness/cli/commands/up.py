@@ -20,9 +20,9 @@ def up(
     from harness.cli.outcome import usage
     from harness.engine.plan import UsageError
     from harness.engine.up import Up, bring_up
-    from harness.runtimes.base import NotReady
-    from harness.runtimes.live.lease import NoSlot
-    from harness.spec.units import parse_rate
+    from harness.experiment.units import parse_rate
+    from harness.live.ledger import NoSlot
+    from harness.runtime.contract import NotReady
     from harness.system import UnknownSystem, load_system
 
     try:

@@ -7,7 +7,7 @@ from harness.cli.outcome import Done
 def validate(paths: Paths, as_json: Json = False) -> Done:
     """Check experiment files and their SLOs without running anything."""
     from harness.cli.loading import load
-    from harness.report.words import counted
+    from harness.report.formatting import counted
 
     loaded = load(paths)
     for item in loaded:

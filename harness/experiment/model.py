@@ -1,0 +1,224 @@
+"""What a user writes, as frozen models: experiment, load, selectors, gates, arms, SLOs.
+
+Faults are models too, but each lives in `harness.faults`; they derive from `FaultDefinition` and are handed to
+the parser as a catalogue (name to class), so that this package stays at the bottom of the house.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.experiment.units import Duration, PositiveRate, Ratio, Span
+
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+"""Names of experiments and SLOs."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class Selector(Frozen):
+    """Hosts by role, zone, node name or client group (all given ones must fit); `pick` draws N or P%."""
+
+    role: str | None = None
+    """All hosts of this role."""
+    zone: str | None = None
+    """Hosts in this zone."""
+    node: str | None = None
+    """The one node of this name."""
+    group: str | None = None
+    """Clients of this group, such as a network class."""
+    pick: int | str | None = None
+    """Draw so many of them (2), or this share (25%), from the run's seed."""
+
+
+class LinkSelector(Frozen):
+    """Traffic between two sets of hosts. A plain string is a role."""
+
+    from_: Selector | str = Field(alias="from")
+    """One end: a role, or a mapping with role, zone, node, group, pick."""
+    to: Selector | str
+    """The other end: a role, or a mapping with role, zone, node, group, pick."""
+
+
+class Target(Selector):
+    """Nodes (`role`, `zone`, `node`, `pick`) or a `link`: {from, to}."""
+
+    link: LinkSelector | None = None
+    """Traffic between two sets of hosts: {from: edge, to: storage}."""
+
+
+class FaultDefinition(Frozen):
+    """Base of every fault in the catalogue: when, how long, on what. Parameters are the subclass's.
+
+    `targets`: whether it acts on "nodes" or on a "link". `instant`: it takes no `for`.
+    """
+
+    targets: ClassVar[Literal["nodes", "link"]]
+    instant: ClassVar[bool] = False
+
+    fault: str
+    """Which fault."""
+    at: Duration
+    """When it begins, from the start of the load."""
+    for_: Span | None = Field(default=None, alias="for")
+    """How long it lasts."""
+    target: Target
+    """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
+    name: str | None = None
+    """What reports call it."""
+
+
+class Load(Frozen):
+    """Open-loop Poisson arrivals of a workload's clients."""
+
+    arrive: PositiveRate
+    """How many new clients arrive, on average."""
+    for_: Span = Field(alias="for")
+    """How long clients arrive."""
+    mix: str
+    """Which population: a mix of the workload."""
+
+
+class SloGate(Frozen):
+    """The SLO holds with confidence. `during`: which samples count, by when they were determined."""
+
+    slo: str
+    """The SLO that must hold, by its name in slos.yaml."""
+    where: str | None = None
+    """Only samples for which this SQL condition is true."""
+    target: Ratio | None = None
+    """Another target than the SLO's own (of a ratio)."""
+    at_most: str | None = None
+    """Another limit than the SLO's own (of a percentile), with its unit."""
+    during: Literal["all", "before", "fault", "after"] = "all"
+    """Which samples count, by when they were determined."""
+    name: str | None = None
+    """What reports call it."""
+
+
+class EventGate(Frozen):
+    """The event is seen within this time of every fault's start (`of: fault`) or end (`of: recovery`)."""
+
+    event: str
+    """The event of the system that must be seen."""
+    within: Span
+    """How soon after each fault's start, or end, it must be seen."""
+    of: Literal["fault", "recovery"] = "fault"
+    """Whether time counts from the start of each fault or from its end."""
+    name: str | None = None
+    """What reports call it."""
+
+
+class RecoveredGate(Frozen):
+    """From `within` after the last fault's end on, the SLO holds again."""
+
+    recovered: str
+    """The SLO that must hold again, by its name in slos.yaml."""
+    within: Duration
+    """How long after the end of the last fault it may take."""
+    where: str | None = None
+    """Only samples for which this SQL condition is true."""
+    target: Ratio | None = None
+    """Another target than the SLO's own (of a ratio)."""
+    at_most: str | None = None
+    """Another limit than the SLO's own (of a percentile), with its unit."""
+    name: str | None = None
+    """What reports call it."""
+
+
+type Gate = SloGate | EventGate | RecoveredGate
+
+
+class Arm(Frozen):
+    """The same run with safeguards off. `must: breach`: the gate of that SLO must then fail."""
+
+    without: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    """The safeguard that is off, or a list of them."""
+    must: Literal["breach", "hold"] = "breach"
+    """What the SLO's gates must then do: fail (the safeguard is what holds them), or hold all the same."""
+    slo: str
+    """The SLO whose gates are looked at."""
+    where: str | None = None
+    """Only samples for which this SQL condition is true."""
+
+    @property
+    def safeguards(self) -> tuple[str, ...]:
+        return (self.without,) if isinstance(self.without, str) else self.without
+
+
+class Experiment(Frozen):
+    """One experiment file."""
+
+    experiment: Annotated[str, Field(pattern=NAME)]
+    """Its name: small letters, digits, dashes."""
+    title: str
+    """One sentence, best the claim that the experiment tests."""
+    description: str = ""
+    """As long as you like."""
+    system: str
+    """The system under test: a name that `harness list` knows, or module:attribute of your own."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by."""
+    runtime: Literal["sim", "live"] | None = None
+    """The only runtime that it is made for; runs of a directory in the other one leave it out."""
+    load: dict[str, Load]
+    """Who uses the system: one entry for each workload, by its name."""
+    timeline: tuple[Any, ...] = ()
+    """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
+    gates: tuple[Gate, ...]
+    """What must stay true."""
+    arms: tuple[Arm, ...] = ()
+    """The same run with safeguards off, to show that they matter."""
+    drain: Duration = 60.0
+    """How long clients may go on after the last arrival before they are asked to leave."""
+
+
+class RatioSlo(Frozen):
+    """At least `target` of the rows are good. Exactly one of `good`, `bad` (SQL, boolean)."""
+
+    protects: str
+    """The promise to people; reports print it."""
+    table: str
+    """A table that the system declares, or events."""
+    where: str | None = None
+    """Which rows count: an SQL condition."""
+    good: str | None = None
+    """Which of them are good: an SQL condition. Or say `bad`."""
+    bad: str | None = None
+    """Which of them are bad: an SQL condition. Or say `good`."""
+    target: Ratio
+    """At least this share is good."""
+    by: str | None = None
+    """A column: the SLO must hold for every value of it by itself."""
+    at: str = "t_s"
+    """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""
+
+
+class PercentileSlo(Frozen):
+    """The percentile of `value` (SQL, numeric, in base units) is at most `at_most` (with its unit)."""
+
+    protects: str
+    """The promise to people; reports print it."""
+    table: str
+    """A table that the system declares, or events."""
+    where: str | None = None
+    """Which rows count: an SQL condition."""
+    value: str
+    """What is measured: an SQL expression in seconds, bit/s or bytes."""
+    percentile: Annotated[float, Field(gt=0, lt=100)]
+    """Which percentile, such as 95."""
+    at_most: str
+    """Its limit with a unit, such as 2s."""
+    by: str | None = None
+    """A column: the SLO must hold for every value of it by itself."""
+    at: str = "t_s"
+    """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""
+
+
+type Slo = RatioSlo | PercentileSlo

@@ -1,0 +1,283 @@
+"""YAML text to plain values that remember where they stood.
+
+PyYAML composes the tree; values follow YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, 10.3.2), so `on`,
+`yes`, `1_000` and `12:30` are strings. Refused, each with its place: duplicate keys, keys that are not words,
+anchors and aliases (an experiment is small; a hidden copy is a trap), tags, several documents, and files of a
+size or depth that no person writes (checked before anything is built from them).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from harness.experiment.diagnostics import Diagnostic, ExperimentError
+
+MAX_BYTES = 256 * 1024
+MAX_VALUES = 20_000
+MAX_DEPTH = 32
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_NULL = re.compile(r"null|Null|NULL|~|")
+_TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INF, _NAN = re.compile(r"[-+]?\.(?:inf|Inf|INF)"), re.compile(r"\.(?:nan|NaN|NAN)")
+_LONGEST_INT = 100
+"""Digits. Longer ones are read as floats: Python refuses to turn very long ones into text."""
+
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that YAML does not allow (5.1), lone surrogates among them."""
+
+type Path = tuple[str | int, ...]
+"""Where a value is: keys and indexes from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the text; line and column count from 1."""
+
+    line: int
+    col: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`value`: dicts, lists and scalars. `marks`: where each value stands; `keys`: where its key does.
+
+    `problems`: what is wrong with it as YAML although it can be read, such as a key that is given twice.
+    """
+
+    file: str
+    value: Mapping[str, Any]
+    marks: Mapping[Path, Mark]
+    keys: Mapping[Path, Mark]
+    problems: tuple[Diagnostic, ...] = ()
+
+    def mark(self, path: Path, *, key: bool = False) -> Mark:
+        """Where that is (or its key, if it has one), or the nearest thing around it that is in the text."""
+        while True:
+            places = self.keys if key and path in self.keys else self.marks
+            if path in places:
+                return places[path]
+            if not path:
+                return Mark(1, 1)
+            path = path[:-1]
+
+    def at(
+        self, path: Path, found: str, allowed: str = "", hint: str = "", *, key: bool = False
+    ) -> Diagnostic:
+        """A diagnostic about what stands there."""
+        mark = self.mark(path, key=key)
+        return Diagnostic(self.file, mark.line, mark.col, found, allowed, hint, path, key)
+
+
+def read_source(text: str, file: str) -> Source:
+    """The one document of a text, a mapping. Raises ExperimentError where nothing can be made of it."""
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise ExperimentError(
+            [Diagnostic(file, 0, 0, "the file is too large", f"at most {MAX_BYTES // 1024} KiB")]
+        )
+    if strange := _NOT_YAML.search(text):
+        mark = _position(text, strange.start())
+        found = f"found the character U+{ord(strange[0]):04X}"
+        raise ExperimentError(
+            [Diagnostic(file, mark.line, mark.col, found, "YAML does not allow it in a text; remove it")]
+        )
+    try:
+        problems = _survey(text, file)
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise ExperimentError([_syntax(error, text, file)]) from error
+    if node is None:
+        raise ExperimentError([Diagnostic(file, 1, 1, "the file is empty", "it must hold one YAML mapping")])
+    walk = _Walk(file, problems)
+    value = walk.value(node, ())
+    if not isinstance(value, dict):
+        mark = walk.marks[()]
+        walk.problems.append(
+            Diagnostic(
+                file,
+                mark.line,
+                mark.col,
+                f"found {said(value)}",
+                "the file must be a mapping: lines of key: value",
+            )
+        )
+        raise ExperimentError(walk.problems)
+    return Source(file, value, walk.marks, walk.keys, tuple(walk.problems))
+
+
+def _survey(text: str, file: str) -> list[Diagnostic]:
+    """Anchors, aliases and tags. Raises ExperimentError for what must not be built: too large, too deep, too many."""
+    problems: list[Diagnostic] = []
+    depth = values = documents = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        mark = _mark(event.start_mark)
+
+        def note(found: str, allowed: str, mark: Mark = mark) -> None:
+            problems.append(Diagnostic(file, mark.line, mark.col, found, allowed))
+
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                note("found a second document (---)", "a file holds one; make it two files")
+                raise ExperimentError(problems)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            values += 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if values > 2 * MAX_VALUES or depth > MAX_DEPTH:
+                note(
+                    "the document is too large or too deep from here on",
+                    f"at most {MAX_VALUES} values, {MAX_DEPTH} levels",
+                )
+                raise ExperimentError(problems)
+            if isinstance(event, yaml.AliasEvent):
+                note(f"found an alias (*{event.anchor})", "write the value out")
+            elif event.anchor is not None:
+                note(f"found an anchor (&{event.anchor})", "write the value out where it is used")
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                note(f"found a tag ({tag})", "tags are not allowed; quote a value that begins with !")
+    return problems
+
+
+@dataclass(slots=True)
+class _Walk:
+    """From nodes to values. What an alias repeats counts as often as it is repeated."""
+
+    file: str
+    problems: list[Diagnostic]
+    marks: dict[Path, Mark] = field(default_factory=dict)
+    keys: dict[Path, Mark] = field(default_factory=dict)
+    values: int = 0
+
+    def value(self, node: Any, path: Path) -> Any:
+        self.marks[path] = _mark(node.start_mark)
+        self.values += 1
+        if self.values > MAX_VALUES or len(path) > MAX_DEPTH:
+            self._problem(
+                node,
+                "the document is too large or too deep",
+                f"at most {MAX_VALUES} values, {MAX_DEPTH} levels",
+            )
+            raise ExperimentError(self.problems)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return _scalar(node)
+
+    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else [None]
+            if not isinstance(key, str):
+                found = said({}) if isinstance(key_node, yaml.MappingNode) else said(key)
+                self._problem(key_node, f"found {found} as a key", "keys are words, such as load:")
+                continue
+            if key in result:
+                first = self.keys[(*path, key)]
+                self._problem(
+                    key_node,
+                    f"{said(key)} is given twice",
+                    f"it stands in line {first.line}, column {first.col} already; keep one",
+                )
+                continue
+            self.keys[(*path, key)] = _mark(key_node.start_mark)
+            result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def _problem(self, node: Any, found: str, allowed: str) -> None:
+        mark = _mark(node.start_mark)
+        self.problems.append(Diagnostic(self.file, mark.line, mark.col, found, allowed))
+
+
+def _scalar(node: Any) -> Any:
+    text: str = node.value
+    return text if node.style in ("'", '"', "|", ">") else core_scalar(text)
+
+
+def core_scalar(text: str) -> str | int | float | bool | None:
+    """What a plain scalar means in YAML 1.2's core schema."""
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text):
+        return True
+    if _FALSE.fullmatch(text):
+        return False
+    if _INT.fullmatch(text) and len(text) <= _LONGEST_INT:
+        return int(text)
+    if _OCTAL.fullmatch(text):
+        return int(text[2:], 8) if len(text) <= _LONGEST_INT else text
+    if _HEX.fullmatch(text):
+        return int(text[2:], 16) if len(text) <= _LONGEST_INT else text
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INF.fullmatch(text):
+        return float(text.replace(".", "").lower())
+    if _NAN.fullmatch(text):
+        return float("nan")
+    return text
+
+
+def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
+    """What the YAML parser says, in words for people where its own lead astray."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    found = str(getattr(error, "problem", None) or error).splitlines()[0]
+    if mark is None:
+        return Diagnostic(file, 0, 0, f"not YAML: {found}")
+    place = _mark(mark)
+    lines = text.splitlines()
+    rest = lines[place.line - 1][place.col - 1 :] if place.line <= len(lines) else ""
+    if rest.startswith("\t"):
+        return Diagnostic(file, place.line, place.col, "found a tab", "YAML is indented with spaces")
+    if "cannot start any token" in found:
+        return Diagnostic(
+            file, place.line, place.col, f"found '{rest[:1]}' at the start of a value", "quote the value"
+        )
+    if "mapping values are not allowed" in found:
+        return Diagnostic(
+            file,
+            place.line,
+            place.col,
+            "found ': ' inside a value",
+            "quote a value that holds it; a new key begins a new line, indented as its neighbours are",
+        )
+    context = str(getattr(error, "context", None) or "")
+    began = getattr(error, "context_mark", None)
+    if context and began is not None:
+        context += f" that begins in line {began.line + 1}"
+    return Diagnostic(file, place.line, place.col, f"not YAML: {found}", context)
+
+
+def _mark(mark: Any) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+def _position(text: str, offset: int) -> Mark:
+    before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
+    return Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+
+
+def said(value: Any) -> str:
+    """A value as its writer knows it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    text = str(value).splitlines()[0] if isinstance(value, str) and value else str(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"'{text}'" if isinstance(value, str) else text

@@ -1,0 +1,81 @@
+"""What happened in one arm of a run besides its rows: frozen, and kept as JSON beside the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One fault of the timeline as it went. Times in seconds of the run; None: it never came to it.
+
+    `at_s`, `for_s`: as planned (`for_s` 0: in an instant). `error`: why it could not be applied or undone.
+    """
+
+    name: str
+    fault: str
+    targets: tuple[str, ...]
+    at_s: float
+    for_s: float
+    applied_at_s: float | None
+    undone_at_s: float | None
+    exposure: Mapping[str, int]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvariantRecord:
+    """What the system says must never be seen (see `harness.system.Invariant`)."""
+
+    name: str
+    table: str
+    violated: str
+    protects: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetadata:
+    """`failures`: what broke though no fault broke it (a service's main, a client's code), in words.
+
+    `statistics` are figures of the runtime; they do not count for the history's hash.
+    """
+
+    arm: str
+    without: tuple[str, ...]
+    faults: tuple[FaultRecord, ...]
+    failures: tuple[str, ...]
+    invariants: tuple[InvariantRecord, ...]
+    interrupted: bool = False
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fault_start_s(self) -> float | None:
+        """When the first fault began; None when none did."""
+        return min((f.applied_at_s for f in self.faults if f.applied_at_s is not None), default=None)
+
+    @property
+    def fault_end_s(self) -> float | None:
+        """When the last fault ended; None when none began."""
+        ends = [
+            f.applied_at_s if f.undone_at_s is None else f.undone_at_s
+            for f in self.faults
+            if f.applied_at_s is not None
+        ]
+        return max(ends, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunMetadata:
+        return cls(
+            arm=data["arm"],
+            without=tuple(data["without"]),
+            faults=tuple(FaultRecord(**{**f, "targets": tuple(f["targets"])}) for f in data["faults"]),
+            failures=tuple(data["failures"]),
+            invariants=tuple(InvariantRecord(**i) for i in data["invariants"]),
+            interrupted=data["interrupted"],
+            statistics=data["statistics"],
+        )

@@ -1,0 +1,113 @@
+"""`... harness.live.fork_server FD`: loads the system once and forks a process for every node.
+
+Forking spares each node the imports: it is up in milliseconds, so that a restart is a restart and not a wait for
+Python. The nursery has no threads and no event loop; it dies with the harness, and every node dies with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pickle
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.live import messages
+from harness.live.kernel.namespaces import enter
+from harness.live.pdeathsig import die_with_parent
+from harness.system import System, load_system
+
+MESSAGE_BYTES = 65536
+
+
+def main(fd: int) -> int:
+    """Serve the harness at the other end of the socket `fd` (SOCK_SEQPACKET) until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=fd)
+    world: messages.World = pickle.loads(control.recv(MESSAGE_BYTES))
+    import aiohttp.web  # noqa: F401 (so that no node has to)
+
+    import harness.live.node  # noqa: F401
+
+    system = load_system(world.reference)
+    control.send(pickle.dumps("ready"))
+    wake, woken = socket.socketpair()
+    wake.setblocking(False)
+    woken.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    selector = selectors.DefaultSelector()
+    selector.register(control, selectors.EVENT_READ)
+    selector.register(wake, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is wake:
+                with contextlib.suppress(BlockingIOError):
+                    wake.recv(4096)
+                _reap(control)
+                continue
+            data, fds, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
+            if not data:
+                return 0
+            launch: messages.Launch = pickle.loads(data)
+            (line,) = fds
+            own = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                selector.close()
+                for each in (control, wake, woken):
+                    each.close()
+                _child(system, world, launch, socket.socket(fileno=line), own)
+            os.close(line)
+            control.send(pickle.dumps(messages.Launched(launch.node, launch.incarnation, pid)))
+
+
+def _reap(control: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        control.send(pickle.dumps(messages.Exited(pid, os.waitstatus_to_exitcode(status))))
+
+
+def _child(
+    system: System, world: messages.World, launch: messages.Launch, line: socket.socket, parent: int
+) -> Any:
+    """Never returns."""
+    code = 1
+    try:
+        os.setsid()
+        die_with_parent(parent)
+        if launch.namespace is not None:
+            enter(launch.namespace)
+        log = Path(world.directory) / "logs" / f"{launch.node}.log"
+        with open(log, "ab", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+        )
+        from harness.live.node import live
+
+        asyncio.run(live(system, world, launch, line))
+        code = 0
+    except BaseException:
+        logging.getLogger(__name__).exception("node %s", launch.node)
+    finally:
+        logging.shutdown()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

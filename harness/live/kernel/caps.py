@@ -1,0 +1,34 @@
+"""Links of the topology that many flows share: in which row of queues each of them is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from harness.live.kernel.controller import MOST_BPS
+from harness.sim.network.path import Map
+from harness.system import Topology
+
+
+def shared_links(ways: Map, topology: Topology, below_bps: float = MOST_BPS) -> dict[str, int]:
+    """A row for every direction of a link that is limited to less than this, by the name of its pipe.
+
+    A packet waits in one queue of a row at most: links that lie on one way come into different rows (a colouring,
+    greedy, the busiest first).
+    """
+    together: dict[str, set[str]] = defaultdict(set)
+    places = [*topology.zones, *(node.name for node in topology.nodes if ways.has(node.name))]
+    for src in places:
+        for dst in places:
+            route = ways.route(src, dst) if ways.has(src) and ways.has(dst) else None
+            if route is None:
+                continue
+            names = [
+                h.pipe.name for h in route[1] if h.pipe is not None and h.pipe.capacity_Bps * 8 < below_bps
+            ]
+            for name in names:
+                together[name] |= set(names)
+    rows: dict[str, int] = {}
+    for name in sorted(together, key=lambda name: (-len(together[name]), name)):
+        taken = {rows[other] for other in together[name] if other in rows}
+        rows[name] = min(set(range(len(taken) + 1)) - taken)
+    return rows

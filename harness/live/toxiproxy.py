@@ -1,0 +1,143 @@
+"""The HTTP API of a Toxiproxy-compatible server, as far as live runs need it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from harness.faults.primitives import FaultFailed
+from harness.live.kernel.namespaces import MakeSocket
+
+FOREVER_MS = 86_400_000
+"""A latency of so many milliseconds (a day) holds everything, in order, and lets it go when it is removed."""
+
+AT_ONCE = 16
+"""Requests to the server at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toxic:
+    """A toxic as the API takes it; `upstream` is what flows from who connected, `downstream` what flows back."""
+
+    name: str
+    type: str
+    stream: str
+    attributes: Mapping[str, int | str]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "stream": self.stream,
+            "toxicity": 1.0,
+            "attributes": dict(self.attributes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What went through a proxy so far: bytes that came in from each side, connections opened and open now."""
+
+    upstream_bytes: int = 0
+    downstream_bytes: int = 0
+    accepted: int = 0
+    open: int = 0
+    unanswered: int = 0
+    """Connects that got no answer, those that TCP repeated included."""
+
+
+class ToxiproxyApi:
+    """`url`: where the server's API is. Every failure is FaultFailed, with what the server said.
+
+    `sockets` makes those that reach it; ordinary ones if not given.
+    """
+
+    extended = True
+    """Whether the server has what docs/toxiproxy.md lists as additions."""
+
+    def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
+        self.url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=lambda at: sockets(*at[:3])),
+            timeout=aiohttp.ClientTimeout(total=30),
+            headers={"User-Agent": "harness"},
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def version(self) -> str:
+        return await self._call("GET", "/version")
+
+    async def populate(self, proxies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Create many proxies, with their toxics where the server knows that; returns what it made."""
+        answer = await self._json("POST", "/populate", list(proxies))
+        made: Sequence[Mapping[str, Any]] = answer["proxies"]
+        return made
+
+    async def enable(self, proxy: str, enabled: bool, *, drain: bool = False) -> None:
+        """Whether connects are taken; when not, they are refused, and what is open is closed, or with `drain` goes on
+        until its upstream ends it."""
+        asked = {"enabled": enabled, "drain": True} if drain else {"enabled": enabled}
+        await self._json("PATCH", f"/proxies/{proxy}", asked)
+
+    async def accept(self, proxy: str, accepting: bool) -> None:
+        """Whether connects are answered. Without an answer they time out at the client; what is open goes on."""
+        await self._json("PATCH", f"/proxies/{proxy}", {"accepting": accepting})
+
+    async def delete(self, proxy: str) -> None:
+        await self._call("DELETE", f"/proxies/{proxy}")
+
+    async def add(self, proxy: str, toxic: Toxic) -> None:
+        await self._json("POST", f"/proxies/{proxy}/toxics", toxic.document())
+
+    async def remove(self, proxy: str, toxic: str) -> None:
+        await self._call("DELETE", f"/proxies/{proxy}/toxics/{toxic}")
+
+    async def reset_connections(self, proxy: str) -> int:
+        """RST both ends of every open connection, now; returns how many there were."""
+        answer = await self._json("POST", f"/proxies/{proxy}/connections/reset", None)
+        return int(answer["connections"])
+
+    async def traffic(self) -> dict[str, Traffic]:
+        """By proxy."""
+        answer: Mapping[str, Mapping[str, int]] = await self._json("GET", "/connections", None)
+        return {name: _traffic(counts) for name, counts in answer.items()}
+
+    async def traffic_of(self, proxy: str) -> Traffic:
+        return _traffic(await self._json("GET", f"/proxies/{proxy}/connections", None))
+
+    async def _json(self, method: str, path: str, body: object) -> Any:
+        return await self._request(method, path, body, as_json=True)
+
+    async def _call(self, method: str, path: str) -> str:
+        text: str = await self._request(method, path, None, as_json=False)
+        return text
+
+    async def _request(self, method: str, path: str, body: object, *, as_json: bool) -> Any:
+        try:
+            async with self._session.request(
+                method, self.url + path, json=body if body is not None else None
+            ) as answer:
+                if answer.status >= 300:
+                    said = (await answer.text()).strip()
+                    raise FaultFailed(f"the proxy server answered {answer.status} to {method} {path}: {said}")
+                return await answer.json(content_type=None) if as_json else await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise FaultFailed(
+                f"the proxy server at {self.url} did not answer {method} {path}: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _traffic(counts: Mapping[str, int]) -> Traffic:
+    return Traffic(
+        counts["upstream_bytes"],
+        counts["downstream_bytes"],
+        counts["accepted"],
+        counts["open"],
+        counts.get("unanswered", 0),
+    )

@@ -1,0 +1,167 @@
+"""How verdicts, values, intervals, limits and times are written for people. Pure text, one place.
+
+A verdict is always a word; symbols and colours only come on top of it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.gates.result import GateResult, Verdict
+from harness.sli.formatting import (
+    byte_count,
+    clock,
+    duration,
+    exposure,
+    number,
+    quantity,
+    ratio,
+    ratio_decimals,
+    targets,
+)
+from harness.verdict.model import ArmResult, FaultResult
+
+__all__ = [
+    "MEANINGS",
+    "SYMBOLS",
+    "arm_told",
+    "byte_count",
+    "clock",
+    "counted",
+    "duration",
+    "exposed",
+    "exposure",
+    "fault_label",
+    "fault_line",
+    "fault_title",
+    "fault_when",
+    "gate_interval",
+    "gate_limit",
+    "gate_needs",
+    "gate_value",
+    "limit_sign",
+    "named",
+    "number",
+    "quantity",
+    "ratio",
+    "ratio_decimals",
+    "short_targets",
+    "targets",
+    "verdict_word",
+]
+
+SYMBOLS = {
+    Verdict.PASSED: "✓",
+    Verdict.FAILED: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.ERROR: "!",
+    Verdict.INTERRUPTED: "‖",
+}
+
+MEANINGS = {
+    Verdict.PASSED: "every gate holds and every fault touched real traffic",
+    Verdict.FAILED: "a gate is breached, or an ablation arm that must breach did not",
+    Verdict.INCONCLUSIVE: "there is not enough evidence to say that it holds",
+    Verdict.ERROR: "a fault could not be applied or undone, or something broke; nothing can be said",
+    Verdict.INTERRUPTED: "stopped early; faults were undone first",
+}
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 gate`, `1,204 gates`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def verdict_word(verdict: Verdict) -> str:
+    return verdict.value.upper()
+
+
+def gate_value(gate: GateResult) -> str:
+    return quantity(gate.value, gate.unit, gate.limit)
+
+
+def gate_interval(gate: GateResult) -> str:
+    if gate.interval is None:
+        return "-"
+    low, high = gate.interval
+    return f"[{quantity(low, gate.unit, gate.limit)}, {quantity(high, gate.unit, gate.limit)}]"
+
+
+def limit_sign(gate: GateResult) -> str:
+    """A ratio is the share of good rows: at least. Everything else is at most."""
+    return "≥" if gate.unit == "ratio" else "≤"
+
+
+def gate_limit(gate: GateResult) -> str:
+    if gate.limit is None:
+        return "-"
+    if gate.unit == "ratio":
+        return f"≥ {ratio(gate.limit, max(1, ratio_decimals(gate.limit) - 1))}"
+    return f"{limit_sign(gate)} {quantity(gate.limit, gate.unit)}"
+
+
+def gate_needs(gate: GateResult) -> str | None:
+    """What it would take to be sure, where more samples are the answer."""
+    if gate.needs is None:
+        return None
+    return f"{counted(gate.needs, 'more sample')} for a confident claim"
+
+
+def arm_told(arm: ArmResult, gate: GateResult) -> str:
+    """What a gate did in an arm, and how that is meant: `breached, as it must be`."""
+    if gate.verdict is Verdict.FAILED:
+        return "breached" + (
+            ", as it must be" if arm.verdict is Verdict.PASSED and arm.must == "breach" else ""
+        )
+    if gate.verdict is Verdict.PASSED:
+        if arm.must == "hold":
+            return "held, as it must"
+        return "held; one breach is enough" if arm.verdict is Verdict.PASSED else "held"
+    return gate.verdict.value
+
+
+def fault_label(fault: FaultResult) -> str:
+    """What a chart calls a fault: its own name, or what it does to whom, in few words."""
+    return fault.name if named(fault) else f"{fault.fault} {short_targets(fault.targets, 1)}"
+
+
+def fault_title(fault: FaultResult) -> str:
+    """`cell hand-over: reset`, or just `reset`."""
+    return f"{fault.name}: {fault.fault}" if named(fault) else fault.fault
+
+
+def named(fault: FaultResult) -> bool:
+    """Whether the experiment gave the fault a name; others are called what they are, numbered where needed."""
+    return re.fullmatch(rf"{re.escape(fault.fault)}(-\d+)?", fault.name) is None
+
+
+def short_targets(names: tuple[str, ...], most: int = 3) -> str:
+    """As `targets`; of a link also each end's first few."""
+    return targets(
+        tuple(
+            " > ".join(targets(tuple(end.split(", ")), most) for end in name.split(" > ")) for name in names
+        ),
+        most,
+    )
+
+
+def exposed(name: str, count: int) -> str:
+    """One of the counts of an exposure, as a table has it."""
+    return byte_count(count) if name == "bytes" else f"{count:,}"
+
+
+def fault_when(fault: FaultResult) -> str:
+    if fault.applied_at_s is None:
+        return "never applied"
+    if fault.undone_at_s is None:
+        return f"from {clock(fault.applied_at_s)} to the end"
+    if fault.undone_at_s == fault.applied_at_s:
+        return f"at {clock(fault.applied_at_s)}"
+    return f"{clock(fault.applied_at_s)} to {clock(fault.undone_at_s)}"
+
+
+def fault_line(fault: FaultResult) -> str:
+    """`edge-down: crash of edge-a-1, 60 s to 120 s, 41 connections`."""
+    what = f"{fault.fault} of {short_targets(fault.targets)}"
+    told = what if fault.name == fault.fault else f"{fault.name}: {what}"
+    return f"{told}, {fault_when(fault)}, {exposure(fault.exposure)}"

@@ -1,0 +1,324 @@
+"""An event loop in virtual time: asyncio's own, except that waiting is replaced by moving the clock.
+
+Tasks, futures, timers and their order are the standard library's. Only the selector is ours: where a real
+one would wait for sockets, it lets the simulated network catch up and moves the clock to whatever comes
+next. What would reach outside (sockets, threads, processes, signals) is either simulated or refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import socket
+from asyncio import base_events
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Any, NoReturn
+
+from harness.sim.network.network import Listener, SimNetwork
+from harness.sim.process import Process
+
+# Ready callbacks run at one instant before the network is looked at, and before it is called a livelock.
+_SPINS_BEFORE_NETWORK = 64
+_SPINS_BEFORE_LIVELOCK = 500_000
+
+_RESOLUTION_S = 1e-9
+_FINE_UNTIL_S = 2.0**20
+
+
+class VirtualTimeError(RuntimeError):
+    """Virtual time cannot go on: nothing will ever happen again, or everything happens at one instant."""
+
+
+class SimTask[T](asyncio.Task[T]):
+    """A task hashed by the order of creation, so that sets of tasks are iterated the same way every run.
+
+    It belongs to the process whose code made it, by `create_task` or (as aiohttp does) by the class itself.
+    """
+
+    _index: int
+
+    def __new__(
+        cls, _coro: Any = None, *, loop: Any = None, context: Context | None = None, **_kwargs: Any
+    ) -> SimTask[T]:
+        # All this before it is initialised: then it registers itself in a set, and an eager one runs.
+        self = super().__new__(cls)
+        loop = asyncio.get_running_loop() if loop is None else loop
+        self._index = loop.next_task_index() if isinstance(loop, SimLoop) else id(self)
+        process = Process.current() if context is None else context.get(Process.variable)
+        if process is not None:
+            process.spawned.add(self)
+        return self
+
+    def __hash__(self) -> int:
+        return self._index
+
+
+class _Selector:
+    """Stands where the loop expects a selector."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+        self._spins = 0
+
+    def select(self, timeout: float | None) -> list[Any]:
+        loop, network = self._loop, self._loop.network
+        if timeout == 0:
+            self._spins += 1
+            if self._spins % _SPINS_BEFORE_NETWORK:
+                return []
+            if self._spins > _SPINS_BEFORE_LIVELOCK:
+                self._spins = 0
+                raise VirtualTimeError(
+                    f"livelock at t={loop.now_s:.6f} s: {_SPINS_BEFORE_LIVELOCK:,} rounds of callbacks, and "
+                    "time did not move; look for a loop that awaits sleep(0), or a task that never waits"
+                )
+            network.flush(loop.now_s)
+            network.run_due(loop.now_s)
+            return []
+        self._spins = 0
+        network.flush(loop.now_s)
+        if loop.has_ready():
+            return []
+        timer, event = loop.next_timer_s(), network.next_event_s()
+        target = min(timer, event)
+        if target == float("inf"):
+            if timeout is not None:
+                return []
+            raise VirtualTimeError(
+                f"deadlock at t={loop.now_s:.6f} s: nothing will ever happen; {loop.waiting()}"
+            )
+        if target > loop.now_s:
+            loop.move(target)
+        if event <= loop.now_s:
+            network.run_due(loop.now_s)
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class SimLoop(base_events.BaseEventLoop):
+    """`now_s` is virtual time, from 0. `network` is the world its sockets live in."""
+
+    # What BaseEventLoop keeps; typed here because the stubs hide it.
+    _ready: Any
+    _scheduled: list[asyncio.TimerHandle]
+    _clock_resolution: float
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self._clock_resolution = _RESOLUTION_S
+        self._tasks_made = 0
+        self.network = SimNetwork(self, seed)
+        self._selector = _Selector(self)
+
+    def time(self) -> float:
+        return self.now_s
+
+    def move(self, now_s: float) -> None:
+        """Let it be later."""
+        self.now_s = now_s
+        if now_s > _FINE_UNTIL_S:
+            # A timer is due when it is less than this away, which has to be more than the last bit of the time.
+            self._clock_resolution = 2 * math.ulp(now_s)
+
+    def has_ready(self) -> bool:
+        return bool(self._ready)
+
+    def next_timer_s(self) -> float:
+        """When the next timer that was not cancelled is due; inf when there is none."""
+        scheduled = self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            handle = heapq.heappop(scheduled)
+            self._timer_cancelled_count = max(0, getattr(self, "_timer_cancelled_count", 0) - 1)
+            handle._scheduled = False  # type: ignore[attr-defined]
+        return scheduled[0].when() if scheduled else float("inf")
+
+    def waiting(self) -> str:
+        """What the unfinished tasks are, for the message of a deadlock."""
+        names = sorted(f"{task.get_name()} ({_where(task)})" for task in asyncio.all_tasks(self))
+        shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
+        return f"{len(names)} tasks wait: {shown}" if names else "no task is left"
+
+    def create_task(
+        self, coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        self._check_closed()  # type: ignore[attr-defined]
+        name = name or f"task-{self._tasks_made + 1}"
+        return SimTask(coro, loop=self, name=name, context=context, **kwargs)
+
+    def next_task_index(self) -> int:
+        self._tasks_made += 1
+        return self._tasks_made
+
+    # --- what BaseEventLoop asks of a subclass ---
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        """Nothing sleeps, so there is nothing to wake."""
+
+    def close(self) -> None:
+        if not self.is_closed():
+            self.network.close()
+        super().close()
+
+    # --- holding back one process (SIGSTOP) ---
+
+    def hold(self, process: Process) -> None:
+        """Take everything this process is about to run, now or later, out of the loop."""
+        ready = list(self._ready)
+        process.held_ready = [handle for handle in ready if _belongs(handle, process)]
+        # The loop has counted what is ready, so what is taken out leaves something in its place.
+        nothing = asyncio.Handle(_nothing, (), self)
+        nothing.cancel()
+        self._ready.clear()
+        self._ready.extend(nothing if _belongs(handle, process) else handle for handle in ready)
+        process.held_timers = [handle for handle in self._scheduled if _belongs(handle, process)]
+        if process.held_timers:
+            held = set(map(id, process.held_timers))
+            self._scheduled[:] = [handle for handle in self._scheduled if id(handle) not in held]
+            heapq.heapify(self._scheduled)
+            for timer in process.held_timers:
+                timer._scheduled = False  # type: ignore[attr-defined]
+
+    def release(self, process: Process) -> None:
+        """Put it all back; timers that are overdue fire at once, in their order."""
+        self._ready.extend(handle for handle in process.held_ready if not handle.cancelled())
+        for timer in process.held_timers:
+            if not timer.cancelled():
+                timer._scheduled = True  # type: ignore[attr-defined]
+                heapq.heappush(self._scheduled, timer)
+        process.held_ready, process.held_timers = [], []
+
+    # --- names and sockets ---
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[tuple[Any, ...]]:
+        """The simulated names; IPv4 only. An unknown name is `socket.gaierror`, as ever."""
+        name = host.decode() if isinstance(host, bytes) else host
+        addresses = self.network.resolve(name)
+        number = int(port or 0)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, number))
+            for address in addresses
+        ]
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect in the simulated network; the real socket only stands for the connection meanwhile."""
+        self.network.hand_over(sock, await self.network.connect(address[0], int(address[1])))
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        ssl: Any = None,
+        sock: socket.socket | None = None,
+        **_unused: Any,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        if ssl:
+            _refuse("TLS", "use http:// in virtual time")
+        if sock is not None:
+            end = self.network.taken_over(sock)
+            sock.close()
+        else:
+            end = await self._connect_any(host or "localhost", int(port or 0))
+        protocol = protocol_factory()
+        end.attach(protocol, copy_context())
+        protocol.connection_made(end)
+        return end, protocol
+
+    async def _connect_any(self, host: str, port: int) -> Any:
+        errors: list[OSError] = []
+        for address in self.network.resolve(host):
+            try:
+                return await self.network.connect(address, port)
+            except OSError as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        raise OSError("multiple exceptions: " + ", ".join(map(str, errors)))
+
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: Any = None,
+        port: int | None = None,
+        *,
+        sock: Any = None,
+        ssl: Any = None,
+        start_serving: bool = True,
+        **_unused: Any,
+    ) -> Listener:
+        """Listen on the machine of the process that asks."""
+        if ssl or sock is not None:
+            _refuse("TLS" if ssl else "a ready-made socket", "listen by host and port, in the clear")
+        return self.network.listen(protocol_factory, int(port or 0), start_serving=start_serving)
+
+    async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        _refuse("UDP", "only TCP is")
+
+    # --- threads: run at once, in line; everything else outside is refused by BaseEventLoop ---
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Threads would make runs differ, so the function runs here and now, in no virtual time."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def run[T](self, main: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, then close what is left, as `asyncio.run` does."""
+        asyncio.set_event_loop(self)
+        try:
+            return self.run_until_complete(main)
+        finally:
+            try:
+                self._cancel_all()
+                self.run_until_complete(self.shutdown_asyncgens())
+            finally:
+                asyncio.set_event_loop(None)
+                self.close()
+
+    def cancel_tasks_of(self, process: Process) -> None:
+        """Let all tasks of a dead process end; whatever they still do has no effect."""
+        for task in sorted(process.spawned, key=hash):
+            task.cancel()
+
+    def _cancel_all(self) -> None:
+        tasks = sorted(asyncio.all_tasks(self), key=hash)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _belongs(handle: Any, process: Process) -> bool:
+    return handle._context.get(process.variable) is process
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    frames = task.get_stack(limit=1)
+    if not frames:
+        return "not started"
+    code = frames[-1].f_code
+    return f"{code.co_qualname}, line {frames[-1].f_lineno}"
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise NotImplementedError(f"{what} is not simulated: {instead}")

@@ -1,0 +1,212 @@
+"""A simulated machine: an address on the network, a kernel, and at most one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.faults.primitives import Exposure, HostIdentity
+from harness.sim.process import Process
+
+if TYPE_CHECKING:
+    from harness.sim.network.network import Listener, SimNetwork
+    from harness.sim.network.path import Hop, Path
+    from harness.sim.network.transport import SimTransport
+
+type State = Literal["up", "paused", "off", "down"]
+
+
+class Observation:
+    """What a machine's state did to traffic since `Machine.observe()`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._seen: set[int] = set()
+        self._blocked = self._resets = self._bytes = 0
+
+    def exposure(self) -> Exposure:
+        return Exposure(
+            connections=len(self._seen),
+            connects_blocked=self._blocked,
+            resets=self._resets,
+            bytes=self._bytes,
+        )
+
+    def stop(self) -> None:
+        """Count no more. Idempotent."""
+        if self in self._machine.observations:
+            self._machine.observations.remove(self)
+
+    def held(self, connection: int, n_bytes: int) -> None:
+        self._seen.add(connection)
+        self._bytes += n_bytes
+
+    def reset(self, connection: int) -> None:
+        self._seen.add(connection)
+        self._resets += 1
+
+    def blocked(self) -> None:
+        self._blocked += 1
+
+
+class Machine:
+    """Made by `SimNetwork.add_machine`. `state`: down = the process is dead and the kernel answers RST."""
+
+    def __init__(
+        self,
+        network: SimNetwork,
+        peer: HostIdentity,
+        address: str,
+        names: tuple[str, ...],
+        up: tuple[Hop, ...],
+        down: tuple[Hop, ...],
+        attach_rtt_s: float,
+    ) -> None:
+        self._network = network
+        self.peer = peer
+        self.address = address
+        self.names = names
+        self.up, self.down = up, down
+        """The hops from the machine to its zone, and from the zone to the machine."""
+        self.attach_rtt_s = attach_rtt_s
+        self.state: State = "down"
+        self.connected = True
+        """Its kernel is on the network."""
+        self.running = True
+        """Its process may run."""
+        self.removed = False
+        self.process: Process | None = None
+        self.listeners: dict[int, Listener] = {}
+        self.transports: dict[SimTransport, None] = {}
+        self.paths: dict[Machine, Path] = {}
+        self.connections_made: dict[str, int] = {}
+        self.observations: list[Observation] = []
+        self._next_port = 32768
+        self._context: Context | None = None
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.peer.name} {self.address} {self.state}>"
+
+    @property
+    def alive(self) -> bool:
+        """A process lives here (it may be paused)."""
+        return self.process is not None
+
+    # ------------------------------------------------------------------ a process
+
+    def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run `main` as this machine's process: all that it creates belongs to it."""
+        if self.process is not None:
+            raise RuntimeError(f"{self.peer.name} is {self.state}: it has a process already")
+        self.process = Process(self)
+        context = copy_context()
+        context.run(Process.variable.set, self.process)
+        self._context = context
+        self._set("up")
+        return self._spawn(self.process, main(), context, f"{self.peer.name}:main")
+
+    def adopt(self) -> Process:
+        """Make a process without a task of its own, for code that enters it by `Process.variable`."""
+        if self.process is not None:
+            raise RuntimeError(f"{self.peer.name} is {self.state}: it has a process already")
+        self.process = Process(self)
+        self._set("up")
+        return self.process
+
+    def run[T](self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Another task of the same process."""
+        if self._context is None or self.process is None:
+            coro.close()
+            raise RuntimeError(f"{self.peer.name} is {self.state}: it has no process to run in")
+        return self._spawn(self.process, coro, self._context.copy(), name)
+
+    def _spawn[T](
+        self, process: Process, coro: Coroutine[Any, Any, T], context: Context, name: str | None
+    ) -> asyncio.Task[T]:
+        task: asyncio.Task[T] = self._network.loop.create_task(coro, context=context, name=name)
+        process.tasks[task] = None
+        task.add_done_callback(lambda done: process.tasks.pop(done, None), context=Context())
+        return task
+
+    def kill(self) -> None:
+        """SIGKILL: its tasks die without effect, the kernel closes its connections, connects are refused."""
+        if self.process is None:
+            return
+        self._end_process(kernel=True)
+        self._set("down")
+
+    def power_off(self) -> None:
+        """No sound from here any more, in either direction."""
+        self._set("off")
+        self._end_process(kernel=False)
+
+    def power_on(self) -> None:
+        """The kernel is back, without a process (what `start` does by itself)."""
+        if self.state == "off":
+            self._set("down")
+
+    def pause(self) -> None:
+        """SIGSTOP: the kernel accepts and buffers, nothing of the process runs."""
+        if self.state == "up" and self.process is not None:
+            self._set("paused")
+            self._network.loop.hold(self.process)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.state == "paused" and self.process is not None:
+            self._set("up")
+            self._network.loop.release(self.process)
+            for listener in list(self.listeners.values()):
+                listener.accept_backlog()
+            for transport in list(self.transports):
+                transport.wake()
+
+    def _set(self, state: State) -> None:
+        self.state = state
+        self.connected = state != "off"
+        self.running = state not in ("paused", "off")
+
+    def _end_process(self, *, kernel: bool) -> None:
+        """`kernel`: there is still one, that closes the connections."""
+        process, self.process, self._context = self.process, None, None
+        if process is not None:
+            process.alive = False
+            process.held_ready, process.held_timers = [], []
+        for listener in list(self.listeners.values()):
+            listener.close()
+        for transport in list(self.transports):
+            if not transport.gone:
+                for observation in self.observations:
+                    if kernel:
+                        observation.reset(transport.connection)
+                    elif transport.busy:
+                        observation.held(transport.connection, 0)
+            if kernel:
+                transport.orphan()
+            else:
+                transport.vanish(reset=False)
+        if process is not None:
+            self._network.loop.cancel_tasks_of(process)
+
+    # ------------------------------------------------------------------ for the network
+
+    def port(self) -> int:
+        """The next ephemeral port."""
+        self._next_port = 32768 if self._next_port >= 60999 else self._next_port + 1
+        return self._next_port
+
+    def observe(self) -> Observation:
+        """Begin to count what this machine's state does to traffic."""
+        observation = Observation(self)
+        self.observations.append(observation)
+        return observation
+
+    def note_held(self, connection: int, n_bytes: int) -> None:
+        for observation in self.observations:
+            observation.held(connection, n_bytes)
+
+    def note_blocked(self) -> None:
+        for observation in self.observations:
+            observation.blocked()

@@ -1,0 +1,153 @@
+"""A node of the topology in virtual time: its machine, the life of its service, and what holds it down."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextvars import Context
+from typing import Literal
+
+from harness.faults.primitives import HostIdentity
+from harness.runtime.contract import NotReady
+from harness.runtime.interference import Interference
+from harness.runtime.journal import describe
+from harness.sim.determinism import Collector, entropy
+from harness.sim.host import SimHost, World
+from harness.sim.network.machine import Machine
+from harness.system import Node
+from harness.system.streams import stream
+
+READY_S = 60.0
+"""How long a node may take until it listens."""
+
+type Stop = Literal["kill", "power_off"]
+
+
+class Hold:
+    """Something that keeps a node from running; compared by identity."""
+
+
+class SimNode:
+    """Faults may overlap: the node runs again when the last that holds it is gone."""
+
+    def __init__(self, world: World, node: Node, collector: Collector) -> None:
+        self._world = world
+        self.node = node
+        self.peer = HostIdentity(node.name, node.role, node.zone)
+        self.machine: Machine = world.loop.network.add_machine(self.peer, names=(node.role,))
+        self.interference = Interference(collector.served)
+        self._disk: dict[str, bytes] = {}
+        self._incarnation = 0
+        self._host: SimHost | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._stops: dict[Hold, Stop] = {}
+        self._pauses: dict[Hold, None] = {}
+
+    # ------------------------------------------------------------------ life
+
+    def launch(self) -> None:
+        """Start a new incarnation of the service. It has its own random stream; the disk is the old one."""
+        world, name = self._world, self.node.name
+        self._incarnation += 1
+        number = self._incarnation
+        ready = self._ready = world.loop.create_future()
+        own_entropy = stream(world.seed, "entropy", name, number)
+        rng: random.Random = stream(world.seed, "host", name, number)
+
+        async def main() -> None:
+            entropy.set(own_entropy)
+            process = self.machine.process
+            assert process is not None
+            self._host = SimHost(
+                world,
+                self.peer,
+                process,
+                config=self.node.config,
+                rng=rng,
+                disk=self._disk,
+                interference=self.interference,
+                ready=lambda: None if ready.done() else ready.set_result(None),
+            )
+            await self.node.service(self._host)
+
+        task = self.machine.start(main)
+        task.add_done_callback(lambda done: self._ended(done, number), context=Context())
+
+    def _ended(self, task: asyncio.Task[None], number: int) -> None:
+        error = None if task.cancelled() else task.exception()
+        if number != self._incarnation or not self.machine.alive:
+            return  # killed: what a dead process raises means nothing
+        if task.cancelled():
+            why = "its service cancelled itself"
+        elif error is not None:
+            why = describe(error)
+        else:
+            why = "its service returned; a service runs until it is cancelled"
+        self._world.journal.fail(self.node.name, why)
+        # A process that ends closes its sockets, whoever ended it.
+        self.machine.kill()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(NotReady(why))
+
+    async def until_ready(self, limit_s: float = READY_S) -> None:
+        """Return when the service listens. NotReady when it ends before that, or takes too long."""
+        assert self._ready is not None
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            raise NotReady(f"it did not listen (host.serve) within {limit_s:g} s") from None
+
+    async def _discard_host(self) -> None:
+        """The process is dead: free what its client sessions hold."""
+        host, self._host = self._host, None
+        self._pauses.clear()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(NotReady("it was stopped before it listened"))
+            self._ready.exception()
+        if host is not None:
+            await host.close()
+
+    # ------------------------------------------------------------------ stopping and pausing
+
+    async def stop(self, hold: Hold, how: Stop) -> None:
+        """Kill the process, or cut the power, and keep it so until `unstop(hold)`."""
+        self._stops[hold] = how
+        if how == "kill":
+            self.machine.kill()
+        else:
+            self.machine.power_off()
+        await self._discard_host()
+
+    async def unstop(self, hold: Hold) -> None:
+        """Take a hold off; with the last one gone, start the service and wait until it is ready."""
+        if self._stops.pop(hold, None) is None:
+            return
+        if not self._stops:
+            await self.start()
+        elif "power_off" not in self._stops.values():
+            self.machine.power_on()
+
+    async def start(self) -> None:
+        """Start the service unless it runs, whatever held it, and wait until it is ready."""
+        self._stops.clear()
+        if not self.machine.alive:
+            self.launch()
+        await self.until_ready()
+
+    def pause(self, hold: Hold) -> None:
+        """Stop the process in its tracks (SIGSTOP); nothing to do when it is down."""
+        if self.machine.alive:
+            self._pauses[hold] = None
+            self.machine.pause()
+
+    def unpause(self, hold: Hold) -> None:
+        if hold in self._pauses:
+            del self._pauses[hold]
+            if not self._pauses:
+                self.machine.resume()
+
+    async def end(self) -> None:
+        """The end of the run."""
+        self.machine.kill()
+        await self._discard_host()

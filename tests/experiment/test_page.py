@@ -1,0 +1,68 @@
+"""What docs/experiments.md shows is what the parser takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from harness.engine.load import load_experiments
+from harness.experiment.model import (
+    Arm,
+    EventGate,
+    Experiment,
+    FaultDefinition,
+    Load,
+    PercentileSlo,
+    RatioSlo,
+    RecoveredGate,
+    SloGate,
+    Target,
+)
+from harness.experiment.units import BITRATE, BYTES, DURATION, RATE, RATIO
+from harness.faults.catalogue import FAULTS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+EXAMPLE, SLOS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_examples_are_valid_and_fit_the_streaming_system(tmp_path: Path) -> None:
+    file = tmp_path / "example.chaos.yaml"
+    file.write_text(EXAMPLE, encoding="utf-8")
+    (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
+    (loaded,) = load_experiments([file])
+    assert loaded.experiment.experiment == "edge-appliance-loss"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Experiment,
+        Load,
+        FaultDefinition,
+        Target,
+        SloGate,
+        EventGate,
+        RecoveredGate,
+        Arm,
+        RatioSlo,
+        PercentileSlo,
+    ],
+)
+def test_every_key_is_on_the_page(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert f"`{field.alias or name}`" in PAGE, f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize("units", [DURATION, BITRATE, BYTES, RATIO, RATE])
+def test_every_unit_is_on_the_page(units: dict[str, float]) -> None:
+    table = PAGE[PAGE.index("| kind | units |") : PAGE.index("* Scalars follow")]
+    assert all(re.search(rf"[` ]{re.escape(unit)}[` ]", table) for unit in units)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_said_to_act_on_hosts_or_on_traffic(name: str) -> None:
+    kind = "Faults on servers" if FAULTS[name].targets == "nodes" else "Faults on traffic"
+    assert re.search(rf"{kind}\s+\([^)]*\b{name}\b", PAGE)

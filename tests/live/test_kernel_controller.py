@@ -1,0 +1,164 @@
+"""What the kernel is asked for, flow by flow and fault by fault, without a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from harness.faults.primitives import Exposure, LinkShape
+from harness.live.kernel.caps import shared_links
+from harness.live.kernel.controller import DOWN, MOST_BPS, UP, Cap, Controller, Flow, exposure
+from harness.live.kernel.network import KernelNetwork
+from harness.live.kernel.requests import Change, Lost
+from harness.sim.network.path import Map
+from harness.system import Host, Link, Node, Topology
+
+
+class Kernel:
+    """Takes down what it is asked for, and answers as if it had lost something."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    async def change(self, change: Change) -> dict[int, Lost]:
+        self.changes.append(change)
+        return {number: Lost(1, 1500, 1, 0, 1) for number in change.count}
+
+    @property
+    def last(self) -> Change:
+        return self.changes[-1]
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def plane(kernel: Kernel) -> Controller:
+    return Controller(cast(KernelNetwork, kernel))
+
+
+HOME = Cap("access", ("a", "down"), 16e6)
+
+
+def flow(port: int, way: str = DOWN, src: str = "store", dst: str = "a", *caps: Cap) -> Flow:
+    return Flow(port, way, src, dst, caps)
+
+
+def test_flows_of_one_cap_share_a_queue_that_goes_with_the_last(plane: Controller, kernel: Kernel) -> None:
+    async def body() -> None:
+        await plane.opened({flow(1000, DOWN, "store", "a", HOME): []})
+        (first,) = kernel.last.limits
+        assert (kernel.last.stages, first.rate_bps) == ((0,), 16e6)
+        await plane.opened({flow(1001, DOWN, "edge", "a", HOME): []})
+        assert kernel.last.limits == ()
+        assert f"1001 : 1:{first.minor:x}" in kernel.last.nft
+        await plane.closed([1000])
+        assert kernel.last.unlimits == ()
+        await plane.closed([1001])
+        assert kernel.last.unlimits == ((0, first.minor),)
+        await plane.opened({flow(1002, DOWN, "edge", "a", HOME): []})
+        assert kernel.last.limits == (first,)
+
+    asyncio.run(body())
+
+
+def test_what_is_faster_than_any_machine_is_not_limited(plane: Controller, kernel: Kernel) -> None:
+    asyncio.run(plane.opened({flow(1000, DOWN, "store", "a", Cap("access", "a", MOST_BPS)): []}))
+    assert kernel.changes == []
+
+
+@pytest.mark.parametrize(("shared", "queues"), [(False, 2), (True, 1)])
+def test_a_rate_is_for_each_pair_or_for_all(
+    plane: Controller, kernel: Kernel, shared: bool, queues: int
+) -> None:
+    """A pair is two hosts, one way, whoever of them has opened the connection."""
+    flows = [
+        flow(1000, DOWN, "store", "a"),
+        flow(1001, UP, "store", "a"),
+        flow(1002, DOWN, "store", "b"),
+    ]
+
+    async def body() -> None:
+        await plane.opened({each: [] for each in flows})
+        await plane.add(1, LinkShape(bandwidth_bps=1e6, shared=shared), flows)
+        assert len(kernel.last.limits) == queues
+        assert await plane.remove(1) is None
+        assert len(kernel.last.unlimits) == queues
+        # The next fault gets the same limiter.
+        await plane.add(2, LinkShape(bandwidth_bps=2e6), flows)
+        assert kernel.last.stages == ()
+        assert {limit.stage for limit in kernel.last.limits} == {0}
+
+    asyncio.run(body())
+
+
+def test_two_faults_at_a_time_are_two_limiters(plane: Controller, kernel: Kernel) -> None:
+    async def body() -> None:
+        await plane.add(1, LinkShape(bandwidth_bps=1e6), [flow(1000)])
+        await plane.add(2, LinkShape(bandwidth_bps=2e6), [flow(1000)])
+        assert [change.stages for change in kernel.changes] == [(0,), (1,)]
+
+    asyncio.run(body())
+
+
+def test_a_new_flow_is_under_the_faults_in_force(plane: Controller, kernel: Kernel) -> None:
+    async def body() -> None:
+        await plane.add(1, None, [])
+        await plane.opened({flow(1000): [1], flow(1000, UP, "a", "store"): []})
+        assert kernel.last.nft == "add element ip harness f1down { 1000 }\n"
+        await plane.closed([1000])
+        assert kernel.last.nft == "delete element ip harness f1down { 1000 }\n"
+        assert await plane.remove(1) == Lost(1, 1500, 1, 0, 1)
+        assert await plane.remove(1) is None
+
+    asyncio.run(body())
+
+
+LOST = Lost(packets=10, bytes=9000, connections=2, connects=3, either=4)
+PASSED = Exposure(connections=7, bytes=70_000)
+
+
+@pytest.mark.parametrize(
+    ("shape", "lost", "seen"),
+    [
+        (None, LOST, Exposure(connections=2, connects_blocked=3, bytes=9000)),
+        (None, Lost(), Exposure()),
+        (LinkShape(loss=0.1), LOST, Exposure(connections=4, bytes=9000)),
+        (LinkShape(loss=0.1), Lost(), Exposure()),
+        (LinkShape(loss=0.1, latency_s=0.1), Lost(), PASSED),
+        (LinkShape(bandwidth_bps=1e6), None, PASSED),
+    ],
+)
+def test_exposure_is_what_was_really_dropped(
+    shape: LinkShape | None, lost: Lost | None, seen: Exposure
+) -> None:
+    assert exposure(shape, lost, PASSED) == seen
+
+
+async def nothing(_: Host) -> None: ...
+
+
+def test_links_on_one_way_are_in_different_rows() -> None:
+    links = (
+        Link("left", "middle", rtt_s=0.01, bandwidth_bps=1e8),
+        Link("middle", "right", rtt_s=0.01, bandwidth_bps=1e8),
+        Link("right", "store", rtt_s=0.001, bandwidth_bps=1e8),
+        Link("middle", "far", rtt_s=0.01, bandwidth_bps=40e9),
+    )
+    topology = Topology(
+        zones=("left", "middle", "right", "far"),
+        nodes=(Node("store", "store", "right", nothing),),
+        links=links,
+    )
+    ways = Map()
+    for link in links:
+        ways.add(link)
+    rows = shared_links(ways, topology, 1e9)
+    assert set(rows) == {f"{a}>{b}" for link in links[:3] for a, b in ((link.a, link.b), (link.b, link.a))}
+    there = {rows[name] for name in ("left>middle", "middle>right", "right>store")}
+    assert len(there) == 3
+    assert max(rows.values()) == 2
