@@ -17,7 +17,9 @@ import systems.mine
 print(reference.name, own.name, systems.mine.__file__, reference.tables["sessions"].__module__)
 """
 
-OWN = 'from harness.system import System, Topology\nsystem = System("mine", Topology((), (), ()), (), {}, ())\n'
+OWN = (
+    'from harness.system import System, Topology\nsystem = System("mine", Topology((), (), ()), (), {}, ())\n'
+)
 
 
 @pytest.mark.parametrize("also_streaming", [False, True])
