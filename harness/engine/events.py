@@ -56,6 +56,17 @@ class FaultChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RunJudged:
+    """A run is judged and its directory is complete, but not yet visible: files written into it appear with it.
+
+    Emitted in the process that judged the run, to `Finish` alone. `result.run` is where the directory will be.
+    """
+
+    result: ExperimentResult
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     result: ExperimentResult
     elapsed_s: float
@@ -70,8 +81,13 @@ class SuiteFinished:
     reports: str
 
 
-type EngineEvent = SuiteStarted | RunStarted | Progress | FaultChanged | RunFinished | SuiteFinished
+type EngineEvent = (
+    SuiteStarted | RunStarted | Progress | FaultChanged | RunJudged | RunFinished | SuiteFinished
+)
 type Handler = Callable[[EngineEvent], None]
+
+type Finish = Callable[[RunJudged], None]
+"""Writes files into the run directory. Picklable; what it raises makes the run an error."""
 
 
 class EventDispatcher:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.engine.events import EngineEvent, RunFinished, RunStarted
+from harness.engine.events import EngineEvent, Finish, RunFinished, RunJudged, RunStarted
 from harness.engine.judge import judge_run, write_verdict
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, plan
@@ -33,9 +33,6 @@ from harness.runtime.contract import Runtime
 from harness.verdict.model import ExperimentResult
 
 type Emit = Callable[[EngineEvent], None]
-
-type Finish = Callable[[Path, ExperimentResult], None]
-"""Called with the run directory and the result, to write reports into it. The directory is still hidden then."""
 
 
 def run_experiment(
@@ -114,7 +111,7 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
 
 def _finished(directory: Path, result: ExperimentResult, finish: Finish) -> ExperimentResult:
     try:
-        finish(directory, result)
+        finish(RunJudged(result, str(directory)))
     except Exception as error:  # no report, no green
         reason = f"its reports could not be written: {type(error).__name__}: {error}"
         return replace(result, verdict=Verdict.ERROR, reason=f"{reason} (judged {result.verdict.value})")

@@ -6,8 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.engine.events import EventDispatcher, Handler, SuiteFinished, SuiteStarted
-from harness.engine.experiment import Finish
+from harness.engine.events import EventDispatcher, Finish, Handler, SuiteFinished, SuiteStarted
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, UsageError, plan
 from harness.engine.rundir import new_suite_directory, run_directory

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import Handler
-from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.plan import UsageError
 from harness.engine.rundir import suite_stamp
@@ -21,11 +19,12 @@ from harness.history.read import History
 from harness.history.table import quoted
 from harness.parity.compare import Measured, Pair, compare
 from harness.parity.distance import Distribution, distribution
+from harness.report.registry import Reporters
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
 
-type Report = Callable[[str], AbstractContextManager[Sequence[Handler]]]
-"""Given `live` or `sim`: who hears of that half, for as long as it runs."""
+type Report = Callable[[str], AbstractContextManager[Reporters]]
+"""Given `live` or `sim`: the reporters of that half, for as long as it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,6 @@ def parity(
     jobs: int,
     live_jobs: int,
     report: Report,
-    finish: Finish | None = None,
     live: MakeRuntime = live_runtime,
 ) -> Parity:
     """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
@@ -72,26 +70,26 @@ def parity(
     if not loaded:
         raise UsageError(left_out)
     directory = _new_directory(reports)
-    with report(LIVE) as handlers:
+    with report(LIVE) as reporters:
         real = run_suite(
             loaded,
             seeds=seeds,
             jobs=live_jobs,
             reports=directory / LIVE,
-            handlers=handlers,
-            finish=finish,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
             runtime=live,
         )
     if real.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)
-    with report(SIM) as handlers:
+    with report(SIM) as reporters:
         virtual = run_suite(
             loaded,
             seeds=seeds,
             jobs=jobs,
             reports=directory / SIM,
-            handlers=handlers,
-            finish=finish,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
             runtime=sim_runtime,
         )
     if virtual.verdict is Verdict.INTERRUPTED:

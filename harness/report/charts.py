@@ -188,7 +188,7 @@ def _startup(frame: _Frame) -> Iterable[Figure]:
             words.duration,
             limit=None
             if gate is None or gate.limit is None
-            else (gate.limit, f"limit of p{percent:g} {words.gate_limit(gate)}"),
+            else (gate.limit, f"threshold of p{percent:g} {words.gate_threshold(gate)}"),
         )
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from harness.cli.options import (
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
-    from harness.engine.events import Handler
+    from harness.report.registry import Reporters
 
-HALVES = {"live": "Live, in real time:", "sim": "Virtual time:"}
+HEADINGS = {"live": "Live, in real time:", "sim": "Virtual time:"}
 
 
 def parity(
@@ -55,7 +55,6 @@ def parity(
     from harness.engine.runtimes import live_runtime
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
-    from harness.report.artifacts import finish_run
 
     over = network_named(network)
     server = toxiproxy_at(toxiproxy, over)
@@ -70,8 +69,7 @@ def parity(
             # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
             live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
-            report=_half,
-            finish=finish_run,
+            report=_report_half,
         )
     except UsageError as error:
         raise usage(*error.problems) from error
@@ -82,24 +80,10 @@ def parity(
 
 
 @contextmanager
-def _half(which: str) -> Iterator[Sequence[Handler]]:
-    """Progress, without the table of a suite: what is of interest is the comparison at the end."""
-    import os
+def _report_half(runtime: str) -> Iterator[Reporters]:
+    """Progress, without the table of a suite: the result is the comparison at the end."""
+    from harness.cli.reporting import reporting
 
-    from harness.cli.reporting import make_console
-    from harness.engine.events import EngineEvent, SuiteFinished
-    from harness.report.artifacts import write_suite
-    from harness.report.terminal import TerminalReporter, lively
-
-    console = make_console()
-    console.print(HALVES[which])
-    terminal = TerminalReporter(console, live=lively(console, os.environ), summary=False)
-
-    def tell(event: EngineEvent) -> None:
-        if not isinstance(event, SuiteFinished):
-            terminal(event)
-
-    try:
-        yield [write_suite, tell]
-    finally:
-        terminal.stop()
+    print(HEADINGS[runtime])
+    with reporting(defaults=("html", "junit", "progress")) as reporters:
+        yield reporters

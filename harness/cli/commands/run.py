@@ -13,6 +13,7 @@ from harness.cli.options import (
     LocustPlugin,
     LocustWorkers,
     Paths,
+    Report,
     Reports,
     Runtime,
     Seed,
@@ -43,6 +44,7 @@ def run(
     locust_master: LocustMaster = None,
     locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
+    report: Report = None,
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
@@ -54,7 +56,6 @@ def run(
     from harness.engine.plan import UsageError
     from harness.engine.runtimes import LIVE, RUNTIMES, live_runtime
     from harness.engine.suite import run_suite, sim_runtime
-    from harness.report.artifacts import finish_run
     from harness.runtime.contract import PROXY
     from harness.verdict.document import suite_document
 
@@ -68,7 +69,7 @@ def run(
     if runtime != LIVE and settings.driver != "asyncio":
         raise usage(f"--load {settings.driver} needs --runtime {LIVE}: in virtual time there is no Locust")
     loaded, left_out = load_for(paths, runtime)
-    with reporting() as handlers:
+    with reporting(report) as reporters:
         try:
             finished = run_suite(
                 loaded,
@@ -77,8 +78,8 @@ def run(
                 jobs=jobs or (1 if runtime == LIVE else cores()),
                 without=tuple(dict.fromkeys(without or ())),
                 reports=writable(reports),
-                handlers=handlers,
-                finish=finish_run,
+                handlers=reporters.handlers,
+                finish=reporters.finish,
                 runtime=partial(live_runtime, network=over, load=settings, toxiproxy=server)
                 if runtime == LIVE
                 else sim_runtime,
