@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.engine.rundir import altered_run
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS
 from harness.gates.result import EXIT_CODES, Verdict
