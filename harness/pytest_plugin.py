@@ -98,7 +98,7 @@ class ChaosFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         from harness.engine.load import load_experiments
         from harness.engine.plan import UsageError, plan
-        from harness.experiment.diagnostics import ExperimentError
+        from harness.errors import ExperimentError
 
         try:
             (loaded,) = load_experiments([self.path])

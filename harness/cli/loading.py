@@ -46,7 +46,7 @@ def load_for(paths: Sequence[Path], runtime: str) -> tuple[tuple[Loaded, ...], t
 def load(paths: Sequence[Path]) -> tuple[Loaded, ...]:
     """Stops with usage and all diagnostics, or with empty."""
     from harness.engine.load import load_experiments
-    from harness.experiment.diagnostics import ExperimentError
+    from harness.errors import ExperimentError
 
     files = experiment_files(paths)
     try:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.diagnostics import Code, Diagnostic
 from harness.engine.validate import validate, validate_slos
-from harness.experiment.diagnostics import Diagnostic, ExperimentError, nearest
+from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
@@ -16,6 +17,7 @@ from harness.history.columns import TableError, columns
 from harness.history.read import History
 from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
 from harness.system import System, UnknownSystem, load_system, system_names
+from harness.text import nearest
 
 SLOS_FILE = "slos.yaml"
 
@@ -91,8 +93,8 @@ def load_experiments(
             continue
         name = found.experiment.experiment
         if name in names:
-            what = f"an experiment '{name}' is there already: {names[name]}"
-            problems.append(Diagnostic(found.shown, 1, 1, what, "names are unique"))
+            what = f"duplicate experiment name '{name}' (first in {names[name]})"
+            problems.append(Diagnostic(Code.DUPLICATE, what, file=found.shown, line=1, col=1))
         names.setdefault(name, found.shown)
         loaded.append(found)
     if problems:
@@ -150,7 +152,9 @@ class _Loader:
             problems += found.problems
         elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
             what = f"found no {SLOS_FILE} beside it or above it"
-            problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
+            problems.append(
+                Diagnostic(Code.UNREADABLE, what, "it defines the SLOs that the gates use", file=shown)
+            )
         problems += validate(draft, meant, found.slos, self._available)
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
@@ -180,11 +184,11 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
             columns(row_type)
         return system
     except TableError as error:
-        problems.append(draft.source.at(("system",), f"system '{draft.system}': {error}"))
+        problems.append(draft.source.at(("system",), Code.BAD_SYSTEM, f"system '{draft.system}': {error}"))
         return None
     except UnknownSystem as error:
         found, _, rest = str(error).partition("; ")
-        problems.append(draft.source.at(("system",), found, rest))
+        problems.append(draft.source.at(("system",), Code.UNKNOWN_NAME, found, rest))
         return None
 
 

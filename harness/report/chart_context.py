@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.experiment.model import Experiment, PercentileSlo, Slo
 from harness.experiment.parse import parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.experiment.model import Arm, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS

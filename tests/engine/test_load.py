@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.engine.load import find_slos, load_experiments
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.faults.primitives import Primitive
 from tests.engine.support import SLOS, experiment_text, load, write
 
@@ -48,7 +48,7 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
 
 def test_two_experiments_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ExperimentError, match=r"1.chaos.yaml:1:1: an experiment 'same' is there already: .*0.chaos"
+        ExperimentError, match=r"1.chaos.yaml:1:1: duplicate experiment name 'same' .*0.chaos"
     ):
         load(tmp_path, experiment_text("same"), experiment_text("same"))
 

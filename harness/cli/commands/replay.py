@@ -10,7 +10,7 @@ def replay(run: Run, as_json: Json = False) -> Done:
     from harness.cli.reporting import reporting
     from harness.engine.plan import UsageError
     from harness.engine.replay import replay as run_again
-    from harness.experiment.diagnostics import ExperimentError
+    from harness.errors import ExperimentError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.write import HistoryError
     from harness.report.artifacts import finish_run
