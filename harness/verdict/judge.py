@@ -189,4 +189,3 @@ def _why(
     causes += [arm.reason for arm in arms if arm.verdict is verdict]
     more = len(causes) - 1
     return causes[0] + (f"; and {more} more {'is' if more == 1 else 'are'} {verdict.value}" if more else "")
-
