@@ -44,7 +44,7 @@ GATE_COLUMNS = (
         10,
         gate_threshold,
         lambda gate: f"threshold {gate_threshold(gate)}",
-        lambda gate: gate.limit is not None,
+        lambda gate: gate.threshold is not None,
     ),
     Column(
         "Samples",

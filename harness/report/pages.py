@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.gates.result import GateResult, Verdict, worst
-from harness.history.checksums import FILES
 from harness.report import formatting
 from harness.report.arm_charts import comparisons
 from harness.report.chart_context import Asked, asked
@@ -24,10 +23,10 @@ from harness.report.charts import NOTHING_ASKED, Tables, figures
 from harness.report.columns import GATE_COLUMNS
 from harness.report.parquet import ParquetTables
 from harness.report.problems import ORDER, problems
-from harness.report.suite import environment
 from harness.report.svg import Figure, interval, render
 from harness.text import plural
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,16 +38,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 RUN_PAGE = "report.html"
-_SHOWN_ELSEWHERE = ("replay", "history_sha256", FILES)
-"""Keys of environment.json that the page takes from the result, or leaves out."""
+_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
+"""Fields of the environment that the page takes from the result, or leaves out."""
 
 
-def recorded_run_page(directory: Path, result: ExperimentResult) -> str:
-    """The page of the run in that directory, drawn from its tables."""
-    facts = {name: value for name, value in environment(directory).items() if name not in _SHOWN_ELSEWHERE}
-    tables = ParquetTables(directory)
+def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
+    """The page of a recorded run, drawn from its tables."""
+    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    tables = ParquetTables(run.directory)
     try:
-        return run_page(result, tables, facts, comparisons(directory, result), asked=asked(directory))
+        return run_page(result, tables, facts, comparisons(run, result), asked=asked(run))
     finally:
         tables.close()
 
@@ -157,7 +156,7 @@ def _hosts(names: Sequence[str]) -> Markup:
 def _interval(gate: GateResult) -> Markup:
     if gate.interval is None or gate.value is None:
         return Markup("")
-    return interval(*gate.interval, gate.value, gate.limit, above=formatting.threshold_sign(gate) == "≥")
+    return interval(*gate.interval, gate.value, gate.threshold, above=formatting.threshold_sign(gate) == "≥")
 
 
 def _text(value: Any) -> str:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from harness.history.write import ENVIRONMENT, VERDICT
+from harness.history.environment import read_environment
+from harness.history.files import VERDICT
 from harness.report.formatting import duration
 from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult
@@ -27,13 +27,6 @@ def recorded_results(suite: Path) -> tuple[ExperimentResult, ...]:
     return tuple(found)
 
 
-def environment(run_dir: Path) -> Mapping[str, Any]:
-    """`environment.json` of a run directory; empty where there is none."""
-    file = run_dir / ENVIRONMENT
-    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
-
-
 def suite_facts(results: Sequence[ExperimentResult], elapsed_s: float) -> list[tuple[str, str]]:
     """When the suite ended, how long it took, the command, the versions and the commit; as label and text."""
     about = [("ended", datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))]
@@ -41,14 +34,19 @@ def suite_facts(results: Sequence[ExperimentResult], elapsed_s: float) -> list[t
         about.append(("took", duration(elapsed_s)))
     program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "harness"
     about.append(("command", shlex.join(["harness" if program == "__main__.py" else program, *sys.argv[1:]])))
-    versions: Mapping[str, str] = next(
-        (found for result in results if (found := environment(Path(result.run)).get("versions"))), {}
-    )
-    if versions:
+    if versions := next(filter(None, map(_versions, results)), None):
         about.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     if commit := _commit():
         about.append(("commit", commit))
     return about
+
+
+def _versions(result: ExperimentResult) -> Mapping[str, str]:
+    """The versions that the run recorded; empty where it has no run directory."""
+    try:
+        return read_environment(Path(result.run)).versions
+    except (OSError, ValueError):
+        return {}
 
 
 def _commit() -> str | None:

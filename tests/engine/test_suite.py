@@ -21,7 +21,7 @@ from harness.engine.events import (
     SuiteFinished,
     SuiteStarted,
 )
-from harness.engine.judge import judge_run
+from harness.engine.judge import rejudge
 from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
 from harness.errors import EXIT_EMPTY
@@ -74,7 +74,7 @@ def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
     seen: list[tuple[Path, Verdict]] = []
 
     def finish(event: RunJudged) -> None:
-        directory, result = Path(event.directory), event.result
+        directory, result = event.run.directory, event.result
         assert (directory / "verdict.json").is_file()
         (directory / "report.html").write_text(result.reason, encoding="utf-8")
         seen.append((directory, result.verdict))
@@ -93,7 +93,7 @@ def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
             "experiment.yaml",
             "slos.yaml",
             "environment.json",
-            "facts.json",
+            "metadata.json",
             "visits.parquet",
             "events.parquet",
         }
@@ -104,7 +104,7 @@ def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
     assert environment["history_sha256"] == result.history_sha256
     assert [path.name for path in Path(finished.reports).iterdir()] == ["backend-lost.seed7"]
     assert (tmp_path / "reports" / "latest").resolve() == Path(finished.reports).resolve()
-    assert judge_run(run) == result
+    assert rejudge(run).result == result
     assert seen[0][1] is Verdict.PASSED
 
 
@@ -178,7 +178,7 @@ def test_a_report_that_cannot_be_written_is_an_error_of_its_run_alone(tmp_path: 
     assert bad.reason == "its reports could not be written: OSError: disk full (judged passed)"
     assert good.verdict is Verdict.PASSED
     assert finished.exit_code == 3
-    assert (Path(bad.run) / "facts.json").is_file()
+    assert (Path(bad.run) / "metadata.json").is_file()
 
 
 def die(event: RunJudged) -> None:

@@ -37,7 +37,7 @@ class Marks(Reporter):
 
     def __call__(self, event: EngineEvent) -> None:
         if isinstance(event, RunJudged):
-            (Path(event.directory) / "mark.txt").write_text(event.result.verdict.value, encoding="utf-8")
+            (event.run.directory / "mark.txt").write_text(event.result.verdict.value, encoding="utf-8")
 
 
 class BreaksRuns(Marks):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.report.pages import RUN_PAGE, index_page, recorded_run_page
@@ -25,9 +24,8 @@ class HtmlReporter(Reporter):
     def __call__(self, event: EngineEvent) -> None:
         match event:
             case RunJudged():
-                directory = Path(event.directory)
-                page = recorded_run_page(directory, event.result)
-                (directory / RUN_PAGE).write_text(page, encoding="utf-8")
+                page = recorded_run_page(event.run, event.result)
+                (event.run.directory / RUN_PAGE).write_text(page, encoding="utf-8")
             case SuiteFinished() if event.results:
                 target = self.suite_file(event)
                 page = index_page(event.results, target.parent, suite_facts(event.results, event.elapsed_s))

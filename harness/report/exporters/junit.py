@@ -10,7 +10,6 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.gates.result import Verdict
@@ -38,7 +37,7 @@ class JunitReporter(Reporter):
     def __call__(self, event: EngineEvent) -> None:
         match event:
             case RunJudged():
-                (Path(event.directory) / self.file).write_text(to_junit([event.result]), encoding="utf-8")
+                (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
             case SuiteFinished() if event.results:
                 self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
             case _:
