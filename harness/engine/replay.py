@@ -11,7 +11,7 @@ from harness.engine.experiment import Finish
 from harness.engine.load import load_run
 from harness.engine.plan import UsageError
 from harness.engine.rundir import altered_run, read_environment
-from harness.engine.runtimes import SIM
+from harness.engine.runtimes import RUNTIMES
 from harness.engine.suite import run_suite
 from harness.verdict.model import ExperimentResult
 
@@ -49,7 +49,7 @@ def replay(
     run = run.resolve()
     loaded, seed, without = load_run(run)
     runtime = read_environment(run)["runtime"]
-    if runtime != SIM:
+    if runtime not in RUNTIMES or not RUNTIMES[runtime].deterministic:
         raise UsageError(
             [f"{run} was a {runtime} run: nothing in real time happens twice; run it again instead"]
         )
@@ -61,6 +61,7 @@ def replay(
         reports=run.parent.parent if reports is None else reports,
         handlers=handlers,
         finish=finish,
+        runtime=RUNTIMES[runtime].from_arguments({}),
     )
     (result,) = finished.results
     return Replayed(result, _differences(run, result), altered_run(run), finished)

@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
-from harness.engine.runtimes import SIM
+from harness.engine.runtimes import DEFAULT
 from harness.history.checksums import altered
 from harness.history.write import ENVIRONMENT
-from harness.runtime.contract import Runtime
+from harness.runtime.options import RuntimeOptions
 
 ARMS = "arms"
 LATEST = "latest"
@@ -99,24 +99,23 @@ def altered_run(run: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:
+def replay_command(run: Path, plan: Plan, runtime: RuntimeOptions) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
-    if runtime.name == SIM:
+    if runtime.deterministic:
         return f"harness replay {shown_path(run)}"
     return run_command(plan, runtime)
 
 
-def run_command(plan: Plan, runtime: Runtime) -> str:
+def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
     """How to run it again."""
-    options = [f"--{name} {value}" for name, value in runtime.options.items()]
-    if runtime.name != SIM:
-        options = [f"--runtime {runtime.name}", *options]
+    options = [] if runtime.name == DEFAULT.name else ["--runtime", runtime.name]
+    options += runtime.arguments()
     without = [f"--without {name}" for name in plan.without]
     return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without])
 
 
 def environment(
-    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: Runtime
+    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
 ) -> Mapping[str, Any]:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
@@ -126,7 +125,7 @@ def environment(
         "slos_file": None if loaded.slos_file is None else shown_path(loaded.slos_file),
         "system": loaded.experiment.system,
         "runtime": runtime.name,
-        "options": dict(runtime.options),
+        "options": list(runtime.arguments()),
         "seed": plan.seed,
         "without": list(plan.without),
         "arm": arm.name,

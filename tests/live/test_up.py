@@ -148,7 +148,7 @@ def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]
         ("fault: crash, target: {node: a}, status: 3", "status"),
         ("fault: latency, target: {role: edge}, delay: 400", "400 needs a unit"),
         ("fault: crash, target: {role: edge}, at: 30s", "put on at once; remove 'at'"),
-        ("fault: loss, target: {role: edge}, rate: 1%", "cannot lose packets"),
+        ("fault: loss, target: {role: edge}, rate: 1%", "cannot drop packets"),
     ],
 )
 def test_what_is_wrong_with_a_fault_is_said(text: str, said: str) -> None:
