@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from harness.diagnostics import Code, Diagnostic, Path
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1
@@ -16,7 +19,61 @@ EXIT_INTERRUPTED = 130
 class HarnessError(Exception):
     """Something the harness refuses or could not do. Its message is complete and made for people.
 
-    `exit_code`: what the `harness` command ends with when nothing handles it.
+    `exit_code`: what the `harness` command ends with when nothing handles it. `diagnostics`: the single
+    mistakes, where there are any.
     """
 
     exit_code: ClassVar[int] = EXIT_ERROR
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class InvalidInput(HarnessError):
+    """What a person wrote or asked for is not valid. `diagnostics` holds every mistake once, sorted by position."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(sorted(dict.fromkeys(diagnostics), key=lambda one: one.order))
+        super().__init__("\n".join(map(str, self.diagnostics)))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        return type(self), (self.diagnostics,)
+
+
+class ExperimentError(InvalidInput):
+    """An experiment file, or the SLOs it refers to, is not valid."""
+
+
+class UsageError(InvalidInput):
+    """An option or an argument is not valid, or asks for what cannot be done.
+
+    A plain sentence among `problems` becomes a diagnostic with the code `bad-request`.
+    """
+
+    def __init__(self, problems: Iterable[Diagnostic | str]) -> None:
+        super().__init__(
+            Diagnostic(Code.BAD_REQUEST, one) if isinstance(one, str) else one for one in problems
+        )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Each diagnostic as text."""
+        return tuple(map(str, self.diagnostics))
+
+
+class InvalidValue(InvalidInput, ValueError):
+    """A single value is not valid. Validators of pydantic models raise it: found, allowed and hint stay apart.
+
+    `path`: the key that it is about, where a validator of a whole model raises it.
+    """
+
+    def __init__(self, code: Code, found: str, allowed: str = "", hint: str = "", *, path: Path = ()) -> None:
+        super().__init__([Diagnostic(code, found, allowed, hint, path)])
+
+    @property
+    def diagnostic(self) -> Diagnostic:
+        return self.diagnostics[0]
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        one = self.diagnostic
+        return type(self), (one.code, one.found, one.allowed, one.hint)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import UsageError
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -81,8 +82,6 @@ def _runtime(config: pytest.Config) -> RuntimeOptions:
     name = config.getoption(f"{PREFIX}runtime")
     if name == DEFAULT.name and not any(given.values()):
         return DEFAULT
-    from harness.engine.plan import UsageError
-
     try:
         runtime = runtime_options(
             name, {option: value for option, value in given.items() if value is not None}, prefix=PREFIX
@@ -137,8 +136,8 @@ class ChaosFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         from harness.engine.load import load_experiments
-        from harness.engine.plan import UsageError, plan
-        from harness.experiment.diagnostics import ExperimentError
+        from harness.engine.plan import plan
+        from harness.errors import ExperimentError
 
         runtime = self.config.stash[_RUNTIME]
         try:

@@ -12,6 +12,7 @@ import typer
 
 from harness.cli.outcome import usage
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import UsageError
 from harness.runtime.options import Option, RuntimeOptions
 
 
@@ -54,8 +55,6 @@ def takes_runtime(
 
 def _value(name: str | None, given: Mapping[str, Any], names: Iterable[str]) -> RuntimeOptions | None:
     """Stops with usage."""
-    from harness.engine.plan import UsageError
-
     chosen = {option: value for option, value in given.items() if value not in (None, [])}
     if name is None and not chosen:
         return None

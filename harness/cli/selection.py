@@ -33,7 +33,7 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
     Stops with usage and all diagnostics, or with empty.
     """
     from harness.engine.load import load_experiments
-    from harness.experiment.diagnostics import ExperimentError
+    from harness.errors import ExperimentError
 
     files = experiment_files(paths)
     problems = () if runtime is None else runtime.problems()

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
 from harness.engine.validate import validate, validate_slos
-from harness.experiment.diagnostics import Diagnostic, ExperimentError, nearest
+from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
 from harness.history.columns import TableError, columns
-from harness.history.read import History
-from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
+from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
 from harness.system import System, UnknownSystem, load_system, system_names
+from harness.text import nearest
+from harness.verdict.recorded import RecordedRun
 
 SLOS_FILE = "slos.yaml"
 
@@ -93,8 +95,8 @@ def load_experiments(files: Sequence[Path], runtime: RuntimeOptions | None = Non
             continue
         name = found.experiment.experiment
         if name in names:
-            what = f"an experiment '{name}' is there already: {names[name]}"
-            problems.append(Diagnostic(found.shown, 1, 1, what, "names are unique"))
+            what = f"duplicate experiment name '{name}' (first in {names[name]})"
+            problems.append(Diagnostic(Code.DUPLICATE, what, file=found.shown, line=1, col=1))
         names.setdefault(name, found.shown)
         loaded.append(found)
     if problems:
@@ -102,19 +104,15 @@ def load_experiments(files: Sequence[Path], runtime: RuntimeOptions | None = Non
     return tuple(loaded)
 
 
-def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
-    """The experiment of a run directory, its seed and the safeguards it went without.
+def load_run(run: RecordedRun) -> Loaded:
+    """The experiment of a run directory, validated again.
 
-    Raises HistoryError for what is no run directory, ExperimentError for an experiment that is not valid any more.
+    Raises HistoryError when it cannot be read, ExperimentError for an experiment that is not valid any more.
     """
-    with History(run) as history:
-        environment, text, slos_text = history.environment, history.experiment_yaml, history.slos_yaml
-    try:
-        shown, seed, without = environment["file"], environment["seed"], tuple(environment["without"])
-        slos_file = None if environment["slos_file"] is None else run / SLOS
-    except KeyError as error:
-        raise HistoryError(f"{run / ENVIRONMENT}: {error} is missing; it cannot be replayed") from error
-    return _Loader().check(run / EXPERIMENT, shown, text, slos_file, slos_text), seed, without
+    slos_file = None if run.environment.slos_file is None else run.directory / SLOS
+    return _Loader().check(
+        run.directory / EXPERIMENT, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,9 @@ class _Loader:
             problems += found.problems
         elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
             what = f"found no {SLOS_FILE} beside it or above it"
-            problems.append(Diagnostic(shown, 0, 0, what, "SLOs are stated there"))
+            problems.append(
+                Diagnostic(Code.UNREADABLE, what, "it defines the SLOs that the gates use", file=shown)
+            )
         problems += validate(draft, meant, found.slos, self._capabilities_for(draft))
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
@@ -195,11 +195,11 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
             columns(row_type)
         return system
     except TableError as error:
-        problems.append(draft.source.at(("system",), f"system '{draft.system}': {error}"))
+        problems.append(draft.source.at(("system",), Code.BAD_SYSTEM, f"system '{draft.system}': {error}"))
         return None
     except UnknownSystem as error:
         found, _, rest = str(error).partition("; ")
-        problems.append(draft.source.at(("system",), found, rest))
+        problems.append(draft.source.at(("system",), Code.UNKNOWN_NAME, found, rest))
         return None
 
 

@@ -9,20 +9,15 @@ from dataclasses import dataclass
 
 from harness.engine.load import Loaded
 from harness.engine.targets import TargetError, resolve
+from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.target import ResolvedTarget
 from harness.system import System
 
+__all__ = ["MAIN", "Plan", "PlannedArm", "PlannedFault", "UsageError", "plan", "unknown_safeguards"]
+
 MAIN = "main"
-
-
-class UsageError(ValueError):
-    """What was asked for is not valid; `problems` says every reason in words for the person who asked."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,7 @@ def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
         else:
             faults.append(PlannedFault(name, fault, target))
     if problems:
-        raise UsageError(dict.fromkeys(f"{loaded.shown}: {problem}" for problem in problems))
+        raise UsageError(f"{loaded.shown}: {problem}" for problem in problems)
     gone = frozenset(without)
     return Plan(
         experiment=experiment,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from harness.errors import UsageError
 from harness.live.options import LiveOptions
 from harness.runtime.options import Option, RuntimeOptions
 from harness.sim.options import SimOptions
@@ -29,8 +30,6 @@ def runtime_options(
     `allowed`: the runtimes that can be asked for. `prefix`: what options begin with, for messages. Raises UsageError
     with every problem that can be seen without asking the machine.
     """
-    from harness.engine.plan import UsageError
-
     if name not in RUNTIMES or name not in allowed:
         raise UsageError([f"{prefix}runtime {name}: use {_either(allowed)}"])
     problems = []

@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.diagnostics import Diagnostic
 from harness.engine.events import EventDispatcher, Handler, SuiteFinished, SuiteStarted
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.plan import Plan, UsageError, plan
+from harness.engine.plan import Plan, plan
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
 from harness.engine.schedule import Schedule
 from harness.engine.unsupported import unsupported
-from harness.errors import EXIT_EMPTY
+from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions
 
@@ -60,15 +61,15 @@ def _plans(
 ) -> list[tuple[Loaded, Plan]]:
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
-    problems: list[str] = [] if seeds else ["no seed was given"]
+    problems: list[Diagnostic | str] = [] if seeds else ["no seed was given"]
     problems += runtime.problems(jobs)
     capabilities = runtime.capabilities()
     for item in loaded:
         try:
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
-            problems += error.problems
-        problems += map(str, unsupported(item, capabilities))
+            problems += error.diagnostics
+        problems += unsupported(item, capabilities)
     if problems:
         raise UsageError(problems)
     return plans

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.experiment.diagnostics import Diagnostic
+from harness.diagnostics import Code, Diagnostic
 from harness.experiment.source import Source, read_source
 from harness.faults.base import Fault
 from harness.runtime.capabilities import Capabilities
@@ -30,4 +30,6 @@ def unsupported(loaded: Loaded, capabilities: Capabilities) -> tuple[Diagnostic,
 def check_fault(source: Source, index: int, fault: Fault, capabilities: Capabilities) -> Iterator[Diagnostic]:
     """What of the fault at that place of the timeline cannot be done."""
     for lack in capabilities.missing(fault.needed()):
-        yield source.at(("timeline", index, "fault"), f"{fault.fault}: {lack.reason}", lack.instead)
+        yield source.at(
+            ("timeline", index, "fault"), Code.UNSUPPORTED, f"{fault.fault}: {lack.reason}", lack.instead
+        )

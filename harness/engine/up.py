@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.diagnostics import Diagnostic
 from harness.engine.interrupt import cancelled_by_signals
-from harness.engine.plan import UsageError, unknown_safeguards
+from harness.engine.plan import unknown_safeguards
 from harness.engine.targets import TargetError, resolve
-from harness.experiment.diagnostics import Diagnostic, ExperimentError
+from harness.errors import ExperimentError, UsageError
 from harness.experiment.model import Load
 from harness.experiment.parse import parse_fault as parse_one
 from harness.experiment.source import read_source

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.diagnostics import Code, Diagnostic, Path
 from harness.engine.targets import TargetError, resolve
 from harness.engine.unsupported import check_fault
 from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
-from harness.experiment.diagnostics import Diagnostic
 from harness.experiment.model import (
     Arm,
     EventGate,
@@ -26,7 +26,7 @@ from harness.experiment.model import (
     Target,
 )
 from harness.experiment.parse import Draft
-from harness.experiment.source import Path, Source
+from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
 from harness.history.columns import check_expression
@@ -91,6 +91,7 @@ def _timeline(draft: Draft, system: System | None, capabilities: Capabilities | 
         if fault.name is not None and fault.name in names:
             yield source.at(
                 (*path, "name"),
+                Code.DUPLICATE,
                 f"a fault '{fault.name}' is there already, in line {names[fault.name]}",
                 "names are unique",
             )
@@ -99,6 +100,7 @@ def _timeline(draft: Draft, system: System | None, capabilities: Capabilities | 
         if twin := next((other for other, seen in before if _same_again(seen, fault)), None):
             yield source.at(
                 path,
+                Code.DUPLICATE,
                 f"this is the fault of line {twin}, on the same target at the same time",
                 "it would do nothing more; remove one",
             )
@@ -110,6 +112,7 @@ def _times(source: Source, path: Path, fault: Fault, load_end_s: float | None) -
     if fault.at < FIRST_FAULT_S:
         yield source.at(
             (*path, "at"),
+            Code.BAD_TIMING,
             f"{fault.fault} begins at {fault.at:g}s",
             f"the steady state before it needs {FIRST_FAULT_S:g}s or more",
         )
@@ -118,6 +121,7 @@ def _times(source: Source, path: Path, fault: Fault, load_end_s: float | None) -
     if fault.at >= load_end_s:
         yield source.at(
             (*path, "at"),
+            Code.BAD_TIMING,
             f"{fault.fault} begins at {fault.at:g}s, when nobody arrives any more",
             f"the load ends at {load_end_s:g}s; begin earlier or load longer",
         )
@@ -125,6 +129,7 @@ def _times(source: Source, path: Path, fault: Fault, load_end_s: float | None) -
         lasts = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
         yield source.at(
             (*path, lasts),
+            Code.BAD_TIMING,
             f"{fault.fault} lasts until {fault.ends_s:g}s",
             f"the load ends at {load_end_s:g}s; end the fault earlier or load longer",
         )
@@ -138,7 +143,9 @@ def _target(source: Source, path: Path, fault: Fault, system: System, index: int
         for problem in error.problems:
             found, _, rest = problem.partition("; ")
             allowed, _, hint = rest.partition("; ")
-            yield source.at((*path, "target", *_within(fault.target, problem)), found, allowed, hint)
+            yield source.at(
+                (*path, "target", *_within(fault.target, problem)), Code.UNKNOWN_NAME, found, allowed, hint
+            )
 
 
 def _within(target: Target, problem: str) -> Path:
@@ -179,7 +186,9 @@ def _gates(
 ) -> Iterator[Diagnostic]:
     source = draft.source
     if draft.source.value.get("gates") == []:
-        yield source.at(("gates",), "there is no gate", "an experiment without one proves nothing", key=True)
+        yield source.at(
+            ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
+        )
     names: dict[str, int] = {}
     before: list[tuple[int, Gate]] = []
     for index, gate in enumerate(draft.gates):
@@ -190,6 +199,7 @@ def _gates(
         if gate.name is not None and gate.name in names:
             yield source.at(
                 (*path, "name"),
+                Code.DUPLICATE,
                 f"a gate '{gate.name}' is there already, in line {names[gate.name]}",
                 "names are unique",
             )
@@ -197,7 +207,7 @@ def _gates(
             names.setdefault(gate.name, line)
         twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
         if twin is not None:
-            yield source.at(path, f"this is the gate of line {twin} again", "remove one")
+            yield source.at(path, Code.DUPLICATE, f"this is the gate of line {twin} again", "remove one")
         if not draft.doubtful(path):
             before.append((line, gate))
         yield from _moments(draft, path, gate)
@@ -224,6 +234,7 @@ def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
     if needs_fault is not None and not source.value.get("timeline"):
         yield source.at(
             (*path, needs_fault),
+            Code.CONFLICT,
             "this gate is about a fault, and there is none",
             "give a timeline, or remove the gate",
         )
@@ -242,6 +253,7 @@ def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
     if from_s >= until_s:
         yield source.at(
             (*path, "within"),
+            Code.BAD_TIMING,
             f"this gate looks from {from_s:g}s on",
             f"the run is over at {until_s:g}s; load longer, or end the faults earlier",
         )
@@ -266,12 +278,17 @@ def _slo_use(
     yield from _where(source, path, gate.where, slo, system)
     if isinstance(slo, RatioSlo) and gate.at_most is not None:
         yield source.at(
-            (*path, "at_most"), f"{name} is a ratio", "its limit is a target, such as target: 99.9%", key=True
+            (*path, "at_most"),
+            Code.CONFLICT,
+            f"{name} is a ratio",
+            "its limit is a target, such as target: 99.9%",
+            key=True,
         )
     if isinstance(slo, PercentileSlo):
         if gate.target is not None:
             yield source.at(
                 (*path, "target"),
+                Code.CONFLICT,
                 f"{name} is a percentile",
                 f"its limit is at_most, such as at_most: {slo.at_most}",
                 key=True,
@@ -287,7 +304,7 @@ def _where(
     if where is None or known is None:
         return
     if problem := check_expression(where, known):
-        yield source.at((*path, "where"), f"{sql(where)}: {problem}")
+        yield source.at((*path, "where"), Code.BAD_EXPRESSION, f"{sql(where)}: {problem}")
 
 
 def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
@@ -315,12 +332,13 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
             if system is not None and safeguards is not None and name not in safeguards:
                 yield unknown(source, at, "safeguard", name, safeguards, f"system {system.name}")
             elif name in arm.safeguards[:place]:
-                yield source.at(at, f"'{name}' is given twice", "once is enough")
+                yield source.at(at, Code.DUPLICATE, f"'{name}' is given twice", "once is enough")
         if slos is not None and arm.slo not in slos:
             yield unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
         elif arm.slo not in gated and not unsure:
             yield source.at(
                 (*path, "slo"),
+                Code.CONFLICT,
                 f"no gate of this experiment is about {arm.slo}",
                 f"its gates are about {', '.join(dict.fromkeys(gated)) or 'no SLO'}",
             )
@@ -328,7 +346,7 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
             yield from _where(source, path, arm.where, slo, system)
         twin = next((line for line, seen in before if seen == arm), None)
         if twin is not None:
-            yield source.at(path, f"this is the arm of line {twin} again", "remove one")
+            yield source.at(path, Code.DUPLICATE, f"this is the arm of line {twin} again", "remove one")
         if not draft.doubtful(path):
             before.append((source.mark(path).line, arm))
 

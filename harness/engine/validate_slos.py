@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.experiment.diagnostics import Diagnostic, did_you_mean
+from harness.diagnostics import Code, Diagnostic, Path
 from harness.experiment.model import PercentileSlo, RatioSlo, Slo
 from harness.experiment.parse import SlosDraft
-from harness.experiment.source import Path, Source, said
+from harness.experiment.source import Source
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
 from harness.sli.threshold import parse_limit
 from harness.system import System
+from harness.text import did_you_mean, quote
 
 EVENTS = "events"
 """The table of events, which every history has."""
@@ -49,8 +50,10 @@ def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator
         yield from check_limit(source, (name, "at_most"), slo.at_most, slo)
         if (ending := _ending(slo.value)) in _OTHER_UNITS:
             base, formula = _OTHER_UNITS[ending]
-            found = f"{said(slo.value)} is not in {base}, as its limit is"
-            yield source.at((name, "value"), found, f"write value: {formula.format(slo.value)}")
+            found = f"{quote(slo.value)} is not in {base}, as its limit is"
+            yield source.at(
+                (name, "value"), Code.BAD_UNIT, found, f"write value: {formula.format(slo.value)}"
+            )
     if system is None:
         return
     known = table_columns(system, slo.table)
@@ -63,7 +66,7 @@ def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator
         if expression is None:
             continue
         if problem := check_expression(expression, known, numeric=key in ("value", "at")):
-            yield source.at((name, key), f"{sql(expression)}: {problem}")
+            yield source.at((name, key), Code.BAD_EXPRESSION, f"{sql(expression)}: {problem}")
     names = [column.name for column in known]
     if slo.by is not None and slo.by not in names:
         yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
@@ -74,6 +77,7 @@ def check_share(source: Source, path: Path, target: float) -> Iterator[Diagnosti
     if not 0 < target < 1:
         yield source.at(
             path,
+            Code.OUT_OF_RANGE,
             f"the target is {target * 100:.10g}%",
             "more than 0% and less than 100%: no number of samples shows that all are good",
         )
@@ -85,10 +89,10 @@ def check_limit(source: Source, path: Path, text: str, slo: PercentileSlo) -> It
         limit, unit = parse_limit(text)
     except ValueError as error:
         found, _, rest = str(error).partition("; ")
-        yield source.at(path, found, rest)
+        yield source.at(path, Code.BAD_UNIT, found, rest)
         return
     if limit <= 0:
-        yield source.at(path, f"the limit is '{text}'", "it must be more than 0")
+        yield source.at(path, Code.OUT_OF_RANGE, f"the limit is '{text}'", "it must be more than 0")
     example = _BASE_UNITS.get(_ending(slo.value), slo.at_most)
     try:
         _, measured = parse_limit(example)
@@ -96,7 +100,10 @@ def check_limit(source: Source, path: Path, text: str, slo: PercentileSlo) -> It
         return
     if unit != measured:
         yield source.at(
-            path, f"'{text}' is in {unit}", f"{said(slo.value)} is in {measured}, such as {example}"
+            path,
+            Code.BAD_UNIT,
+            f"'{text}' is in {unit}",
+            f"{quote(slo.value)} is in {measured}, such as {example}",
         )
 
 
@@ -109,7 +116,7 @@ def _ending(value: str) -> str:
 
 def sql(expression: str) -> str:
     """An expression as its writer knows it; in double quotes, for it may well hold single ones."""
-    return f'"{said(expression)[1:-1]}"'
+    return f'"{quote(expression)[1:-1]}"'
 
 
 def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
@@ -133,7 +140,8 @@ def unknown(
     """A name that is not there, and those that are."""
     return source.at(
         path,
-        f"no {what} {said(word)}" + (f" in {where}" if where else ""),
+        Code.UNKNOWN_NAME,
+        f"no {what} {quote(word)}" + (f" in {where}" if where else ""),
         f"there is {', '.join(allowed) or 'none'}",
         did_you_mean(word, allowed),
         key=key,

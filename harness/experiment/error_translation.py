@@ -14,8 +14,9 @@ from typing import Any, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from harness.experiment.diagnostics import Diagnostic, did_you_mean, nearest
-from harness.experiment.source import Path, Source, said
+from harness.diagnostics import Code, Diagnostic, Path
+from harness.experiment.source import Source
+from harness.text import did_you_mean, nearest, quote
 
 
 def build[M: BaseModel](
@@ -27,7 +28,7 @@ def build[M: BaseModel](
     """
     if not isinstance(value, dict):
         allowed = f"expected a mapping with {', '.join(field_names(model))}"
-        return None, [source.at(path, f"found {said(value)}", allowed)]
+        return None, [source.at(path, Code.WRONG_TYPE, f"found {quote(value)}", allowed)]
     built, complaints = checked(value, model)
     return built, [told(source, path, complaint, model, what) for complaint in complaints]
 
@@ -48,7 +49,7 @@ def checked[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | No
 def told(source: Source, path: Path, complaint: Complaint, model: type[BaseModel], what: str) -> Diagnostic:
     """A mistake of the model that stands at `path`, in words and at its place."""
     words = _words(complaint, model, what)
-    return source.at((*path, *complaint.path), *words, key=complaint.about_key)
+    return source.at((*path, *complaint.path), complaint.code, *words, key=complaint.about_key)
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
@@ -93,6 +94,16 @@ class Complaint:
         return str(self.context.get("error", self.message))
 
     @property
+    def code(self) -> Code:
+        if self.kind == "missing":
+            return Code.MISSING_KEY
+        if self.kind == "extra_forbidden":
+            return Code.UNKNOWN_KEY
+        if self.kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+            return Code.OUT_OF_RANGE
+        return Code.WRONG_TYPE if self.about_type else Code.BAD_VALUE
+
+    @property
     def about_key(self) -> bool:
         return self.kind in ("missing", "extra_forbidden")
 
@@ -123,10 +134,10 @@ def _own(errors: Sequence[Complaint], model: type[BaseModel]) -> list[Complaint]
 
 def _words(error: Complaint, model: type[BaseModel], what: str) -> tuple[str, str, str]:
     """What was found, what is allowed, what may be meant."""
-    found = f"found {said(error.input)}"
+    found = f"found {quote(error.input)}"
     name = str(error.path[-1]) if error.path else ""
     if error.kind == "missing":
-        owner = said(name) if error.path else what
+        owner = quote(name) if error.path else what
         return (
             f"{owner} has no '{error.key}'" if owner else f"there is no '{error.key}'",
             _what_it_is(_field_at(model, (*error.path, error.key)), error.key),
@@ -135,7 +146,7 @@ def _words(error: Complaint, model: type[BaseModel], what: str) -> tuple[str, st
     if error.kind == "extra_forbidden":
         allowed = _keys_at(model, error.path[:-1])
         return (
-            f"found the key {said(error.key)}",
+            f"found the key {quote(error.key)}",
             f"allowed: {', '.join(allowed)}" if allowed else "it is not allowed here",
             did_you_mean(error.key, _free_keys(error, model)),
         )

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from harness.experiment.diagnostics import Diagnostic, ExperimentError, did_you_mean, nearest
+from harness.diagnostics import Code, Diagnostic, Path
+from harness.errors import ExperimentError
 from harness.experiment.error_translation import build, field_names
 from harness.experiment.error_translation import told as tell
 from harness.experiment.model import (
@@ -32,7 +33,8 @@ from harness.experiment.model import (
     SloGate,
 )
 from harness.experiment.partial_parse import salvage, under
-from harness.experiment.source import Path, Source, read_source, said
+from harness.experiment.source import Source, read_source
+from harness.text import did_you_mean, nearest, quote
 
 GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "recovered": RecoveredGate}
 """The key that says which kind of gate it is."""
@@ -198,23 +200,31 @@ class _Parser:
         self.problems.extend(problems)
         return found.model
 
-    def wrong(self, path: Path, found: str, allowed: str = "", hint: str = "", *, key: bool = False) -> None:
-        self.problems.append(self.source.at(path, found, allowed, hint, key=key))
+    def wrong(
+        self, path: Path, code: Code, found: str, allowed: str = "", hint: str = "", *, key: bool = False
+    ) -> None:
+        self.problems.append(self.source.at(path, code, found, allowed, hint, key=key))
 
     def loads(self, value: Any) -> dict[str, Load | None]:
         if not isinstance(value, dict) or not value:
             self.wrong(
                 ("load",),
-                f"found {said(value)}",
+                Code.WRONG_TYPE,
+                f"found {quote(value)}",
                 "'load' says who comes, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
             )
             return {}
-        return {name: self.model(("load", name), item, Load, said(name)) for name, item in value.items()}
+        return {name: self.model(("load", name), item, Load, quote(name)) for name, item in value.items()}
 
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
         if not isinstance(value, list):
-            self.wrong(path, f"found {said(value)}", f"'{path[0]}' is a list: lines that begin with '- '")
+            self.wrong(
+                path,
+                Code.WRONG_TYPE,
+                f"found {quote(value)}",
+                f"'{path[0]}' is a list: lines that begin with '- '",
+            )
             return ()
         return tuple(one((*path, index), item) for index, item in enumerate(value))
 
@@ -225,7 +235,8 @@ class _Parser:
         if not isinstance(value, dict):
             self.wrong(
                 path,
-                f"found {said(value)}",
+                Code.WRONG_TYPE,
+                f"found {quote(value)}",
                 "a fault is a mapping such as {at: 30s, for: 10s, fault: crash, target: {role: edge}}",
             )
             return None
@@ -233,7 +244,8 @@ class _Parser:
             near = next((key for key in value if nearest(key, ["fault"])), None)
             self.wrong(
                 path if near is None else (*path, near),
-                "this says no 'fault'" if near is None else f"found the key {said(near)}",
+                Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
+                "this says no 'fault'" if near is None else f"found the key {quote(near)}",
                 f"'fault' is one of {', '.join(self.faults)}",
                 "" if near is None else "did you mean 'fault'?",
                 key=near is not None,
@@ -246,7 +258,8 @@ class _Parser:
         if model is None:
             self.wrong(
                 (*path, "fault"),
-                f"found the fault {said(name)}",
+                Code.UNKNOWN_NAME,
+                f"found the fault {quote(name)}",
                 f"allowed: {', '.join(self.faults)}",
                 did_you_mean(name, self.faults) if isinstance(name, str) else "",
             )
@@ -276,18 +289,21 @@ class _Parser:
         shaped, name = dict(value), value["fault"]
         needed = {} if model.instant else {"for": "1s"}
         if model.instant and "for" in value:
-            self.wrong((*path, "for"), f"{name} takes no 'for'", "remove it", key=True)
+            self.wrong((*path, "for"), Code.UNKNOWN_KEY, f"{name} takes no 'for'", "remove it", key=True)
             del shaped["for"]
         if not model.instant and "for" not in value:
             others = field_names(model)
             if not any(nearest(key, others) == "for" for key in value if key not in others):
-                self.wrong(path, f"{name} has no 'for'", "how long it lasts, for example for: 30s")
+                self.wrong(
+                    path, Code.MISSING_KEY, f"{name} has no 'for'", "how long it lasts, for example for: 30s"
+                )
             shaped["for"] = "1s"
             self.stood.add((*path, "for"))
         target = value.get("target")
         if model.targets == "nodes" and isinstance(target, dict) and "link" in target:
             self.wrong(
                 (*path, "target", "link"),
+                Code.CONFLICT,
                 f"{name} acts on nodes, not on a link",
                 "give role, zone or node (and pick)",
                 key=True,
@@ -298,20 +314,30 @@ class _Parser:
 
     def gate(self, path: Path, value: Any) -> Gate | None:
         if not isinstance(value, dict):
-            self.wrong(path, f"found {said(value)}", "a gate is a mapping such as {slo: playback-success}")
+            self.wrong(
+                path,
+                Code.WRONG_TYPE,
+                f"found {quote(value)}",
+                "a gate is a mapping such as {slo: playback-success}",
+            )
             return None
         kinds = [key for key in GATES if key in value]
         if len(kinds) == 1:
             return cast("Gate | None", self.model(path, value, GATES[kinds[0]], "this gate"))
         if kinds:
             self.wrong(
-                (*path, kinds[1]), f"found {' and '.join(kinds)} in one gate", "make it two gates", key=True
+                (*path, kinds[1]),
+                Code.CONFLICT,
+                f"found {' and '.join(kinds)} in one gate",
+                "make it two gates",
+                key=True,
             )
             return None
         near = next((key for key in value if nearest(key, GATES)), None)
         self.wrong(
             path if near is None else (*path, near),
-            "this gate says nothing" if near is None else f"found the key {said(near)}",
+            Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
+            "this gate says nothing" if near is None else f"found the key {quote(near)}",
             "a gate has one of the keys slo, event, recovered",
             "" if near is None else did_you_mean(near, GATES),
             key=near is not None,
@@ -327,22 +353,31 @@ class _Parser:
         path: Path = (name,)
         if not re.fullmatch(NAME, name):
             self.wrong(
-                path, f"found the name {said(name)}", "names are small letters, digits and dashes", key=True
+                path,
+                Code.BAD_VALUE,
+                f"found the name {quote(name)}",
+                "names are small letters, digits and dashes",
+                key=True,
             )
         if not isinstance(value, dict):
-            self.wrong(path, f"found {said(value)}", "an SLO is a mapping; see docs/experiments.md")
+            self.wrong(
+                path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
+            )
             return None
         kinds = ("good", "bad")
         given = [key for key in kinds if value.get(key) is not None]
         if not given and {"percentile", "value", "at_most"} & value.keys():
-            return self.model(path, value, PercentileSlo, said(name))
-        slo = self.model(path, value, RatioSlo, said(name))
+            return self.model(path, value, PercentileSlo, quote(name))
+        slo = self.model(path, value, RatioSlo, quote(name))
         misspelt = any(nearest(key, field_names(RatioSlo)) in kinds for key in value.keys() - {*kinds})
         if len(given) == 2:
-            self.wrong((*path, "bad"), "found both 'good' and 'bad'", "say one of them", key=True)
+            self.wrong(
+                (*path, "bad"), Code.CONFLICT, "found both 'good' and 'bad'", "say one of them", key=True
+            )
         elif not given and not misspelt:
             self.wrong(
                 path,
+                Code.MISSING_KEY,
                 "this SLO says nothing that is good or bad",
                 "a ratio has 'good' or 'bad', a percentile has 'value', 'percentile' and 'at_most'",
                 key=True,
@@ -356,7 +391,9 @@ def read_text(file: File, shown: str) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ExperimentError(
-            [Diagnostic(shown, 0, 0, "is not UTF-8 text", f"byte {error.start} is not")]
+            [Diagnostic(Code.UNREADABLE, "is not UTF-8 text", f"byte {error.start} is not", file=shown)]
         ) from error
     except OSError as error:
-        raise ExperimentError([Diagnostic(shown, 0, 0, f"cannot be read: {error.strerror}")]) from error
+        raise ExperimentError(
+            [Diagnostic(Code.UNREADABLE, f"cannot be read: {error.strerror}", file=shown)]
+        ) from error

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.diagnostics import Path
 from harness.experiment.error_translation import Complaint, checked
-from harness.experiment.source import Path
 
 STAND_INS: tuple[Any, ...] = (
     "stand-in",

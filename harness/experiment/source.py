@@ -1,4 +1,4 @@
-"""YAML text to plain values that remember where they stood.
+"""YAML text to plain values that remember their position.
 
 PyYAML composes the tree; values follow YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, 10.3.2), so `on`,
 `yes`, `1_000` and `12:30` are strings. Refused, each with its place: duplicate keys, keys that are not words,
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
 
-from harness.experiment.diagnostics import Diagnostic, ExperimentError
+from harness.diagnostics import Code, Diagnostic, Path
+from harness.errors import ExperimentError
+from harness.text import quote
 
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 20_000
@@ -34,9 +36,6 @@ _LONGEST_INT = 100
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML does not allow (5.1), lone surrogates among them."""
-
-type Path = tuple[str | int, ...]
-"""Where a value is: keys and indexes from the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,43 +70,52 @@ class Source:
             path = path[:-1]
 
     def at(
-        self, path: Path, found: str, allowed: str = "", hint: str = "", *, key: bool = False
+        self, path: Path, code: Code, found: str, allowed: str = "", hint: str = "", *, key: bool = False
     ) -> Diagnostic:
-        """A diagnostic about what stands there."""
-        mark = self.mark(path, key=key)
-        return Diagnostic(self.file, mark.line, mark.col, found, allowed, hint, path, key)
+        """A diagnostic about the value at `path`, or with `key` about its key."""
+        return self.locate(Diagnostic(code, found, allowed, hint, path, key))
+
+    def locate(self, diagnostic: Diagnostic, below: Path = ()) -> Diagnostic:
+        """The diagnostic with its position. `below`: where in the file the value is that its path begins at."""
+        path = (*below, *diagnostic.path)
+        mark = self.mark(path, key=diagnostic.about_key)
+        return replace(diagnostic, path=path, file=self.file, line=mark.line, col=mark.col)
 
 
 def read_source(text: str, file: str) -> Source:
     """The one document of a text, a mapping. Raises ExperimentError where nothing can be made of it."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise ExperimentError(
-            [Diagnostic(file, 0, 0, "the file is too large", f"at most {MAX_BYTES // 1024} KiB")]
+            [
+                Diagnostic(
+                    Code.UNREADABLE, "the file is too large", f"at most {MAX_BYTES // 1024} KiB", file=file
+                )
+            ]
         )
     if strange := _NOT_YAML.search(text):
         mark = _position(text, strange.start())
         found = f"found the character U+{ord(strange[0]):04X}"
-        raise ExperimentError(
-            [Diagnostic(file, mark.line, mark.col, found, "YAML does not allow it in a text; remove it")]
-        )
+        raise ExperimentError([_problem(file, mark, found, "YAML does not allow it; remove it")])
     try:
         problems = _survey(text, file)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         raise ExperimentError([_syntax(error, text, file)]) from error
     if node is None:
-        raise ExperimentError([Diagnostic(file, 1, 1, "the file is empty", "it must hold one YAML mapping")])
+        raise ExperimentError(
+            [_problem(file, Mark(1, 1), "the file is empty", "expected one YAML mapping", code=Code.EMPTY)]
+        )
     walk = _Walk(file, problems)
     value = walk.value(node, ())
     if not isinstance(value, dict):
         mark = walk.marks[()]
         walk.problems.append(
-            Diagnostic(
+            _problem(
                 file,
-                mark.line,
-                mark.col,
-                f"found {said(value)}",
+                mark,
+                f"found {quote(value)}",
                 "the file must be a mapping: lines of key: value",
+                code=Code.WRONG_TYPE,
             )
         )
         raise ExperimentError(walk.problems)
@@ -122,12 +130,12 @@ def _survey(text: str, file: str) -> list[Diagnostic]:
         mark = _mark(event.start_mark)
 
         def note(found: str, allowed: str, mark: Mark = mark) -> None:
-            problems.append(Diagnostic(file, mark.line, mark.col, found, allowed))
+            problems.append(_problem(file, mark, found, allowed))
 
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                note("found a second document (---)", "a file holds one; make it two files")
+                note("found a second document (---)", "a file holds one document; split the file")
                 raise ExperimentError(problems)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
@@ -136,7 +144,7 @@ def _survey(text: str, file: str) -> list[Diagnostic]:
             depth += isinstance(event, yaml.CollectionStartEvent)
             if values > 2 * MAX_VALUES or depth > MAX_DEPTH:
                 note(
-                    "the document is too large or too deep from here on",
+                    "the document is too large or too deep",
                     f"at most {MAX_VALUES} values, {MAX_DEPTH} levels",
                 )
                 raise ExperimentError(problems)
@@ -164,7 +172,7 @@ class _Walk:
         self.marks[path] = _mark(node.start_mark)
         self.values += 1
         if self.values > MAX_VALUES or len(path) > MAX_DEPTH:
-            self._problem(
+            self._add(
                 node,
                 "the document is too large or too deep",
                 f"at most {MAX_VALUES} values, {MAX_DEPTH} levels",
@@ -181,24 +189,24 @@ class _Walk:
         for key_node, value_node in node.value:
             key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else [None]
             if not isinstance(key, str):
-                found = said({}) if isinstance(key_node, yaml.MappingNode) else said(key)
-                self._problem(key_node, f"found {found} as a key", "keys are words, such as load:")
+                found = quote({}) if isinstance(key_node, yaml.MappingNode) else quote(key)
+                self._add(key_node, f"found {found} as a key", "keys are words, such as load:")
                 continue
             if key in result:
                 first = self.keys[(*path, key)]
-                self._problem(
+                self._add(
                     key_node,
-                    f"{said(key)} is given twice",
-                    f"it stands in line {first.line}, column {first.col} already; keep one",
+                    f"duplicate key {quote(key)} (first on line {first.line})",
+                    "keep one",
+                    Code.DUPLICATE,
                 )
                 continue
             self.keys[(*path, key)] = _mark(key_node.start_mark)
             result[key] = self.value(value_node, (*path, key))
         return result
 
-    def _problem(self, node: Any, found: str, allowed: str) -> None:
-        mark = _mark(node.start_mark)
-        self.problems.append(Diagnostic(self.file, mark.line, mark.col, found, allowed))
+    def _add(self, node: Any, found: str, allowed: str, code: Code = Code.SYNTAX) -> None:
+        self.problems.append(_problem(self.file, _mark(node.start_mark), found, allowed, code=code))
 
 
 def _scalar(node: Any) -> Any:
@@ -230,33 +238,34 @@ def core_scalar(text: str) -> str | int | float | bool | None:
 
 
 def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
-    """What the YAML parser says, in words for people where its own lead astray."""
+    """An error of the YAML parser, reworded where its own message misleads."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     found = str(getattr(error, "problem", None) or error).splitlines()[0]
     if mark is None:
-        return Diagnostic(file, 0, 0, f"not YAML: {found}")
+        return Diagnostic(Code.SYNTAX, f"not YAML: {found}", file=file)
     place = _mark(mark)
     lines = text.splitlines()
     rest = lines[place.line - 1][place.col - 1 :] if place.line <= len(lines) else ""
     if rest.startswith("\t"):
-        return Diagnostic(file, place.line, place.col, "found a tab", "YAML is indented with spaces")
+        return _problem(file, place, "found a tab", "YAML is indented with spaces")
     if "cannot start any token" in found:
-        return Diagnostic(
-            file, place.line, place.col, f"found '{rest[:1]}' at the start of a value", "quote the value"
-        )
+        return _problem(file, place, f"found '{rest[:1]}' at the start of a value", "quote the value")
     if "mapping values are not allowed" in found:
-        return Diagnostic(
+        return _problem(
             file,
-            place.line,
-            place.col,
+            place,
             "found ': ' inside a value",
-            "quote a value that holds it; a new key begins a new line, indented as its neighbours are",
+            "quote the value, or begin a new line for a new key, with the indentation of its neighbours",
         )
     context = str(getattr(error, "context", None) or "")
-    began = getattr(error, "context_mark", None)
-    if context and began is not None:
-        context += f" that begins in line {began.line + 1}"
-    return Diagnostic(file, place.line, place.col, f"not YAML: {found}", context)
+    start = getattr(error, "context_mark", None)
+    if context and start is not None:
+        context += f" that begins on line {start.line + 1}"
+    return _problem(file, place, f"not YAML: {found}", context)
+
+
+def _problem(file: str, mark: Mark, found: str, allowed: str = "", *, code: Code = Code.SYNTAX) -> Diagnostic:
+    return Diagnostic(code, found, allowed, file=file, line=mark.line, col=mark.col)
 
 
 def _mark(mark: Any) -> Mark:
@@ -266,18 +275,3 @@ def _mark(mark: Any) -> Mark:
 def _position(text: str, offset: int) -> Mark:
     before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
     return Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-
-
-def said(value: Any) -> str:
-    """A value as its writer knows it."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    text = str(value).splitlines()[0] if isinstance(value, str) and value else str(value)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return f"'{text}'" if isinstance(value, str) else text

@@ -20,15 +20,12 @@ from harness.live.kernel.controller import DOWN, MOST_BPS, UP, Cap, Controller, 
 from harness.live.kernel.requests import Lost
 from harness.live.messages import Address
 from harness.live.toxiproxy import FOREVER_MS, Toxic, ToxiproxyApi, Traffic
-from harness.sim.network.path import Hop, Map, loss_limit_Bps
+from harness.runtime.routes import ATTACH_RTT_S, Hop, Routes, loss_limit_Bps
 from harness.system import Access, Topology
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
 PROXIED_BPS = 1e9
 """Links of the topology that are faster are not limited by proxies, which do not reach such rates on every machine."""
-
-ATTACH_RTT_S = 0.0002
-"""Between a node without a link of its own and its zone, as in virtual time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +116,10 @@ class ProxyLinks:
         self.listen_clients = listen
         """Where proxies of clients listen: elsewhere than others' when clients are on other machines."""
         self._peers = {node.name: HostIdentity(node.name, node.role, node.zone) for node in topology.nodes}
-        self._map = Map()
+        self._routes = Routes()
         for link in topology.links:
-            self._map.add(link)
-        self._links = shared_links(self._map, topology, PROXIED_BPS if plane is None else MOST_BPS)
+            self._routes.add(link)
+        self._links = shared_links(self._routes, topology, PROXIED_BPS if plane is None else MOST_BPS)
         self._access: dict[str, Access] = {}
         self._wires: dict[tuple[str, str, int], Wire] = {}
         self._rules: dict[Rule, None] = {}
@@ -157,17 +154,13 @@ class ProxyLinks:
     async def route(self, opener: HostIdentity, name: str, port: int) -> tuple[Address, ...]:
         """Addresses of a node or of all nodes of a role: own zone first, then by round trip, then by name."""
         targets = [peer for peer in self._peers.values() if name in (peer.name, peer.role)]
-        targets.sort(key=lambda peer: (*self._distance(opener, peer), peer.name))
+        targets.sort(key=lambda peer: (*self._routes.distance(opener.zone, peer.zone), peer.name))
         missing = [peer for peer in targets if (opener.name, peer.name, port) not in self._wires]
         if missing:
             # To its end, also when whoever asked is cancelled meanwhile.
             await asyncio.shield(asyncio.ensure_future(self._make(opener, missing, port)))
         wires = [self._wires[opener.name, peer.name, port] for peer in targets]
         return tuple(wire.address for wire in wires if wire.address is not None)
-
-    def _distance(self, opener: HostIdentity, target: HostIdentity) -> tuple[bool, float]:
-        route = self._map.route(opener.zone, target.zone)
-        return opener.zone != target.zone, math.inf if route is None else route[0]
 
     async def _make(self, opener: HostIdentity, targets: Sequence[HostIdentity], port: int) -> None:
         async with self._changing:
@@ -248,11 +241,11 @@ class ProxyLinks:
 
     def _ways(self, opener: HostIdentity, target: HostIdentity) -> tuple[Way, Way]:
         """There and back. Through proxies nothing is lost."""
-        route = self._map.route(opener.zone, target.zone)
+        route = self._routes.find(opener.zone, target.zone)
         if route is None:
             raise FaultFailed(f"the topology has no way from zone {opener.zone} to zone {target.zone}")
-        latency_s = (self._attach_s(opener) + route[0] + self._attach_s(target)) / 2
-        jitter_s = sum(hop.jitter_s for hop in route[1])
+        latency_s = (self._attach_s(opener) + route.rtt_s + self._attach_s(target)) / 2
+        jitter_s = sum(hop.jitter_s for hop in route.hops)
         access = self._access.get(opener.name)
         rates = (math.inf, math.inf)
         if access is not None:
@@ -273,24 +266,22 @@ class ProxyLinks:
             caps.append(Cap("access", (src.name == client, client), way.bandwidth_bps))
         for hop in self._hops(src, dst):
             through *= 1.0 - hop.loss
-            if hop.pipe is not None and hop.pipe.name in self._links:
-                caps.append(
-                    Cap(("link", self._links[hop.pipe.name]), hop.pipe.name, hop.pipe.capacity_Bps * 8)
-                )
+            if hop.name in self._links:
+                caps.append(Cap(("link", self._links[hop.name]), hop.name, hop.bandwidth_bps))
         return replace(way, loss=round(1.0 - through, 9), caps=tuple(caps))
 
     def _hops(self, src: HostIdentity, dst: HostIdentity) -> Iterator[Hop]:
         for a, b in ((src.name, src.zone), (src.zone, dst.zone), (dst.zone, dst.name)):
-            if self._map.has(a) and self._map.has(b) and (route := self._map.route(a, b)) is not None:
-                yield from route[1]
+            if self._routes.has(a) and self._routes.has(b) and (route := self._routes.find(a, b)) is not None:
+                yield from route.hops
 
     def _attach_s(self, peer: HostIdentity) -> float:
         """Round trip between a host and its zone."""
         access = self._access.get(peer.name)
         if access is not None:
             return access.rtt_s
-        way = self._map.route(peer.name, peer.zone) if self._map.has(peer.name) else None
-        return ATTACH_RTT_S if way is None else way[0]
+        way = self._routes.find(peer.name, peer.zone) if self._routes.has(peer.name) else None
+        return ATTACH_RTT_S if way is None else way.rtt_s
 
     # ------------------------------------------------------------------ faults
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from harness.engine.events import Handler
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.plan import UsageError
 from harness.engine.rundir import suite_stamp
 from harness.engine.suite import run_suite
 from harness.engine.unsupported import unsupported
+from harness.errors import UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.history.errors import HistoryError
 from harness.history.read import History

@@ -8,6 +8,7 @@ import inspect
 import traceback
 from importlib.metadata import entry_points
 
+from harness.system.distribution import load_entry_point
 from harness.system.model import System
 
 GROUP = "harness.systems"
@@ -46,7 +47,7 @@ def load_system(name: str) -> System:
                 f"no system '{name}'; installed: {', '.join(known) or 'none'} (or module:attribute){hint}"
             )
         try:
-            found = points[0].load()
+            found = load_entry_point(points[0])
         except Exception as error:
             raise UnknownSystem(f"system '{name}' cannot be imported: {_where(error)}") from error
     value = found

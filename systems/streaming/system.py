@@ -7,16 +7,17 @@ regions. Round-trip times and rates are design values of facts/streaming.md sect
 from __future__ import annotations
 
 from harness.system import Invariant, Link, Node, ParityMetric, Safeguard, System, Topology
-from systems.streaming.control.catalog import catalog
-from systems.streaming.control.gateway import gateway
-from systems.streaming.control.identity import identity
-from systems.streaming.control.playback import playback
-from systems.streaming.control.recommender import recommender
-from systems.streaming.control.steering import steering
-from systems.streaming.delivery.edge import edge
-from systems.streaming.delivery.origin import full_copy
-from systems.streaming.player.population import viewers
-from systems.streaming.records import RequestRow, ServedRow, SessionRow
+
+from .control.catalog import catalog
+from .control.gateway import gateway
+from .control.identity import identity
+from .control.playback import playback
+from .control.recommender import recommender
+from .control.steering import steering
+from .delivery.edge import edge
+from .delivery.origin import full_copy
+from .player.population import viewers
+from .records import RequestRow, ServedRow, SessionRow
 
 ISPS = ("isp-a", "isp-b", "isp-c")
 REGIONS = ("region-east", "region-west")

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from systems.streaming.control.tokens import InvalidToken, bearer
+from .control.tokens import InvalidToken, bearer
 
 
 class HttpError(Exception):

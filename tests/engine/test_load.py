@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.diagnostics import Code
 from harness.engine.load import find_slos, load_experiments
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.sim.options import SimOptions
 from tests.engine.support import SLOS, experiment_text, load, write
 
@@ -48,7 +49,7 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
 
 def test_two_experiments_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ExperimentError, match=r"1.chaos.yaml:1:1: an experiment 'same' is there already: .*0.chaos"
+        ExperimentError, match=r"1.chaos.yaml:1:1: duplicate experiment name 'same' .*0.chaos"
     ):
         load(tmp_path, experiment_text("same"), experiment_text("same"))
 
@@ -75,7 +76,7 @@ def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: 
     with pytest.raises(ExperimentError, match="no processor cost; run it with --runtime live") as raised:
         load_experiments([file])
     (diagnostic,) = raised.value.diagnostics
-    assert diagnostic.path == ("timeline", 0, "fault")
+    assert (diagnostic.code, diagnostic.path) == (Code.UNSUPPORTED, ("timeline", 0, "fault"))
     for_another = file.read_text(encoding="utf-8").replace("load:", "runtime: live\nload:", 1)
     file.write_text(for_another, encoding="utf-8")
     assert len(load_experiments([file], SimOptions())) == 1

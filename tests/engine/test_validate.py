@@ -9,7 +9,7 @@ import pytest
 
 from harness.engine.load import load_experiments
 from harness.engine.validate import validate, validate_slos
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
@@ -517,7 +517,7 @@ gates:
 
 def test_a_missing_file_of_slos_is_one_diagnostic(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD, None) == [
-        "a.chaos.yaml: found no slos.yaml beside it or above it; SLOs are stated there"
+        "a.chaos.yaml: found no slos.yaml beside it or above it; it defines the SLOs that the gates use"
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.experiment.diagnostics import Diagnostic, ExperimentError
+from harness.diagnostics import Diagnostic
+from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import parse_draft, parse_experiment, parse_slos_draft
 from harness.faults.catalogue import FAULTS

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.experiment.diagnostics import Diagnostic, ExperimentError
+from harness.diagnostics import Diagnostic
+from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
 from tests.experiment.support import GOOD, SLOS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.diagnostics import ExperimentError
+from harness.errors import ExperimentError
 from harness.experiment.model import (
     EventGate,
     LinkSelector,
@@ -88,7 +88,7 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
         f"{FILE}:7:20: found the unit 'minute' in '1minute'; allowed: us, ms, s, m, h; did you mean 1m?",
         f"{FILE}:8:5: crash has no 'for'; how long it lasts, for example for: 30s",
         f"{FILE}:9:32: found the fault 'craash'; allowed: {', '.join(FAULTS)}; did you mean 'crash'?",
-        f"{FILE}:14:5: 'at' is given twice; it stands in line 10, column 5 already; keep one",
+        f"{FILE}:14:5: duplicate key 'at' (first on line 10); keep one",
         f"{FILE}:15:21: found the key 'form'; allowed: from, to; did you mean 'from'?",
         f"{FILE}:17:37: found 'faults'; allowed: all, before, fault, after; did you mean 'fault'?",
         f"{FILE}:18:5: found 'playback-success'; a gate is a mapping such as {{slo: playback-success}}",

@@ -16,8 +16,8 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.engine.load import load_experiments
-from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
+from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
 from harness.live import cpu
 from harness.live.cleanup import cleanup

@@ -12,7 +12,7 @@ from harness.live.kernel.caps import shared_links
 from harness.live.kernel.controller import DOWN, MOST_BPS, UP, Cap, Controller, Flow, exposure
 from harness.live.kernel.network import KernelNetwork
 from harness.live.kernel.requests import Change, Lost
-from harness.sim.network.path import Map
+from harness.runtime.routes import Routes
 from harness.system import Host, Link, Node, Topology
 
 
@@ -154,10 +154,10 @@ def test_links_on_one_way_are_in_different_rows() -> None:
         nodes=(Node("store", "store", "right", nothing),),
         links=links,
     )
-    ways = Map()
+    routes = Routes()
     for link in links:
-        ways.add(link)
-    rows = shared_links(ways, topology, 1e9)
+        routes.add(link)
+    rows = shared_links(routes, topology, 1e9)
     assert set(rows) == {f"{a}>{b}" for link in links[:3] for a, b in ((link.a, link.b), (link.b, link.a))}
     there = {rows[name] for name in ("left>middle", "middle>right", "right>store")}
     assert len(there) == 3

@@ -131,5 +131,5 @@ def test_a_live_run_over_the_kernel_network(directory: Path, capsys: pytest.Capt
     assert fault["exposure"]["connections"] > 0
     assert fault["exposure"]["bytes"] > 0
     (run,) = (directory / "reports" / "latest").glob("*.seed1")
-    assert json.loads((run / "environment.json").read_text())["options"] == ["--network", "kernel"]
+    assert json.loads((run / "environment.json").read_text())["arguments"] == ["--network", "kernel"]
     assert result["replay"].endswith("--runtime live --network kernel --seed 1")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import invoke
-from harness.engine.plan import UsageError
 from harness.engine.up import ControlServer, Up, parse_fault
+from harness.errors import UsageError
 from harness.faults.primitives import Exposure, FaultFailed
 from harness.live.cleanup import cleanup
 from harness.live.ledger import STATE_VARIABLE

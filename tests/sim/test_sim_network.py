@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from harness.faults.primitives import EndpointMatch, HostIdentity, LinkShape, PathMatch
+from harness.runtime.routes import MSS_BYTES
 from harness.sim.loop import SimLoop
 from harness.sim.network.machine import Machine
 from harness.sim.network.network import SimNetwork
-from harness.sim.network.path import MSS_BYTES
 from harness.system import Access, Link
 
 EVERYTHING = EndpointMatch(everything=True)

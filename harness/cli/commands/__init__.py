@@ -8,6 +8,7 @@ from typing import Any
 from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.doctor import doctor
 from harness.cli.commands.fault import fault
+from harness.cli.commands.init import init
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
 from harness.cli.commands.load import load
@@ -21,6 +22,7 @@ from harness.cli.commands.up import up
 from harness.cli.commands.validate import validate
 
 ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("init", init),
     ("run", run),
     ("validate", validate),
     ("plan", plan),

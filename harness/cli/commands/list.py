@@ -67,7 +67,7 @@ def _is_system(word: str) -> bool:
 def _refuse_misspelt(paths: list[Path]) -> None:
     """A word that is no path and nearly one of `KINDS` is meant as that."""
     from harness.cli.outcome import usage
-    from harness.experiment.diagnostics import did_you_mean
+    from harness.text import did_you_mean
 
     hints = {str(path): did_you_mean(str(path), KINDS) for path in paths if not path.exists()}
     found = [

@@ -33,7 +33,7 @@ def parity(
     from harness.cli.commands.run import cores, writable
     from harness.cli.outcome import usage
     from harness.cli.selection import load_files
-    from harness.engine.plan import UsageError
+    from harness.errors import UsageError
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
     from harness.report.artifacts import finish_run

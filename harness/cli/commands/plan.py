@@ -24,8 +24,8 @@ def plan(
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
     from harness.cli.outcome import usage
     from harness.cli.selection import load_all
-    from harness.engine.plan import UsageError
     from harness.engine.plan import plan as make_plan
+    from harness.errors import UsageError
 
     plans: list[Plan] = []
     problems: list[str] = []

@@ -24,8 +24,8 @@ def run(
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.cli.selection import load_for
-    from harness.engine.plan import UsageError
     from harness.engine.suite import run_suite
+    from harness.errors import UsageError
     from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
 

@@ -14,9 +14,9 @@ def schema(
 ) -> Done:
     """Print the JSON Schema of a file, for editors: of an experiment, or of slos.yaml."""
     from harness.cli.outcome import emit_json, usage
-    from harness.experiment.diagnostics import did_you_mean
     from harness.experiment.schema import experiment_schema, slos_schema
     from harness.faults.catalogue import FAULTS
+    from harness.text import did_you_mean
 
     if of not in KINDS:
         hint = did_you_mean(of, KINDS)

@@ -22,8 +22,8 @@ def up(
 ) -> Done:
     """Bring a system up live, for a person to look at; faults with 'harness fault'. Ctrl-C ends it."""
     from harness.cli.outcome import usage
-    from harness.engine.plan import UsageError
     from harness.engine.up import Up, bring_up
+    from harness.errors import UsageError
     from harness.experiment.units import parse_rate
     from harness.live.ledger import NoSlot
     from harness.runtime.contract import NotReady

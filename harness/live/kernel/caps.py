@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 
 from harness.live.kernel.controller import MOST_BPS
-from harness.sim.network.path import Map
+from harness.runtime.routes import Routes
 from harness.system import Topology
 
 
-def shared_links(ways: Map, topology: Topology, below_bps: float = MOST_BPS) -> dict[str, int]:
-    """A row for every direction of a link that is limited to less than this, by the name of its pipe.
+def shared_links(routes: Routes, topology: Topology, below_bps: float = MOST_BPS) -> dict[str, int]:
+    """A row for every direction of a link that is limited to less than this, by the name of its hop.
 
     A packet waits in one queue of a row at most: links that lie on one way come into different rows (a colouring,
     greedy, the busiest first).
     """
     together: dict[str, set[str]] = defaultdict(set)
-    places = [*topology.zones, *(node.name for node in topology.nodes if ways.has(node.name))]
+    places = [*topology.zones, *(node.name for node in topology.nodes if routes.has(node.name))]
     for src in places:
         for dst in places:
-            route = ways.route(src, dst) if ways.has(src) and ways.has(dst) else None
+            route = routes.find(src, dst) if routes.has(src) and routes.has(dst) else None
             if route is None:
                 continue
-            names = [
-                h.pipe.name for h in route[1] if h.pipe is not None and h.pipe.capacity_Bps * 8 < below_bps
-            ]
+            names = [hop.name for hop in route.hops if hop.bandwidth_bps < below_bps]
             for name in names:
                 together[name] |= set(names)
     rows: dict[str, int] = {}

@@ -11,8 +11,9 @@ from harness.faults.primitives import Exposure, HostIdentity
 from harness.sim.process import Process
 
 if TYPE_CHECKING:
+    from harness.runtime.routes import Hop
     from harness.sim.network.network import Listener, SimNetwork
-    from harness.sim.network.path import Hop, Path
+    from harness.sim.network.path import Path
     from harness.sim.network.transport import SimTransport
 
 type State = Literal["up", "paused", "off", "down"]

@@ -14,18 +14,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.faults.primitives import Exposure, HostIdentity, LinkShape, PathMatch
-from harness.sim.network.fair import FairShare, Pipe
+from harness.runtime.routes import ATTACH_RTT_S, Hop, Routes, access_hops
+from harness.sim.network.fair import FairShare
 from harness.sim.network.machine import Machine
-from harness.sim.network.path import Hop, Map, Path, Rule, make_path
+from harness.sim.network.path import Path, Pipes, Rule, make_path
 from harness.sim.network.transport import SimTransport
 from harness.sim.process import Process
 from harness.system import Access, Link
 
 if TYPE_CHECKING:
     from harness.sim.loop import SimLoop
-
-ATTACH_RTT_S = 0.0002
-"""Between a node without a link of its own and its zone."""
 
 # Linux: SYN is repeated after 1 s, doubled, 6 times (net.ipv4.tcp_syn_retries); then ETIMEDOUT after 127 s.
 _SYN_FIRST_S = 1.0
@@ -181,7 +179,8 @@ class SimNetwork:
         """Connection ends to look at before time moves on."""
         self._events: list[tuple[float, int, _Call, Any]] = []
         self._order = 0
-        self._map = Map()
+        self._routes = Routes()
+        self._pipes = Pipes()
         self._machines: dict[str, Machine] = {}
         self._names: dict[str, dict[Machine, None]] = {}
         self._made = 0
@@ -232,7 +231,7 @@ class SimNetwork:
     # ------------------------------------------------------------------ machines and names
 
     def add_link(self, link: Link) -> None:
-        self._map.add(link)
+        self._routes.add(link)
         self._forget_paths()
 
     def add_machine(
@@ -248,15 +247,14 @@ class SimNetwork:
         up: tuple[Hop, ...]
         down: tuple[Hop, ...]
         if access is not None:
-            up = (_access_hop(access, access.up_bps, f"{peer.name} up"),)
-            down = (_access_hop(access, access.down_bps, f"{peer.name} down"),)
-            rtt = access.rtt_s
-        elif (way_up := self._map.route(peer.name, peer.zone)) and self._map.has(peer.name):
-            way_down = self._map.route(peer.zone, peer.name)
+            hop_up, hop_down = access_hops(access, peer.name)
+            up, down, rtt = (hop_up,), (hop_down,), access.rtt_s
+        elif (way_up := self._routes.find(peer.name, peer.zone)) and self._routes.has(peer.name):
+            way_down = self._routes.find(peer.zone, peer.name)
             assert way_down is not None
-            up, down, rtt = way_up[1], way_down[1], way_up[0]
+            up, down, rtt = way_up.hops, way_down.hops, way_up.rtt_s
         else:
-            hop = Hop(ATTACH_RTT_S / 2, 0.0, 0.0, None)
+            hop = Hop("", ATTACH_RTT_S / 2, 0.0, 0.0, math.inf)
             up, down, rtt = (hop,), (hop,), ATTACH_RTT_S
         machine = Machine(self, peer, address, (peer.name, address, *names), up, down, rtt)
         self._machines[peer.name] = machine
@@ -289,12 +287,9 @@ class SimNetwork:
         if not holders:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{name}'")
         if len(holders) > 1:
-            holders.sort(key=lambda other: (*self._distance(asker, other), other.peer.name))
+            zone = asker.peer.zone
+            holders.sort(key=lambda other: (*self._routes.distance(zone, other.peer.zone), other.peer.name))
         return [holder.address for holder in holders]
-
-    def _distance(self, asker: Machine, other: Machine) -> tuple[bool, float]:
-        route = self._map.route(asker.peer.zone, other.peer.zone)
-        return asker.peer.zone != other.peer.zone, math.inf if route is None else route[0]
 
     def _here(self) -> Machine:
         process = Process.current()
@@ -322,12 +317,12 @@ class SimNetwork:
         if src is dst:
             return Path(0.00005, 0.0, 0.0, (), math.inf, False, ())
         rules = tuple(rule for rule in self._rules if rule.match.matches(src.peer, dst.peer))
-        route = self._map.route(src.peer.zone, dst.peer.zone)
+        route = self._routes.find(src.peer.zone, dst.peer.zone)
         pair = f"{src.peer.name}>{dst.peer.name}"
         if route is None:
             return Path(0.0, 0.0, 0.0, (), 0.0, True, rules)
-        rtt = src.attach_rtt_s + route[0] + dst.attach_rtt_s
-        return make_path((*src.up, *route[1], *dst.down), rtt, rules, pair)
+        rtt = src.attach_rtt_s + route.rtt_s + dst.attach_rtt_s
+        return make_path((*src.up, *route.hops, *dst.down), self._pipes, rtt, rules, pair)
 
     def _forget_paths(self) -> None:
         for machine in self._machines.values():
@@ -383,7 +378,7 @@ class SimNetwork:
         src = self._here()
         holders = list(self._names.get(address, ())) if address != "127.0.0.1" else [src]
         dst = holders[0] if holders else None
-        if dst is not None and self._map.route(src.peer.zone, dst.peer.zone) is None and dst is not src:
+        if dst is not None and self._routes.find(src.peer.zone, dst.peer.zone) is None and dst is not src:
             raise OSError(
                 errno.ENETUNREACH, f"Network is unreachable: no link from {src.peer.zone} to {dst.peer.zone}"
             )
@@ -474,8 +469,3 @@ def _abandon(reference: weakref.ref[SimTransport]) -> None:
     end = reference()
     if end is not None and not end.attached:
         end.abort()
-
-
-def _access_hop(access: Access, rate_bps: float, name: str) -> Hop:
-    pipe = None if math.isinf(rate_bps) else Pipe(name, rate_bps / 8)
-    return Hop(access.rtt_s / 2, access.jitter_s / 2, access.loss, pipe)

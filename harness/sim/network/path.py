@@ -1,38 +1,31 @@
-"""What lies between two machines: the way through the topology, and what faults lay on it."""
+"""The path between two machines: the hops of its route, and the rules that faults add."""
 
 from __future__ import annotations
 
-import heapq
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 
 from harness.faults.primitives import Exposure, LinkShape, PathMatch
+from harness.runtime.routes import Hop, loss_limit_Bps
 from harness.sim.network.fair import Pipe
-from harness.system import Link
-
-MSS_BYTES = 1460
-"""Payload of a full TCP segment over Ethernet (1,500 - 40)."""
-
-# Throughput of TCP under random loss p: MSS / RTT * sqrt(3/2) / sqrt(p)
-# (Mathis, Semke, Mahdavi, Ott: The macroscopic behavior of the TCP congestion avoidance algorithm, 1997).
-_MATHIS = math.sqrt(1.5)
 
 
-def loss_limit_Bps(loss: float, rtt_s: float) -> float:
-    """What random loss leaves of a TCP stream's rate: bytes/s, infinite without loss."""
-    return math.inf if loss <= 0 else MSS_BYTES / max(rtt_s, 1e-4) * _MATHIS / math.sqrt(loss)
+class Pipes:
+    """The pipe of each hop that has a limit. A pipe lives as long as its hop."""
 
+    def __init__(self) -> None:
+        self._pipes: weakref.WeakKeyDictionary[Hop, Pipe] = weakref.WeakKeyDictionary()
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One direction of a link as it is used by a path. `pipe` is None where it is unlimited."""
-
-    latency_s: float
-    jitter_s: float
-    loss: float
-    pipe: Pipe | None
+    def get(self, hop: Hop) -> Pipe | None:
+        """None for a hop without a limit."""
+        if math.isinf(hop.bandwidth_bps):
+            return None
+        pipe = self._pipes.get(hop)
+        if pipe is None:
+            pipe = self._pipes[hop] = Pipe(hop.name, hop.bandwidth_bps / 8)
+        return pipe
 
 
 class Rule:
@@ -96,7 +89,9 @@ class Path:
     valid: bool = True
 
 
-def make_path(hops: tuple[Hop, ...], rtt_s: float, rules: tuple[Rule, ...], pair: str) -> Path:
+def make_path(
+    hops: tuple[Hop, ...], pipe_of: Pipes, rtt_s: float, rules: tuple[Rule, ...], pair: str
+) -> Path:
     """Put the hops and the rules together. `rtt_s` is the round trip without the rules."""
     latency = jitter = 0.0
     through = 1.0
@@ -106,8 +101,8 @@ def make_path(hops: tuple[Hop, ...], rtt_s: float, rules: tuple[Rule, ...], pair
         latency += hop.latency_s
         jitter += hop.jitter_s
         through *= 1.0 - hop.loss
-        if hop.pipe is not None:
-            pipes.append(hop.pipe)
+        if (pipe := pipe_of.get(hop)) is not None:
+            pipes.append(pipe)
     for rule in rules:
         blocked = blocked or rule.cut
         if rule.shape is not None:
@@ -120,48 +115,3 @@ def make_path(hops: tuple[Hop, ...], rtt_s: float, rules: tuple[Rule, ...], pair
     loss = 1.0 - through
     limit = loss_limit_Bps(loss, rtt_s)
     return Path(latency, jitter, loss, tuple(dict.fromkeys(pipes)), limit, blocked, rules)
-
-
-class Map:
-    """The zones and the links between them: which hops lead from zone to zone."""
-
-    def __init__(self) -> None:
-        self._out: dict[str, dict[str, tuple[float, Hop]]] = {}
-        self._routes: dict[tuple[str, str], tuple[float, tuple[Hop, ...]] | None] = {}
-
-    def add(self, link: Link) -> None:
-        """A full-duplex link between two places; a later one between the same two replaces it."""
-        for src, dst in ((link.a, link.b), (link.b, link.a)):
-            self._out.setdefault(src, {})[dst] = (link.rtt_s, _hop(link, f"{src}>{dst}"))
-        self._routes.clear()
-
-    def has(self, place: str) -> bool:
-        return place in self._out
-
-    def route(self, src: str, dst: str) -> tuple[float, tuple[Hop, ...]] | None:
-        """The path of least round-trip time (then fewest hops, then names) and its rtt; None without one."""
-        key = (src, dst)
-        if key not in self._routes:
-            self._routes[key] = self._search(src, dst)
-        return self._routes[key]
-
-    def _search(self, src: str, dst: str) -> tuple[float, tuple[Hop, ...]] | None:
-        order = count()
-        heap: list[tuple[float, int, int, str, tuple[Hop, ...]]] = [(0.0, 0, next(order), src, ())]
-        done: set[str] = set()
-        while heap:
-            rtt, n_hops, _, place, hops = heapq.heappop(heap)
-            if place == dst:
-                return rtt, hops
-            if place in done:
-                continue
-            done.add(place)
-            for near, (link_rtt, hop) in sorted(self._out.get(place, {}).items(), key=lambda item: item[0]):
-                if near not in done:
-                    heapq.heappush(heap, (rtt + link_rtt, n_hops + 1, next(order), near, (*hops, hop)))
-        return None
-
-
-def _hop(link: Link, name: str) -> Hop:
-    pipe = None if math.isinf(link.bandwidth_bps) else Pipe(name, link.bandwidth_bps / 8)
-    return Hop(link.rtt_s / 2, link.jitter_s / 2, link.loss, pipe)

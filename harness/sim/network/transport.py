@@ -20,8 +20,9 @@ from contextvars import Context
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from harness.runtime.routes import MSS_BYTES
 from harness.sim.network.fair import NOTHING_BYTES, Flow
-from harness.sim.network.path import MSS_BYTES, Path
+from harness.sim.network.path import Path
 
 if TYPE_CHECKING:
     from harness.sim.network.machine import Machine

@@ -8,8 +8,9 @@ import json
 from aiohttp import web
 
 from harness.system import Host
-from systems.streaming.content.catalogue import TITLES
-from systems.streaming.web import HttpError, errors_as_json, json_response, raw_json
+
+from ..content.catalogue import TITLES
+from ..web import HttpError, errors_as_json, json_response, raw_json
 
 LOOKUP_S = 0.002
 """A read from the service's own memory, with the serialisation."""

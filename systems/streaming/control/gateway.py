@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from harness.system import Event, Host
-from systems.streaming.control.home import Home
-from systems.streaming.control.snapshot import SnapshotFeed
-from systems.streaming.control.tokens import InvalidToken, verify
-from systems.streaming.records import ServedRow
-from systems.streaming.resilience.breaker import HYSTRIX
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Answer, Dependency, Guards, Unavailable
-from systems.streaming.resilience.shedding import Priority, Shedder
-from systems.streaming.web import (
+
+from ..records import ServedRow
+from ..resilience.breaker import HYSTRIX
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Answer, Dependency, Guards, Unavailable
+from ..resilience.shedding import Priority, Shedder
+from ..web import (
     HttpError,
     bearer_token,
     errors_as_json,
@@ -25,6 +23,9 @@ from systems.streaming.web import (
     query,
     raw_json,
 )
+from .home import Home
+from .snapshot import SnapshotFeed
+from .tokens import InvalidToken, verify
 
 IN_FLIGHT_LIMIT = 256
 HOME_BUDGET_S = 0.1

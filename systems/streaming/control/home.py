@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from harness.system import Event, Host
-from systems.streaming.content.catalogue import TITLES
-from systems.streaming.control.snapshot import SnapshotFeed
-from systems.streaming.resilience.breaker import HYSTRIX
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
-from systems.streaming.resilience.fallback import LastKnownGood, NoFallback, first_available
+
+from ..content.catalogue import TITLES
+from ..resilience.breaker import HYSTRIX
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Dependency, Guards, Unavailable
+from ..resilience.fallback import LastKnownGood, NoFallback, first_available
+from .snapshot import SnapshotFeed
 
 RANKER_BUDGET_S = 0.040
 ROW = 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from harness.system import Host
-from systems.streaming.control.tokens import TTL_S, InvalidToken, mint, verify
-from systems.streaming.web import HttpError, errors_as_json, json_field, json_response
+
+from ..web import HttpError, errors_as_json, json_field, json_response
+from .tokens import TTL_S, InvalidToken, mint, verify
 
 STORE_READ_S = 0.004
 """A read of the account store: local replica (facts/failure-modes.md, latency budgets)."""

@@ -11,12 +11,13 @@ import asyncio
 from aiohttp import web
 
 from harness.system import Event, Host
-from systems.streaming.content.catalogue import LADDER, SEGMENT_S
-from systems.streaming.control.snapshot import InvalidSnapshot, SnapshotFeed, TitleInfo, parse_title
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
-from systems.streaming.resilience.fallback import LastKnownGood
-from systems.streaming.web import HttpError, errors_as_json, json_response, query
+
+from ..content.catalogue import LADDER, SEGMENT_S
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Dependency, Guards, Unavailable
+from ..resilience.fallback import LastKnownGood
+from ..web import HttpError, errors_as_json, json_response, query
+from .snapshot import InvalidSnapshot, SnapshotFeed, TitleInfo, parse_title
 
 BUDGET_S = 0.8
 """For one manifest, all in (facts/failure-modes.md, latency budgets: play API)."""

@@ -17,8 +17,9 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from harness.system import Host
-from systems.streaming.content.catalogue import TITLES
-from systems.streaming.web import errors_as_json, json_response, query
+
+from ..content.catalogue import TITLES
+from ..web import errors_as_json, json_response, query
 
 DIMENSIONS = 32
 RANKED = 60

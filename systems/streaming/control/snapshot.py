@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.system import Host
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
+
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Dependency, Guards, Unavailable
 
 REFRESH_S = 10.0
 FIRST_RETRY_S = 0.5

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from harness.system import Event, Host
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
-from systems.streaming.web import errors_as_json, json_response, query
+
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Dependency, Guards, Unavailable
+from ..web import errors_as_json, json_response, query
 
 TTL_S = 30
 POLL_S = 3.0

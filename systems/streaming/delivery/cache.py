@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from systems.streaming.delivery.segments import Key
+from .segments import Key
 
 
 class SegmentCache:

@@ -14,13 +14,14 @@ import json
 from aiohttp import web
 
 from harness.system import Event, Host
-from systems.streaming.content.catalogue import TITLES
-from systems.streaming.delivery.cache import SegmentCache
-from systems.streaming.delivery.segments import ROUTE, Key, Sender, segment_key, size_of
-from systems.streaming.resilience.breaker import BreakerPolicy
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
-from systems.streaming.web import HttpError, errors_as_json, json_response
+
+from ..content.catalogue import TITLES
+from ..resilience.breaker import BreakerPolicy
+from ..resilience.deadline import Deadline
+from ..resilience.dependency import Dependency, Guards, Unavailable
+from ..web import HttpError, errors_as_json, json_response
+from .cache import SegmentCache
+from .segments import ROUTE, Key, Sender, segment_key, size_of
 
 MISS_BUDGET_S = 0.25
 """A fill takes about 20 ms over the exchange; two appliances that cannot fill must not cost a start its 2 s."""

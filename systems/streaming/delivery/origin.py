@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from harness.system import Host
-from systems.streaming.delivery.segments import ROUTE, Sender, segment_key, size_of
-from systems.streaming.web import errors_as_json, json_response
+
+from ..web import errors_as_json, json_response
+from .segments import ROUTE, Sender, segment_key, size_of
 
 DISK_READ_S = {"storage": 0.004, "origin": 0.012}
 """First byte from spinning disks, and from an object store."""

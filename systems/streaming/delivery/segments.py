@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from systems.streaming.content.catalogue import segment_blocks, segment_bytes
-from systems.streaming.resilience.bulkhead import Bulkhead, BulkheadFull
-from systems.streaming.web import HttpError
+from ..content.catalogue import segment_blocks, segment_bytes
+from ..resilience.bulkhead import Bulkhead, BulkheadFull
+from ..web import HttpError
 
 ROUTE = "/v/{title}/{rendition}/{segment}"
 

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from systems.streaming.player.inputs import BadInput, read_movie, read_trace
-from systems.streaming.player.offline import play
+from .inputs import BadInput, read_movie, read_trace
+from .offline import play
 
 EXIT_USAGE = 4
 """As `harness`: nothing was run, because what was asked for cannot be."""

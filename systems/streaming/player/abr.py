@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from systems.streaming.player.estimator import Estimator
+from .estimator import Estimator
 
 SAFETY = 0.9
 """Of the estimated throughput is counted on."""

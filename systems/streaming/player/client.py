@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 
 from harness.system import Event, Host
-from systems.streaming.player.playback import EARLY_S, Fetch, Playback
-from systems.streaming.records import RequestRow
+
+from ..records import RequestRow
+from .playback import EARLY_S, Fetch, Playback
 
 API_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 """One try of a control-plane request."""

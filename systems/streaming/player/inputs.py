@@ -8,8 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from systems.streaming.player.offline import Movie
-from systems.streaming.player.trace import Period
+from .offline import Movie
+from .trace import Period
 
 MOST_SHOWN = 20
 """Of the problems of one file; what is more is counted."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from systems.streaming.player.abr import GAMMA_P, Ladder, Progress, make_rule
-from systems.streaming.player.buffer import Buffer
-from systems.streaming.player.estimator import Estimator
-from systems.streaming.player.trace import Download, Period, TraceNetwork
+from .abr import GAMMA_P, Ladder, Progress, make_rule
+from .buffer import Buffer
+from .estimator import Estimator
+from .trace import Download, Period, TraceNetwork
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from systems.streaming.player.abr import Careful, Fixed, Ladder, Progress, make_rule
-from systems.streaming.player.buffer import Buffer
-from systems.streaming.player.estimator import Estimator
+from .abr import Careful, Fixed, Ladder, Progress, make_rule
+from .buffer import Buffer
+from .estimator import Estimator
 
 BUFFER_S = 16.0
 """The most that is kept ahead."""

@@ -7,10 +7,11 @@ import math
 import random
 
 from harness.system import Client, Workload
-from systems.streaming.content.catalogue import TITLES
-from systems.streaming.content.classes import BY_NAME, CLASSES
-from systems.streaming.control.tokens import mint
-from systems.streaming.player.viewer import watch
+
+from ..content.catalogue import TITLES
+from ..content.classes import BY_NAME, CLASSES
+from ..control.tokens import mint
+from .viewer import watch
 
 ISPS = ("isp-a", "isp-b", "isp-c")
 REGIONS = ("region-east", "region-west")

@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Sequence
 
 from harness.system import Event, Host
-from systems.streaming.player.client import API_TRIES, Requests
-from systems.streaming.player.manifest import BadAnswer, Manifest, read_manifest, read_urls
-from systems.streaming.player.playback import EARLY_S, End, Fetch, Outcome, Pause, Playback, not_started
-from systems.streaming.player.sources import Sources
-from systems.streaming.records import SessionRow
+
+from ..records import SessionRow
+from .client import API_TRIES, Requests
+from .manifest import BadAnswer, Manifest, read_manifest, read_urls
+from .playback import EARLY_S, End, Fetch, Outcome, Pause, Playback, not_started
+from .sources import Sources
 
 RETRY_FIRST_S = 0.5
 RETRY_MOST_S = 4.0

@@ -13,10 +13,11 @@ from typing import Any
 import aiohttp
 
 from harness.system import Event, Host
-from systems.streaming.resilience.breaker import HYSTRIX, Breaker, BreakerOpen, BreakerPolicy
-from systems.streaming.resilience.bulkhead import Bulkhead, BulkheadFull
-from systems.streaming.resilience.deadline import Deadline
-from systems.streaming.resilience.retry_budget import RetryBudget
+
+from .breaker import HYSTRIX, Breaker, BreakerOpen, BreakerPolicy
+from .bulkhead import Bulkhead, BulkheadFull
+from .deadline import Deadline
+from .retry_budget import RetryBudget
 
 
 class Unavailable(Exception):

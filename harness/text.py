@@ -1,0 +1,61 @@
+"""Small helpers for sentences that people read."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """The allowed word that `word` most likely means, or None. Case, `-`, `_` and spaces do not count."""
+    plain = {_plain(candidate): candidate for candidate in reversed(list(allowed))}
+    near = difflib.get_close_matches(_plain(word), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def did_you_mean(word: str, allowed: Iterable[str], *, before: str = "") -> str:
+    """`did you mean 'x'?` for the nearest of the allowed words, after `before` (such as `"; "`); or nothing."""
+    near = nearest(word, allowed)
+    return "" if near is None else f"{before}did you mean '{near}'?"
+
+
+def plural(count: int, singular: str, many: str | None = None) -> str:
+    """`1 fault`, `2 faults`."""
+    return f"{count} {singular if count == 1 else many or singular + 's'}"
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names in their order, those that occur more than once numbered: crash-1, crash-2."""
+    counts = Counter(names)
+    taken = {name for name, count in counts.items() if count == 1}
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        if counts[name] == 1:
+            unique.append(name)
+            continue
+        seen[name] += 1
+        while f"{name}-{seen[name]}" in taken:
+            seen[name] += 1
+        unique.append(f"{name}-{seen[name]}")
+    return tuple(unique)
+
+
+def quote(value: object, max_length: int = 60) -> str:
+    """A YAML value as its writer knows it, on one line: text in quotes, a mapping or list by its kind."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    text = str(value).splitlines()[0] if isinstance(value, str) and value else str(value)
+    text = text if len(text) <= max_length else text[: max_length - 3] + "..."
+    return f"'{text}'" if isinstance(value, str) else text
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-").replace(" ", "-").strip("-")

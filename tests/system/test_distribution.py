@@ -1,0 +1,47 @@
+"""A user's own package `systems` hides the installed one; both can be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+from harness.system import load_system
+reference = load_system("streaming")
+own = load_system("systems.mine:system")
+import systems.mine
+print(reference.name, own.name, systems.mine.__file__, reference.tables["sessions"].__module__)
+"""
+
+OWN = (
+    'from harness.system import System, Topology\nsystem = System("mine", Topology((), (), ()), (), {}, ())\n'
+)
+
+
+@pytest.mark.parametrize("also_streaming", [False, True])
+def test_a_package_of_the_same_name_does_no_harm(tmp_path: Path, also_streaming: bool) -> None:
+    package = tmp_path / "systems"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "mine.py").write_text(OWN, encoding="utf-8")
+    if also_streaming:
+        (package / "streaming").mkdir()
+        (package / "streaming" / "__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference, own, file, module = done.stdout.split()
+    assert (reference, own, Path(file)) == ("streaming", "mine", package / "mine.py")
+    assert module.endswith(".streaming.records")
+    assert module != "systems.streaming.records"
