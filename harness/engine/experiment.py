@@ -30,7 +30,7 @@ from harness.gates.result import Verdict
 from harness.history.environment import read_environment
 from harness.history.errors import HistoryError
 from harness.history.write import write_history
-from harness.runtime.contract import Runtime
+from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
@@ -39,7 +39,7 @@ type Emit = Callable[[EngineEvent], None]
 
 def run_experiment(
     loaded: Loaded,
-    runtime: Runtime,
+    runtime: RuntimeOptions,
     suite: Path,
     *,
     seed: int,
@@ -68,10 +68,12 @@ def run_started(planned: Plan) -> RunStarted:
     return RunStarted(planned.name, planned.seed, tuple(arm.name for arm in planned.arms), planned.duration_s)
 
 
-def record_arm(loaded: Loaded, runtime: Runtime, planned: Plan, run: Path, index: int, emit: Emit) -> None:
+def record_arm(
+    loaded: Loaded, runtime: RuntimeOptions, planned: Plan, run: Path, index: int, emit: Emit
+) -> None:
     """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
     arm = planned.arms[index]
-    done = run_arm(runtime, loaded.system, planned, arm, emit)
+    done = run_arm(runtime.create(), loaded.system, planned, arm, emit)
     write_history(
         staging_directory(run) / str(index),
         system=loaded.system,
@@ -137,7 +139,7 @@ def discard(run: Path) -> None:
 
 
 def broken(
-    loaded: Loaded, planned: Plan, run: Path, runtime: Runtime, verdict: Verdict, reason: str
+    loaded: Loaded, planned: Plan, run: Path, runtime: RuntimeOptions, verdict: Verdict, reason: str
 ) -> ExperimentResult:
     """What is said of a run that has come to no history: the harness or its process broke, or was stopped."""
     return ExperimentResult(

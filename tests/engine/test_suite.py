@@ -22,9 +22,8 @@ from harness.engine.events import (
     SuiteStarted,
 )
 from harness.engine.judge import rejudge
-from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
-from harness.errors import EXIT_EMPTY
+from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
 from tests.engine.support import experiment_text, load, of_type, write
