@@ -14,7 +14,6 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 from harness.live.cpu import NoQuota
 from harness.live.kernel.controller import exposure
@@ -23,8 +22,6 @@ from harness.live.nodes import LiveNode
 from harness.live.proxy_links import ProxyLinks
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_undo, restart
-
-AVAILABLE = frozenset(Primitive)
 
 
 class LivePrimitives:
@@ -43,10 +40,6 @@ class LivePrimitives:
         self._attempts = attempts
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
         self._interferences = 0
-
-    @property
-    def available(self) -> frozenset[Primitive]:
-        return AVAILABLE
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return await self._rule(path, shape)

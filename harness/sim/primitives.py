@@ -11,7 +11,6 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.interference import Interferer
@@ -19,8 +18,6 @@ from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_
 from harness.sim.network.network import SimNetwork
 from harness.sim.nodes import SimNode
 from harness.system.streams import stream
-
-AVAILABLE = frozenset(Primitive) - {Primitive.CPU_LIMIT}
 
 NO_PROCESSOR = "virtual time has no processor cost that could grow: a step of a service takes no time at all"
 
@@ -33,10 +30,6 @@ class SimPrimitives:
         self._nodes = nodes
         self._seed = seed
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
-
-    @property
-    def available(self) -> frozenset[Primitive]:
-        return AVAILABLE
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return self._rule(path, shape=shape)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from harness.experiment.model import Load
-from harness.faults.primitives import HostIdentity, Primitive
+from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import (
     LeftBehind,
     Recorded,
@@ -24,7 +24,7 @@ from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
-from harness.sim.primitives import AVAILABLE, SimPrimitives
+from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
@@ -43,11 +43,6 @@ class SimRuntime:
     """
 
     name = "sim"
-    available: ClassVar[frozenset[Primitive]] = AVAILABLE
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        return {}
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
