@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.cpu import Group
 from harness.live.external_server import ExternalServer
-from harness.live.host import LiveClock, LiveHost, MemoryDisk
+from harness.live.host import LiveClock, LiveHost
 from harness.live.kernel.controller import Controller
 from harness.live.kernel.layout import PROXIES, node_address
 from harness.live.kernel.network import KernelNetwork
-from harness.live.ledger import Lease, LeftBehind, NoSlot, hold_slot
+from harness.live.ledger import Lease, NoSlot, hold_slot
 from harness.live.limits import open_files
 from harness.live.locust.cluster import LocustCluster, locust_cluster
 from harness.live.locust.driver import LocustDriver
@@ -40,14 +41,18 @@ from harness.runtime.contract import (
     RunSettings,
     ServiceFailure,
     Session,
+    check_ready,
+    check_zone,
     safeguards_of,
 )
-from harness.runtime.journal import Journal, describe
+from harness.runtime.host import MemoryDisk
+from harness.runtime.journal import Journal
+from harness.runtime.unhandled import report_context
 from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
 from harness.workload.drive import Driver, LoadDriver
 
-__all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
+__all__ = ["LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -174,9 +179,7 @@ class LiveSession:
             "clients": self._arrived,
             "connections": sum(self.attempts.values()),
             "proxies": self._wires.made if self._wires is not None else 0,
-            "records": len(self._journal.records),
-            "unhandled_errors": dict(sorted(self._journal.background.items())),
-            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
+            **self._journal.statistics(),
         }
 
     # ------------------------------------------------------------------ what hosts of clients need
@@ -231,17 +234,7 @@ class LiveSession:
         load, *outcomes = await asyncio.gather(
             self._start_load(), *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
-        reasons = []
-        for name, outcome in zip(self._nodes, outcomes, strict=True):
-            if isinstance(outcome, NotReady):
-                reasons.append(f"{name}: {outcome}")
-            elif outcome is not None:
-                raise outcome
-        if reasons:
-            raise NotReady(
-                f"system {self._system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come up:\n  "
-                + "\n  ".join(reasons)
-            )
+        check_ready(self._system.name, dict(zip(self._nodes, outcomes, strict=True)))
         if load is not None:
             raise load
         if self._crew is not None:
@@ -292,9 +285,7 @@ class LiveSession:
     def came(self, peer: HostIdentity, access: Access) -> None:
         """A client is there, in whatever process. ValueError as for `client`."""
         assert self._wires is not None
-        zones = self.topology.zones
-        if peer.zone not in zones:
-            raise ValueError(f"client {peer.name} is in zone '{peer.zone}'; there are {', '.join(zones)}")
+        check_zone(peer.name, peer.zone, self.topology)
         if peer.name in self._clients or peer.name in self._nodes:
             raise ValueError(f"there is a host '{peer.name}' already; names must be unique")
         self._clients[peer.name] = None
@@ -342,9 +333,7 @@ class LiveSession:
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         """For `loop.set_exception_handler`: errors in the background of clients, or of the harness itself."""
-        error = context.get("exception")
-        said = str(context.get("message", "unhandled"))
-        self._journal.unhandled("the harness", said if error is None else f"{said}: {describe(error)}", error)
+        report_context(partial(self._journal.unhandled, "the harness"), context)
 
     async def end(self) -> None:
         """Hear what the nodes have yet to say; then nothing is recorded any more, and every process is killed."""

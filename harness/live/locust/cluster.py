@@ -22,7 +22,8 @@ from harness.live.messages import Address
 from harness.live.options import LoadSettings
 from harness.live.pdeathsig import environment
 from harness.runtime.contract import NotReady
-from harness.runtime.journal import Journal, describe
+from harness.runtime.journal import Journal
+from harness.runtime.unhandled import describe_error
 from harness.system import Access, Clock
 
 BEGIN_S = 30.0
@@ -305,7 +306,7 @@ class LocustCluster:
                     self._heard(key, message)
         except Exception as error:  # it may come from another machine, and be anything
             self.broke(
-                f"a process of the load ({self._name(key)}) said what is not understood: {describe(error)}"
+                f"a process of the load ({self._name(key)}) said what is not understood: {describe_error(error)}"
             )
         if not self._ending and self.totals is None:
             # Most likely the process at its other end is gone, and it is better known why.
