@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from harness.errors import HarnessError
 from harness.live.kernel.probe import probe
 from harness.live.ledger import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.live.limits import open_files
@@ -58,7 +59,7 @@ def _load() -> str:
 def _tried(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, look())
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HarnessError) as error:
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 

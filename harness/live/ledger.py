@@ -24,6 +24,7 @@ from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
 from typing import IO, Any, Self
 
+from harness.errors import EXIT_USAGE, HarnessError
 from harness.live import cpu
 from harness.live.external_proxies import ours, remove
 from harness.live.kernel.namespaces import held
@@ -42,8 +43,10 @@ ENDS_ITSELF_S = 3.0
 """How long one may take that ends by itself."""
 
 
-class NoSlot(RuntimeError):
+class NoSlot(HarnessError):
     """No live run can be started on this machine now; the message says why."""
+
+    exit_code = EXIT_USAGE
 
 
 def state_directory() -> Path:

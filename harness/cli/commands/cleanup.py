@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 from harness.cli.options import Json
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 
-def cleanup(as_json: Json = False) -> Done:
+def cleanup(as_json: Json = False) -> CommandResult:
     """Undo what live runs of dead harnesses left on this machine, and prove that it is clean."""
-    from harness.cli.outcome import usage
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.cleanup import cleanup as clean
-    from harness.live.ledger import NoSlot
 
-    try:
-        done = clean()
-    except NoSlot as error:
-        raise usage(str(error)) from error
+    done = clean()
     for slot in done.cleaned:
         print(f"slot {slot.slot}: undone")
         for pid, what in slot.killed:
@@ -47,4 +42,4 @@ def cleanup(as_json: Json = False) -> Done:
         "in_use": [{"slot": number, "by": who} for number, who in done.held],
         "left": [{"slot": number, "what": str(remains)} for number, remains in done.left],
     }
-    return Done(0 if done.clean else EXIT_CODES[Verdict.ERROR], document)
+    return CommandResult(0 if done.clean else EXIT_CODES[Verdict.ERROR], document)

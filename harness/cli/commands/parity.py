@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.live.options import LiveOptions
 
@@ -25,35 +25,30 @@ def parity(
     jobs: Jobs = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
-) -> Done:
+) -> CommandResult:
     """Run experiments live and in virtual time, and show how far apart the two are.
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, writable
-    from harness.cli.outcome import usage
     from harness.cli.selection import load_files
-    from harness.errors import UsageError
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
 
     loaded = load_files(paths, runtime)
-    try:
-        found = run_both(
-            loaded,
-            seeds=range(seed, seed + seeds),
-            reports=writable(reports),
-            jobs=jobs or cores(),
-            live_jobs=jobs or 1,
-            live=runtime,
-            report=_report_half,
-        )
-    except UsageError as error:
-        raise usage(*error.problems) from error
+    found = run_both(
+        loaded,
+        seeds=range(seed, seed + seeds),
+        reports=writable(reports),
+        jobs=jobs or cores(),
+        live_jobs=jobs or 1,
+        live=runtime,
+        report=_report_half,
+    )
     write(found)
     for line in lines(found):
         print(line)
-    return Done(found.exit_code, document(found))
+    return CommandResult(found.exit_code, document(found))
 
 
 @contextmanager
