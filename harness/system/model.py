@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.system.chart import Chart, StateChart
 from harness.system.host import Host
 from harness.system.topology import Topology
 
@@ -95,7 +96,7 @@ class ParityMetric:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`tables`: table name to row dataclass. `events`: event name to what it means."""
+    """`tables`: table name to row dataclass. `events`: event name to what it means. `charts`: of a run's page."""
 
     name: str
     topology: Topology
@@ -105,3 +106,4 @@ class System:
     invariants: tuple[Invariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
     parity_metrics: tuple[ParityMetric, ...] = ()
+    charts: tuple[Chart | StateChart, ...] = ()
