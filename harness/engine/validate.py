@@ -56,7 +56,7 @@ def validate(
         _gates(draft, system, slos),
         _arms(draft, system, slos),
     ):
-        yield from draft.founded(check)
+        yield from draft.reliable(check)
 
 
 def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> Iterator[Diagnostic]:
@@ -87,7 +87,7 @@ def _timeline(draft: Draft, system: System | None, available: frozenset[Primitiv
                 f"{fault.fault} needs {', '.join(missing)}",
                 f"this runtime can {', '.join(sorted(can.value for can in available)) or 'do nothing'}",
             )
-        if not draft.doubtful((*path, "at")):
+        if not draft.is_suspect((*path, "at")):
             yield from _times(source, path, fault, ends_s)
         if system is not None:
             yield from _target(source, path, fault, system, index)
@@ -108,7 +108,7 @@ def _timeline(draft: Draft, system: System | None, available: frozenset[Primitiv
                 f"this is the fault of line {twin}, on the same target at the same time",
                 "it would do nothing more; remove one",
             )
-        if not draft.doubtful(path):
+        if not draft.is_suspect(path):
             before.append((line, fault))
 
 
@@ -212,7 +212,7 @@ def _gates(
         twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
         if twin is not None:
             yield source.at(path, Code.DUPLICATE, f"this is the gate of line {twin} again", "remove one")
-        if not draft.doubtful(path):
+        if not draft.is_suspect(path):
             before.append((line, gate))
         yield from _moments(draft, path, gate)
         if isinstance(gate, EventGate):
@@ -250,7 +250,7 @@ def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
         or drain_s is None
         or not faults
         or len(faults) < len(draft.timeline)
-        or any(draft.doubtful(("timeline", index)) for index in range(len(faults)))
+        or any(draft.is_suspect(("timeline", index)) for index in range(len(faults)))
     ):
         return
     from_s, until_s = max(fault.ends_s for fault in faults) + gate.within, load_end_s + drain_s
@@ -322,8 +322,8 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
     # A gate that is wrong may be the one that an arm is about.
     unsure = any(
         gate is None
-        or draft.doubtful(("gates", index, "slo"))
-        or draft.doubtful(("gates", index, "recovered"))
+        or draft.is_suspect(("gates", index, "slo"))
+        or draft.is_suspect(("gates", index, "recovered"))
         for index, gate in enumerate(draft.gates)
     ) or any(slos is not None and name not in slos for name in gated)
     before: list[tuple[int, Arm]] = []
@@ -351,7 +351,7 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
         twin = next((line for line, seen in before if seen == arm), None)
         if twin is not None:
             yield source.at(path, Code.DUPLICATE, f"this is the arm of line {twin} again", "remove one")
-        if not draft.doubtful(path):
+        if not draft.is_suspect(path):
             before.append((source.mark(path).line, arm))
 
 
@@ -359,7 +359,7 @@ def _load_end_s(draft: Draft) -> float | None:
     """When the last client arrives; None where not all loads could be understood."""
     loads = [*draft.load.values()]
     ends = [load.for_ for load in loads if load is not None]
-    if len(ends) < len(loads) or any(draft.doubtful(("load", name, "for")) for name in draft.load):
+    if len(ends) < len(loads) or any(draft.is_suspect(("load", name, "for")) for name in draft.load):
         return None
     return max(ends, default=None)
 

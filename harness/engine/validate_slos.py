@@ -40,7 +40,7 @@ def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnosti
     """
     for name, slo in draft.slos.items():
         if slo is not None:
-            yield from draft.founded(_slo(draft.source, name, slo, system))
+            yield from draft.reliable(_slo(draft.source, name, slo, system))
 
 
 def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator[Diagnostic]:
