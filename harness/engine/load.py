@@ -14,10 +14,10 @@ from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
 from harness.history.columns import TableError, columns
-from harness.history.read import History
-from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
+from harness.history.files import EXPERIMENT, SLOS
 from harness.system import System, UnknownSystem, load_system, system_names
 from harness.text import nearest
+from harness.verdict.recorded import RecordedRun
 
 SLOS_FILE = "slos.yaml"
 
@@ -102,20 +102,16 @@ def load_experiments(
     return tuple(loaded)
 
 
-def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
-    """The experiment of a run directory, its seed and the safeguards it went without.
+def load_run(run: RecordedRun) -> Loaded:
+    """The experiment of a run directory, validated again.
 
-    Raises HistoryError for what is no run directory, ExperimentError for an experiment that is not valid any more.
+    Raises HistoryError when it cannot be read, ExperimentError for an experiment that is not valid any more.
     """
-    with History(run) as history:
-        environment, text, slos_text = history.environment, history.experiment_yaml, history.slos_yaml
-    try:
-        shown, seed, without = environment["file"], environment["seed"], tuple(environment["without"])
-        slos_file = None if environment["slos_file"] is None else run / SLOS
-    except KeyError as error:
-        raise HistoryError(f"{run / ENVIRONMENT}: {error} is missing; it cannot be replayed") from error
+    slos_file = None if run.environment.slos_file is None else run.directory / SLOS
     loader = _Loader(frozenset(Primitive))
-    return loader.check(run / EXPERIMENT, shown, text, slos_file, slos_text), seed, without
+    return loader.check(
+        run.directory / EXPERIMENT, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml
+    )
 
 
 @dataclass(frozen=True, slots=True)

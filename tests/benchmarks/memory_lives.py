@@ -9,6 +9,7 @@ holes in the heap that this run would fill, or tasks and caches that would go aw
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import sys
@@ -100,7 +101,7 @@ async def short(session: Session) -> None:
         await host.clock.sleep(1)
 
     await asyncio.gather(
-        *(forever(session, number, lambda host, number=number: one(host, number)) for number in range(4))
+        *(forever(session, number, functools.partial(one, number=number)) for number in range(4))
     )
 
 

@@ -187,5 +187,5 @@ def test_an_arm_that_nobody_hears_of_leaves_no_buffer_that_complains(
         record_arm(loaded, sim_runtime(), plan(loaded, 1, ()), run, 0, Line(mine).send)
     gc.collect()
     assert complaints == []
-    facts = json.loads((staging_directory(run) / "0" / "facts.json").read_text(encoding="utf-8"))
-    assert any("BrokenPipeError" in failure for failure in facts["failures"])
+    metadata = json.loads((staging_directory(run) / "0" / "metadata.json").read_text(encoding="utf-8"))
+    assert any("BrokenPipeError" in failure for failure in metadata["failures"])

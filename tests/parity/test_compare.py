@@ -61,7 +61,7 @@ def test_few_rows_are_no_distribution() -> None:
 
 GATE = GateResult("visits", Verdict.PASSED, 1.0, (0.9, 1.0), 0.9, 100, "ratio", "good")
 EVENT = GateResult("retry after fault", Verdict.PASSED, 1.0, None, 5, 3, "s", "seen", kind="event")
-CPU_LIMIT = GateResult("startup p90", Verdict.PASSED, 1.0, (0.9, 1.1), 2, 50, "s", "quick")
+STARTUP_P90 = GateResult("startup p90", Verdict.PASSED, 1.0, (0.9, 1.1), 2, 50, "s", "quick")
 CALM = GateResult("never", Verdict.PASSED, 0.0, None, 0, 50, "count", "none", kind="invariant")
 RESULT = ExperimentResult(
     name="e",
@@ -97,8 +97,8 @@ def only(gate: GateResult, live: GateResult) -> Comparison:
         (EVENT, 1.2, Outcome.WITHIN),
         (EVENT, 0.79, Outcome.OUTSIDE),
         (EVENT, None, Outcome.OUTSIDE),
-        (CPU_LIMIT, 1.15, Outcome.WITHIN),
-        (CPU_LIMIT, 1.16, Outcome.OUTSIDE),
+        (STARTUP_P90, 1.15, Outcome.WITHIN),
+        (STARTUP_P90, 1.16, Outcome.OUTSIDE),
     ],
 )
 def test_a_gates_value_has_the_aim_of_its_kind(

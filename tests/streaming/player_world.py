@@ -25,6 +25,7 @@ type Script = Callable[[web.Request, Host], Awaitable[web.StreamResponse | None]
 """Answers a request, or returns None to have it answered as usual."""
 
 type Act = Callable[[Session], Awaitable[object]]
+type Acts = Mapping[float, Act]
 
 URLS = ["http://edge-a-1", "http://edge-a-2", "http://storage-1"]
 
@@ -128,7 +129,7 @@ def visit(
     abr: str = "bola",
     access: Access = FAST,
     scripts: Mapping[str, Script] | None = None,
-    acts: Mapping[float, Act] | None = None,
+    acts: Acts | None = None,
     without: tuple[str, ...] = (),
     leave_at_s: float | None = None,
     seed: int = 1,

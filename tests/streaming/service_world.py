@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.system import Access, Client, Node
+from harness.system import Access, Client, Event, Host, Node
 from systems.streaming.control.tokens import mint
 from systems.streaming.system import NODES
 from tests.support.local_host import LocalHost, LocalWorld
@@ -24,7 +24,7 @@ def viewer(world: LocalWorld, account: str = "account-1", isp: str = "isp-a") ->
     return world.client(Client(f"viewer-{account}", isp, "fibre", access, {"account": account}))
 
 
-def headers(host: LocalHost) -> dict[str, str]:
+def headers(host: Host) -> dict[str, str]:
     return {
         "Authorization": f"Bearer {mint(str(host.config['account']), 0.0)}",
         "X-Session": host.name,
@@ -34,7 +34,7 @@ def headers(host: LocalHost) -> dict[str, str]:
 
 
 async def ask(
-    host: LocalHost, node: str, path: str, *, method: str = "GET", **kwargs: Any
+    host: Host, node: str, path: str, *, method: str = "GET", **kwargs: Any
 ) -> tuple[int, Any, Any]:
     """Status, JSON body (bytes when it is none), headers."""
     kwargs.setdefault("headers", headers(host))
@@ -50,4 +50,4 @@ def rows(world: LocalWorld, kind: type) -> list[Any]:
 
 
 def events(world: LocalWorld, name: str) -> list[dict[str, Any]]:
-    return [dict(row.fields) for _, row in world.records if getattr(row, "name", None) == name]
+    return [dict(row.fields) for _, row in world.records if isinstance(row, Event) and row.name == name]

@@ -73,7 +73,7 @@ def test_estimates_stay_within_what_was_seen(samples: list[tuple[float, float, f
 
 def test_bola_goes_up_at_the_published_buffer_levels() -> None:
     bola = Bola(Ladder(3000, BBB_KBPS), estimator(1e9, segment_ms=3000), 25_000)
-    found = []
+    found: list[float] = []
     for tenth in range(2500):
         quality = bola.from_buffer(tenth * 10)
         if quality > len(found):

@@ -75,7 +75,9 @@ def test_ends_when_the_viewer_has_seen_enough_not_when_all_is_fetched() -> None:
     arrive(player, 11.0)
     assert player.ends_at_s == pytest.approx(16.0)
     assert isinstance(player.next(11.0), Fetch), "a player does not know when its viewer will leave"
-    assert player.next(16.0) == End(pytest.approx(16.0))
+    end = player.next(16.0)
+    assert isinstance(end, End)
+    assert end.at_s == pytest.approx(16.0)
     player.finish(30.0)
     assert player.played_s == pytest.approx(6)
     assert player.stall_s == 0
@@ -85,7 +87,9 @@ def test_ends_with_the_title() -> None:
     player = playback(watch_s=1000, segments=2)
     arrive(player, 10.0)
     arrive(player, 11.0)
-    assert player.next(11.0) == End(pytest.approx(18.0))
+    end = player.next(11.0)
+    assert isinstance(end, End)
+    assert end.at_s == pytest.approx(18.0)
     player.finish(18.5)
     assert (player.played_s, player.stall_count) == (pytest.approx(8), 0)
 

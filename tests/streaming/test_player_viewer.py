@@ -18,13 +18,13 @@ from systems.streaming.content.catalogue import LADDER
 from systems.streaming.player.client import SILENCE_TIMEOUT_S
 from systems.streaming.player.playback import STALL_PATIENCE_S, STARTUP_PATIENCE_S
 from systems.streaming.records import RequestRow
-from tests.streaming.player_world import Act, Script, Seen, manifest, visit
+from tests.streaming.player_world import Act, Acts, Script, Seen, manifest, visit
 
 VIEWER = EndpointMatch(nodes=frozenset({"viewer-0"}))
 EVERYONE = EndpointMatch(everything=True)
 GATEWAYS = ("gateway-east-1", "gateway-west-1")
 APPLIANCES = ("edge-a-1", "edge-a-2", "storage-1")
-CPU_LIMIT = Access(down_bps=1e6, up_bps=1e6, rtt_s=0.05)
+SLOW_ACCESS = Access(down_bps=1e6, up_bps=1e6, rtt_s=0.05)
 
 
 def kill(*nodes: str) -> Act:
@@ -216,7 +216,7 @@ def test_an_answer_that_is_no_object_is_asked_for_again_elsewhere(text: str) -> 
 
 
 def test_region_failover() -> None:
-    down = {0: kill("gateway-east-1")}
+    down: Acts = {0: kill("gateway-east-1")}
     seen = visit(acts=down)
     assert seen.row.outcome == "completed"
     assert {r.target for r in seen.requests if r.ok and r.kind in ("home", "play")} == {"gateway-west-1"}
@@ -310,7 +310,7 @@ def test_steering_is_not_asked_again_before_it_has_answered() -> None:
 
 
 def test_slow_steering_does_not_interrupt_either() -> None:
-    slow = {0: interfere("gateway-east-1", HttpRule("/steer*", delay_s=30))}
+    slow: Acts = {0: interfere("gateway-east-1", HttpRule("/steer*", delay_s=30))}
     assert visit(watch_s=50, acts=slow).row.stall_s == 0
 
 
@@ -340,7 +340,7 @@ def test_nonsense_from_steering_is_ignored() -> None:
 
 
 def test_failover_to_the_next_appliance() -> None:
-    down = {6: kill("edge-a-1")}
+    down: Acts = {6: kill("edge-a-1")}
     seen = visit(watch_s=40, acts=down)
     assert (seen.row.outcome, seen.row.stall_s, seen.row.failovers) == ("completed", 0, 1)
     assert targets(seen) == ["edge-a-1", "edge-a-2"]
@@ -365,14 +365,14 @@ def test_failover_goes_down_the_list_and_trusts_no_one_who_failed_lately() -> No
 
 
 def test_a_full_appliance_is_left_too() -> None:
-    full = {4: interfere("edge-a-1", HttpRule("/v/*", status=503))}
+    full: Acts = {4: interfere("edge-a-1", HttpRule("/v/*", status=503))}
     seen = visit(watch_s=40, acts=full)
     assert (seen.row.outcome, seen.row.stall_s) == ("completed", 0)
     assert [r.status for r in seen.of("segment") if not r.ok] == [503]
 
 
 def test_a_silent_appliance_is_given_up_while_there_is_something_to_play() -> None:
-    silent = {6: pause("edge-a-1")}
+    silent: Acts = {6: pause("edge-a-1")}
     seen = visit(watch_s=60, acts=silent)
     assert (seen.row.outcome, seen.row.stall_s, seen.row.failovers) == ("completed", 0, 1)
     (failed,) = (r for r in seen.of("segment") if not r.ok)
@@ -491,10 +491,10 @@ def test_between_rounds_over_all_appliances_there_is_a_pause_that_grows() -> Non
 
 def test_adapting_costs_quality_instead_of_interruptions() -> None:
     for abr in ("bola", "throughput"):
-        seen = visit(watch_s=60, access=CPU_LIMIT, abr=abr)
+        seen = visit(watch_s=60, access=SLOW_ACCESS, abr=abr)
         assert (seen.row.outcome, seen.row.stall_s) == ("completed", 0)
         assert seen.row.bitrate_kbps < 1000
-    without = visit(watch_s=60, access=CPU_LIMIT, without=("player.abr",))
+    without = visit(watch_s=60, access=SLOW_ACCESS, without=("player.abr",))
     assert without.row.stall_s > 10
     assert {r.bitrate_kbps for r in without.of("segment")} == {2350}
 

@@ -36,7 +36,8 @@ async def fail() -> str:
 
 
 def breaker(policy: BreakerPolicy = TIGHT) -> tuple[Breaker, ManualClock, list[str]]:
-    clock, states = ManualClock(), []
+    clock = ManualClock()
+    states: list[str] = []
     return Breaker("dep", clock, policy, on_change=states.append), clock, states
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from locust import events
 
 
-@events.request.add_listener
 def note(response_time: float, **_: Any) -> None:
     with Path(os.environ["TESTS_LOCUST_PLUGIN"]).open("a") as file:
         file.write(f"{response_time!r}\n")
+
+
+events.request.add_listener(note)

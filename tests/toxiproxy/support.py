@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +69,18 @@ class Api:
     server: ToxiproxyServer
 
     async def call(
-        self, method: str, path: str, body: object = None, *, raw: bytes | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        raw: bytes | None = None,
     ) -> Answer:
         """One request on a connection of its own; `raw` is sent as it is."""
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: toxiproxy", "Connection: close"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines.append(f"Content-Length: {len(data)}")
         sent = "\r\n".join(lines).encode() + b"\r\n\r\n" + data
         return (await self.exchange(sent))[0]
@@ -95,7 +101,7 @@ class Api:
         return answer
 
     async def toxic(
-        self, kind: str, stream: str = "downstream", proxy: str = "p", **attributes: int
+        self, kind: str, stream: str = "downstream", proxy: str = "p", **attributes: Any
     ) -> Answer:
         document = {"type": kind, "stream": stream, "attributes": attributes}
         answer = await self.call("POST", f"/proxies/{proxy}/toxics", document)

@@ -29,7 +29,8 @@ async def test_data_passes_them_in_the_order_of_their_creation(reset_first: bool
     async with serving() as api, through(api) as streams:
         await talk(streams)
         for kind in ("reset_peer", "slow_close") if reset_first else ("slow_close", "reset_peer"):
-            await api.toxic(kind, **({"delay": 200} if kind == "slow_close" else {}))
+            attributes: dict[str, Any] = {"delay": 200} if kind == "slow_close" else {}
+            await api.toxic(kind, **attributes)
         start_s = now()
         with pytest.raises(ConnectionResetError):
             await talk(streams)
@@ -232,11 +233,12 @@ async def test_removing_a_toxic_whose_connection_is_broken() -> None:
     """Both sides are gone while toxics still hold data: it is removed at once, and nothing of it stays."""
     async with serving() as api, upstream(echo) as address:
         listen = (await api.proxy(address)).json["listen"]
-        for kind, attributes in (
+        kinds: tuple[tuple[str, dict[str, Any]], ...] = (
             ("latency", {"latency": 60_000}),
             ("bandwidth", {"rate": 1}),
             ("slicer", SLICES),
-        ):
+        )
+        for kind, attributes in kinds:
             await api.toxic(kind, **attributes)
             await api.toxic(kind, "upstream", **attributes)
             async with connected(listen) as (_, writer):
@@ -249,4 +251,4 @@ async def test_removing_a_toxic_whose_connection_is_broken() -> None:
             assert api.server.statistics.connections == 0
 
 
-SLICES = {"average_size": 10, "delay": 1_000_000}
+SLICES: dict[str, Any] = {"average_size": 10, "delay": 1_000_000}

@@ -81,7 +81,7 @@ async def test_type_errors_are_in_the_words_of_go() -> None:
 async def test_keys_of_any_case_unknown_keys_nulls_repeats_and_what_follows() -> None:
     async with serving() as api:
         body = b'{"NAME":"x","Name":"a","UPSTREAM":"x:1","listen":"127.0.0.1:0","enabled":null,"Logger":{}} trailing {'
-        answer = await api.call("POST", "/proxies", raw=body, Content_Type="text/html")
+        answer = await api.call("POST", "/proxies", headers={"Content-Type": "text/html"}, raw=body)
         assert answer.status == 201
         assert answer.json["name"] == "a"
         assert answer.json["enabled"] is True

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from typing import Any
 
 from tests.toxiproxy.support import (
     Sink,
@@ -157,7 +158,7 @@ async def test_it_does_not_limit_the_rate() -> None:
     for kind in ("noop", "latency"):
         sink = Sink()
         async with serving() as api, through(api, sink) as (_, writer):
-            attributes = {"latency": 100} if kind == "latency" else {}
+            attributes: dict[str, Any] = {"latency": 100} if kind == "latency" else {}
             await api.toxic(kind, "upstream", **attributes)
             start_s = now()
             writer.write(bytes(16 << 20))

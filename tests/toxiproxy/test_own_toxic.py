@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
 
 def printed(name: str) -> str:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return next(block for block in blocks if f"class {name}(" in block)
+    return next(str(block) for block in blocks if f"class {name}(" in block)
 
 
 @pytest.mark.parametrize("name", ["Noop", "Hold"])
@@ -34,7 +35,8 @@ async def test_the_page(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TOXICS, "mine", kind)
         async with serving() as api, through(api) as streams:
-            await api.toxic("mine", **({"hold": 50} if name == "Hold" else {}))
+            attributes: dict[str, Any] = {"hold": 50} if name == "Hold" else {}
+            await api.toxic("mine", **attributes)
             start_s = now()
             assert await talk(streams) == b"hello"
             assert (now() - start_s >= 0.05) == (name == "Hold")

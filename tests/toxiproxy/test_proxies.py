@@ -182,7 +182,8 @@ async def test_disabling_refuses_closes_cleanly_and_returns_to_the_same_port() -
 @on_loop
 async def test_deleting_closes_and_forgets() -> None:
     async with serving() as api, through(api) as (reader, _):
-        listen = (await api.toxic("noop")) and (await api.call("GET", "/proxies/p")).json["listen"]
+        await api.toxic("noop")
+        listen = (await api.call("GET", "/proxies/p")).json["listen"]
         assert (await api.call("DELETE", "/proxies/p")).status == 204
         assert await reader.read() == b""
         assert not connects(listen)

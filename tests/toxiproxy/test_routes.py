@@ -118,13 +118,13 @@ async def test_matched_routes_answer_with_an_id_of_the_request() -> None:
 async def test_browsers_are_refused() -> None:
     async with serving(proxy_metrics=True) as api:
         for path in ("/proxies", "/version", "/metrics"):
-            answer = await api.call("GET", path, User_Agent="Mozilla/5.0 (X11)")
+            answer = await api.call("GET", path, headers={"User-Agent": "Mozilla/5.0 (X11)"})
             assert (answer.status, answer.body) == (403, b"User agent not allowed\n")
             assert answer.headers["content-type"] == "text/plain; charset=utf-8"
             assert "x-toxiproxy-request-id" in answer.headers
         for agent in ("mozilla/5.0", "curl/8", "x Mozilla/5.0"):
-            assert (await api.call("GET", "/proxies", User_Agent=agent)).status == 200
-        assert (await api.call("GET", "/nothing", User_Agent="Mozilla/5.0")).status == 404
+            assert (await api.call("GET", "/proxies", headers={"User-Agent": agent})).status == 200
+        assert (await api.call("GET", "/nothing", headers={"User-Agent": "Mozilla/5.0"})).status == 404
 
 
 @on_loop

@@ -12,7 +12,7 @@ def replay(run: Run, as_json: Json = False) -> Done:
     from harness.engine.replay import replay as run_again
     from harness.errors import ExperimentError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.history.write import HistoryError
+    from harness.history.errors import HistoryError
     from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
 
