@@ -192,7 +192,7 @@ class ControlServer:
                 nodes_only=fault.targets == "nodes",
             )
         except TargetError as error:
-            raise UsageError(error.problems) from error
+            raise UsageError(error.diagnostics) from error
         applied = await fault.apply(target, self._session.primitives)
         self._count = number
         if not fault.lasts_s:

@@ -10,7 +10,8 @@ import pytest
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.load import load_experiments
-from harness.engine.validate import validate, validate_slos
+from harness.engine.validate import validate
+from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
@@ -93,11 +94,11 @@ def test_a_valid_experiment_has_no_diagnostics() -> None:
         ("role: backend, zone: east", "role: backed, zone: east", Code.UNKNOWN_NAME, "7:54"),
         ("role: backend, zone: east", "role: backend, zone: est", Code.UNKNOWN_NAME, "7:69"),
         ("role: backend, zone: east", "node: backend-est", Code.UNKNOWN_NAME, "7:54"),
-        ("role: backend, zone: east", "group: fast", Code.UNKNOWN_NAME, "7:47"),
-        ("role: backend, zone: east", "node: backend-east, zone: west", Code.UNKNOWN_NAME, "7:47"),
-        ("role: backend, zone: east", "role: backend, pick: 3", Code.UNKNOWN_NAME, "7:69"),
-        ("role: backend, zone: east", "role: backend, pick: half", Code.UNKNOWN_NAME, "7:69"),
-        ("role: backend, zone: east", "pick: 1", Code.UNKNOWN_NAME, "7:47"),
+        ("role: backend, zone: east", "group: fast", Code.NO_MATCH, "7:47"),
+        ("role: backend, zone: east", "node: backend-east, zone: west", Code.NO_MATCH, "7:47"),
+        ("role: backend, zone: east", "role: backend, pick: 3", Code.NO_MATCH, "7:69"),
+        ("role: backend, zone: east", "role: backend, pick: half", Code.BAD_VALUE, "7:69"),
+        ("role: backend, zone: east", "pick: 1", Code.EMPTY, "7:47"),
         ("from: gateway", "from: gatway", Code.UNKNOWN_NAME, "8:76"),
         ("to: {role: backend}", "to: {role: bakend}", Code.UNKNOWN_NAME, "8:96"),
         ("{slo: answered, w", "{slo: anwsered, w", Code.UNKNOWN_NAME, "10:11"),
@@ -108,7 +109,7 @@ def test_a_valid_experiment_has_no_diagnostics() -> None:
         ("\"zone = 'east'\"", "ok, at_most: 2s", Code.CONFLICT, "10:32"),
         ("during: fault", "target: 99%", Code.CONFLICT, "11:20"),
         ("during: fault", "at_most: 5Mbps", Code.BAD_UNIT, "11:29"),
-        ("during: fault", "at_most: soon", Code.BAD_UNIT, "11:29"),
+        ("during: fault", "at_most: soon", Code.BAD_VALUE, "11:29"),
         ("event: gateway.retry", "event: gateway.retri", Code.UNKNOWN_NAME, "12:13"),
         ("recovered: latency", "recovered: latncy", Code.UNKNOWN_NAME, "13:17"),
         ("within: 10s", "within: 2m", Code.BAD_TIMING, "13:34"),
@@ -151,8 +152,8 @@ def test_gates_about_a_fault_need_one() -> None:
     text = GOOD[: GOOD.index("timeline:")] + GOOD[GOOD.index("gates:") :]
     assert summary(problems(text)) == [
         (Code.CONFLICT, "8:28"),
-        (Code.CONFLICT, "9:12"),
-        (Code.CONFLICT, "10:6"),
+        (Code.CONFLICT, "9:13"),
+        (Code.CONFLICT, "10:17"),
     ]
 
 
