@@ -24,8 +24,8 @@ from harness.experiment.model import (
 from harness.experiment.parse import Draft
 from harness.experiment.source import Source
 from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
 from harness.history.columns import check_expression
+from harness.runtime.capabilities import Capabilities
 from harness.system import System
 
 
@@ -33,17 +33,17 @@ def validate(
     draft: Draft,
     system: System | None,
     slos: Mapping[str, Slo | None] | None,
-    available: frozenset[Primitive],
+    capabilities: Capabilities | None,
 ) -> Iterator[Diagnostic]:
     """Every mistake, in no order, but nothing about placeholders.
 
     `system` None: it is not known, and its names are not checked. `slos`: one that is not valid is None; None
-    for all where their file is not valid, and then nothing else is reported about SLOs. `available`: what the
-    runtime can do.
+    for all where their file is not valid, and then nothing else is reported about SLOs. `capabilities`: what the
+    runtime can do; None: that is not checked.
     """
     for check in (
         () if system is None else validate_loads(draft, system),
-        validate_timeline(draft, system, available),
+        validate_timeline(draft, system, capabilities),
         _gates(draft, system, slos),
         _arms(draft, system, slos),
     ):

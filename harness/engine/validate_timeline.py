@@ -7,12 +7,13 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.engine.targets import TargetError, resolve
+from harness.engine.unsupported import check_fault
 from harness.engine.validate_load import load_end_s
 from harness.experiment.model import Target
 from harness.experiment.parse import Draft
 from harness.experiment.source import Source
 from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
+from harness.runtime.capabilities import Capabilities
 from harness.system import System
 
 FIRST_FAULT_S = 5.0
@@ -20,7 +21,7 @@ FIRST_FAULT_S = 5.0
 
 
 def validate_timeline(
-    draft: Draft, system: System | None, available: frozenset[Primitive]
+    draft: Draft, system: System | None, capabilities: Capabilities | None
 ) -> Iterator[Diagnostic]:
     source = draft.source
     end_s = load_end_s(draft)
@@ -30,13 +31,8 @@ def validate_timeline(
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
             continue
-        if missing := sorted(need.value for need in fault.needs - available):
-            yield source.at(
-                (*path, "fault"),
-                Code.UNSUPPORTED,
-                f"{fault.fault} needs {', '.join(missing)}",
-                f"this runtime has {', '.join(sorted(one.value for one in available)) or 'nothing'}",
-            )
+        if capabilities is not None:
+            yield from check_fault(source, index, fault, capabilities)
         if not draft.is_suspect((*path, "at")):
             yield from _times(source, path, fault, end_s)
         if system is not None:

@@ -9,7 +9,8 @@ from harness.errors import InvalidValue
 from harness.experiment.units import Ratio
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 MIN_CPU = 0.01
@@ -31,7 +32,7 @@ class CpuLimit(NodeFault):
     Live only: virtual time has no processor cost that could grow.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.CPU_LIMIT})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CPU_LIMIT})
 
     fault: Literal["cpu-limit"] = "cpu-limit"
     cpu: Annotated[Ratio, AfterValidator(_check_cpu)] = Field(description="what each node gets, of one core")

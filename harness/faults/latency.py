@@ -9,7 +9,8 @@ from harness.errors import InvalidValue
 from harness.experiment.units import Duration, PositiveDuration
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
-from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -19,7 +20,7 @@ class Latency(LinkFault):
     With `direction: both`, the default, a round trip grows by twice the delay.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SHAPE})
 
     fault: Literal["latency"] = "latency"
     delay: PositiveDuration = Field(description="added to each one-way trip")

@@ -14,8 +14,9 @@ from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
+from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
-from harness.faults.primitives import Primitive
+from harness.runtime.capabilities import Capabilities, Lack
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -59,11 +60,9 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def problems(
-    text: str, slos: str = SLOS, available: frozenset[Primitive] = frozenset(Primitive)
-) -> tuple[Diagnostic, ...]:
+def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS)
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, available)
+    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 
@@ -184,8 +183,12 @@ def test_the_same_fault_at_the_same_time_on_the_same_hosts_is_a_duplicate() -> N
 
 
 def test_a_fault_that_the_runtime_cannot_apply_is_refused() -> None:
-    found = problems(GOOD, available=frozenset({Primitive.KILL, Primitive.START}))
+    able = dict.fromkeys((Capability.KILL, Capability.START), "by magic")
+    found = problems(GOOD, capabilities=Capabilities(able, {Capability.SHAPE: Lack("no shapes", "buy some")}))
     assert summary(found) == [(Code.UNSUPPORTED, "8:32")]
+    assert (found[0].found, found[0].allowed) == ("latency: no shapes", "buy some")
+    (without_reason,) = problems(GOOD, capabilities=Capabilities(able))
+    assert "no shape" in str(without_reason)
 
 
 def test_an_arm_needs_a_gate_of_its_slo() -> None:
