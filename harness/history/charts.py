@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from harness.history.columns import EVENT_COLUMNS, TableError, check_expression, columns
+from harness.diagnostics import Code, Diagnostic, unknown_name
+from harness.history.columns import EVENT_COLUMNS, Column, TableError, check_expression, columns
 from harness.history.files import EVENTS
 from harness.system import Chart, StateChart, System
-from harness.text import did_you_mean
 
 
 def check_tables(system: System) -> None:
-    """Raise TableError for a table or a chart of the system that is not valid; the message names it."""
+    """Raise TableError for the tables and the charts of the system that are not valid; messages name them."""
     tables = {EVENTS: EVENT_COLUMNS, **{name: columns(row_type) for name, row_type in system.tables.items()}}
-    seen: set[str] = set()
+    names = [chart.name for chart in system.charts]
+    problems = [
+        Diagnostic(Code.DUPLICATE, f"duplicate chart name '{name}'")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     for chart in system.charts:
-        what = f"chart '{chart.name}'"
-        if chart.name in seen:
-            raise TableError(f"{what} is declared twice; names are unique")
-        seen.add(chart.name)
-        if chart.table not in tables:
-            hint = did_you_mean(chart.table, tables, before="; ")
-            raise TableError(f"{what}: no table '{chart.table}'; there are {', '.join(tables)}{hint}")
-        for field, expression, kind in _expressions(chart):
-            # Of a group and a state any type will do: whether one is null is always a condition.
-            tested = f"({expression}\n) IS NULL" if kind == "any" else expression
-            if problem := check_expression(tested, tables[chart.table], numeric=kind == "number"):
-                raise TableError(f"{what}: {field}: {expression}: {problem}")
+        for problem in _problems(chart, tables):
+            problems.append(replace(problem, found=f"chart '{chart.name}': {problem.found}", path=()))
+    if problems:
+        raise TableError(problems)
+
+
+def _problems(chart: Chart | StateChart, tables: Mapping[str, Sequence[Column]]) -> Iterator[Diagnostic]:
+    if chart.table not in tables:
+        yield unknown_name("table", chart.table, tables)
+        return
+    for field, expression, kind in _expressions(chart):
+        # Of a group and a state any type will do: whether one is null is always a condition.
+        tested = f"({expression}\n) IS NULL" if kind == "any" else expression
+        if problem := check_expression(tested, tables[chart.table], numeric=kind == "number"):
+            yield replace(problem, found=f"{field}: {problem.found}")
 
 
 def _expressions(chart: Chart | StateChart) -> Iterator[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from harness.report.charts import draw_charts
 from harness.report.columns import GATE_COLUMNS
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, draw_interval, render
-from harness.system import load_system
+from harness.system import find_system
 from harness.text import plural
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
@@ -43,9 +43,9 @@ _SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
-    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, UnknownSystem."""
+    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
     facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
-    charts = load_system(run.environment.system).charts
+    charts = find_system(run.environment.system).charts
     drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
     return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
 

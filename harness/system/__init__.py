@@ -4,7 +4,7 @@ from harness.system.chart import Chart, StateChart
 from harness.system.host import Clock, Disk, Host
 from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
 from harness.system.records import Event, Row, Scalar
-from harness.system.registry import UnknownSystem, load_system, system_names
+from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Disk",
     "Event",
     "Host",
+    "InvalidSystem",
     "Invariant",
     "Link",
     "Node",
@@ -26,8 +27,7 @@ __all__ = [
     "StateChart",
     "System",
     "Topology",
-    "UnknownSystem",
     "Workload",
-    "load_system",
+    "find_system",
     "system_names",
 ]

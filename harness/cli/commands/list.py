@@ -86,12 +86,12 @@ def _load(name: str) -> System:
     from harness.cli.outcome import usage
     from harness.history.charts import check_tables
     from harness.history.columns import TableError
-    from harness.system import UnknownSystem, load_system
+    from harness.system import InvalidSystem, find_system
 
     try:
-        system = load_system(name)
+        system = find_system(name)
         check_tables(system)
-    except (UnknownSystem, TableError) as error:
+    except (InvalidSystem, TableError) as error:
         raise usage(str(error)) from error
     return system
 
