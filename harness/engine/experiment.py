@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.engine.events import EngineEvent, RunFinished, RunStarted
+from harness.engine.events import EngineEvent, Finish, RunFinished, RunJudged, RunStarted
 from harness.engine.judge import judge_run, write_verdict
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, plan
@@ -35,9 +35,6 @@ from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
 type Emit = Callable[[EngineEvent], None]
-
-type Finish = Callable[[RecordedRun, ExperimentResult], None]
-"""Called with the recorded run and its result, to write reports into its directory, which is still hidden then."""
 
 
 def run_experiment(
@@ -119,7 +116,7 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
 
 def _finished(recorded: RecordedRun, result: ExperimentResult, finish: Finish) -> ExperimentResult:
     try:
-        finish(recorded, result)
+        finish(RunJudged(result, recorded))
     except Exception as error:  # no report, no green
         reason = f"its reports could not be written: {type(error).__name__}: {error}"
         return replace(result, verdict=Verdict.ERROR, reason=f"{reason} (judged {result.verdict.value})")

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import Handler, SuiteFinished
-from harness.engine.experiment import Finish
+from harness.engine.events import Finish, Handler, SuiteFinished
 from harness.engine.load import load_run
 from harness.engine.plan import MAIN
 from harness.engine.runtimes import RUNTIMES

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.engine.events import EventDispatcher, RunFinished
+from harness.engine.events import EventDispatcher, Finish, RunFinished
 from harness.engine.executor import Done, Emit, Executor, ProcessExecutor, SerialExecutor
-from harness.engine.experiment import Finish, broken, conclude, discard, record_arm, run_started
+from harness.engine.experiment import broken, conclude, discard, record_arm, run_started
 from harness.engine.load import Loaded, Packed
 from harness.engine.plan import Plan, plan
 from harness.gates.result import Verdict

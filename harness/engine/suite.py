@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.diagnostics import Diagnostic
-from harness.engine.events import EventDispatcher, Handler, SuiteFinished, SuiteStarted
-from harness.engine.experiment import Finish
+from harness.engine.events import EventDispatcher, Finish, Handler, SuiteFinished, SuiteStarted
 from harness.engine.load import Loaded
 from harness.engine.plan import Plan, plan
 from harness.engine.rundir import new_suite_directory, run_directory

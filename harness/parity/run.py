@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import Handler
-from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
 from harness.engine.rundir import suite_stamp
 from harness.engine.suite import run_suite
@@ -21,12 +19,13 @@ from harness.history.table import quoted
 from harness.live.options import LiveOptions
 from harness.parity.compare import Measured, Pair, compare
 from harness.parity.distance import Distribution, distribution
+from harness.report.registry import Reporters
 from harness.sim.options import SimOptions
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
 
-type Report = Callable[[str], AbstractContextManager[Sequence[Handler]]]
-"""Given `live` or `sim`: who hears of that half, for as long as it runs."""
+type Report = Callable[[str], AbstractContextManager[Reporters]]
+"""Given `live` or `sim`: the reporters of that half, for as long as it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ def parity(
     jobs: int,
     live_jobs: int,
     report: Report,
-    finish: Finish | None = None,
     live: LiveOptions = LiveOptions(),  # noqa: B008 (immutable)
 ) -> Parity:
     """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
@@ -73,26 +71,26 @@ def parity(
     if not loaded:
         raise UsageError(left_out)
     directory = _new_directory(reports)
-    with report(LiveOptions.name) as handlers:
+    with report(LiveOptions.name) as reporters:
         real = run_suite(
             loaded,
             seeds=seeds,
             jobs=live_jobs,
             reports=directory / LiveOptions.name,
-            handlers=handlers,
-            finish=finish,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
             runtime=live,
         )
     if real.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)
-    with report(SimOptions.name) as handlers:
+    with report(SimOptions.name) as reporters:
         virtual = run_suite(
             loaded,
             seeds=seeds,
             jobs=jobs,
             reports=directory / SimOptions.name,
-            handlers=handlers,
-            finish=finish,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
             runtime=SimOptions(),
         )
     if virtual.verdict is Verdict.INTERRUPTED:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ from harness.cli.runtime_options import takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
-    from harness.engine.events import Handler
+    from harness.report.registry import Reporters
 
-HALVES = {"live": "Live, in real time:", "sim": "Virtual time:"}
+HEADINGS = {"live": "Live, in real time:", "sim": "Virtual time:"}
 
 
 @takes_runtime(only=LiveOptions.name)
@@ -36,7 +36,6 @@ def parity(
     from harness.errors import UsageError
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
-    from harness.report.artifacts import finish_run
 
     loaded = load_files(paths, runtime)
     try:
@@ -47,8 +46,7 @@ def parity(
             jobs=jobs or cores(),
             live_jobs=jobs or 1,
             live=runtime,
-            report=_half,
-            finish=finish_run,
+            report=_report_half,
         )
     except UsageError as error:
         raise usage(*error.problems) from error
@@ -59,24 +57,10 @@ def parity(
 
 
 @contextmanager
-def _half(which: str) -> Iterator[Sequence[Handler]]:
-    """Progress, without the table of a suite: what is of interest is the comparison at the end."""
-    import os
+def _report_half(runtime: str) -> Iterator[Reporters]:
+    """Progress, without the table of a suite: the result is the comparison at the end."""
+    from harness.cli.reporting import reporting
 
-    from harness.cli.reporting import make_console
-    from harness.engine.events import EngineEvent, SuiteFinished
-    from harness.report.artifacts import write_suite
-    from harness.report.terminal import TerminalReporter, lively
-
-    console = make_console()
-    console.print(HALVES[which])
-    terminal = TerminalReporter(console, live=lively(console, os.environ), summary=False)
-
-    def tell(event: EngineEvent) -> None:
-        if not isinstance(event, SuiteFinished):
-            terminal(event)
-
-    try:
-        yield [write_suite, tell]
-    finally:
-        terminal.stop()
+    print(HEADINGS[runtime])
+    with reporting(defaults=("html", "junit", "progress")) as reporters:
+        yield reporters

@@ -72,7 +72,7 @@ def _document(item: Plan) -> dict[str, Any]:
 
 def _text(item: Plan) -> str:
     from harness.gates.names import gate_names
-    from harness.report.formatting import counted
+    from harness.text import plural
 
     experiment = item.experiment
     lines = [f"{item.name}: {experiment.title}", f"  file    {item.file}, seed {item.seed}"]
@@ -98,7 +98,7 @@ def _text(item: Plan) -> str:
         wanted = f", must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
         lines.append(f"  arm     {arm.name}{wanted}")
     lines.append(
-        f"  lasts   at most {item.duration_s:g} s of virtual time, {counted(len(item.arms), 'run')} of it"
+        f"  lasts   at most {item.duration_s:g} s of virtual time, {plural(len(item.arms), 'run')} of it"
     )
     return "\n".join(lines)
 

@@ -12,12 +12,11 @@ def replay(run: Run, as_json: Json = False) -> Done:
     from harness.errors import ExperimentError, UsageError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.errors import HistoryError
-    from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
 
-    with reporting() as handlers:
+    with reporting() as reporters:
         try:
-            replayed = run_again(run, handlers, finish_run)
+            replayed = run_again(run, reporters.handlers, reporters.finish)
         except ExperimentError as error:
             raise usage(*map(str, error.diagnostics)) from error
         except UsageError as error:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds, Without
+from harness.cli.options import Jobs, Json, Paths, Report, Reports, Seed, Seeds, Without
 from harness.cli.outcome import Done
 from harness.cli.runtime_options import takes_runtime
 from harness.runtime.options import RuntimeOptions
@@ -18,6 +18,7 @@ def run(
     jobs: Jobs = None,
     without: Without = None,
     reports: Reports = Path("reports"),
+    report: Report = None,
     as_json: Json = False,
 ) -> Done:
     """Run experiments, in virtual time or live, and judge them."""
@@ -26,11 +27,10 @@ def run(
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
     from harness.errors import UsageError
-    from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
 
     loaded, left_out = load_for(paths, runtime)
-    with reporting() as handlers:
+    with reporting(report) as reporters:
         try:
             finished = run_suite(
                 loaded,
@@ -38,8 +38,8 @@ def run(
                 jobs=jobs or (cores() if runtime.concurrent else 1),
                 without=tuple(dict.fromkeys(without or ())),
                 reports=writable(reports),
-                handlers=handlers,
-                finish=finish_run,
+                handlers=reporters.handlers,
+                finish=reporters.finish,
                 runtime=runtime,
             )
         except UsageError as error:

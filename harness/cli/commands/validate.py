@@ -10,21 +10,21 @@ from harness.runtime.options import RuntimeOptions
 def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> Done:
     """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
     from harness.cli.selection import load_all
-    from harness.report.formatting import counted
+    from harness.text import plural
 
     loaded, left_out = load_all(paths, runtime)
     for item in loaded:
         experiment = item.experiment
         parts = [
-            counted(len(experiment.timeline), "fault"),
-            counted(len(experiment.gates), "gate"),
-            counted(len(experiment.arms), "arm"),
+            plural(len(experiment.timeline), "fault"),
+            plural(len(experiment.gates), "gate"),
+            plural(len(experiment.arms), "arm"),
         ]
         if experiment.runtime is not None:
             parts.append(f"needs --runtime {experiment.runtime}")
         print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
     for one in left_out:
         print(one)
-    print(f"{counted(len(loaded), 'experiment')} valid")
+    print(f"{plural(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
     return Done(0, {"verdict": "valid", "exit_code": 0, "experiments": names})
