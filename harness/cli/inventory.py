@@ -8,23 +8,19 @@ from typing import Any
 
 from harness.cli.selection import load_files
 from harness.engine.runtimes import RUNTIMES
-from harness.errors import UsageError
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
-from harness.history.columns import Column, TableError, columns
+from harness.history.charts import check_tables
+from harness.history.columns import Column, columns
 from harness.report.registry import reporter_names
-from harness.system import System, UnknownSystem, load_system
+from harness.system import System, find_system
 
 
-def load_valid_system(name: str) -> System:
-    """Raises UsageError."""
-    try:
-        system = load_system(name)
-        for row_type in system.tables.values():
-            columns(row_type)
-    except (UnknownSystem, TableError) as error:
-        raise UsageError([str(error)]) from error
+def find_valid_system(name: str) -> System:
+    """Raises InvalidInput."""
+    system = find_system(name)
+    check_tables(system)
     return system
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.diagnostics import Diagnostic
-from harness.engine.targets import TargetError, resolve
+from harness.engine.targets import resolve
 from harness.errors import ExperimentError, UsageError
 from harness.experiment.parse import parse_fault
 from harness.experiment.source import read_source
@@ -28,13 +28,10 @@ class SingleFaults:
     default_for: str = "24h"
 
     def make(self, text: str, number: int) -> tuple[Fault, ResolvedTarget]:
-        """Raises UsageError with everything that is wrong."""
+        """Raises InvalidInput with everything that is wrong."""
         fault = self.parse(text)
-        try:
-            only_nodes = fault.targets == "nodes"
-            return fault, resolve(fault.target, self.system, self.seed, number, nodes_only=only_nodes)
-        except TargetError as error:
-            raise UsageError(error.problems) from error
+        only_nodes = fault.targets == "nodes"
+        return fault, resolve(fault.target, self.system, self.seed, number, nodes_only=only_nodes)
 
     def parse(self, text: str) -> Fault:
         """A fault as in an experiment's timeline, without `at`. Raises UsageError with everything that is wrong."""

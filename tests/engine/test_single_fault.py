@@ -6,7 +6,7 @@ import pytest
 
 from harness.diagnostics import Code
 from harness.engine.single_fault import SingleFaults
-from harness.errors import UsageError
+from harness.errors import InvalidInput, UsageError
 from harness.live.options import LiveOptions
 from tests.support.toy_system import system
 
@@ -36,7 +36,7 @@ def test_what_is_wrong_has_its_code_and_no_position(text: str, code: Code | None
 
 
 def test_a_target_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="did you mean 'backend-"):
+    with pytest.raises(InvalidInput, match="did you mean 'backend-"):
         FAULTS.make("fault: crash, target: {node: backend-est}", 1)
 
 

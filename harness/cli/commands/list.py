@@ -51,7 +51,7 @@ def _inventory(kinds: list[str], named: list[str], paths: list[Path]) -> dict[st
     ):
         if kind in kinds or named:
             names = [*system_names(), *named] if kind in kinds else named
-            found[kind] = [describe(inventory.load_valid_system(name)) for name in dict.fromkeys(names)]
+            found[kind] = [describe(inventory.find_valid_system(name)) for name in dict.fromkeys(names)]
     if "safeguards" in found:
         found["safeguards"] = {name: guards for one in found["safeguards"] for name, guards in one.items()}
     for kind, listed in inventory.REGISTRIES.items():

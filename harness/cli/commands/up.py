@@ -11,6 +11,7 @@ from harness.cli.runtime_options import takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
+    from harness.diagnostics import Diagnostic
     from harness.experiment.model import Load
     from harness.live.interactive.protocol import FaultStatus
     from harness.runtime.contract import ServiceFailure
@@ -33,13 +34,14 @@ def up(
     from harness.errors import UsageError
     from harness.live.interactive.run import Interactive, run_interactive
     from harness.runtime.contract import RunSettings
-    from harness.system import load_system
+    from harness.system import find_system
 
-    loaded = load_system(system)
+    loaded = find_system(system)
     settings = RunSettings(loaded, seed, frozenset(without or ()), system)
     faults = SingleFaults(loaded, seed, runtime.capabilities())
     what = Interactive(settings, runtime, _loads(loaded, arrive), faults.make)
-    if problems := [*unknown_safeguards(loaded, sorted(settings.without)), *what.problems()]:
+    problems: list[Diagnostic | str] = [*unknown_safeguards(loaded, sorted(settings.without))]
+    if problems := [*problems, *what.problems()]:
         raise UsageError(problems)
     run_interactive(what, _Terminal())
     print("ended; every fault is removed, nothing is left")
