@@ -22,8 +22,8 @@ def toxiproxy_at(url: str | None, network: Network, *, live: bool = True) -> str
             f"--toxiproxy with --network {network}: a server of somebody else's cannot be in the namespaces of a run; "
             "leave out one of them"
         )
-    from harness.live.external_proxies import unfit
+    from harness.live.external_proxies import server_problem
 
-    if problem := unfit(url):
+    if problem := server_problem(url):
         raise usage(f"--toxiproxy {problem}")
     return url

@@ -47,7 +47,7 @@ def unable_live(
 
     `toxiproxy`: another server than our own, which has what Toxiproxy has.
     """
-    from harness.live.cpu import unable
+    from harness.live.cpu import unavailable_reason
 
     for index, fault in enumerate(timeline):
         where = f"timeline[{index}]: {fault.name or fault.fault}"
@@ -56,7 +56,7 @@ def unable_live(
                 f"{where}: a proxy cannot lose packets of a TCP stream; "
                 f"it needs --network {KERNEL} (root), or --runtime {SIM}"
             )
-        if Primitive.CPU_LIMIT in fault.needs and (reason := unable()) is not None:
+        if Primitive.CPU_LIMIT in fault.needs and (reason := unavailable_reason()) is not None:
             yield f"{where}: {reason}"
         if fault.parameters().get("shared") and toxiproxy is not None:
             yield (

@@ -41,11 +41,11 @@ def doctor(as_json: Json = False) -> Done:
 def _show(title: str, findings: Sequence[Finding]) -> None:
     print(f"{title}:")
     for finding in findings:
-        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.said}")
+        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
 
 
 def _document(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    return [{"name": f.name, "ok": f.ok, "said": f.said} for f in findings]
+    return [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
 
 
 def _named(can: Mapping[Primitive, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def up(
     from harness.engine.plan import UsageError
     from harness.engine.up import Up, bring_up
     from harness.experiment.units import parse_rate
-    from harness.live.ledger import NoSlot
+    from harness.live.run_lock import LiveUnavailable
     from harness.runtime.contract import NotReady
     from harness.system import UnknownSystem, load_system
 
@@ -32,7 +32,7 @@ def up(
         bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error
-    except (UnknownSystem, NoSlot, NotReady, ValueError) as error:
+    except (UnknownSystem, LiveUnavailable, NotReady, ValueError) as error:
         raise usage(str(error)) from error
     return Done(0)
 
