@@ -6,40 +6,21 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+<<<<<<< HEAD
 from harness.errors import HarnessError
 from harness.faults.primitives import Primitive
 from harness.live import cpu
+=======
+>>>>>>> main
 from harness.live.kernel.probe import probe
 from harness.live.limits import open_files
 from harness.live.proxy_server import proxy_server
 from harness.live.run_lock import FIRST, LAST, LiveUnavailable, state_directory, used_runs
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.workspace import open_workspace
-
-BY = {
-    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
-    Primitive.CUT: "proxies hold everything back; connects get no answer",
-    Primitive.RESET: "proxies send RST to both ends",
-    Primitive.KILL: "SIGKILL; proxies refuse connects",
-    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back; connects get no answer",
-    Primitive.START: "a new process, forked from one that has everything imported",
-    Primitive.PAUSE: "SIGSTOP",
-    Primitive.INTERFERE: "a middleware in the node's own process",
-    Primitive.CPU_LIMIT: "a control group with a quota of processor time",
-}
-"""How each primitive is made with proxies."""
-
-BY_KERNEL = {
-    **BY,
-    Primitive.SHAPE: "latency and jitter by proxy toxics; loss by nft, bandwidth by pair of hosts or shared by htb",
-    Primitive.CUT: "nft drops: connects hang, what is open retransmits",
-    Primitive.RESET: BY[Primitive.RESET],
-    Primitive.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
-}
-"""How each primitive is made with the kernel network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +45,7 @@ def examine_kernel() -> tuple[Finding, ...]:
     return tuple(Finding(found.name, found.ok, found.detail) for found in probe())
 
 
+<<<<<<< HEAD
 def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
     """The primitives that this machine has live, and how they are made."""
     if not all(finding.ok for finding in findings):
@@ -78,6 +60,8 @@ def lacks() -> dict[Primitive, str]:
     return {} if reason is None else {Primitive.CPU_LIMIT: reason}
 
 
+=======
+>>>>>>> main
 def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")

@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from harness.report.arm_charts import comparisons
-from harness.report.artifacts import recorded
+from harness.report.suite import recorded_results
 from harness.report.svg import Figure, render
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 from tests.cli.support import BACKEND_LOST, UNTOUCHED, call, write_suite
 
 ARMS = """\
@@ -27,13 +28,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExperimentResul
     suite = write_suite(tmp_path_factory.mktemp("toy"), backend_lost=f"{text}{ARMS}drain: 20s\n")
     called = call("run", suite, "--jobs", 1, "--reports", suite.parent / "reports")
     assert called.code in (0, 1, 2), called.err
-    (result,) = recorded(suite.parent / "reports" / "latest")
+    (result,) = recorded_results(suite.parent / "reports" / "latest")
     return Path(result.run), result
 
 
 @pytest.fixture(scope="module")
 def drawn(run: tuple[Path, ExperimentResult]) -> tuple[Figure, ...]:
-    return comparisons(*run)
+    directory, result = run
+    with RecordedRun(directory) as recorded_run:
+        return comparisons(recorded_run, result)
 
 
 def test_arms_of_one_slo_share_a_figure(drawn: tuple[Figure, ...]) -> None:
@@ -80,5 +83,6 @@ def test_faults_are_shaded_and_the_page_has_them(
 def test_without_arms_there_is_nothing_to_compare(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, untouched=UNTOUCHED)
     call("run", suite, "--jobs", 1, "--reports", tmp_path / "reports")
-    (result,) = recorded(tmp_path / "reports" / "latest")
-    assert comparisons(Path(result.run), result) == ()
+    (result,) = recorded_results(tmp_path / "reports" / "latest")
+    with RecordedRun(Path(result.run)) as recorded_run:
+        assert comparisons(recorded_run, result) == ()
