@@ -30,23 +30,6 @@ def runtime_options(
     `allowed`: the runtimes that can be asked for. `prefix`: what options begin with, for messages. Raises UsageError
     with every problem that can be seen without asking the machine.
     """
-<<<<<<< HEAD
-    from harness.live.cpu import unavailable_reason
-
-    for index, fault in enumerate(timeline):
-        where = f"timeline[{index}]: {fault.name or fault.fault}"
-        if fault.fault == "loss" and network == PROXY:
-            yield (
-                f"{where}: a proxy cannot lose packets of a TCP stream; "
-                f"it needs --network {KERNEL} (root), or --runtime {SIM}"
-            )
-        if Primitive.CPU_LIMIT in fault.needs and (reason := unavailable_reason()) is not None:
-            yield f"{where}: {reason}"
-        if fault.parameters().get("shared") and toxiproxy is not None:
-            yield (
-                f"{where}: Toxiproxy limits each connection, not all of them together; 'shared' works without "
-                f"--toxiproxy, with --network {KERNEL} (root), or with --runtime {SIM}"
-=======
     if name not in RUNTIMES or name not in allowed:
         raise UsageError([f"{prefix}runtime {name}: use {_either(allowed)}"])
     problems = []
@@ -58,7 +41,6 @@ def runtime_options(
             others = [other for other in allowed if option in RUNTIMES[other].options]
             problems.append(
                 f"{shown}: is not for {prefix}runtime {name}; use {prefix}runtime {_either(others)}"
->>>>>>> main
             )
 
         elif option.choices and value not in option.choices:

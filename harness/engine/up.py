@@ -23,12 +23,8 @@ from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
 from harness.faults.primitives import Applied, FaultFailed
-<<<<<<< HEAD
-from harness.live.run_lock import own_directory, state_directory
-=======
-from harness.live.ledger import own_directory, state_directory
 from harness.live.options import LiveOptions
->>>>>>> main
+from harness.live.run_lock import own_directory, state_directory
 from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
 from harness.sli.formatting import exposure, quantity

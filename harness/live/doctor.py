@@ -9,12 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-<<<<<<< HEAD
 from harness.errors import HarnessError
-from harness.faults.primitives import Primitive
-from harness.live import cpu
-=======
->>>>>>> main
 from harness.live.kernel.probe import probe
 from harness.live.limits import open_files
 from harness.live.proxy_server import proxy_server
@@ -42,26 +37,9 @@ def examine() -> tuple[Finding, ...]:
 
 def examine_kernel() -> tuple[Finding, ...]:
     """What the kernel network needs beyond that; less than a second."""
-    return tuple(Finding(found.name, found.ok, found.detail) for found in probe())
+    return tuple(Finding(found.name, found.ok, found.said) for found in probe())
 
 
-<<<<<<< HEAD
-def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
-    """The primitives that this machine has live, and how they are made."""
-    if not all(finding.ok for finding in findings):
-        return {}
-    lacking = lacks()
-    return {primitive: how for primitive, how in by.items() if primitive not in lacking}
-
-
-def lacks() -> dict[Primitive, str]:
-    """Primitives that this machine lacks although it can run everything else, and why."""
-    reason = cpu.unavailable_reason()
-    return {} if reason is None else {Primitive.CPU_LIMIT: reason}
-
-
-=======
->>>>>>> main
 def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")

@@ -34,9 +34,7 @@ async def fork_server(workspace: Workspace, world: messages.World) -> AsyncItera
     own.setblocking(False)
     with own, theirs:
         fd = theirs.fileno()
-        async with supervised_process(
-            workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]
-        ):
+        async with supervised_process(workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]):
             theirs.close()
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(own, pickle.dumps(world))

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Self, Union
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, TypeAdapter, ValidationError
 
 from harness.live.resources import KINDS, Item, Resource, UndoFailed
 
-_ANY_KIND: TypeAdapter[Resource] = TypeAdapter(Annotated[Union[KINDS], Field(discriminator="kind")])
+_ANY_KIND: TypeAdapter[Resource] = TypeAdapter(Annotated[KINDS, Field(discriminator="kind")])  # type: ignore[arg-type]
 
 
 def _any_kind(value: Any) -> Any:
@@ -57,7 +57,7 @@ class Ledger:
 
 def read(file: Path) -> list[Resource]:
     """The resources of a ledger that are not undone; none if there is no such file."""
-    resources = {}
+    resources: dict[int, Resource] = {}
     for entry in _entries(file):
         if entry.resource is None:
             resources.pop(entry.number, None)

@@ -105,7 +105,7 @@ def used_runs(state: Path) -> Iterator[tuple[int, bool]]:
 def holder(state: Path, run: int) -> str:
     """Who holds a lock, for people."""
     for connection in psutil.net_connections("unix"):
-        if connection.laddr == f"@{_name(run)}" and connection.pid is not None:
+        if str(connection.laddr) == f"@{_name(run)}" and connection.pid is not None:
             process = f"process {connection.pid} ({command(connection.pid)})"
             file = _flock(state, run)
             if file is None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from harness.errors import HarnessError
 from harness.live.cleanup import clean_run, describe
 from harness.live.ledger import Ledger
 from harness.live.run_lock import (
@@ -27,10 +26,7 @@ from harness.live.run_lock import (
     state_directory,
 )
 from harness.live.watchdog import watchdog
-
-
-class ResourcesLeft(HarnessError):
-    """A run has left something on the machine; the message says what."""
+from harness.runtime.contract import LeftBehind
 
 
 class Workspace:
@@ -66,7 +62,7 @@ def open_workspace(state: Path | None = None) -> Iterator[Workspace]:
     """Hold the first free run lock; what a dead harness left there is undone first. Everything is undone at the end.
 
     LiveUnavailable when no lock is free, or when the state directory is not this user's own. At the end,
-    ResourcesLeft when something of the run is still there.
+    LeftBehind when something of the run is still there.
     """
     state = state_directory() if state is None else own_directory(state)
     reasons = []
@@ -92,7 +88,7 @@ def open_workspace(state: Path | None = None) -> Iterator[Workspace]:
                     # Not reached when Ctrl-C breaks the clean-up off: then the watchdog cleans.
                     watching.dismiss()
             if left:
-                raise ResourcesLeft(f"still there after the run: {describe(left)}")
+                raise LeftBehind(f"still there after the run: {describe(left)}")
             return
     others = f" ({'; '.join(reasons)})" if reasons else ""
     raise LiveUnavailable(

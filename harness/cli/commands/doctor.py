@@ -51,13 +51,8 @@ def _print_findings(title: str, findings: Sequence[Finding]) -> None:
         print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
 
 
-<<<<<<< HEAD
-def _document(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    return [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
-=======
 def _findings_document(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    return [{"name": f.name, "ok": f.ok, "said": f.said} for f in findings]
->>>>>>> main
+    return [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
 
 
 def _document(capabilities: Capabilities) -> dict[str, str]:

@@ -16,7 +16,9 @@ class Fault(Resource):
     undone_by: str
 
     def undo(self) -> Iterator[Item]:
-        yield Item("fault", self.name, f"fault ended with its processes: {self.name} (undo: {self.undone_by})")
+        yield Item(
+            "fault", self.name, f"fault ended with its processes: {self.name} (undo: {self.undone_by})"
+        )
 
     def remains(self) -> Iterator[Item]:
         yield from ()

@@ -21,6 +21,9 @@ class LoopbackAddresses(Resource):
 
     def remains(self) -> Iterator[Item]:
         for connection in psutil.net_connections("tcp4"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.ip.startswith(f"127.{self.run}."):
-                address = f"{connection.laddr.ip}:{connection.laddr.port}"
+            if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+                continue
+            ip, port = connection.laddr
+            if ip.startswith(f"127.{self.run}."):
+                address = f"{ip}:{port}"
                 yield Item("listener", address, f"a listener at {address}")
