@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from itertools import count
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, TypeAdap
 
 from harness.live.resources import KINDS, Item, Resource, UndoFailed
 
-_ANY_KIND: TypeAdapter[Resource] = TypeAdapter(Annotated[KINDS, Field(discriminator="kind")])  # type: ignore[arg-type]
+_ANY_KIND: TypeAdapter[Resource] = TypeAdapter(
+    Annotated[reduce(or_, KINDS), Field(discriminator="kind")]  # type: ignore[arg-type]
+)
 
 
 def _any_kind(value: Any) -> Any:

@@ -318,7 +318,7 @@ class LiveSession:
         return LocustDriver(self._crew, self, self._system, loads, drain_s=drain_s)
 
     def clients_environment(self) -> dict[str, str]:
-        """For a process of `harness.live.supervised` that plays clients: it is where clients are, and dies with the run."""
+        """For a process of `harness.live.supervised` that plays clients, in their place on the network."""
         there = {} if self._network is None else self._network.clients_environment()
         return {**run_environment(self._workspace.directory), **there}
 

@@ -12,7 +12,8 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.faults.capability import Capability
-from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.run_lock import STATE_VARIABLE
+from tests.live.support import remains
 
 pytestmark = pytest.mark.live
 
@@ -53,8 +54,7 @@ def ran(directory: Path, *more: str) -> list[str]:
 
 
 def clean(directory: Path) -> bool:
-    (lock,) = (directory / "state").glob("slot-*.lock")
-    return not remains(directory / "state", int(lock.stem.removeprefix("slot-"))).any
+    return not remains(directory / "state")
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> Any:
