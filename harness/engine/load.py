@@ -9,16 +9,18 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
-from harness.engine.validate import validate, validate_slos
+from harness.engine.validate import validate
+from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
-from harness.history.columns import TableError, columns
+from harness.history.charts import check_tables
+from harness.history.columns import TableError
 from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
-from harness.system import System, UnknownSystem, load_system, system_names
+from harness.system import InvalidSystem, System, find_system, system_names
 from harness.text import nearest
 from harness.verdict.recorded import RecordedRun
 
@@ -61,7 +63,7 @@ class Packed:
         draft = parse_draft(self.text, self.shown, FAULTS)
         problems = list(draft.problems)
         slos = parse_slos(self.slos_text, self.slos_shown)[0] if self.slos_shown is not None else {}
-        system = _system(draft, problems)
+        system = _system(draft, problems, is_checked=True)
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
         return Loaded(
@@ -186,20 +188,16 @@ class _Loader:
         return self._slos[key]
 
 
-def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
+def _system(draft: Draft, problems: list[Diagnostic], *, is_checked: bool = False) -> System | None:
     if draft.system is None:
         return None
     try:
-        system = load_system(draft.system)
-        for row_type in system.tables.values():
-            columns(row_type)
+        system = find_system(draft.system)
+        if not is_checked:
+            check_tables(system)
         return system
-    except TableError as error:
-        problems.append(draft.source.at(("system",), Code.BAD_SYSTEM, f"system '{draft.system}': {error}"))
-        return None
-    except UnknownSystem as error:
-        found, _, rest = str(error).partition("; ")
-        problems.append(draft.source.at(("system",), Code.UNKNOWN_NAME, found, rest))
+    except (InvalidSystem, TableError) as error:
+        problems += [draft.source.locate(one, ("system",)) for one in error.diagnostics]
         return None
 
 
@@ -209,8 +207,8 @@ def _meant(draft: Draft) -> System | None:
     if near is None or near == draft.system:
         return None
     try:
-        system = load_system(near)
-    except UnknownSystem:
+        system = find_system(near)
+    except InvalidSystem:
         return None
     return system if {workload.name for workload in system.workloads} & draft.load.keys() else None
 

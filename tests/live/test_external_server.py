@@ -306,7 +306,7 @@ class NotToxiproxy(http.server.BaseHTTPRequestHandler):
         ("127.0.0.1:8474", "give http://HOST:PORT"),
         ("http://127.0.0.1:8474/proxies", "give http://HOST:PORT"),
         ("http://127.0.0.1:99999", "Port out of range"),
-        ("http://192.0.2.1:8474", "stay on this machine's loopback"),
+        ("http://192.0.2.1:8474", "stay on the loopback addresses"),
     ],
 )
 def test_an_address_that_cannot_be_it(url: str, said: str) -> None:
