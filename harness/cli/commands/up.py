@@ -36,11 +36,7 @@ def up(
         bring_up(Up(system, find_system(system), seed, frozenset(without or ()), rate, runtime), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error
-<<<<<<< HEAD
-    except (UnknownSystem, LiveUnavailable, NotReady, ValueError) as error:
-=======
-    except (InvalidSystem, NoSlot, NotReady, ValueError) as error:
->>>>>>> main
+    except (InvalidSystem, LiveUnavailable, NotReady, ValueError) as error:
         raise usage(str(error)) from error
     return Done(0)
 
