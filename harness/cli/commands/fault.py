@@ -19,8 +19,8 @@ def fault(
         str,
         typer.Argument(help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number of a fault."),
     ] = "",
-    slot: Annotated[
-        str | None, typer.Option("--in", help="Which system, when more than one is up, such as slot-64.")
+    run: Annotated[
+        str | None, typer.Option("--in", help="Which system, when more than one is up, such as run-64.")
     ] = None,
     as_json: Json = False,
 ) -> CommandResult:
@@ -28,7 +28,7 @@ def fault(
     from harness.cli.fault_status import describe_status
     from harness.live.interactive.client import ask
 
-    faults = ask(_request(action, what), slot=slot).faults
+    faults = ask(_request(action, what), run=run).faults
     for status in faults:
         print(describe_status(status))
     if not faults:

@@ -68,10 +68,10 @@ def _loads(system: System, arrive: str) -> Mapping[str, Load]:
 class _Terminal:
     """Prints what happens (`harness.live.interactive.run.Reporter`)."""
 
-    def ready(self, slot: str, addresses: Mapping[str, str]) -> None:
+    def ready(self, run: str, addresses: Mapping[str, str]) -> None:
         for name, url in addresses.items():
             _print(f"{name:<24}{url}")
-        _print(f"up in {slot}; apply faults with 'harness fault add' in another terminal; Ctrl-C ends it")
+        _print(f"up in {run}; apply faults with 'harness fault add' in another terminal; Ctrl-C ends it")
 
     def fault_changed(self, t_s: float, status: FaultStatus) -> None:
         from harness.cli.fault_status import describe_status

@@ -8,22 +8,22 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
 from harness.live.interactive.protocol import ANSWER, CONTROL, Answer, Refusal, Request
-from harness.live.ledger import own_directory, state_directory
+from harness.live.run_lock import own_directory, state_directory
 
 ANSWER_S = 60.0
 
 
-def ask(request: Request, *, slot: str | None = None, state: Path | None = None) -> Answer:
-    """The answer of the system that is up; with more than one, of that in `slot` (`slot-64`).
+def ask(request: Request, *, run: str | None = None, state: Path | None = None) -> Answer:
+    """The answer of the system that is up; with more than one, of that in `run` (`run-64`).
 
     Raises UsageError when there is no such system or the request is not valid, FaultFailed when a fault could not be
     applied or removed.
     """
-    state = own_directory(state or state_directory())
-    sockets = {path.parent.name: path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)}
+    state = state_directory() if state is None else own_directory(state)
+    sockets = {path.parent.name: path for path in sorted(state.glob(f"run-*/{CONTROL}")) if _listens(path)}
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_S)
-        sock.connect(str(sockets[_choose(tuple(sockets), slot)]))
+        sock.connect(str(sockets[_choose(tuple(sockets), run)]))
         with sock.makefile("rwb") as stream:
             stream.write(request.model_dump_json().encode() + b"\n")
             stream.flush()
@@ -36,17 +36,17 @@ def ask(request: Request, *, slot: str | None = None, state: Path | None = None)
     return answer
 
 
-def _choose(slots: tuple[str, ...], slot: str | None) -> str:
-    running = ", ".join(slots) or "none"
-    if slot is not None:
-        if slot not in slots:
-            raise UsageError([f"--in {slot}: no system is up there; up: {running}"])
-        return slot
-    if not slots:
+def _choose(runs: tuple[str, ...], run: str | None) -> str:
+    running = ", ".join(runs) or "none"
+    if run is not None:
+        if run not in runs:
+            raise UsageError([f"--in {run}: no system is up there; up: {running}"])
+        return run
+    if not runs:
         raise UsageError(["no system is up; 'harness up SYSTEM' brings one up"])
-    if len(slots) > 1:
+    if len(runs) > 1:
         raise UsageError([f"more than one system is up; say which with --in: {running}"])
-    return slots[0]
+    return runs[0]
 
 
 def _listens(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from harness.faults.primitives import Exposure
 
 CONTROL = "control"
-"""The socket, in the directory of a run's slot."""
+"""The socket, in a run's directory."""
 
 
 class _Message(BaseModel):
