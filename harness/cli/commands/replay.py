@@ -8,7 +8,7 @@ def replay(run: Run, as_json: Json = False) -> Done:
     """Run a run directory's experiment again and compare the histories. Exit 3 when they differ, or one was altered."""
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
-    from harness.engine.replay import replay as run_again
+    from harness.engine.replay import replay_run
     from harness.errors import ExperimentError, UsageError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.errors import HistoryError
@@ -16,7 +16,7 @@ def replay(run: Run, as_json: Json = False) -> Done:
 
     with reporting() as reporters:
         try:
-            replayed = run_again(run, reporters.handlers, reporters.finish)
+            replayed = replay_run(run, reporters.handlers, reporters.finish)
         except ExperimentError as error:
             raise usage(*map(str, error.diagnostics)) from error
         except UsageError as error:
