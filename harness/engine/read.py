@@ -15,7 +15,8 @@ from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
-from harness.history.columns import TableError, columns
+from harness.history.charts import check_tables
+from harness.history.columns import TableError
 from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
@@ -72,7 +73,7 @@ class ExperimentTexts:
         problems = list(draft.problems)
         path = self.slos_display_path
         slos = {} if path is None else parse_slos(self.slos_text, path)[0]
-        system = _find_system(draft, problems)
+        system = _find_system(draft, problems, is_checked=True)
         return _ready(draft, problems, self.file, system, slos, self.slos_file, self.slos_text)
 
 
@@ -217,13 +218,13 @@ def _ready(
     )
 
 
-def _find_system(draft: Draft, problems: list[Diagnostic]) -> System | None:
+def _find_system(draft: Draft, problems: list[Diagnostic], *, is_checked: bool = False) -> System | None:
     if draft.system is None:
         return None
     try:
         system = find_system(draft.system)
-        for row_type in system.tables.values():
-            columns(row_type)
+        if not is_checked:
+            check_tables(system)
         return system
     except (InvalidSystem, TableError) as error:
         problems += [draft.source.locate(one, ("system",)) for one in error.diagnostics]
