@@ -26,38 +26,40 @@ def parity(
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
-    """Run experiments live and in virtual time, and show how far apart the two are.
+    """Run experiments live and in virtual time, and compare the two.
 
-    Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
+    Exit 0: the same verdicts, and every figure within its threshold; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, writable
     from harness.cli.outcome import usage
     from harness.cli.selection import load_files
     from harness.errors import UsageError
-    from harness.parity.page import document, lines, write
-    from harness.parity.run import parity as run_both
+    from harness.parity.document import parity_document
+    from harness.parity.page import PARITY_PAGE, write_parity
+    from harness.parity.runner import run_parity
+    from harness.parity.text import result_lines
 
     loaded = load_files(paths, runtime)
     try:
-        found = run_both(
+        result = run_parity(
             loaded,
             seeds=range(seed, seed + seeds),
             reports=writable(reports),
             jobs=jobs or cores(),
             live_jobs=jobs or 1,
             live=runtime,
-            report=_report_half,
+            open_reporters=_open_reporters,
         )
     except UsageError as error:
         raise usage(*error.problems) from error
-    write(found)
-    for line in lines(found):
+    write_parity(result)
+    for line in result_lines(result, PARITY_PAGE):
         print(line)
-    return Done(found.exit_code, document(found))
+    return Done(result.exit_code, parity_document(result))
 
 
 @contextmanager
-def _report_half(runtime: str) -> Iterator[Reporters]:
+def _open_reporters(runtime: str) -> Iterator[Reporters]:
     """Progress, without the table of a suite: the result is the comparison at the end."""
     from harness.cli.reporting import reporting
 
