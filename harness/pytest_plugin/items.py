@@ -14,7 +14,7 @@ from harness.pytest_plugin.text import describe_failure, describe_measurements
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from harness.engine.load import Loaded
+    from harness.engine.read import ReadyExperiment
     from harness.verdict.model import ExperimentResult
 
 SUFFIX = ".chaos.yaml"
@@ -27,21 +27,21 @@ class ChaosFile(pytest.File):
     """One experiment file. What is wrong with it, or what the runtime cannot do, is a collection error."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from harness.engine.load import load_experiments
-        from harness.engine.plan import plan
+        from harness.engine.plan import make_plan
+        from harness.engine.read import read_experiments
         from harness.errors import InvalidInput
 
         runtime = self.config.stash[RUNTIME]
         try:
-            (loaded,) = load_experiments([self.path], runtime)
-            plan(loaded, options.seed(self.config), options.without(self.config))
+            (loaded,) = read_experiments([self.path], runtime)
+            make_plan(loaded, options.seed(self.config), options.without(self.config))
         except InvalidInput as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
         if loaded.experiment.runtime not in (None, runtime.name):
             reason = f"needs {options.PREFIX}runtime {loaded.experiment.runtime}"
             if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
-                raise self.CollectError(f"{loaded.shown}: {reason}")
+                raise self.CollectError(f"{loaded.display_path}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
         yield item
 
@@ -57,7 +57,7 @@ class NotPassed(Exception):
 class ChaosItem(pytest.Item):
     """One experiment with one seed. `-m chaos` selects them all, `-k` finds one by its tags, too."""
 
-    def __init__(self, *, loaded: Loaded, **kwargs: Any) -> None:
+    def __init__(self, *, loaded: ReadyExperiment, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._loaded = loaded
         self.add_marker(MARKER)
