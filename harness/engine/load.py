@@ -9,12 +9,16 @@ from pathlib import Path
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
-from harness.experiment.model import EventGate, Experiment, Slo
+from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import Primitive
+from harness.gates.base import Gate
+from harness.gates.registry import gate_kinds
 from harness.history.columns import TableError, columns
 from harness.history.files import EXPERIMENT, SLOS
+from harness.sli.base import Slo
+from harness.sli.kinds import SLO_KINDS
 from harness.system import System, UnknownSystem, load_system, system_names
 from harness.text import nearest
 from harness.verdict.recorded import RecordedRun
@@ -55,9 +59,9 @@ class Packed:
 
     def unpacked(self) -> Loaded:
         """Parsed again, not validated again. Raises ExperimentError if the packages are not the same."""
-        draft = parse_draft(self.text, self.shown, FAULTS)
+        draft = parse_draft(self.text, self.shown, FAULTS, gate_kinds())
         problems = list(draft.problems)
-        slos = parse_slos(self.slos_text, self.slos_shown)[0] if self.slos_shown is not None else {}
+        slos = parse_slos(self.slos_text, self.slos_shown, SLO_KINDS) if self.slos_shown is not None else {}
         system = _system(draft, problems)
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
@@ -137,7 +141,7 @@ class _Loader:
         return self.check(file, shown, text, slos_file, slos_text)
 
     def check(self, file: Path, shown: str, text: str, slos_file: Path | None, slos_text: str) -> Loaded:
-        draft = parse_draft(text, shown, FAULTS)
+        draft = parse_draft(text, shown, FAULTS, gate_kinds())
         problems = list(draft.problems)
         system = _system(draft, problems)
         # A system that is only misspelt is the one that the rest is held against.
@@ -146,7 +150,7 @@ class _Loader:
         if slos_file is not None:
             found = self._checked_slos(slos_file, slos_text, meant)
             problems += found.problems
-        elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
+        elif any(isinstance(gate, Gate) and gate.slo_name is not None for gate in draft.gates):
             what = f"found no {SLOS_FILE} beside it or above it"
             problems.append(
                 Diagnostic(Code.UNREADABLE, what, "it defines the SLOs that the gates use", file=shown)
@@ -162,12 +166,13 @@ class _Loader:
         key = (file, "" if system is None else system.name)
         if key not in self._slos:
             try:
-                draft = parse_slos_draft(text, shown_path(file))
+                draft = parse_slos_draft(text, shown_path(file), SLO_KINDS)
             except ExperimentError as error:
                 self._slos[key] = _Slos(None, error.diagnostics)
             else:
                 wrong = validate_slos(draft, system)
-                self._slos[key] = _Slos(draft.slos, (*draft.problems, *wrong))
+                slos = {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
+                self._slos[key] = _Slos(slos, (*draft.problems, *wrong))
         return self._slos[key]
 
 

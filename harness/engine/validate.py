@@ -11,28 +11,17 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.engine.targets import TargetError, resolve
-from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
-from harness.experiment.model import (
-    Arm,
-    EventGate,
-    Gate,
-    Load,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    Slo,
-    SloGate,
-    Target,
-)
-from harness.experiment.parse import Draft
+from harness.experiment.model import Arm, Load, Target
+from harness.experiment.names import unknown_name
+from harness.experiment.parse import Draft, SlosDraft
 from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
 from harness.faults.primitives import Primitive
-from harness.history.columns import check_expression
+from harness.gates.base import CheckContext, Gate
+from harness.sli.base import Slo
+from harness.sli.checks import check_slo, check_where
 from harness.system import System
-
-__all__ = ["FIRST_FAULT_S", "validate", "validate_slos"]
 
 FIRST_FAULT_S = 5.0
 """Before that nothing could be seen of the steady state."""
@@ -59,16 +48,28 @@ def validate(
         yield from draft.founded(check)
 
 
+def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnostic]:
+    """Everything about the SLOs that does not fit the system; nothing about placeholders.
+
+    `system` None: it could not be loaded, and its tables are not known.
+    """
+    for name, slo in draft.slos.items():
+        if isinstance(slo, Slo):
+            yield from draft.founded(draft.source.locate(found, (name,)) for found in check_slo(slo, system))
+
+
 def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> Iterator[Diagnostic]:
     workloads = {workload.name: workload for workload in system.workloads}
     for name, load in loads.items():
         workload = workloads.get(name)
         if workload is None:
             where = f"system {system.name}"
-            yield unknown(source, ("load", name), "workload", name, list(workloads), where, key=True)
+            found = unknown_name(("load", name), "workload", name, list(workloads), where, key=True)
+            yield source.locate(found)
         elif load is not None and load.mix not in workload.mixes:
             mixes = list(workload.mixes)
-            yield unknown(source, ("load", name, "mix"), "mix", load.mix, mixes, f"workload {name}")
+            path: Path = ("load", name, "mix")
+            yield source.locate(unknown_name(path, "mix", load.mix, mixes, f"workload {name}"))
 
 
 def _timeline(draft: Draft, system: System | None, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
@@ -189,14 +190,15 @@ def _gates(
     draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
 ) -> Iterator[Diagnostic]:
     source = draft.source
-    if draft.source.value.get("gates") == []:
+    if source.value.get("gates") == []:
         yield source.at(
             ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
         )
+    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft))
     names: dict[str, int] = {}
     before: list[tuple[int, Gate]] = []
     for index, gate in enumerate(draft.gates):
-        if gate is None:
+        if not isinstance(gate, Gate):
             continue
         path: Path = ("gates", index)
         line = source.mark(path).line
@@ -204,127 +206,39 @@ def _gates(
             yield source.at(
                 (*path, "name"),
                 Code.DUPLICATE,
-                f"a gate '{gate.name}' is there already, in line {names[gate.name]}",
+                f"duplicate gate name '{gate.name}' (first on line {names[gate.name]})",
                 "names are unique",
             )
         if gate.name is not None:
             names.setdefault(gate.name, line)
         twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
         if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"this is the gate of line {twin} again", "remove one")
+            yield source.at(path, Code.DUPLICATE, f"duplicate gate (first on line {twin})", "remove one")
         if not draft.doubtful(path):
             before.append((line, gate))
-        yield from _moments(draft, path, gate)
-        if isinstance(gate, EventGate):
-            if system is not None and gate.event not in system.events:
-                events, where = list(system.events), f"system {system.name}"
-                yield unknown(source, (*path, "event"), "event", gate.event, events, where)
-        elif slos is not None:
-            yield from _slo_use(source, path, gate, system, slos)
+        if gate.fault_key is not None and not source.value.get("timeline"):
+            yield source.at(
+                (*path, gate.fault_key),
+                Code.CONFLICT,
+                "the gate is about a fault, and there is none",
+                "give a timeline, or remove the gate",
+            )
+        for found in gate.check(context):
+            yield source.locate(found, path)
 
 
 def _nameless(gate: Gate) -> Gate:
     return gate.model_copy(update={"name": None})
 
 
-def _moments(draft: Draft, path: Path, gate: Gate) -> Iterator[Diagnostic]:
-    """Whether the time that the gate looks at will ever come."""
-    source = draft.source
-    needs_fault = None
-    if isinstance(gate, SloGate):
-        needs_fault = "during" if gate.during in ("fault", "after") else None
-    else:
-        needs_fault = "event" if isinstance(gate, EventGate) else "recovered"
-    if needs_fault is not None and not source.value.get("timeline"):
-        yield source.at(
-            (*path, needs_fault),
-            Code.CONFLICT,
-            "this gate is about a fault, and there is none",
-            "give a timeline, or remove the gate",
-        )
-    load_end_s, drain_s = _load_end_s(draft), _drain_s(draft)
-    faults = [fault for fault in draft.timeline if isinstance(fault, Fault)]
-    if (
-        not isinstance(gate, RecoveredGate)
-        or load_end_s is None
-        or drain_s is None
-        or not faults
-        or len(faults) < len(draft.timeline)
-        or any(draft.doubtful(("timeline", index)) for index in range(len(faults)))
-    ):
-        return
-    from_s, until_s = max(fault.ends_s for fault in faults) + gate.within, load_end_s + drain_s
-    if from_s >= until_s:
-        yield source.at(
-            (*path, "within"),
-            Code.BAD_TIMING,
-            f"this gate looks from {from_s:g}s on",
-            f"the run is over at {until_s:g}s; load longer, or end the faults earlier",
-        )
-
-
-def _slo_use(
-    source: Source,
-    path: Path,
-    gate: SloGate | RecoveredGate,
-    system: System | None,
-    slos: Mapping[str, Slo | None],
-) -> Iterator[Diagnostic]:
-    key = "slo" if isinstance(gate, SloGate) else "recovered"
-    name = gate.slo if isinstance(gate, SloGate) else gate.recovered
-    if name not in slos:
-        yield unknown(source, (*path, key), "SLO", name, list(slos))
-    if gate.target is not None:
-        yield from check_share(source, (*path, "target"), gate.target)
-    slo = slos.get(name)
-    if slo is None:
-        return
-    yield from _where(source, path, gate.where, slo, system)
-    if isinstance(slo, RatioSlo) and gate.at_most is not None:
-        yield source.at(
-            (*path, "at_most"),
-            Code.CONFLICT,
-            f"{name} is a ratio",
-            "its limit is a target, such as target: 99.9%",
-            key=True,
-        )
-    if isinstance(slo, PercentileSlo):
-        if gate.target is not None:
-            yield source.at(
-                (*path, "target"),
-                Code.CONFLICT,
-                f"{name} is a percentile",
-                f"its limit is at_most, such as at_most: {slo.at_most}",
-                key=True,
-            )
-        if gate.at_most is not None:
-            yield from check_limit(source, (*path, "at_most"), gate.at_most, slo)
-
-
-def _where(
-    source: Source, path: Path, where: str | None, slo: Slo, system: System | None
-) -> Iterator[Diagnostic]:
-    known = None if system is None else table_columns(system, slo.table)
-    if where is None or known is None:
-        return
-    if problem := check_expression(where, known):
-        yield source.at((*path, "where"), Code.BAD_EXPRESSION, f"{sql(where)}: {problem}")
-
-
 def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None) -> Iterator[Diagnostic]:
     source = draft.source
     safeguards = None if system is None else [safeguard.name for safeguard in system.safeguards]
-    gated = [
-        gate.slo if isinstance(gate, SloGate) else gate.recovered
-        for gate in draft.gates
-        if gate is not None and not isinstance(gate, EventGate)
-    ]
+    gates = [gate for gate in draft.gates if isinstance(gate, Gate)]
+    gated = [gate.slo_name for gate in gates if gate.slo_name is not None]
     # A gate that is wrong may be the one that an arm is about.
     unsure = any(
-        gate is None
-        or draft.doubtful(("gates", index, "slo"))
-        or draft.doubtful(("gates", index, "recovered"))
-        for index, gate in enumerate(draft.gates)
+        gate is None or draft.doubtful(("gates", index, gate.key)) for index, gate in enumerate(draft.gates)
     ) or any(slos is not None and name not in slos for name in gated)
     before: list[tuple[int, Arm]] = []
     for index, arm in enumerate(draft.arms):
@@ -334,11 +248,12 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
         for place, name in enumerate(arm.safeguards):
             at = (*path, "without") if isinstance(arm.without, str) else (*path, "without", place)
             if system is not None and safeguards is not None and name not in safeguards:
-                yield unknown(source, at, "safeguard", name, safeguards, f"system {system.name}")
+                found = unknown_name(at, "safeguard", name, safeguards, f"system {system.name}")
+                yield source.locate(found)
             elif name in arm.safeguards[:place]:
                 yield source.at(at, Code.DUPLICATE, f"'{name}' is given twice", "once is enough")
         if slos is not None and arm.slo not in slos:
-            yield unknown(source, (*path, "slo"), "SLO", arm.slo, list(slos))
+            yield source.locate(unknown_name((*path, "slo"), "SLO", arm.slo, list(slos)))
         elif arm.slo not in gated and not unsure:
             yield source.at(
                 (*path, "slo"),
@@ -347,10 +262,11 @@ def _arms(draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | 
                 f"its gates are about {', '.join(dict.fromkeys(gated)) or 'no SLO'}",
             )
         elif slos is not None and (slo := slos.get(arm.slo)) is not None:
-            yield from _where(source, path, arm.where, slo, system)
+            for found in check_where(arm.where, slo, system):
+                yield source.locate(found, path)
         twin = next((line for line, seen in before if seen == arm), None)
         if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"this is the arm of line {twin} again", "remove one")
+            yield source.at(path, Code.DUPLICATE, f"duplicate arm (first on line {twin})", "remove one")
         if not draft.doubtful(path):
             before.append((source.mark(path).line, arm))
 
@@ -364,9 +280,21 @@ def _load_end_s(draft: Draft) -> float | None:
     return max(ends, default=None)
 
 
-def _drain_s(draft: Draft) -> float | None:
-    """None where it could not be understood."""
+def _faults_end_s(draft: Draft) -> float | None:
+    """When the last fault ends; None without faults, and where not all of them could be understood."""
+    faults = [fault for fault in draft.timeline if isinstance(fault, Fault)]
+    if len(faults) < len(draft.timeline) or any(
+        draft.doubtful(("timeline", index)) for index in range(len(faults))
+    ):
+        return None
+    return max((fault.ends_s for fault in faults), default=None)
+
+
+def _run_end_s(draft: Draft) -> float | None:
+    """When the run is over at the latest; None where that could not be understood."""
+    load_end_s = _load_end_s(draft)
     try:
-        return parse_duration(draft.source.value.get("drain", "60s"))
+        drain_s = parse_duration(draft.source.value.get("drain", "60s"))
     except ValueError:
         return None
+    return None if load_end_s is None else load_end_s + drain_s

@@ -7,10 +7,10 @@ The models say what is allowed; here their complaints are turned into words of t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -21,23 +21,24 @@ from harness.experiment.error_translation import told as tell
 from harness.experiment.model import (
     NAME,
     Arm,
-    EventGate,
     Experiment,
     FaultDefinition,
-    Gate,
+    GateDefinition,
     Load,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    Slo,
-    SloGate,
+    SloDefinition,
 )
 from harness.experiment.partial_parse import salvage, under
 from harness.experiment.source import Source, read_source
 from harness.text import did_you_mean, nearest, quote
 
-GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "recovered": RecoveredGate}
-"""The key that says which kind of gate it is."""
+type Faults = Mapping[str, type[FaultDefinition]]
+"""The kinds of faults by name."""
+
+type Gates = Mapping[str, type[GateDefinition]]
+"""The kinds of gates by key."""
+
+type SloKinds = Sequence[type[SloDefinition]]
+"""The kinds of SLO. The first one explains what an SLO of no kind lacks."""
 
 _PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []}
 """What is looked at part by part, and what stands for it when the frame around it is looked at."""
@@ -56,7 +57,7 @@ class Draft:
     system: str | None
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
-    gates: tuple[Gate | None, ...]
+    gates: tuple[GateDefinition | None, ...]
     arms: tuple[Arm | None, ...]
     experiment: Experiment | None
     problems: tuple[Diagnostic, ...]
@@ -79,7 +80,7 @@ class SlosDraft:
     """
 
     source: Source
-    slos: Mapping[str, Slo | None]
+    slos: Mapping[str, SloDefinition | None]
     problems: tuple[Diagnostic, ...]
     stood: frozenset[Path] = frozenset()
 
@@ -98,23 +99,23 @@ def _founded(stood: frozenset[Path], found: Iterable[Diagnostic]) -> Iterator[Di
             yield one
 
 
-def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Draft:
-    """An experiment file with its mistakes. `faults` is the catalogue, name to model.
+def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
+    """An experiment file with its mistakes. `faults`, `gates`: the kinds there are.
 
     Raises ExperimentError only where nothing can be made of the text: it is not YAML, or not a mapping.
     """
     source = read_source(text, file)
-    parser = _Parser(source, list(source.problems), faults)
+    parser = _Parser(source, list(source.problems), faults, gates)
     found = source.value
     load = parser.loads(found["load"]) if "load" in found else {}
     timeline = parser.items(("timeline",), parser.fault) if "timeline" in found else ()
-    gates = parser.items(("gates",), parser.gate) if "gates" in found else ()
+    claims = parser.items(("gates",), parser.gate) if "gates" in found else ()
     arms = parser.items(("arms",), parser.arm) if "arms" in found else ()
     frame = {key: _PARTS.get(key, value) for key, value in found.items()}
     experiment, wrong = build(source, (), frame, Experiment, "")
     parser.problems.extend(wrong)
     if experiment is not None and not parser.problems:
-        parts = {"load": load, "timeline": timeline, "gates": gates, "arms": arms}
+        parts = {"load": load, "timeline": timeline, "gates": claims, "arms": arms}
         experiment = experiment.model_copy(update=parts)
     system = found.get("system")
     return Draft(
@@ -122,7 +123,7 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]
         system=system if isinstance(system, str) else None,
         load=load,
         timeline=timeline,
-        gates=gates,
+        gates=claims,
         arms=arms,
         experiment=None if parser.problems else experiment,
         problems=tuple(parser.problems),
@@ -130,17 +131,15 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]
     )
 
 
-def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Experiment:
+def parse_experiment(text: str, file: str, faults: Faults, gates: Gates) -> Experiment:
     """An experiment file that is right in itself. Raises ExperimentError with all mistakes."""
-    draft = parse_draft(text, file, faults)
+    draft = parse_draft(text, file, faults, gates)
     if draft.experiment is None:
         raise ExperimentError(draft.problems)
     return draft.experiment
 
 
-def parse_fault(
-    text: str, faults: Mapping[str, type[FaultDefinition]], given: Mapping[str, Any]
-) -> FaultDefinition:
+def parse_fault(text: str, faults: Faults, given: Mapping[str, Any]) -> FaultDefinition:
     """One fault by itself, written as in a timeline; `given` stands for what is not written.
 
     Raises ExperimentError with every mistake.
@@ -153,20 +152,20 @@ def parse_fault(
     return fault
 
 
-def parse_slos_draft(text: str, file: str) -> SlosDraft:
+def parse_slos_draft(text: str, file: str, kinds: SloKinds) -> SlosDraft:
     """A file of SLOs with its mistakes. Raises ExperimentError only where nothing can be made of the text."""
     source = read_source(text, file)
-    parser = _Parser(source, list(source.problems), {})
+    parser = _Parser(source, list(source.problems), kinds=kinds)
     slos = {name: parser.slo(name, value) for name, value in source.value.items()}
     return SlosDraft(source, slos, tuple(parser.problems), frozenset(parser.stood))
 
 
-def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
-    """A file of SLOs by name. Raises ExperimentError with all mistakes."""
-    draft = parse_slos_draft(text, file)
+def parse_slos(text: str, file: str, kinds: SloKinds) -> dict[str, Any]:
+    """The SLOs of a file by name, models of the kinds. Raises ExperimentError with all mistakes."""
+    draft = parse_slos_draft(text, file, kinds)
     if draft.problems:
         raise ExperimentError(draft.problems)
-    return {name: slo for name, slo in draft.slos.items() if slo is not None}, draft.source
+    return dict(draft.slos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,9 @@ class _Parser:
 
     source: Source
     problems: list[Diagnostic]
-    faults: Mapping[str, type[FaultDefinition]]
+    faults: Faults = field(default_factory=dict)
+    gates: Gates = field(default_factory=dict)
+    kinds: SloKinds = ()
     stood: set[Path] = field(default_factory=set)
 
     def model[M: BaseModel](
@@ -312,7 +313,7 @@ class _Parser:
             self.stood.add((*path, "target", "link"))
         return shaped, needed
 
-    def gate(self, path: Path, value: Any) -> Gate | None:
+    def gate(self, path: Path, value: Any) -> GateDefinition | None:
         if not isinstance(value, dict):
             self.wrong(
                 path,
@@ -321,9 +322,9 @@ class _Parser:
                 "a gate is a mapping such as {slo: playback-success}",
             )
             return None
-        kinds = [key for key in GATES if key in value]
+        kinds = [key for key in self.gates if key in value]
         if len(kinds) == 1:
-            return cast("Gate | None", self.model(path, value, GATES[kinds[0]], "this gate"))
+            return self.model(path, value, self.gates[kinds[0]], "this gate")
         if kinds:
             self.wrong(
                 (*path, kinds[1]),
@@ -333,23 +334,23 @@ class _Parser:
                 key=True,
             )
             return None
-        near = next((key for key in value if nearest(key, GATES)), None)
+        near = next((key for key in value if nearest(key, self.gates)), None)
         self.wrong(
             path if near is None else (*path, near),
             Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
-            "this gate says nothing" if near is None else f"found the key {quote(near)}",
-            "a gate has one of the keys slo, event, recovered",
-            "" if near is None else did_you_mean(near, GATES),
+            "the gate has no kind" if near is None else f"found the key {quote(near)}",
+            f"a gate has one of the keys {', '.join(self.gates)}",
+            "" if near is None else did_you_mean(near, self.gates),
             key=near is not None,
         )
-        kind = None if near is None else nearest(near, GATES)
+        kind = None if near is None else nearest(near, self.gates)
         if kind is None:
             return None
         self.stood.add((*path, kind))
         meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
-        return cast("Gate | None", self.model(path, meant, GATES[kind], "this gate"))
+        return self.model(path, meant, self.gates[kind], "this gate")
 
-    def slo(self, name: str, value: Any) -> Slo | None:
+    def slo(self, name: str, value: Any) -> SloDefinition | None:
         path: Path = (name,)
         if not re.fullmatch(NAME, name):
             self.wrong(
@@ -364,25 +365,36 @@ class _Parser:
                 path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
             )
             return None
-        kinds = ("good", "bad")
-        given = [key for key in kinds if value.get(key) is not None]
-        if not given and {"percentile", "value", "at_most"} & value.keys():
-            return self.model(path, value, PercentileSlo, quote(name))
-        slo = self.model(path, value, RatioSlo, quote(name))
-        misspelt = any(nearest(key, field_names(RatioSlo)) in kinds for key in value.keys() - {*kinds})
-        if len(given) == 2:
+        kind = self._slo_kind(value)
+        slo = self.model(path, value, kind, quote(name))
+        given = [key for key in kind.one_of if value.get(key) is not None]
+        near = {nearest(key, field_names(kind)) for key in value.keys() - {*kind.one_of}}
+        if len(given) > 1:
             self.wrong(
-                (*path, "bad"), Code.CONFLICT, "found both 'good' and 'bad'", "say one of them", key=True
+                (*path, given[1]),
+                Code.CONFLICT,
+                f"found {' and '.join(map(quote, given))}",
+                "give one of them",
+                key=True,
             )
-        elif not given and not misspelt:
+        elif kind.one_of and not given and not near & {*kind.one_of}:
+            others = [" and ".join(map(quote, other.keys)) for other in self.kinds if other is not kind]
             self.wrong(
                 path,
                 Code.MISSING_KEY,
-                "this SLO says nothing that is good or bad",
-                "a ratio has 'good' or 'bad', a percentile has 'value', 'percentile' and 'at_most'",
+                f"the SLO needs {' or '.join(map(quote, kind.one_of))}",
+                f"or {', or '.join(others)}" if others else "",
                 key=True,
             )
         return slo
+
+    def _slo_kind(self, value: Mapping[str, Any]) -> type[SloDefinition]:
+        """The first kind of which a key is given, if only as null."""
+        for given in ({key for key, item in value.items() if item is not None}, value.keys()):
+            for kind in self.kinds:
+                if given & {*kind.keys}:
+                    return kind
+        return self.kinds[0]
 
 
 def read_text(file: File, shown: str) -> str:

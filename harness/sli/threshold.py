@@ -1,9 +1,12 @@
-"""Limits as people write them in an SLO or a gate: a number and its unit."""
+"""Thresholds as people write them in an SLO or a gate: a number and its unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.experiment.units import parse_bitrate, parse_bytes, parse_duration, parse_ratio
 
 _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
@@ -14,13 +17,23 @@ _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
 )
 
 
-def parse_limit(text: str) -> tuple[float, str]:
-    """A limit in base units, and the unit: s, bps, bytes or share (of 1). ValueError for anything else."""
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """`value` in `unit`: s, bps, bytes, share (of 1), or ratio (a share of good rows)."""
+
+    value: float
+    unit: str
+
+
+def parse_threshold(text: str) -> Threshold:
+    """A threshold in base units. Raises InvalidValue."""
     for unit, parse in _UNITS:
         try:
-            return float(parse(text)), unit
+            return Threshold(float(parse(text)), unit)
         except ValueError:
             continue
-    raise ValueError(
-        f"found '{text}'; expected a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%"
+    raise InvalidValue(
+        Code.BAD_UNIT,
+        f"found '{text}'",
+        "expected a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%",
     )
