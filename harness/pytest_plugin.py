@@ -3,6 +3,7 @@
     pytest experiments/                                # all of them, seed 1
     pytest experiments/ -n 4 --chaos-seed 7            # with pytest-xdist, another seed
     pytest experiments/ --chaos-without player.failover
+    pytest experiments/ --chaos-report json=results.json
 
 A test passes when its verdict is `passed`, and for nothing less. Files that are not valid are collection
 errors with every diagnostic. Results go to `--chaos-reports` as `harness run` writes them, and into JUnit XML
@@ -13,22 +14,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import UsageError
+from harness.runtime.options import RuntimeOptions
+
 if TYPE_CHECKING:
     from harness.engine.load import Loaded
+    from harness.report.registry import Reporters
     from harness.verdict.model import ExperimentResult
 
 SUFFIX = ".chaos.yaml"
 MARKER = "chaos"
-LIVE = "live"
 _SHARED = "chaos_suite"
 """What the workers of pytest-xdist are told: the name of the suite's directory."""
 
+PREFIX = "--chaos-"
+
 _SUITE = pytest.StashKey[Path]()
+_RUNTIME = pytest.StashKey[RuntimeOptions]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,14 +53,54 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be given more than once",
     )
+    group.addoption(
+        f"{PREFIX}report",
+        action="append",
+        default=[],
+        metavar="NAME[=PATH]",
+        help="report in this way, too (see 'harness list reporters'); may be given more than once",
+    )
+    group.addoption(
+        f"{PREFIX}runtime",
+        default=DEFAULT.name,
+        choices=list(RUNTIMES),
+        help=f"where experiments run ({DEFAULT.name})",
+    )
+    for option in all_options():
+        group.addoption(
+            f"{PREFIX}{option.name}",
+            action="append" if option.many else "store",
+            default=None,
+            type=str if option.min is None else int,
+            metavar=option.metavar,
+            help=option.help,
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: a chaos experiment (a *{SUFFIX} file)")
     if config.getoption("--chaos-seed") < 0:
         raise pytest.UsageError(f"--chaos-seed {config.getoption('--chaos-seed')}: give 0 or more")
+    config.stash[_RUNTIME] = _runtime(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_ForWorkers(config), "harness-xdist")
+
+
+def _runtime(config: pytest.Config) -> RuntimeOptions:
+    """What `--chaos-runtime` and its options ask for. Raises pytest.UsageError."""
+    given = {option.name: config.getoption(f"{PREFIX}{option.name}") for option in all_options()}
+    name = config.getoption(f"{PREFIX}runtime")
+    if name == DEFAULT.name and not any(given.values()):
+        return DEFAULT
+    try:
+        runtime = runtime_options(
+            name, {option: value for option, value in given.items() if value is not None}, prefix=PREFIX
+        )
+    except UsageError as error:
+        raise pytest.UsageError(*error.problems) from None
+    if problems := runtime.problems():
+        raise pytest.UsageError(*problems)
+    return runtime
 
 
 class _ForWorkers:
@@ -85,6 +134,13 @@ def _suite_directory(config: pytest.Config) -> Path:
     return config.stash[_SUITE]
 
 
+def _open_reporters(config: pytest.Config) -> AbstractContextManager[Reporters]:
+    """Pages and JUnit XML, as `harness run` writes them; pytest itself reports in the terminal."""
+    from harness.report.registry import open_reporters
+
+    return open_reporters(config.getoption("--chaos-report"), defaults=("html", "junit"))
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path.name.endswith(SUFFIX):
         collector: pytest.Collector = ChaosFile.from_parent(parent, path=file_path)
@@ -97,19 +153,20 @@ class ChaosFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         from harness.engine.load import load_experiments
-        from harness.engine.plan import UsageError, plan
+        from harness.engine.plan import plan
         from harness.errors import ExperimentError
 
+        runtime = self.config.stash[_RUNTIME]
         try:
-            (loaded,) = load_experiments([self.path])
+            (loaded,) = load_experiments([self.path], runtime)
             plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
         except ExperimentError as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         except UsageError as error:
             raise self.CollectError("\n".join(error.problems)) from None
         item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
-        if loaded.experiment.runtime == LIVE:
-            reason = f"needs harness run --runtime {LIVE}"
+        if loaded.experiment.runtime not in (None, runtime.name):
+            reason = f"needs {PREFIX}runtime {loaded.experiment.runtime}"
             if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
                 raise self.CollectError(f"{loaded.shown}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
@@ -161,20 +218,22 @@ class ChaosItem(pytest.Item):
         self.extra_keyword_matches.update(loaded.experiment.tags)
 
     def runtest(self) -> None:
+        from harness.engine.events import EventDispatcher
         from harness.engine.experiment import run_experiment
-        from harness.engine.suite import sim_runtime
         from harness.gates.result import Verdict
-        from harness.report.artifacts import finish_run
 
-        result = run_experiment(
-            self._loaded,
-            sim_runtime(),
-            _suite_directory(self.config),
-            seed=self.config.getoption("--chaos-seed"),
-            without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),
-            emit=lambda event: None,
-            finish=finish_run,
-        )
+        with _open_reporters(self.config) as reporters:
+            dispatcher = EventDispatcher(reporters.handlers)
+            result = run_experiment(
+                self._loaded,
+                self.config.stash[_RUNTIME],
+                _suite_directory(self.config),
+                seed=self.config.getoption("--chaos-seed"),
+                without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),
+                emit=dispatcher,
+                finish=reporters.finish,
+            )
+            dispatcher.close()
         self.user_properties.append(("chaos_verdict", result.verdict.value))
         for name in ("seed", "history_sha256", "replay", "run"):
             self.user_properties.append((f"chaos_{name}", str(getattr(result, name))))
@@ -193,10 +252,10 @@ class ChaosItem(pytest.Item):
 
 def _account(result: ExperimentResult) -> str:
     """What was measured, for the report section."""
-    from harness.report.problems import measured
+    from harness.report.columns import describe_measurement
 
     lines = [f"{result.verdict.value}: {result.reason}"]
-    lines += [f"{gate.verdict.value:<12} {gate.name}: {measured(gate)}" for gate in result.gates]
+    lines += [f"{gate.verdict.value:<12} {gate.name}: {describe_measurement(gate)}" for gate in result.gates]
     lines += [f"{arm.verdict.value:<12} {arm.reason}" for arm in result.arms]
     lines += [f"{'note':<12} {note}" for note in result.notes]
     lines.append(f"report: {result.run}/report.html")
@@ -223,10 +282,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     suite = config.stash.get(_SUITE, None)
     if suite is None or not suite.is_dir():
         return
-    from harness.report.artifacts import finish_suite, recorded
+    from harness.engine.events import EventDispatcher, SuiteFinished
+    from harness.gates.result import EXIT_CODES, worst
+    from harness.report.suite import recorded_results
 
-    results = recorded(suite)
+    results = recorded_results(suite)
     if results:
-        # Each run has its own time in pytest's report; the suite's is not known here.
-        index = finish_suite(suite, results, 0.0)
-        terminalreporter.write_line(f"chaos report: {index}")
+        verdict = worst(result.verdict for result in results)
+        with _open_reporters(config) as reporters:
+            dispatcher = EventDispatcher(reporters.handlers)
+            # Each run has its own time in pytest's report; the suite's is not known here.
+            dispatcher(SuiteFinished(results, verdict, EXIT_CODES[verdict], 0.0, str(suite)))
+            dispatcher.close()
+        terminalreporter.write_line(f"chaos report: {suite / 'index.html'}")

@@ -21,8 +21,8 @@ def did_you_mean(word: str, allowed: Iterable[str], *, before: str = "") -> str:
 
 
 def plural(count: int, singular: str, many: str | None = None) -> str:
-    """`1 fault`, `2 faults`."""
-    return f"{count} {singular if count == 1 else many or singular + 's'}"
+    """`1 fault`, `1,204 faults`."""
+    return f"{count:,} {singular if count == 1 else many or singular + 's'}"
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:

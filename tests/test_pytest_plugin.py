@@ -32,7 +32,7 @@ def test_an_experiment_that_holds_is_a_test_that_passes(pytester: pytest.Pyteste
             "experiments/backend-lost.chaos.yaml::backend-lost PASSED*",
             "*chaos*",
             "passed: *gates hold*",
-            "passed*answered: 100%*limit*samples",
+            "passed*answered: 100%*threshold*samples",
             "chaos report: reports/*/index.html",
         ]
     )
@@ -49,7 +49,7 @@ def test_a_breach_names_line_interval_limit_fault_and_replay(pytester: pytest.Py
         [
             "backend-lost: FAILED: *",
             "experiments/backend-lost.chaos.yaml:10: FAILED backend-lost: answered: *",
-            "    measured: *% [[]*%], limit ≥ 95.0%, * samples",
+            "    measured: *% [[]*%], threshold ≥ 95.0%, * samples",
             "    fault: crash of backend-*connect*",
             "    switched off: gateway.fallback, gateway.retry",
             "replay: harness replay reports/*/backend-lost.seed1",
@@ -63,7 +63,10 @@ def test_inconclusive_is_never_green_and_says_that_it_is_not_a_breach(pytester: 
     done = pytester.runpytest_subprocess("experiments")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
-        ["untouched: INCONCLUSIVE: there is not enough evidence to say that it holds", "*touched no traffic*"]
+        [
+            "untouched: INCONCLUSIVE: there is not enough evidence that every gate holds",
+            "*touched no traffic*",
+        ]
     )
     assert "FAILED untouched: " not in done.stdout.str()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.engine.events import EngineEvent, RunFinished, RunStarted
+from harness.engine.events import EngineEvent, Finish, RunFinished, RunJudged, RunStarted
 from harness.engine.judge import judge_run, write_verdict
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, plan
@@ -30,19 +30,16 @@ from harness.gates.result import Verdict
 from harness.history.environment import read_environment
 from harness.history.errors import HistoryError
 from harness.history.write import write_history
-from harness.runtime.contract import Runtime
+from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
 type Emit = Callable[[EngineEvent], None]
 
-type Finish = Callable[[RecordedRun, ExperimentResult], None]
-"""Called with the recorded run and its result, to write reports into its directory, which is still hidden then."""
-
 
 def run_experiment(
     loaded: Loaded,
-    runtime: Runtime,
+    runtime: RuntimeOptions,
     suite: Path,
     *,
     seed: int,
@@ -71,10 +68,12 @@ def run_started(planned: Plan) -> RunStarted:
     return RunStarted(planned.name, planned.seed, tuple(arm.name for arm in planned.arms), planned.duration_s)
 
 
-def record_arm(loaded: Loaded, runtime: Runtime, planned: Plan, run: Path, index: int, emit: Emit) -> None:
+def record_arm(
+    loaded: Loaded, runtime: RuntimeOptions, planned: Plan, run: Path, index: int, emit: Emit
+) -> None:
     """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
     arm = planned.arms[index]
-    done = run_arm(runtime, loaded.system, planned, arm, emit)
+    done = run_arm(runtime.create(), loaded.system, planned, arm, emit)
     write_history(
         staging_directory(run) / str(index),
         system=loaded.system,
@@ -117,7 +116,7 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
 
 def _finished(recorded: RecordedRun, result: ExperimentResult, finish: Finish) -> ExperimentResult:
     try:
-        finish(recorded, result)
+        finish(RunJudged(result, recorded))
     except Exception as error:  # no report, no green
         reason = f"its reports could not be written: {type(error).__name__}: {error}"
         return replace(result, verdict=Verdict.ERROR, reason=f"{reason} (judged {result.verdict.value})")
@@ -140,7 +139,7 @@ def discard(run: Path) -> None:
 
 
 def broken(
-    loaded: Loaded, planned: Plan, run: Path, runtime: Runtime, verdict: Verdict, reason: str
+    loaded: Loaded, planned: Plan, run: Path, runtime: RuntimeOptions, verdict: Verdict, reason: str
 ) -> ExperimentResult:
     """What is said of a run that has come to no history: the harness or its process broke, or was stopped."""
     return ExperimentResult(

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
+from harness.engine.runtimes import DEFAULT, RUNTIMES
 from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
-from harness.faults.primitives import Primitive
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
 from harness.history.columns import TableError, columns
 from harness.history.files import EXPERIMENT, SLOS
+from harness.runtime.capabilities import Capabilities
+from harness.runtime.options import RuntimeOptions
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 from harness.system import System, UnknownSystem, load_system, system_names
@@ -78,14 +81,13 @@ class Packed:
         )
 
 
-def load_experiments(
-    files: Sequence[Path], available: frozenset[Primitive] = frozenset(Primitive)
-) -> tuple[Loaded, ...]:
+def load_experiments(files: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[Loaded, ...]:
     """All of them, or ExperimentError with everything that is wrong in any of them or in their SLOs.
 
-    SLOs come from the nearest `slos.yaml` upward from each file.
+    SLOs come from the nearest `slos.yaml` upward from each file. `runtime`: where they are to run; by default each
+    where its `runtime` says. An experiment that says another one than `runtime` is not held against either.
     """
-    loader = _Loader(available)
+    loader = _Loader(runtime)
     problems: list[Diagnostic] = []
     loaded: list[Loaded] = []
     names: dict[str, str] = {}
@@ -112,8 +114,7 @@ def load_run(run: RecordedRun) -> Loaded:
     Raises HistoryError when it cannot be read, ExperimentError for an experiment that is not valid any more.
     """
     slos_file = None if run.environment.slos_file is None else run.directory / SLOS
-    loader = _Loader(frozenset(Primitive))
-    return loader.check(
+    return _Loader().check(
         run.directory / EXPERIMENT, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml
     )
 
@@ -129,8 +130,9 @@ class _Slos:
 class _Loader:
     """Loads one file after the other. SLOs that several files share are checked once for a system."""
 
-    def __init__(self, available: frozenset[Primitive]) -> None:
-        self._available = available
+    def __init__(self, runtime: RuntimeOptions | None = None) -> None:
+        self._runtime = runtime
+        self._capabilities: dict[str, Capabilities] = {}
         self._slos: dict[tuple[Path, str], _Slos] = {}
 
     def load(self, file: Path) -> Loaded:
@@ -155,12 +157,25 @@ class _Loader:
             problems.append(
                 Diagnostic(Code.UNREADABLE, what, "it defines the SLOs that the gates use", file=shown)
             )
-        problems += validate(draft, meant, found.slos, self._available)
+        problems += validate(draft, meant, found.slos, self._capabilities_for(draft))
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
         slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
         lines = _gate_lines(draft)
         return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
+
+    def _capabilities_for(self, draft: Draft) -> Capabilities | None:
+        """Of the runtime that the experiment is to run in; None when it is made for another one."""
+        wanted: Any = draft.source.value.get("runtime")
+        runtime = self._runtime
+        if runtime is None:
+            runtime = DEFAULT if wanted not in RUNTIMES else RUNTIMES[wanted].from_arguments({})
+        elif wanted not in (None, runtime.name):
+            return None
+        # Asking may take a while: it looks at the machine.
+        if runtime.name not in self._capabilities:
+            self._capabilities[runtime.name] = runtime.capabilities()
+        return self._capabilities[runtime.name]
 
     def _checked_slos(self, file: Path, text: str, system: System | None) -> _Slos:
         key = (file, "" if system is None else system.name)

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import Handler, SuiteFinished
-from harness.engine.experiment import Finish
+from harness.engine.events import Finish, Handler, SuiteFinished
 from harness.engine.load import load_run
 from harness.engine.plan import MAIN
-from harness.engine.runtimes import SIM
+from harness.engine.runtimes import RUNTIMES
 from harness.engine.suite import run_suite
 from harness.errors import UsageError
 from harness.verdict.model import ExperimentResult
@@ -51,11 +50,10 @@ def replay(
     with RecordedRun(run) as recorded:
         loaded, environment = load_run(recorded), recorded.environment
         hashes, altered = recorded.history_hashes, recorded.alterations
-    if environment.runtime != SIM:
+    runtime = RUNTIMES.get(environment.runtime)
+    if runtime is None or not runtime.deterministic:
         raise UsageError(
-            [
-                f"{run} was a {environment.runtime} run: only virtual time repeats exactly; run it again instead"
-            ]
+            [f"{run} was a {environment.runtime} run: it does not repeat exactly; run it again instead"]
         )
     finished = run_suite(
         [loaded],
@@ -65,6 +63,7 @@ def replay(
         reports=run.parent.parent if reports is None else reports,
         handlers=handlers,
         finish=finish,
+        runtime=runtime.from_arguments({}),
     )
     (result,) = finished.results
     return Replayed(result, _differences(hashes, result), altered, finished)

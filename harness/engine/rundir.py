@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
-from harness.engine.runtimes import SIM
+from harness.engine.runtimes import DEFAULT
 from harness.history.environment import ArmPlace, Environment
-from harness.runtime.contract import Runtime
+from harness.runtime.options import RuntimeOptions
 
 ARMS = "arms"
 LATEST = "latest"
@@ -81,23 +81,24 @@ def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{ARMS}/{name}" for name in taken)
 
 
-def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:
+def replay_command(run: Path, plan: Plan, runtime: RuntimeOptions) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
-    if runtime.name == SIM:
+    if runtime.deterministic:
         return f"harness replay {shown_path(run)}"
     return run_command(plan, runtime)
 
 
-def run_command(plan: Plan, runtime: Runtime) -> str:
+def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
     """How to run it again."""
-    options = [f"--{name} {value}" for name, value in runtime.options.items()]
-    if runtime.name != SIM:
-        options = [f"--runtime {runtime.name}", *options]
+    options = [] if runtime.name == DEFAULT.name else ["--runtime", runtime.name]
+    options += runtime.arguments()
     without = [f"--without {name}" for name in plan.without]
     return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without])
 
 
-def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: Runtime) -> Environment:
+def environment(
+    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
+) -> Environment:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
     return Environment(
@@ -106,7 +107,7 @@ def environment(loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime:
         slos_file=None if loaded.slos_file is None else shown_path(loaded.slos_file),
         system=loaded.experiment.system,
         runtime=runtime.name,
-        options=dict(runtime.options),
+        arguments=runtime.arguments(),
         seed=plan.seed,
         without=plan.without,
         arm=arm.name,

@@ -11,14 +11,15 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.engine.targets import TargetError, resolve
+from harness.engine.unsupported import check_fault
 from harness.experiment.model import Arm, Load, Target
 from harness.experiment.names import unknown_name
 from harness.experiment.parse import Draft, SlosDraft
 from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
 from harness.gates.base import CheckContext, Gate
+from harness.runtime.capabilities import Capabilities
 from harness.sli.base import Slo
 from harness.sli.checks import check_slo, check_where
 from harness.system import System
@@ -31,17 +32,17 @@ def validate(
     draft: Draft,
     system: System | None,
     slos: Mapping[str, Slo | None] | None,
-    available: frozenset[Primitive],
+    capabilities: Capabilities | None,
 ) -> Iterator[Diagnostic]:
     """Everything that does not fit, in no order; nothing about what only stands in for something wrong.
 
     `system` None: it could not be loaded, and names of its own cannot be told right from wrong. `slos`: one
     that nothing can be made of is None; None for all when their file could not be read, which then is the
-    only thing said about SLOs. `available`: what the runtime can do.
+    only thing said about SLOs. `capabilities`: what the runtime can do; None: that is not checked.
     """
     for check in (
         () if system is None else _loads(draft.source, draft.load, system),
-        _timeline(draft, system, available),
+        _timeline(draft, system, capabilities),
         _gates(draft, system, slos),
         _arms(draft, system, slos),
     ):
@@ -72,7 +73,7 @@ def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> 
             yield source.locate(unknown_name(path, "mix", load.mix, mixes, f"workload {name}"))
 
 
-def _timeline(draft: Draft, system: System | None, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
+def _timeline(draft: Draft, system: System | None, capabilities: Capabilities | None) -> Iterator[Diagnostic]:
     source = draft.source
     ends_s = _load_end_s(draft)
     names: dict[str, int] = {}
@@ -81,13 +82,8 @@ def _timeline(draft: Draft, system: System | None, available: frozenset[Primitiv
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
             continue
-        if missing := sorted(need.value for need in fault.needs - available):
-            yield source.at(
-                (*path, "fault"),
-                Code.UNSUPPORTED,
-                f"{fault.fault} needs {', '.join(missing)}",
-                f"this runtime can {', '.join(sorted(can.value for can in available)) or 'do nothing'}",
-            )
+        if capabilities is not None:
+            yield from check_fault(source, index, fault, capabilities)
         if not draft.doubtful((*path, "at")):
             yield from _times(source, path, fault, ends_s)
         if system is not None:

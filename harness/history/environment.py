@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,7 +20,7 @@ class ArmPlace(BaseModel):
 
 
 class Environment(BaseModel):
-    """How an arm was run. Paths are as the command line shows them.
+    """How an arm was run. Paths are as the command line shows them. `arguments`: how the runtime was set up.
 
     `history_sha256`, `rows` and `files` are filled in when the history is written: the hash of all rows, the
     number of rows in each table, and the SHA-256 of each file (see `harness.history.checksums`).
@@ -34,7 +33,7 @@ class Environment(BaseModel):
     slos_file: str | None
     system: str
     runtime: str
-    options: Mapping[str, Any]
+    arguments: tuple[str, ...] = ()
     seed: int
     without: tuple[str, ...]
     arm: str

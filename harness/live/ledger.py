@@ -29,6 +29,7 @@ from harness.live.external_proxies import ours, remove
 from harness.live.kernel.namespaces import held
 from harness.live.pdeathsig import command, marked, started
 from harness.live.watchdog import watched
+from harness.runtime.contract import LeftBehind
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
 FIRST, LAST = 64, 127
@@ -156,10 +157,6 @@ def _begun(state: Path, slot: int) -> Iterator[Lease]:
         yield lease
     finally:
         lease._file.close()
-
-
-class LeftBehind(RuntimeError):
-    """A run has left something on the machine; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)

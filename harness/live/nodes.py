@@ -8,7 +8,6 @@ import signal
 import socket
 from collections import Counter
 from itertools import count
-from typing import Literal
 
 from harness.faults.primitives import EndpointMatch, FaultFailed, HostIdentity, HttpRule, PathMatch
 from harness.live import messages
@@ -18,6 +17,7 @@ from harness.live.pdeathsig import session_of
 from harness.live.proxy_links import ProxyLinks, Rule
 from harness.live.supervisor import ForkServer
 from harness.runtime.contract import NotReady
+from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
 from harness.system import Node
 
@@ -29,12 +29,6 @@ GONE_S = 10.0
 
 ANSWER_S = 2.0
 """How long a node is given to tell its counts."""
-
-type Stop = Literal["kill", "power_off"]
-
-
-class Hold:
-    """Something that keeps a node from running; compared by identity."""
 
 
 class LiveNode:

@@ -10,47 +10,49 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from harness.experiment.model import Load
-from harness.faults.primitives import HostIdentity, Primitive
+from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.cpu import Group
 from harness.live.external_server import ExternalServer
-from harness.live.host import LiveClock, LiveHost, MemoryDisk
+from harness.live.host import LiveClock, LiveHost
 from harness.live.kernel.controller import Controller
 from harness.live.kernel.layout import PROXIES, node_address
 from harness.live.kernel.network import KernelNetwork
-from harness.live.ledger import Lease, LeftBehind, NoSlot, hold_slot
+from harness.live.ledger import Lease, NoSlot, hold_slot
 from harness.live.limits import open_files
 from harness.live.locust.cluster import LocustCluster, locust_cluster
 from harness.live.locust.driver import LocustDriver
 from harness.live.nodes import LiveNode
+from harness.live.options import KERNEL, PROXY, LiveOptions, Network
 from harness.live.pdeathsig import environment
-from harness.live.primitives import AVAILABLE, LivePrimitives
+from harness.live.primitives import LivePrimitives
 from harness.live.proxy_links import ProxyLinks
 from harness.live.supervisor import ForkServer, ProxyServer
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
 from harness.runtime.contract import (
-    KERNEL,
-    PROXY,
-    LoadSettings,
-    Network,
     NotReady,
     Recorded,
     RunSettings,
     ServiceFailure,
     Session,
+    check_ready,
+    check_zone,
     safeguards_of,
 )
-from harness.runtime.journal import Journal, describe
+from harness.runtime.host import MemoryDisk
+from harness.runtime.journal import Journal
+from harness.runtime.unhandled import report_context
 from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
 from harness.workload.drive import Driver, LoadDriver
 
-__all__ = ["LeftBehind", "LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
+__all__ = ["LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -68,25 +70,9 @@ class LiveRuntime:
     """
 
     name = "live"
-    available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(
-        self, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
-    ) -> None:
-        """`toxiproxy`: the API of a server on this machine to make the proxies on; an own one if not given."""
-        if toxiproxy is not None and network != PROXY:
-            raise ValueError("another Toxiproxy server cannot be in the namespaces of the kernel network")
-        self.network = network
-        self.load = load or LoadSettings()
-        self.toxiproxy = toxiproxy
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        given = {"network": self.network if self.network != PROXY else None, "toxiproxy": self.toxiproxy}
-        return {
-            **{name: value for name, value in given.items() if value is not None},
-            **self.load.options(),
-        }
+    def __init__(self, options: LiveOptions = LiveOptions()) -> None:  # noqa: B008 (immutable)
+        self.options = options
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -98,22 +84,18 @@ class LiveRuntime:
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with open_files(), hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(
-                _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
-            )
+            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.options, body))
 
 
 async def _run[T](
     lease: Lease,
     settings: RunSettings,
     safeguards: Mapping[str, bool],
-    network: Network,
-    load: LoadSettings,
-    toxiproxy: str | None,
+    options: LiveOptions,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    async with locust_cluster(load, lease) as crew:
-        session = LiveSession(lease, settings, safeguards, network, crew, toxiproxy)
+    async with locust_cluster(options.load, lease) as crew:
+        session = LiveSession(lease, settings, safeguards, options.network, crew, options.toxiproxy)
         asyncio.get_running_loop().set_exception_handler(session.exception_handler)
         try:
             await session.start()
@@ -197,9 +179,7 @@ class LiveSession:
             "clients": self._arrived,
             "connections": sum(self.attempts.values()),
             "proxies": self._wires.made if self._wires is not None else 0,
-            "records": len(self._journal.records),
-            "unhandled_errors": dict(sorted(self._journal.background.items())),
-            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
+            **self._journal.statistics(),
         }
 
     # ------------------------------------------------------------------ what hosts of clients need
@@ -254,17 +234,7 @@ class LiveSession:
         load, *outcomes = await asyncio.gather(
             self._start_load(), *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
-        reasons = []
-        for name, outcome in zip(self._nodes, outcomes, strict=True):
-            if isinstance(outcome, NotReady):
-                reasons.append(f"{name}: {outcome}")
-            elif outcome is not None:
-                raise outcome
-        if reasons:
-            raise NotReady(
-                f"system {self._system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come up:\n  "
-                + "\n  ".join(reasons)
-            )
+        check_ready(self._system.name, dict(zip(self._nodes, outcomes, strict=True)))
         if load is not None:
             raise load
         if self._crew is not None:
@@ -315,9 +285,7 @@ class LiveSession:
     def came(self, peer: HostIdentity, access: Access) -> None:
         """A client is there, in whatever process. ValueError as for `client`."""
         assert self._wires is not None
-        zones = self.topology.zones
-        if peer.zone not in zones:
-            raise ValueError(f"client {peer.name} is in zone '{peer.zone}'; there are {', '.join(zones)}")
+        check_zone(peer.name, peer.zone, self.topology)
         if peer.name in self._clients or peer.name in self._nodes:
             raise ValueError(f"there is a host '{peer.name}' already; names must be unique")
         self._clients[peer.name] = None
@@ -365,9 +333,7 @@ class LiveSession:
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         """For `loop.set_exception_handler`: errors in the background of clients, or of the harness itself."""
-        error = context.get("exception")
-        said = str(context.get("message", "unhandled"))
-        self._journal.unhandled("the harness", said if error is None else f"{said}: {describe(error)}", error)
+        report_context(partial(self._journal.unhandled, "the harness"), context)
 
     async def end(self) -> None:
         """Hear what the nodes have yet to say; then nothing is recorded any more, and every process is killed."""

@@ -12,8 +12,9 @@ from typing import Any
 from harness.gates.result import Verdict
 from harness.parity.compare import Comparison, Outcome, Pair, worst_line
 from harness.parity.run import Parity
-from harness.report.formatting import SYMBOLS, counted, quantity, verdict_word
-from harness.report.html import page_environment
+from harness.report.formatting import SYMBOLS, quantity, verdict_word
+from harness.report.pages import page_environment
+from harness.text import plural
 from harness.verdict.document import experiment_document
 
 PARITY_JSON = "parity.json"
@@ -47,7 +48,7 @@ def lines(found: Parity) -> Iterator[str]:
     outside = sum(len(pair.outside) for pair in found.pairs)
     yield (
         f"{SYMBOLS[found.verdict]} {verdict_word(found.verdict)}  {MEANINGS[found.verdict]} "
-        f"({counted(len(figures) - outside, 'figure')} within, {outside} outside), exit code {found.exit_code}"
+        f"({plural(len(figures) - outside, 'figure')} within, {outside} outside), exit code {found.exit_code}"
     )
 
 

@@ -7,25 +7,25 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.events import Handler
-from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.plan import UsageError
 from harness.engine.rundir import suite_stamp
-from harness.engine.runtimes import LIVE, SIM, live_runtime, unable_sim
-from harness.engine.schedule import MakeRuntime
-from harness.engine.suite import run_suite, sim_runtime
+from harness.engine.suite import run_suite
+from harness.engine.unsupported import unsupported
+from harness.errors import UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
+from harness.live.options import LiveOptions
 from harness.parity.compare import Measured, Pair, compare
 from harness.parity.distance import Distribution, distribution
+from harness.report.registry import Reporters
+from harness.sim.options import SimOptions
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
 
-type Report = Callable[[str], AbstractContextManager[Sequence[Handler]]]
-"""Given `live` or `sim`: who hears of that half, for as long as it runs."""
+type Report = Callable[[str], AbstractContextManager[Reporters]]
+"""Given `live` or `sim`: the reporters of that half, for as long as it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +57,41 @@ def parity(
     jobs: int,
     live_jobs: int,
     report: Report,
-    finish: Finish | None = None,
-    live: MakeRuntime = live_runtime,
+    live: LiveOptions = LiveOptions(),  # noqa: B008 (immutable)
 ) -> Parity:
     """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
 
     Live first: it is the one that may have to be refused. What virtual time cannot run is left out, and said.
     Raises UsageError before anything starts, also when nothing is left.
     """
-    left_out = tuple(
-        f"{item.shown}: {why}" for item in loaded for why in unable_sim(item.experiment.timeline)
-    )
-    loaded = [item for item in loaded if not any(unable_sim(item.experiment.timeline))]
+    capabilities = SimOptions().capabilities()
+    lacks = {item.shown: unsupported(item, capabilities) for item in loaded}
+    left_out = tuple(str(lack) for found in lacks.values() for lack in found)
+    loaded = [item for item in loaded if not lacks[item.shown]]
     if not loaded:
         raise UsageError(left_out)
     directory = _new_directory(reports)
-    with report(LIVE) as handlers:
+    with report(LiveOptions.name) as reporters:
         real = run_suite(
             loaded,
             seeds=seeds,
             jobs=live_jobs,
-            reports=directory / LIVE,
-            handlers=handlers,
-            finish=finish,
+            reports=directory / LiveOptions.name,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
             runtime=live,
         )
     if real.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)
-    with report(SIM) as handlers:
+    with report(SimOptions.name) as reporters:
         virtual = run_suite(
             loaded,
             seeds=seeds,
             jobs=jobs,
-            reports=directory / SIM,
-            handlers=handlers,
-            finish=finish,
-            runtime=sim_runtime,
+            reports=directory / SimOptions.name,
+            handlers=reporters.handlers,
+            finish=reporters.finish,
+            runtime=SimOptions(),
         )
     if virtual.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)

@@ -188,7 +188,7 @@ def _startup(frame: _Frame) -> Iterable[Figure]:
             words.duration,
             limit=None
             if gate is None or gate.threshold is None
-            else (gate.threshold, f"limit of p{percent:g} {words.gate_limit(gate)}"),
+            else (gate.threshold, f"threshold of p{percent:g} {words.gate_threshold(gate)}"),
         )
 
 

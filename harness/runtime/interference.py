@@ -11,7 +11,12 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from harness.errors import HarnessError
 from harness.faults.primitives import Exposure, HttpRule
+
+
+class InterferenceError(HarnessError):
+    """The middleware cannot be put in front of an application."""
 
 
 class Interferer:
@@ -52,10 +57,10 @@ class Interference:
 
     def put_before(self, app: web.Application) -> None:
         """Put the middleware in front. The delays of all rules that take a request add up; then the first
-        status among them is the answer. RuntimeError for an application that has been served before.
+        status among them is the answer. InterferenceError for an application that was served before.
         """
         if app.frozen:
-            raise RuntimeError(
+            raise InterferenceError(
                 "this web.Application was served before; make a new one in the service function"
             )
 

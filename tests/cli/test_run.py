@@ -59,7 +59,7 @@ def test_a_failed_run_names_gate_interval_limit_fault_safeguard_and_replay(faile
     labels = {line[4:17].strip(): line[17:] for line in block.splitlines()[1:]}
     assert "] of " in labels["why"]
     assert "%, " in labels["measured"]
-    assert "limit ≥ 95.0%" in labels["measured"]
+    assert "threshold ≥ 95.0%" in labels["measured"]
     assert labels["fault"].startswith("crash of backend-")
     assert labels["switched off"] == "gateway.fallback, gateway.retry"
     assert labels["at"].endswith("backend-lost.chaos.yaml:10")

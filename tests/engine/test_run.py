@@ -91,7 +91,7 @@ def test_a_system_that_does_not_start_is_a_failure_and_the_fault_never_came(
     async def start(self: object) -> None:
         raise RuntimeError("the gateway did not come up")
 
-    monkeypatch.setattr("harness.sim.runtime.SimSession.start", start)
+    monkeypatch.setattr("harness.sim.runtime.SimSession._start", start)
     done, _ = run(tmp_path, experiment_text())
     assert done.metadata.failures == ("sim runtime: RuntimeError: the gateway did not come up",)
     (crash,) = done.metadata.faults
@@ -155,7 +155,7 @@ def test_a_fault_that_is_stuck_at_an_interrupt_is_named(
 
     def interrupt(event: EngineEvent) -> None:
         if isinstance(event, FaultChanged) and event.change == "applied":
-            monkeypatch.setattr("harness.sim.primitives.InForce.undo", stuck)
+            monkeypatch.setattr("harness.runtime.primitives.AppliedPrimitive.undo", stuck)
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(

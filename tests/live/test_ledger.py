@@ -19,13 +19,13 @@ from harness.live.ledger import (
     FIRST,
     LAST,
     STATE_VARIABLE,
-    LeftBehind,
     NoSlot,
     hold_slot,
     own_directory,
     remains,
 )
 from harness.live.pdeathsig import MARK, marked, started
+from harness.runtime.contract import LeftBehind
 from tests.support.watchdogs import kill_wardens
 
 pytestmark = pytest.mark.live

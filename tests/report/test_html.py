@@ -11,10 +11,10 @@ import duckdb
 import pytest
 
 from harness.experiment.model import PercentileSlo
-from harness.report import html
+from harness.report import pages
 from harness.report.chart_context import Asked
 from harness.report.charts import figures, slice_of
-from harness.report.html import index_page, run_page
+from harness.report.pages import index_page, run_page
 from harness.report.parquet import ParquetTables
 from harness.report.svg import Band, Figure, Lane, Mark, Series, render
 from harness.verdict.model import ExperimentResult
@@ -144,7 +144,7 @@ def test_a_fault_never_undone_is_shaded_to_the_end(streaming: ParquetTables) -> 
 
 
 def test_the_limit_of_the_gate_is_drawn(streaming: ParquetTables) -> None:
-    assert "limit of p95 ≤ 2 s" in render(figures(streaming, (), (STARTUP,))[0])
+    assert "threshold of p95 ≤ 2 s" in render(figures(streaming, (), (STARTUP,))[0])
 
 
 class Flood:
@@ -163,7 +163,7 @@ class Flood:
 
 def test_the_page_stays_small_whatever_the_history_holds() -> None:
     page = run_page(PASSED, Flood(), {"note": "x" * 10_000_000})
-    assert len(page.encode()) <= html.PAGE_BYTES_MOST
+    assert len(page.encode()) <= pages.PAGE_BYTES_MOST
     assert "more charts are left out" in page
 
 
@@ -204,8 +204,8 @@ def test_the_startup_chart_shows_the_percentile_of_its_gate(streaming: ParquetTa
     half = figures(streaming, (), (gate,), Asked({"startup-time": slo}))[0]
     usual = figures(streaming, (), (gate,))[0]
     assert "the 50th percentile" in half.note
-    assert half.limit == (2.0, "limit of p50 ≤ 2 s")
-    assert usual.limit == (2.0, "limit of p95 ≤ 2 s")
+    assert half.limit == (2.0, "threshold of p50 ≤ 2 s")
+    assert usual.limit == (2.0, "threshold of p95 ≤ 2 s")
     for below, above in zip(half.series, usual.series, strict=True):
         assert all(low <= high for (_, low), (_, high) in zip(below.line, above.line, strict=True))
     # Without a gate, an SLO on the same column says which percentile people look at.

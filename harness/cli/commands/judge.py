@@ -23,12 +23,12 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> Done:
     Nothing is overwritten without --write; with it the exit code is that of the new verdict.
     """
     from harness.cli.outcome import usage
-    from harness.cli.reporting import make_console
     from harness.engine.judge import rejudge, write_verdict
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.errors import HistoryError
     from harness.history.files import VERDICT
-    from harness.report.terminal import print_results
+    from harness.report.console import make_console
+    from harness.report.results_table import print_results
     from harness.verdict.document import suite_document
 
     file = run / VERDICT

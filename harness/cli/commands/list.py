@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.history.columns import Column
     from harness.system import System
 
-KINDS = ("experiments", "systems", "safeguards", "faults")
+KINDS = ("experiments", "systems", "safeguards", "faults", "reporters")
 DIRECTORY = Path("experiments")
 
 What = Annotated[
@@ -27,8 +27,9 @@ What = Annotated[
 
 
 def list_(what: What = None, as_json: Json = False) -> Done:
-    """List experiments, and what there is to write one with: systems, safeguards, faults."""
+    """List experiments, and what there is to write and report one with: systems, safeguards, faults, reporters."""
     from harness.faults.catalogue import FAULTS
+    from harness.report.registry import reporter_names
     from harness.system import system_names
 
     words = what or list(KINDS)
@@ -54,6 +55,8 @@ def list_(what: What = None, as_json: Json = False) -> Done:
         }
     if "faults" in kinds:
         found["faults"] = {name: _fault(model) for name, model in FAULTS.items()}
+    if "reporters" in kinds:
+        found["reporters"] = reporter_names()
     print("\n\n".join(section for kind in KINDS if kind in found for section in _sections(kind, found[kind])))
     return Done(0, found)
 
@@ -94,7 +97,7 @@ def _load(name: str) -> System:
 
 
 def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
-    from harness.cli.loading import load
+    from harness.cli.selection import load_files
 
     return [
         {
@@ -104,7 +107,7 @@ def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
             "system": item.experiment.system,
             "tags": list(item.experiment.tags),
         }
-        for item in load(paths)
+        for item in load_files(paths)
     ]
 
 
@@ -165,6 +168,8 @@ def _fault(model: type[Fault]) -> dict[str, Any]:
 def _sections(kind: str, found: Any) -> list[str]:
     if kind == "experiments":
         return [_table("experiments", {item["name"]: f"{item['title']} ({item['file']})" for item in found})]
+    if kind == "reporters":
+        return [_table("reporters", found)]
     if kind == "faults":
         return [
             "\n".join(["faults", *(line for name, fault in found.items() for line in _told(name, fault))])

@@ -1,44 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import (
-    Jobs,
-    Json,
-    Load,
-    LocustMaster,
-    LocustPlugin,
-    LocustWorkers,
-    Network,
-    Paths,
-    Reports,
-    Seed,
-    Seeds,
-    Toxiproxy,
-)
+from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
 from harness.cli.outcome import Done
+from harness.cli.runtime_options import takes_runtime
+from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
-    from harness.engine.events import Handler
+    from harness.report.registry import Reporters
 
-HALVES = {"live": "Live, in real time:", "sim": "Virtual time:"}
+HEADINGS = {"live": "Live, in real time:", "sim": "Virtual time:"}
 
 
+@takes_runtime(only=LiveOptions.name)
 def parity(
     paths: Paths,
+    runtime: LiveOptions,
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
-    network: Network = "proxy",
-    toxiproxy: Toxiproxy = None,
-    load: Load = None,
-    locust_workers: LocustWorkers = None,
-    locust_master: LocustMaster = None,
-    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -46,32 +30,23 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, network_named, writable
-    from harness.cli.external import toxiproxy_at
-    from harness.cli.load import load_settings
-    from harness.cli.loading import load as load_files
+    from harness.cli.commands.run import cores, writable
     from harness.cli.outcome import usage
-    from harness.engine.plan import UsageError
-    from harness.engine.runtimes import live_runtime
+    from harness.cli.selection import load_files
+    from harness.errors import UsageError
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
-    from harness.report.artifacts import finish_run
 
-    over = network_named(network)
-    server = toxiproxy_at(toxiproxy, over)
-    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
-    loaded = load_files(paths)
+    loaded = load_files(paths, runtime)
     try:
         found = run_both(
             loaded,
             seeds=range(seed, seed + seeds),
             reports=writable(reports),
             jobs=jobs or cores(),
-            # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
-            report=_half,
-            finish=finish_run,
+            live=runtime,
+            report=_report_half,
         )
     except UsageError as error:
         raise usage(*error.problems) from error
@@ -82,24 +57,10 @@ def parity(
 
 
 @contextmanager
-def _half(which: str) -> Iterator[Sequence[Handler]]:
-    """Progress, without the table of a suite: what is of interest is the comparison at the end."""
-    import os
+def _report_half(runtime: str) -> Iterator[Reporters]:
+    """Progress, without the table of a suite: the result is the comparison at the end."""
+    from harness.cli.reporting import reporting
 
-    from harness.cli.reporting import make_console
-    from harness.engine.events import EngineEvent, SuiteFinished
-    from harness.report.artifacts import write_suite
-    from harness.report.terminal import TerminalReporter, lively
-
-    console = make_console()
-    console.print(HALVES[which])
-    terminal = TerminalReporter(console, live=lively(console, os.environ), summary=False)
-
-    def tell(event: EngineEvent) -> None:
-        if not isinstance(event, SuiteFinished):
-            terminal(event)
-
-    try:
-        yield [write_suite, tell]
-    finally:
-        terminal.stop()
+    print(HEADINGS[runtime])
+    with reporting(defaults=("html", "junit", "progress")) as reporters:
+        yield reporters

@@ -16,10 +16,12 @@ def schema(
     from harness.cli.outcome import emit_json, usage
     from harness.experiment.schema import experiment_schema, slos_schema
     from harness.faults.catalogue import FAULTS
+    from harness.gates.registry import gate_kinds
+    from harness.sli.kinds import SLO_KINDS
     from harness.text import did_you_mean
 
     if of not in KINDS:
         hint = did_you_mean(of, KINDS)
         raise usage(f"schema {of}: there are {' and '.join(KINDS)}" + (f"; {hint}" if hint else ""))
-    emit_json(experiment_schema(FAULTS) if of == KINDS[0] else slos_schema())
+    emit_json(experiment_schema(FAULTS, gate_kinds()) if of == KINDS[0] else slos_schema(SLO_KINDS))
     return Done(0)

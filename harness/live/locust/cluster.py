@@ -19,9 +19,11 @@ from harness.faults.primitives import HostIdentity
 from harness.live.ledger import Lease
 from harness.live.locust import protocol as words
 from harness.live.messages import Address
+from harness.live.options import LoadSettings
 from harness.live.pdeathsig import environment
-from harness.runtime.contract import LoadSettings, NotReady
-from harness.runtime.journal import Journal, describe
+from harness.runtime.contract import NotReady
+from harness.runtime.journal import Journal
+from harness.runtime.unhandled import describe_error
 from harness.system import Access, Clock
 
 BEGIN_S = 30.0
@@ -133,7 +135,7 @@ class LocustCluster:
     @property
     def address(self) -> str | None:
         """Where workers on other machines reach this one; None when there are none."""
-        return None if self._settings.master is None else self._settings.master[0]
+        return None if self._settings.address is None else self._settings.address[0]
 
     # ------------------------------------------------------------------ life
 
@@ -144,7 +146,7 @@ class LocustCluster:
         self._environment = {**environment, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         own, theirs = socket.socketpair()
         line = str(theirs.fileno())
-        host, port = settings.master or (self._lease.address(0), 0)
+        host, port = settings.address or (self._lease.address(0), 0)
         with theirs:
             if settings.alone:
                 await self._spawn("locust", ["alone", "--line", line], theirs.fileno())
@@ -304,7 +306,7 @@ class LocustCluster:
                     self._heard(key, message)
         except Exception as error:  # it may come from another machine, and be anything
             self.broke(
-                f"a process of the load ({self._name(key)}) said what is not understood: {describe(error)}"
+                f"a process of the load ({self._name(key)}) said what is not understood: {describe_error(error)}"
             )
         if not self._ending and self.totals is None:
             # Most likely the process at its other end is gone, and it is better known why.

@@ -58,7 +58,7 @@ class Machine:
     def __init__(
         self,
         network: SimNetwork,
-        peer: HostIdentity,
+        identity: HostIdentity,
         address: str,
         names: tuple[str, ...],
         up: tuple[Hop, ...],
@@ -66,7 +66,7 @@ class Machine:
         attach_rtt_s: float,
     ) -> None:
         self._network = network
-        self.peer = peer
+        self.identity = identity
         self.address = address
         self.names = names
         self.up, self.down = up, down
@@ -88,7 +88,7 @@ class Machine:
         self._context: Context | None = None
 
     def __repr__(self) -> str:
-        return f"<Machine {self.peer.name} {self.address} {self.state}>"
+        return f"<Machine {self.identity.name} {self.address} {self.state}>"
 
     @property
     def alive(self) -> bool:
@@ -100,18 +100,18 @@ class Machine:
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """Run `main` as this machine's process: all that it creates belongs to it."""
         if self.process is not None:
-            raise RuntimeError(f"{self.peer.name} is {self.state}: it has a process already")
+            raise RuntimeError(f"{self.identity.name} is {self.state}: it has a process already")
         self.process = Process(self)
         context = copy_context()
         context.run(Process.variable.set, self.process)
         self._context = context
         self._set("up")
-        return self._spawn(self.process, main(), context, f"{self.peer.name}:main")
+        return self._spawn(self.process, main(), context, f"{self.identity.name}:main")
 
     def adopt(self) -> Process:
         """Make a process without a task of its own, for code that enters it by `Process.variable`."""
         if self.process is not None:
-            raise RuntimeError(f"{self.peer.name} is {self.state}: it has a process already")
+            raise RuntimeError(f"{self.identity.name} is {self.state}: it has a process already")
         self.process = Process(self)
         self._set("up")
         return self.process
@@ -120,7 +120,7 @@ class Machine:
         """Another task of the same process."""
         if self._context is None or self.process is None:
             coro.close()
-            raise RuntimeError(f"{self.peer.name} is {self.state}: it has no process to run in")
+            raise RuntimeError(f"{self.identity.name} is {self.state}: it has no process to run in")
         return self._spawn(self.process, coro, self._context.copy(), name)
 
     def _spawn[T](

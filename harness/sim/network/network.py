@@ -235,29 +235,29 @@ class SimNetwork:
         self._forget_paths()
 
     def add_machine(
-        self, peer: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
+        self, identity: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
     ) -> Machine:
         """Put a machine on the network: at its zone through `access`, through a `Link` that names it, or
         else at 0.2 ms, unlimited. `names` are further DNS names (its role); one may have many machines."""
-        if peer.name in self._machines:
-            raise ValueError(f"there is a machine '{peer.name}' already; names must be unique")
+        if identity.name in self._machines:
+            raise ValueError(f"there is a machine '{identity.name}' already; names must be unique")
         self._made += 1
         n = self._made
         address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
         up: tuple[Hop, ...]
         down: tuple[Hop, ...]
         if access is not None:
-            hop_up, hop_down = access_hops(access, peer.name)
+            hop_up, hop_down = access_hops(access, identity.name)
             up, down, rtt = (hop_up,), (hop_down,), access.rtt_s
-        elif (way_up := self._routes.find(peer.name, peer.zone)) and self._routes.has(peer.name):
-            way_down = self._routes.find(peer.zone, peer.name)
+        elif (way_up := self._routes.find(identity.name, identity.zone)) and self._routes.has(identity.name):
+            way_down = self._routes.find(identity.zone, identity.name)
             assert way_down is not None
             up, down, rtt = way_up.hops, way_down.hops, way_up.rtt_s
         else:
             hop = Hop("", ATTACH_RTT_S / 2, 0.0, 0.0, math.inf)
             up, down, rtt = (hop,), (hop,), ATTACH_RTT_S
-        machine = Machine(self, peer, address, (peer.name, address, *names), up, down, rtt)
-        self._machines[peer.name] = machine
+        machine = Machine(self, identity, address, (identity.name, address, *names), up, down, rtt)
+        self._machines[identity.name] = machine
         for name in machine.names:
             self._names.setdefault(name, {})[machine] = None
         return machine
@@ -268,7 +268,7 @@ class SimNetwork:
         for end in list(machine.transports):
             end.vanish(reset=True)
         machine.removed = True
-        self._machines.pop(machine.peer.name, None)
+        self._machines.pop(machine.identity.name, None)
         for name in machine.names:
             holders = self._names.get(name, {})
             holders.pop(machine, None)
@@ -287,8 +287,10 @@ class SimNetwork:
         if not holders:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{name}'")
         if len(holders) > 1:
-            zone = asker.peer.zone
-            holders.sort(key=lambda other: (*self._routes.distance(zone, other.peer.zone), other.peer.name))
+            zone = asker.identity.zone
+            holders.sort(
+                key=lambda other: (*self._routes.distance(zone, other.identity.zone), other.identity.name)
+            )
         return [holder.address for holder in holders]
 
     def _here(self) -> Machine:
@@ -316,9 +318,9 @@ class SimNetwork:
     def _make_path(self, src: Machine, dst: Machine) -> Path:
         if src is dst:
             return Path(0.00005, 0.0, 0.0, (), math.inf, False, ())
-        rules = tuple(rule for rule in self._rules if rule.match.matches(src.peer, dst.peer))
-        route = self._routes.find(src.peer.zone, dst.peer.zone)
-        pair = f"{src.peer.name}>{dst.peer.name}"
+        rules = tuple(rule for rule in self._rules if rule.match.matches(src.identity, dst.identity))
+        route = self._routes.find(src.identity.zone, dst.identity.zone)
+        pair = f"{src.identity.name}>{dst.identity.name}"
         if route is None:
             return Path(0.0, 0.0, 0.0, (), 0.0, True, rules)
         rtt = src.attach_rtt_s + route.rtt_s + dst.attach_rtt_s
@@ -352,7 +354,7 @@ class SimNetwork:
         broken = 0
         for machine in self._machines.values():
             for end in list(machine.transports):
-                if not end.gone and match.matches(machine.peer, end.peer.machine.peer):
+                if not end.gone and match.matches(machine.identity, end.peer.machine.identity):
                     broken += 1
                     for side in (end, end.peer):
                         side.fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
@@ -378,13 +380,18 @@ class SimNetwork:
         src = self._here()
         holders = list(self._names.get(address, ())) if address != "127.0.0.1" else [src]
         dst = holders[0] if holders else None
-        if dst is not None and self._routes.find(src.peer.zone, dst.peer.zone) is None and dst is not src:
+        if (
+            dst is not None
+            and self._routes.find(src.identity.zone, dst.identity.zone) is None
+            and dst is not src
+        ):
             raise OSError(
-                errno.ENETUNREACH, f"Network is unreachable: no link from {src.peer.zone} to {dst.peer.zone}"
+                errno.ENETUNREACH,
+                f"Network is unreachable: no link from {src.identity.zone} to {dst.identity.zone}",
             )
         number = src.connections_made.get(address, 0)
         src.connections_made[address] = number + 1
-        stream = f"{self._seed}/{src.peer.name}/{dst.peer.name if dst else address}/{number}"
+        stream = f"{self._seed}/{src.identity.name}/{dst.identity.name if dst else address}/{number}"
         wait, counted = _SYN_FIRST_S, False
         for _ in range(_SYN_RETRIES + 1):
             if dst is not None and dst.connected and src.connected:

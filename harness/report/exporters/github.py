@@ -1,4 +1,4 @@
-"""GitHub Actions: annotations on the lines of the experiments, and a step summary.
+"""`github`: for GitHub Actions, annotations on the lines of the experiments, and a step summary.
 
 GitHub shows at most ten errors and ten warnings a step and drops the rest without a word, so the worst come
 first and the last one says how many more there are. A summary above 1 MiB is refused as a whole: it is cut.
@@ -12,32 +12,42 @@ from typing import TextIO
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report import formatting as words
+from harness.report import formatting
 from harness.report.problems import Problem, all_problems
+from harness.report.reporter import Reporter, reporter
 from harness.verdict.model import ExperimentResult
 
-ANNOTATIONS_MOST = 10
-SUMMARY_BYTES_MOST = 2**20
-ROWS_MOST = 500
+MAX_ANNOTATIONS = 10
+MAX_SUMMARY_BYTES = 2**20
+MAX_ROWS = 500
 _LEVELS = {Verdict.ERROR: "error", Verdict.FAILED: "error"}
 
 
-def active(environment: Mapping[str, str]) -> bool:
-    return bool(environment.get("GITHUB_ACTIONS"))
+@reporter("github")
+class GitHubReporter(Reporter):
+    """Annotations on stdout and a step summary, for GitHub Actions."""
 
-
-class GitHubReporter:
-    """A handler of engine events: writes annotations to `stream` and the summary to GITHUB_STEP_SUMMARY."""
-
-    def __init__(self, stream: TextIO, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        stream: TextIO | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`stream` None: stdout. The summary goes to the file that GITHUB_STEP_SUMMARY names."""
+        super().__init__(path)
         self._stream = stream
-        self._environment = os.environ if environment is None else environment
+        self._environment = environment
+
+    @classmethod
+    def is_default(cls, environment: Mapping[str, str]) -> bool:
+        return bool(environment.get("GITHUB_ACTIONS"))
 
     def __call__(self, event: events.EngineEvent) -> None:
         if not isinstance(event, events.SuiteFinished):
             return
         for line in annotations(event.results):
-            self._stream.write(line + "\n")
+            print(line, file=self._stream)
         target = self._environment.get("GITHUB_STEP_SUMMARY")
         if target:
             with Path(target).open("a", encoding="utf-8") as file:
@@ -47,12 +57,12 @@ class GitHubReporter:
 def annotations(results: Sequence[ExperimentResult]) -> list[str]:
     """Workflow commands, worst first, at most ten in all."""
     found = all_problems(results)
-    shown = found if len(found) <= ANNOTATIONS_MOST else found[: ANNOTATIONS_MOST - 1]
+    shown = found if len(found) <= MAX_ANNOTATIONS else found[: MAX_ANNOTATIONS - 1]
     lines = [_annotation(problem) for problem in shown]
     if len(shown) < len(found):
         more = len(found) - len(shown)
         level = _LEVELS.get(found[len(shown)].verdict, "warning")
-        lines.append(f"::{level} title=harness::{more} more are not passed: see the report")
+        lines.append(f"::{level} title=harness::{more} more have not passed: see the report")
     return lines
 
 
@@ -73,18 +83,18 @@ def _property(text: str) -> str:
 
 
 def summary(event: events.SuiteFinished) -> str:
-    """Markdown: the verdict, a table of runs, then a section for all that is not passed, as many as fit."""
+    """Markdown: the verdict, a table of runs, then a section for each problem, as many as fit."""
     head = [
-        f"## {words.SYMBOLS[event.verdict]} {words.verdict_word(event.verdict)}, exit code {event.exit_code}",
+        f"## {formatting.SYMBOLS[event.verdict]} {formatting.verdict_word(event.verdict)}, exit code {event.exit_code}",
         "",
     ]
     head += ["| verdict | experiment | seed | reason |", "|---|---|---|---|"]
     head += [
-        f"| {words.verdict_word(run.verdict)} | {_cell(run.name)} | {run.seed} | {_cell(run.reason)} |"
-        for run in event.results[:ROWS_MOST]
+        f"| {formatting.verdict_word(run.verdict)} | {_cell(run.name)} | {run.seed} | {_cell(run.reason)} |"
+        for run in event.results[:MAX_ROWS]
     ]
-    if len(event.results) > ROWS_MOST:
-        head.append(f"| ... | {len(event.results) - ROWS_MOST} more runs | | see the report |")
+    if len(event.results) > MAX_ROWS:
+        head.append(f"| ... | {len(event.results) - MAX_ROWS} more runs | | see the report |")
     return _fit(["\n".join(head), *map(_section, all_problems(event.results))])
 
 
@@ -104,7 +114,7 @@ def _cell(text: str) -> str:
 
 def _fit(sections: Sequence[str]) -> str:
     """Whole sections while they fit, then a line that says how many are left out."""
-    room = SUMMARY_BYTES_MOST - 200
+    room = MAX_SUMMARY_BYTES - 200
     text = ""
     for index, section in enumerate(sections):
         size = len(section.encode()) + 2

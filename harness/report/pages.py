@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.gates.result import GateResult, Verdict, worst
-from harness.report import formatting as words
-from harness.report.chart_context import Asked
+from harness.report import formatting
+from harness.report.arm_charts import comparisons
+from harness.report.chart_context import Asked, asked
 from harness.report.charts import NOTHING_ASKED, Tables, figures
+from harness.report.columns import GATE_COLUMNS
+from harness.report.parquet import ParquetTables
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, interval, render
+from harness.text import plural
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,20 +37,36 @@ TEXT_MOST = 2_000
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+RUN_PAGE = "report.html"
+_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
+"""Fields of the environment that the page takes from the result, or leaves out."""
+
+
+def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
+    """The page of a recorded run, drawn from its tables."""
+    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    tables = ParquetTables(run.directory)
+    try:
+        return run_page(result, tables, facts, comparisons(run, result), asked=asked(run))
+    finally:
+        tables.close()
+
+
 def run_page(
     result: ExperimentResult,
     tables: Tables | None,
-    environment: Mapping[str, Any],
-    comparisons: Sequence[Figure] = (),
+    facts: Mapping[str, Any],
+    arm_charts: Sequence[Figure] = (),
     index: str = "../index.html",
     asked: Asked = NOTHING_ASKED,
 ) -> str:
     """The page of one run. `tables` None: there is no history to draw (the page says so).
 
-    `comparisons` are drawn beside the arms. `asked`: which percentile and which load the charts show.
+    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `asked`: which
+    percentile and which load the charts show.
     """
     found = figures(tables, result.faults, result.gates, asked) if tables is not None else ()
-    compared, _ = _charts(comparisons)
+    compared, _ = _charts(arm_charts)
     charts, left_out = _charts(found)
     return (
         page_environment()
@@ -63,7 +84,7 @@ def run_page(
             if tables is not None
             else "There is no history to draw.",
             exposure_names=_exposure_names(result),
-            environment=[(name, _text(value)) for name, value in environment.items()],
+            environment=[(name, _text(value)) for name, value in facts.items()],
             index=index,
         )
     )
@@ -87,15 +108,15 @@ def index_page(
             results=rows,
             verdict=verdict,
             passed=Verdict.PASSED,
-            meaning=f"{words.MEANINGS[verdict][0].upper()}{words.MEANINGS[verdict][1:]}.",
+            meaning=f"{formatting.MEANINGS[verdict][0].upper()}{formatting.MEANINGS[verdict][1:]}.",
             about=about,
-            summary=f"{passed} of {len(results)} run{'' if len(results) == 1 else 's'} passed",
+            summary=f"{passed} of {plural(len(results), 'run')} passed",
         )
     )
 
 
 def _link(result: ExperimentResult, reports: Path) -> str:
-    return Path(os.path.relpath(Path(result.run) / "report.html", reports)).as_posix()
+    return Path(os.path.relpath(Path(result.run) / RUN_PAGE, reports)).as_posix()
 
 
 def _charts(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
@@ -135,7 +156,7 @@ def _hosts(names: Sequence[str]) -> Markup:
 def _interval(gate: GateResult) -> Markup:
     if gate.interval is None or gate.value is None:
         return Markup("")
-    return interval(*gate.interval, gate.value, gate.threshold, above=words.limit_sign(gate) == "≥")
+    return interval(*gate.interval, gate.value, gate.threshold, above=formatting.threshold_sign(gate) == "≥")
 
 
 def _text(value: Any) -> str:
@@ -158,12 +179,14 @@ def page_environment(*more: Path) -> Environment:
     environment.globals.update(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         failed=Verdict.FAILED,
-        arm_told=words.arm_told,
+        describe_arm_gate=formatting.describe_arm_gate,
         hosts=_hosts,
-        meanings=words.MEANINGS,
-        symbols=words.SYMBOLS,
-        word=words.verdict_word,
-        words=words,
+        meanings=formatting.MEANINGS,
+        symbols=formatting.SYMBOLS,
+        word=formatting.verdict_word,
+        columns=GATE_COLUMNS,
+        formatting=formatting,
+        plural=plural,
         interval=_interval,
     )
     return environment

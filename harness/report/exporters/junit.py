@@ -1,23 +1,47 @@
-"""JUnit XML: one test suite a run, one test case for each gate, fault and arm, so that CI names what broke.
+"""`junit`: JUnit XML with one test suite for each run, one test case for each gate, fault and arm.
 
-FAILED becomes `failure`, ERROR and INCONCLUSIVE `error` (of that type: nothing could be shown, so it is never
-green), INTERRUPTED `skipped` beside an `error` of the run itself.
+FAILED becomes `failure`, ERROR and INCONCLUSIVE `error` (of that type: without evidence it is never green),
+INTERRUPTED `skipped` beside an `error` of the run itself.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.gates.result import Verdict
-from harness.report import formatting as words
-from harness.report.problems import measured, problems
+from harness.report import formatting
+from harness.report.columns import describe_measurement
+from harness.report.problems import problems
+from harness.report.reporter import Reporter, reporter
 from harness.verdict.model import ExperimentResult
 
 # What XML 1.0 cannot carry: control characters but tab, newline and return; surrogates; two non-characters.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@reporter("junit")
+class JunitReporter(Reporter):
+    """JUnit XML: junit.xml in each run directory, and one for the suite."""
+
+    file = "junit.xml"
+    artifacts = True
+
+    @classmethod
+    def is_default(cls, environment: Mapping[str, str]) -> bool:
+        return True
+
+    def __call__(self, event: EngineEvent) -> None:
+        match event:
+            case RunJudged():
+                (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
+            case SuiteFinished() if event.results:
+                self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
+            case _:
+                pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +99,16 @@ def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
 
 def _cases(result: ExperimentResult) -> Iterator[_Case]:
     for gate in result.steady_state:
-        yield _Case(f"steady state: {gate.name}", gate.verdict, f"{gate.reason} ({measured(gate)})")
+        yield _Case(
+            f"steady state: {gate.name}", gate.verdict, f"{gate.reason} ({describe_measurement(gate)})"
+        )
     for fault in result.faults:
-        yield _Case(f"fault: {fault.name}", fault.verdict, f"{fault.reason} ({words.fault_line(fault)})")
+        yield _Case(f"fault: {fault.name}", fault.verdict, f"{fault.reason} ({formatting.fault_line(fault)})")
     for gate in result.gates:
-        yield _Case(f"gate: {gate.name}", gate.verdict, f"{gate.reason} ({measured(gate)})")
+        yield _Case(f"gate: {gate.name}", gate.verdict, f"{gate.reason} ({describe_measurement(gate)})")
     for arm in result.arms:
         yield _Case(f"arm: {arm.name}", arm.verdict, arm.reason)
-    # What is wrong with a run may be in none of its parts (a service broke): then the run is a case itself.
+    # The cause may be in none of the run's parts (a service broke): then the run is a case itself.
     parts = [
         *(gate.verdict for gate in (*result.steady_state, *result.gates)),
         *(fault.verdict for fault in result.faults),
@@ -104,13 +130,13 @@ def _case(result: ExperimentResult, case: _Case) -> ET.Element:
     if case.verdict is Verdict.PASSED:
         return element
     tag = {Verdict.FAILED: "failure", Verdict.INTERRUPTED: "skipped"}.get(case.verdict, "error")
-    message = clean(f"{words.verdict_word(case.verdict)}: {case.message}")
+    message = clean(f"{formatting.verdict_word(case.verdict)}: {case.message}")
     child = ET.SubElement(element, tag, message=message, type=case.verdict.value)
-    child.text = clean(_story(result))
+    child.text = clean(_details(result))
     return element
 
 
-def _story(result: ExperimentResult) -> str:
+def _details(result: ExperimentResult) -> str:
     lines = []
     for problem in problems(result):
         lines += [problem.headline, f"  {problem.reason}", f"  at: {problem.where}"]
