@@ -322,7 +322,7 @@ class _Parser:
                 "a gate is a mapping such as {slo: playback-success}",
             )
             return None
-        kinds = [key for key in self.gates if key in value]
+        kinds = [key for key in value if key in self.gates]
         if len(kinds) == 1:
             return self.model(path, value, self.gates[kinds[0]], "this gate")
         if kinds:

@@ -41,7 +41,9 @@ class RatioSlo(Slo):
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[Measurement]:
-        groups = self._query(history, where).by_group(window, f"count_if({VALUE})", "count(*)")
+        groups = self._query(history, where).by_group(
+            window, f"count(CASE WHEN {VALUE} THEN 1 END)", "count(*)"
+        )
         for group, good, total in groups:
             yield _measurement(group, int(good), int(total), threshold)
 
@@ -50,7 +52,8 @@ class RatioSlo(Slo):
         # Level until it happens, then up within its slice: never a slope where nothing happened.
         line: list[Point] = [(0.0, 0.0)]
         bad = total = 0
-        slices = self._query(history, where).by_slice(slice_s, end_s, f"count_if(NOT {VALUE})", "count(*)")
+        bad_rows = f"count(CASE WHEN NOT {VALUE} THEN 1 END)"
+        slices = self._query(history, where).by_slice(slice_s, end_s, bad_rows, "count(*)")
         for start_s, count, rows in slices:
             total += int(rows)
             if count:

@@ -13,7 +13,9 @@ from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
 from harness.runtime.capabilities import Capabilities, Lack
+from harness.sli.kinds import SLO_KINDS
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -58,13 +60,13 @@ def changed(text: str, old: str, new: str) -> str:
 
 
 def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> list[str]:
-    draft = parse_draft(text, "a.chaos.yaml", FAULTS)
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, capabilities)
+    draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
+    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml", SLO_KINDS).slos, capabilities)
     return [str(problem) for problem in ExperimentError([*draft.problems, *found]).diagnostics]
 
 
 def slo_problems(text: str) -> list[str]:
-    draft = parse_slos_draft(text, "slos.yaml")
+    draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     found = validate_slos(draft, system)
     return [str(problem) for problem in ExperimentError([*draft.problems, *found]).diagnostics]
 
@@ -145,11 +147,15 @@ def test_what_makes_sense_is_left_alone() -> None:
             "ok, target: 100%",
             "10:40: the target is 100%; more than 0% and less than 100%",
         ),
-        ("\"zone = 'east'\"", "ok, at_most: 2s", "10:32: answered is a ratio; its limit is a target"),
+        (
+            "\"zone = 'east'\"",
+            "ok, at_most: 2s",
+            "10:32: answered is a ratio; its threshold is target, such as",
+        ),
         (
             "during: fault",
             "target: 99%",
-            "11:20: latency is a percentile; its limit is at_most, such as at_most",
+            "11:20: latency is a percentile; its threshold is at_most, such as at_most",
         ),
         ("during: fault", "at_most: 5Mbps", "11:29: '5Mbps' is in bps; 'latency_s' is in s, such as 1s"),
         ("during: fault", "at_most: soon", "11:29: found 'soon'; expected a duration, bit rate"),
@@ -163,11 +169,11 @@ def test_what_makes_sense_is_left_alone() -> None:
             "recovered: latncy",
             "13:17: no SLO 'latncy'; there is answered, latency; did you",
         ),
-        ("within: 10s", "within: 2m", "13:34: this gate looks from 160s on; the run is over at 120s"),
+        ("within: 10s", "within: 2m", "13:34: the gate counts samples from 160s on; the run is over at 120s"),
         (
             "  - {slo: latency, during: fault}\n",
             "  - {slo: answered, where: \"zone = 'east'\"}\n",
-            "line 10 again",
+            "duplicate gate (first on line 10)",
         ),
         # arms
         (
@@ -218,7 +224,7 @@ def test_gates_about_a_fault_need_one() -> None:
     text = GOOD[: GOOD.index("timeline:")] + GOOD[GOOD.index("gates:") :]
     found = problems(text)
     assert len(found) == 3
-    assert all("this gate is about a fault, and there is none" in one for one in found)
+    assert all("the gate is about a fault, and there is none" in one for one in found)
 
 
 def test_names_are_unique_and_nothing_is_said_twice() -> None:
@@ -230,8 +236,8 @@ def test_names_are_unique_and_nothing_is_said_twice() -> None:
     )
     assert [one.partition(": ")[2] for one in problems(text)] == [
         "a fault 'a' is there already, in line 7; names are unique",
-        "a gate 'b' is there already, in line 11; names are unique",
-        "this is the arm of line 15 again; remove one",
+        "duplicate gate name 'b' (first on line 11); names are unique",
+        "duplicate arm (first on line 15); remove one",
     ]
 
 
@@ -277,7 +283,7 @@ def test_an_arm_needs_a_gate_of_its_slo() -> None:
         ("value: latency_s", "value: source", '10:10: "source": is text; it must be a number'),
         ("value: latency_s", "value: latency_ms", "no column 'latency_ms'"),
         ("at_most: 300ms", "at_most: 300", "12:12: found 300; expected text"),
-        ("at_most: 300ms", "at_most: 0s", "12:12: the limit is '0s'; it must be more than 0"),
+        ("at_most: 300ms", "at_most: 0s", "12:12: the threshold is '0s'; it must be more than 0"),
         ("at_most: 300ms", "at_most: 5Mbps", "12:12: '5Mbps' is in bps; 'latency_s' is in s, such as 1s"),
         ("by: group", "by: groop", "13:7: no column 'groop' in table visits; there is t_s, client"),
         ("at: t_s - latency_s", "at: zone", '14:7: "zone": is text; it must be a number'),
@@ -302,7 +308,7 @@ class Download:
         (
             "rate_kbps",
             "5Mbps",
-            "4:10: 'rate_kbps' is not in bit/s, as its limit is; write value: rate_kbps * 1e3",
+            "4:10: 'rate_kbps' is not in bit/s, as its threshold is; write value: rate_kbps * 1e3",
         ),
         ("size_bytes", "5Mbps", "6:12: '5Mbps' is in bps; 'size_bytes' is in bytes, such as 1B"),
         ("rate_kbps * 1e3", "5Mbps", ""),
@@ -319,7 +325,7 @@ rate:
   percentile: 95
   at_most: {at_most}
 """
-    draft = parse_slos_draft(text, "slos.yaml")
+    draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     other = replace(system, tables={"downloads": Download})
     found = [str(one) for one in validate_slos(draft, other)]
     assert found == ([f"slos.yaml:{said}"] if said else [])

@@ -5,20 +5,18 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExperimentError
-from harness.experiment.model import (
-    EventGate,
-    LinkSelector,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    Selector,
-    SloGate,
-    Target,
-)
-from harness.experiment.parse import parse_draft, parse_slos, read_text
+from harness.experiment.model import LinkSelector, Selector, Target
+from harness.experiment.parse import parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.experiment.source import Mark
 from harness.faults.catalogue import FAULTS
 from harness.faults.latency import Latency
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
+from harness.gates.registry import gate_kinds
+from harness.gates.slo import SloGate
+from harness.sli.kinds import SLO_KINDS
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 from tests.experiment.support import FILE, GOOD, SLOS, changed, mistakes, parse, slo_mistakes
 
 
@@ -50,7 +48,7 @@ def test_a_file_becomes_frozen_models_in_base_units() -> None:
 
 
 def test_later_stages_find_the_place_of_everything() -> None:
-    source = parse_draft(GOOD, FILE, FAULTS).source
+    source = parse_draft(GOOD, FILE, FAULTS, gate_kinds()).source
     assert [source.mark(("gates", index)).line for index in range(4)] == [16, 17, 18, 19]
     assert source.mark(("arms", 1)) == Mark(22, 5)
     assert source.mark(("timeline", 1, "target", "link", "to", "role")) == Mark(13, 44)
@@ -151,14 +149,14 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
             "timeline: soon\nother2:\n",
             "7:11: found 'soon'; 'timeline' is a list: lines that begin",
         ),
-        ("  - slo: playback-success\n", "  - {}\n", "16:5: this gate says nothing; a gate has one of"),
+        ("  - slo: playback-success\n", "  - {}\n", "16:5: the gate has no kind; a gate has one of"),
         (
             "  - slo: playback-success\n",
             "  - {evnt: x, within: 5s}\n",
             "16:6: found the key 'evnt'; a gate has one of",
         ),
         ("slo: startup-time, ", "slo: a, event: b, ", "17:14: found slo and event in one gate; make it two"),
-        ("during: fault", "durring: fault", "17:58: found the key 'durring'; allowed: slo, where, target"),
+        ("during: fault", "durring: fault", "17:58: found the key 'durring'; allowed: name, where, target"),
         ("within: 5s", "within: 0s", "18:38: found no time at all"),
         (", within: 5s", "", "18:5: this gate has no 'within'"),
         ("gates:\n", "gates: {}\nother2:\n", "15:8: found an empty mapping; 'gates' is a list"),
@@ -183,12 +181,13 @@ def test_a_key_that_is_not_there_is_not_missing_too() -> None:
 
 
 def test_slos_are_ratios_or_percentiles() -> None:
-    slos, source = parse_slos(SLOS, "slos.yaml")
+    slos = parse_slos(SLOS, "slos.yaml", SLO_KINDS)
     ratio, percentile = slos["playback-success"], slos["startup-time"]
     assert isinstance(ratio, RatioSlo)
     assert (ratio.good, ratio.target, ratio.at) == ("ok", pytest.approx(0.999), "t_s")
     assert isinstance(percentile, PercentileSlo)
     assert (percentile.value, percentile.percentile, percentile.at_most) == ("startup_s", 95.0, "2s")
+    source = parse_slos_draft(SLOS, "slos.yaml", SLO_KINDS).source
     assert source.mark(("startup-time", "at_most")) == Mark(11, 12)
 
 
@@ -196,13 +195,13 @@ def test_slos_are_ratios_or_percentiles() -> None:
     ("old", "new", "said"),
     [
         ("playback-success:", "Playback Success:", "1:1: found the name 'Playback Success'; names are small"),
-        ("  good: ok\n", "", "1:1: this SLO says nothing that is good or bad; a ratio has"),
+        ("  good: ok\n", "", "1:1: the SLO needs 'good' or 'bad'; or 'value' and 'percentile' and 'at_most'"),
         (
             "  good: ok\n",
             "  goood: ok\n",
-            "4:3: found the key 'goood'; allowed: protects, table, where, good",
+            "4:3: found the key 'goood'; allowed: protects, table, where, by",
         ),
-        ("  good: ok\n", "  good: ok\n  bad: not ok\n", "5:3: found both 'good' and 'bad'; say one of them"),
+        ("  good: ok\n", "  good: ok\n  bad: not ok\n", "5:3: found 'good' and 'bad'; give one of them"),
         ("  good: ok\n", "  good: true\n", "4:9: found true; expected text (quote it)"),
         ("target: 99.9%", "target: 0.999", "5:11: 0.999 needs a unit; allowed: %; did you mean 99.9%?"),
         ("percentile: 95", "percentile: 100", "10:15: found 100; it must be less than 100"),
@@ -241,7 +240,7 @@ def test_a_key_that_is_there_already_is_not_what_another_one_means() -> None:
 def test_a_draft_keeps_what_is_right_and_knows_what_is_not() -> None:
     text = changed(GOOD, "at: 60s, for: 60s", "at: 60")
     text = changed(text, "  - slo: playback-success\n", "  - {slo: 5, where: ok, during: never}\n")
-    draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS)
+    draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS, gate_kinds())
     crash = draft.timeline[0]
     assert crash is not None
     assert (crash.fault, crash.target) == ("crash", Target(role="edge", zone="isp-a", pick=1))
@@ -266,7 +265,7 @@ def test_a_draft_keeps_what_is_right_and_knows_what_is_not() -> None:
 def test_what_nothing_can_be_made_of_is_none(value: str) -> None:
     start = GOOD.index("{at: 60s, for: 60s")
     text = GOOD[:start] + value + GOOD[GOOD.index("\n", start) :]
-    assert parse_draft(text, FILE, FAULTS).timeline[0] is None
+    assert parse_draft(text, FILE, FAULTS, gate_kinds()).timeline[0] is None
 
 
 def test_a_mistake_of_one_key_against_another_does_not_wait_for_the_unit_of_a_third() -> None:

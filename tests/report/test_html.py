@@ -10,13 +10,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from harness.experiment.model import PercentileSlo
 from harness.report import pages
 from harness.report.chart_context import Asked
 from harness.report.charts import figures, slice_of
 from harness.report.pages import index_page, run_page
 from harness.report.parquet import ParquetTables
 from harness.report.svg import Band, Figure, Lane, Mark, Series, render
+from harness.sli.percentile import PercentileSlo
 from harness.verdict.model import ExperimentResult
 from tests.report.samples import CRASH, ERROR, FAILED, INCONCLUSIVE, PASSED, STARTUP
 from tests.report.support import write_plain_history, write_streaming_history
