@@ -89,7 +89,7 @@ def test_an_unknown_safeguard_is_a_collection_error(pytester: pytest.Pytester) -
     write_suite(pytester.path, untouched=UNTOUCHED)
     done = pytester.runpytest_subprocess("experiments", "--chaos-without", "gateway.fallbak")
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*no safeguard 'gateway.fallbak'*did you mean 'gateway.fallback'?"])
+    done.stdout.fnmatch_lines(["*unknown safeguard 'gateway.fallbak'*did you mean 'gateway.fallback'?"])
 
 
 def test_one_name_in_two_files_is_refused(pytester: pytest.Pytester) -> None:

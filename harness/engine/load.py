@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
-from harness.engine.validate import validate, validate_slos
+from harness.engine.validate import validate
+from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
@@ -22,7 +23,7 @@ from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
-from harness.system import System, UnknownSystem, load_system, system_names
+from harness.system import InvalidSystem, System, find_system, system_names
 from harness.text import nearest
 from harness.verdict.recorded import RecordedRun
 
@@ -195,16 +196,12 @@ def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
     if draft.system is None:
         return None
     try:
-        system = load_system(draft.system)
+        system = find_system(draft.system)
         for row_type in system.tables.values():
             columns(row_type)
         return system
-    except TableError as error:
-        problems.append(draft.source.at(("system",), Code.BAD_SYSTEM, f"system '{draft.system}': {error}"))
-        return None
-    except UnknownSystem as error:
-        found, _, rest = str(error).partition("; ")
-        problems.append(draft.source.at(("system",), Code.UNKNOWN_NAME, found, rest))
+    except (InvalidSystem, TableError) as error:
+        problems += [draft.source.locate(one, ("system",)) for one in error.diagnostics]
         return None
 
 
@@ -214,8 +211,8 @@ def _meant(draft: Draft) -> System | None:
     if near is None or near == draft.system:
         return None
     try:
-        system = load_system(near)
-    except UnknownSystem:
+        system = find_system(near)
+    except InvalidSystem:
         return None
     return system if {workload.name for workload in system.workloads} & draft.load.keys() else None
 

@@ -61,7 +61,8 @@ def bring_up(up: Up, tell: Callable[[str], None]) -> None:
 
     Raises UsageError for safeguards that are not there, and what `LiveRuntime.run` raises.
     """
-    if problems := [*unknown_safeguards(up.system, sorted(up.without)), *up.options.problems()]:
+    unknown = unknown_safeguards(up.system, sorted(up.without))
+    if problems := [*map(str, unknown), *up.options.problems()]:
         raise UsageError(problems)
     settings = RunSettings(up.system, up.seed, up.without, up.reference)
     LiveRuntime(up.options).run(settings, lambda session: _stand(session, up, tell))
@@ -193,7 +194,7 @@ class ControlServer:
                 nodes_only=fault.targets == "nodes",
             )
         except TargetError as error:
-            raise UsageError(error.problems) from error
+            raise UsageError(error.diagnostics) from error
         applied = await fault.apply(target, self._session.primitives)
         self._count = number
         if not fault.lasts_s:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
-from harness.diagnostics import Diagnostic
-from harness.experiment.names import unknown_name
-from harness.experiment.units import Span
+from harness.diagnostics import Diagnostic, unknown_name
+from harness.experiment.units import PositiveDuration
 from harness.gates.base import CheckContext, Gate, JudgeContext
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
@@ -27,7 +26,7 @@ class EventGate(Gate):
 
     event: str
     """The event of the system that must be seen."""
-    within: Span
+    within: PositiveDuration
     """How soon after each fault's start, or end, it must be seen."""
     of: Literal["fault", "recovery"] = "fault"
     """Whether time counts from the start of each fault or from its end."""
@@ -47,7 +46,8 @@ class EventGate(Gate):
     def check(self, context: CheckContext) -> Iterator[Diagnostic]:
         system = context.system
         if system is not None and self.event not in system.events:
-            yield unknown_name(("event",), "event", self.event, list(system.events), f"system {system.name}")
+            unknown = unknown_name("event", self.event, system.events, f"system {system.name}")
+            yield unknown.below(("event",))
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
         """Seen in time after each fault, and more often than before it; `value` is the longest wait."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from harness.diagnostics import Code, Diagnostic
-from harness.experiment.names import unknown_name
+from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import Ratio
 from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
 from harness.gates.result import GateResult, Verdict, no_samples
@@ -51,7 +50,7 @@ class SloBasedGate(Gate):
         if context.slos is None:
             return
         if self.slo_name not in context.slos:
-            yield unknown_name((self.key,), "SLO", self.slo_name, list(context.slos))
+            yield unknown_name("SLO", self.slo_name, context.slos).below((self.key,))
         slo = context.slos.get(self.slo_name)
         if slo is None:
             if self.target is not None:

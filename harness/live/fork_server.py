@@ -21,7 +21,7 @@ from typing import Any
 from harness.live import messages
 from harness.live.kernel.namespaces import enter
 from harness.live.pdeathsig import die_with_parent
-from harness.system import System, load_system
+from harness.system import System, find_system
 
 MESSAGE_BYTES = 65536
 
@@ -35,7 +35,7 @@ def main(fd: int) -> int:
 
     import harness.live.node  # noqa: F401
 
-    system = load_system(world.reference)
+    system = find_system(world.reference)
     control.send(pickle.dumps("ready"))
     wake, woken = socket.socketpair()
     wake.setblocking(False)

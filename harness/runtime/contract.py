@@ -23,7 +23,7 @@ class RunSettings:
     seed: int
     without: frozenset[str] = frozenset()
     reference: str = ""
-    """The name that `load_system` finds the system by, for runtimes that start other processes."""
+    """The name that `find_system` finds the system by, for runtimes that start other processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnostics import Code, Diagnostic, Path
-from harness.experiment.names import unknown_name
+from harness.diagnostics import Diagnostic, Path, unknown_name
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
 from harness.history.files import EVENTS
 from harness.sli.base import Slo
 from harness.system import System
-from harness.text import quote
 
 
 def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
@@ -24,7 +22,7 @@ def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
     known = table_columns(system, slo.table)
     if known is None:
         tables = [*system.tables, EVENTS]
-        yield unknown_name(("table",), "table", slo.table, tables, f"system {system.name}")
+        yield unknown_name("table", slo.table, tables, f"system {system.name}").below(("table",))
         return
     for key in ("where", *slo.conditions, *slo.numbers, "at"):
         expression = getattr(slo, key)
@@ -33,7 +31,7 @@ def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
             yield from check_sql((key,), expression, known, numeric=numeric)
     names = [column.name for column in known]
     if slo.by is not None and slo.by not in names:
-        yield unknown_name(("by",), "column", slo.by, names, f"table {slo.table}")
+        yield unknown_name("column", slo.by, names, f"table {slo.table}").below(("by",))
 
 
 def check_where(where: str | None, slo: Slo, system: System | None) -> Iterator[Diagnostic]:
@@ -48,8 +46,7 @@ def check_sql(
 ) -> Iterator[Diagnostic]:
     """Whether it is an SQL expression over a row with these columns: a condition, or a number."""
     if problem := check_expression(expression, known, numeric=numeric):
-        # In double quotes: it may well hold single ones.
-        yield Diagnostic(Code.BAD_EXPRESSION, f'"{quote(expression)[1:-1]}": {problem}', path=path)
+        yield problem.below(path)
 
 
 def table_columns(system: System, table: str) -> tuple[Column, ...] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
 from harness.experiment.units import parse_bitrate, parse_bytes, parse_duration, parse_ratio
+from harness.text import quote
 
 _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
     ("s", parse_duration),
@@ -33,7 +34,7 @@ def parse_threshold(text: str) -> Threshold:
         except ValueError:
             continue
     raise InvalidValue(
-        Code.BAD_UNIT,
-        f"found '{text}'",
+        Code.BAD_VALUE,
+        f"found {quote(text)}",
         "expected a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%",
     )

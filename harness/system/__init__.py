@@ -3,7 +3,7 @@
 from harness.system.host import Clock, Disk, Host
 from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
 from harness.system.records import Event, Row, Scalar
-from harness.system.registry import UnknownSystem, load_system, system_names
+from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Disk",
     "Event",
     "Host",
+    "InvalidSystem",
     "Invariant",
     "Link",
     "Node",
@@ -23,8 +24,7 @@ __all__ = [
     "Service",
     "System",
     "Topology",
-    "UnknownSystem",
     "Workload",
-    "load_system",
+    "find_system",
     "system_names",
 ]

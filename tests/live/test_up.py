@@ -140,7 +140,7 @@ def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fault: explode", "found the fault 'explode'; allowed: latency, bandwidth"),
+        ("fault: explode", "unknown fault 'explode'; allowed: latency, bandwidth"),
         ("fault: crsh, target: {role: edge}", "did you mean 'crash'?"),
         ("crash", "'fault' is one of latency"),
         ("", "give a fault, for example"),

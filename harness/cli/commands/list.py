@@ -85,13 +85,13 @@ def _refuse_misspelt(paths: list[Path]) -> None:
 def _load(name: str) -> System:
     from harness.cli.outcome import usage
     from harness.history.columns import TableError, columns
-    from harness.system import UnknownSystem, load_system
+    from harness.system import InvalidSystem, find_system
 
     try:
-        system = load_system(name)
+        system = find_system(name)
         for row_type in system.tables.values():
             columns(row_type)
-    except (UnknownSystem, TableError) as error:
+    except (InvalidSystem, TableError) as error:
         raise usage(str(error)) from error
     return system
 

@@ -27,16 +27,16 @@ def up(
     from harness.experiment.units import parse_rate
     from harness.live.ledger import NoSlot
     from harness.runtime.contract import NotReady
-    from harness.system import UnknownSystem, load_system
+    from harness.system import InvalidSystem, find_system
 
     try:
         rate = parse_rate(arrive) if arrive else 0.0
         if arrive and rate <= 0:
             raise usage(f"--arrive {arrive}: brings nobody; give more than 0/s, or leave it out")
-        bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate, runtime), _tell)
+        bring_up(Up(system, find_system(system), seed, frozenset(without or ()), rate, runtime), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error
-    except (UnknownSystem, NoSlot, NotReady, ValueError) as error:
+    except (InvalidSystem, NoSlot, NotReady, ValueError) as error:
         raise usage(str(error)) from error
     return Done(0)
 

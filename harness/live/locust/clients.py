@@ -17,7 +17,7 @@ from harness.live.locust.trace import CUT_OFF, RequestTrace
 from harness.live.messages import Address
 from harness.runtime.host import MemoryDisk
 from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
-from harness.system import Row, System, Topology, load_system
+from harness.system import Row, System, Topology, find_system
 from harness.system.streams import stream
 from harness.workload.drive import LEAVE_S
 from harness.workload.records import LoadRequest
@@ -41,7 +41,7 @@ class Clients:
         self._prepare = prepare
         self._tell = tell
         self._counted = counted
-        self._system: System = load_system(prepare.reference)
+        self._system: System = find_system(prepare.reference)
         self._tables = {table: name for name, table in self._system.tables.items()}
         self._workloads = {workload.name: workload for workload in self._system.workloads}
         self._roles = {node.name: node.role for node in self._system.topology.nodes}
