@@ -13,12 +13,11 @@ from dataclasses import replace
 from harness.gates.base import Objective
 from harness.history.errors import HistoryError
 from harness.history.read import History
-from harness.history.table import quoted
-from harness.report import formatting as words
 from harness.report.chart_context import Asked
-from harness.report.charts import bands, marks, slice_of
+from harness.report.charts import bands, last_moment_s, marks, slice_of
 from harness.report.downsample import Point
 from harness.report.svg import Band, Figure, Series
+from harness.sli.formatting import quantity
 from harness.sli.threshold import Threshold
 from harness.verdict.arms import gates_of
 from harness.verdict.model import ExperimentResult
@@ -38,7 +37,7 @@ def comparisons(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...
             key = (recorded.arm.slo, objective.where)
             objectives.setdefault(key, objective)
             histories.setdefault(key, {main: run.main})[recorded.name] = recorded.history
-    end_s = max((_end(one) for found in histories.values() for one in found.values()), default=0.0)
+    end_s = max((last_moment_s(one) for found in histories.values() for one in found.values()), default=0.0)
     faults = bands(result.faults, end_s)
     moments = marks(Asked(load_end_s=run.load_end_s))
     figures = []
@@ -75,8 +74,8 @@ def _figure(
             Series(name, line=[(t, min(value, top)) for t, value in one.points], gap_s=4 * slice_s)
             for name, one in series.items()
         ),
-        tick=lambda value: words.quantity(value, threshold.unit),
-        limit=(threshold.value, f"threshold ≤ {words.quantity(threshold.value, threshold.unit)}"),
+        tick=lambda value: quantity(value, threshold.unit),
+        threshold=(threshold.value, f"threshold ≤ {quantity(threshold.value, threshold.unit)}"),
     )
 
 
@@ -88,9 +87,3 @@ def _top(lines: Sequence[Sequence[Point]], threshold: Threshold) -> float:
     """Where an infinite value is drawn: above every finite one and above the threshold."""
     finite = [value for line in lines for _, value in line if math.isfinite(value)]
     return 1.1 * max(threshold.value, *finite, 0.0)
-
-
-def _end(history: History) -> float:
-    """The last moment that any row knows."""
-    ends = [history.query(f'SELECT max("t_s") FROM {quoted(table)}')[0][0] for table in history.tables]
-    return max((float(end) for end in ends if end is not None), default=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -59,10 +60,25 @@ def test_few_rows_are_no_distribution() -> None:
     assert (found.sim.p50, found.live.p50, found.distance, found.shift_s) == (1, 2, 1, 1)
 
 
-GATE = GateResult("visits", Verdict.PASSED, 1.0, (0.9, 1.0), 0.9, 100, "ratio", "good")
-EVENT = GateResult("retry after fault", Verdict.PASSED, 1.0, None, 5, 3, "s", "seen", kind="event")
-STARTUP_P90 = GateResult("startup p90", Verdict.PASSED, 1.0, (0.9, 1.1), 2, 50, "s", "quick")
-CALM = GateResult("never", Verdict.PASSED, 0.0, None, 0, 50, "count", "none", kind="invariant")
+def gate_result(
+    name: str, value: float, threshold: float, samples: int, unit: str, **more: Any
+) -> GateResult:
+    return GateResult(
+        name=name,
+        verdict=Verdict.PASSED,
+        reason="good",
+        value=value,
+        threshold=threshold,
+        samples=samples,
+        unit=unit,
+        **{"interval": None, **more},
+    )
+
+
+GATE = gate_result("visits", 1.0, 0.9, 100, "ratio", interval=(0.9, 1.0))
+EVENT = gate_result("retry after fault", 1.0, 5, 3, "s", kind="event")
+STARTUP_P90 = gate_result("startup p90", 1.0, 2, 50, "s", interval=(0.9, 1.1))
+CALM = gate_result("never", 0.0, 0, 50, "count", kind="invariant")
 RESULT = ExperimentResult(
     name="e",
     title="t",
@@ -139,7 +155,16 @@ def test_invariants_are_one_line_unless_they_differ() -> None:
 
 
 def test_arms_are_compared_by_their_verdicts() -> None:
-    arm = ArmResult("without retry", ("retry",), "breach", Verdict.PASSED, (), (), "", "it did")
+    arm = ArmResult(
+        name="without retry",
+        without=("retry",),
+        must="breach",
+        verdict=Verdict.PASSED,
+        reason="it did",
+        history_sha256="",
+        gates=(),
+        faults=(),
+    )
     sim = replace(RESULT, arms=(arm,))
     live = replace(RESULT, arms=(replace(arm, verdict=Verdict.FAILED),))
     assert [one.what for one in pair(live, sim).outside] == ["arm without retry"]
