@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code, Diagnostic
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
@@ -271,7 +271,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
     if slos is not None:
         (folder / "slos.yaml").write_text(slos, encoding="utf-8")
     try:
-        load_experiments([file])
+        read_experiments([file])
     except ExperimentError as error:
         return [
             (one.code, f"{Path(one.file).name}:{one.line}:{one.col}".removeprefix("a.chaos.yaml:"))
@@ -282,7 +282,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
 
 def test_a_valid_file_is_read(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD) == []
-    (loaded,) = load_experiments([tmp_path / "a.chaos.yaml"])
+    (loaded,) = read_experiments([tmp_path / "a.chaos.yaml"])
     assert loaded.gate_lines == (10, 11, 12, 13)
     assert list(loaded.slos) == ["answered", "latency"]
 
