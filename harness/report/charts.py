@@ -116,7 +116,7 @@ class _Run:
             return self.text(chart.name, chart.empty) if chart.empty else None
         if chart.shows == "share" and all(y == 1 for line in lines.values() for _, y in line):
             # A straight line along the top would take the room of one that tells something.
-            return self.text(chart.name, f"100% all the time ({', '.join(lines)}).")
+            return self.text(chart.name, _sentences(chart.note, f"100% all the time ({', '.join(lines)})"))
         if chart.shows == "sum":
             return self._bars(chart, lines)
         dots = read_dots(self.history, chart) if chart.dots else {}

@@ -38,13 +38,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 RUN_PAGE = "report.html"
-_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
-"""Fields of the environment that the page takes from the result, or leaves out."""
+_FACTS = ("seed", "system", "runtime", "arguments", "slos_file", "rows", "versions")
+"""Fields of the environment that a page shows where they are not empty; others are in the result, or of no interest."""
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
     """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
-    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    environment = run.environment.model_dump(mode="json")
+    facts = {name: environment[name] for name in _FACTS if environment.get(name) not in (None, "", [], {})}
     charts = find_system(run.environment.system).charts
     drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
     return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))

@@ -17,9 +17,21 @@ CHARTS = (
         dots=True,
         note="Each dot is a session, placed when it began to play",
     ),
-    Chart("Good answers (requests)", table="requests", shows="share", value="ok", by="kind"),
     Chart(
-        "Good answers (served)", table="served", shows="share", value="status between 200 and 399", by="route"
+        "Good answers (requests)",
+        table="requests",
+        shows="share",
+        value="ok",
+        by="kind",
+        note="Requests of players, by kind",
+    ),
+    Chart(
+        "Good answers (served)",
+        table="served",
+        shows="share",
+        value="status between 200 and 399",
+        by="route",
+        note="Answers of gateways, by route",
     ),
     Chart(
         "Delivered bitrate",
@@ -50,6 +62,20 @@ CHARTS = (
         levels={"closed": "calm", "half-open": "warn", "open": "bad"},
         note="Only of those that changed",
     ),
-    Chart("Latency (requests)", table="requests", shows="percentile", value="latency_s", by="kind"),
-    Chart("Latency (served)", table="served", shows="percentile", value="latency_s", by="route"),
+    Chart(
+        "Latency (requests)",
+        table="requests",
+        shows="percentile",
+        value="latency_s",
+        by="kind",
+        note="Requests of players, by kind",
+    ),
+    Chart(
+        "Latency (served)",
+        table="served",
+        shows="percentile",
+        value="latency_s",
+        by="route",
+        note="Answers of gateways, by route",
+    ),
 )
