@@ -105,7 +105,7 @@ class _Run:
             self.bands,
             kind="states",
             timelines=timelines,
-            legend=sorted(levels.items(), key=lambda item: ("calm", "warn", "bad").index(item[1])),
+            legend=sorted(levels.items(), key=lambda item: ("ok", "warn", "bad").index(item[1])),
             marks=self.marks,
         )
 

@@ -20,7 +20,7 @@ from harness.report import formatting
 from harness.report.arm_charts import comparisons
 from harness.report.chart_context import asked
 from harness.report.charts import draw_charts
-from harness.report.columns import GATE_COLUMNS
+from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
@@ -67,14 +67,15 @@ def run_page(
     """
     compared, _ = _render(arm_charts)
     drawn, left_out = _render(charts)
+    invariants = held_invariants(result.gates)
     return (
         page_environment()
         .get_template("run.html.j2")
         .render(
             result=result,
             problems=problems(result),
-            stated=[gate for gate in result.gates if not _calm(gate)],
-            calm=[gate for gate in result.gates if _calm(gate)],
+            gates=[gate for gate in result.gates if gate not in invariants],
+            invariants=invariants,
             passed=Verdict.PASSED,
             compared=compared,
             charts=drawn,
@@ -129,16 +130,11 @@ def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
     return charts, left_out
 
 
-def _calm(gate: GateResult) -> bool:
-    """An invariant that holds: they are many, and all say the same."""
-    return gate.kind == "invariant" and gate.verdict is Verdict.PASSED
-
-
 def _exposure_names(result: ExperimentResult) -> list[str]:
-    """What any of the faults has touched; of nothing touched, all that is counted."""
+    """The counts that are above zero for any fault; if none is, all of them."""
     names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
-    touched = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
-    return touched or list(names)
+    affected = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
+    return affected or list(names)
 
 
 def _hosts(names: Sequence[str]) -> Markup:

@@ -59,7 +59,7 @@ CHARTS = (
         by="host || ' ' || (fields->>'dependency')",
         where="event = 'breaker.state'",
         initial="closed",
-        levels={"closed": "calm", "half-open": "warn", "open": "bad"},
+        levels={"closed": "ok", "half-open": "warn", "open": "bad"},
         note="Only of those that changed",
     ),
     Chart(
