@@ -1,4 +1,4 @@
-"""The faults of one arm: each applied at its time, undone at its end, and undone whatever else happens."""
+"""The faults of one arm: each applied at its time, undone at its end, and undone in any case."""
 
 from __future__ import annotations
 

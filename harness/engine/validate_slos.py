@@ -12,7 +12,7 @@ from harness.system import System
 
 
 def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnostic]:
-    """Everything about the SLOs that does not fit the system; nothing about placeholders.
+    """Every mistake in the SLOs, but nothing about placeholders.
 
     `system` None: it could not be loaded, and its tables are not known.
     """

@@ -243,7 +243,7 @@ class _Parser:
         )
         if near is None:
             return None
-        # Of the fault that is probably meant, what every fault has can be checked: when and where.
+        # What every fault has can be checked against the fault that is probably meant: when and where.
         self.suspect.add((*path, "fault"))
         model, common = self.faults[near], keys_of(FaultDefinition)
         known = {key: item for key, item in value.items() if key in common} | {"fault": near}
@@ -305,8 +305,8 @@ class _Parser:
         if kind is None:
             return None
         self.suspect.add((*path, kind))
-        meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
-        return self.model(path, meant, self.gates[kind], "this gate")
+        corrected = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
+        return self.model(path, corrected, self.gates[kind], "this gate")
 
     def slo(self, name: str, value: Any) -> SloDefinition | None:
         path: Path = (name,)

@@ -356,6 +356,17 @@ arms:
 """
 
 
+def test_the_text_of_many_mistakes(tmp_path: Path) -> None:
+    """The one snapshot of sentences: `many_mistakes.txt` has the full output."""
+    (tmp_path / "slos.yaml").write_text(changed(SLOS, "good: ok", "good: okay"), encoding="utf-8")
+    file = tmp_path / "a.chaos.yaml"
+    file.write_text(EVERY_ENTRY_WRONG_TWICE, encoding="utf-8")
+    with pytest.raises(ExperimentError) as raised:
+        read_experiments([file])
+    text = str(raised.value).replace(f"{tmp_path.as_posix()}/", "")
+    assert text == Path(__file__).with_name("many_mistakes.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
 def test_several_mistakes_of_one_entry_are_reported_together(tmp_path: Path) -> None:
     found = load(tmp_path, EVERY_ENTRY_WRONG_TWICE)
     assert found == [
