@@ -79,7 +79,7 @@ def test_a_file_that_is_not_valid_is_a_collection_error_with_everything(pytester
     done.stdout.fnmatch_lines(
         [
             "experiments/broken.chaos.yaml:5:22: 4 needs a unit*",
-            "experiments/broken.chaos.yaml:7:10: no SLO *'anwsered'*did you mean 'answered'?",
+            "experiments/broken.chaos.yaml:7:10: unknown SLO 'anwsered'*did you mean 'answered'?",
         ]
     )
     assert "Traceback" not in done.stdout.str()

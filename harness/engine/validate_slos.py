@@ -36,7 +36,7 @@ _OTHER_UNITS = {
 
 
 def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnostic]:
-    """Everything about the SLOs that does not fit the system; nothing about what only stands in for something.
+    """Every mistake in the SLOs, but nothing about placeholders.
 
     `system` None: it could not be loaded, and its tables are not known.
     """

@@ -242,7 +242,7 @@ class _Parser:
         )
         if near is None:
             return None
-        # Of the fault that is probably meant, what every fault has can be checked: when and where.
+        # What every fault has can be checked against the fault that is probably meant: when and where.
         self.suspect.add((*path, "fault"))
         model, common = self.faults[near], keys_of(FaultDefinition)
         known = {key: item for key, item in value.items() if key in common} | {"fault": near}
@@ -304,8 +304,8 @@ class _Parser:
         if kind is None:
             return None
         self.suspect.add((*path, kind))
-        meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
-        return cast("Gate | None", self.model(path, meant, GATES[kind], "this gate"))
+        corrected = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
+        return cast("Gate | None", self.model(path, corrected, GATES[kind], "this gate"))
 
     def slo(self, name: str, value: Any) -> Slo | None:
         path: Path = (name,)

@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of what a user writes, for editors: completion, hints and red lines while typing.
+"""JSON Schema (draft 2020-12) of experiments and SLOs, for editors: completion, hints and errors while typing.
 
 For the YAML language server, at the top of a file: `# yaml-language-server: $schema=experiment.schema.json`.
 A schema knows keys, units and the parameters of each fault; names of a system (roles, SLOs, safeguards) and
@@ -79,7 +79,7 @@ class _ForPeople(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
         found = super().default_schema(schema)
-        # Defaults are in base units, which the file could not hold; descriptions tell them.
+        # Defaults are in base units, which a file cannot have; descriptions give them.
         if found.get("default") is None or "$ref" in found or "pattern" in found:
             found.pop("default", None)
         return found
@@ -112,9 +112,9 @@ def _fault(name: str, fault: type[FaultDefinition], definitions: dict[str, Any])
 def _timeline_item(
     faults: Mapping[str, type[FaultDefinition]], definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    """By its `fault` one of the definitions, so that an editor tells of that fault only."""
+    """By its `fault` one of the definitions, so that an editor reports on that fault only."""
     fields = _schema(FaultDefinition, definitions)["properties"].items()
-    # What they must look like is said once, by the definition of the fault.
+    # Their types are in the definition of the fault.
     common = {key: {"description": value["description"]} for key, value in fields}
     kinds = [{"const": name, "description": _first_line(fault.__doc__)} for name, fault in faults.items()]
     return {

@@ -258,9 +258,9 @@ def test_what_an_interrupted_run_had_written_is_taken_away(tmp_path: Path) -> No
 SCRIPT = """
 import sys
 from pathlib import Path
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.suite import run_suite
-finished = run_suite(load_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
+finished = run_suite(read_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
 print([(r.history_sha256, [a.history_sha256 for a in r.arms]) for r in finished.results])
 """
 

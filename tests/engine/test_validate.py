@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code, Diagnostic
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
@@ -269,7 +269,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
     if slos is not None:
         (folder / "slos.yaml").write_text(slos, encoding="utf-8")
     try:
-        load_experiments([file])
+        read_experiments([file])
     except ExperimentError as error:
         return [
             (one.code, f"{Path(one.file).name}:{one.line}:{one.col}".removeprefix("a.chaos.yaml:"))
@@ -280,7 +280,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
 
 def test_a_valid_file_is_read(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD) == []
-    (loaded,) = load_experiments([tmp_path / "a.chaos.yaml"])
+    (loaded,) = read_experiments([tmp_path / "a.chaos.yaml"])
     assert loaded.gate_lines == (10, 11, 12, 13)
     assert list(loaded.slos) == ["answered", "latency"]
 
@@ -352,6 +352,17 @@ arms:
   - {without: gateway.retri, must: fail, slo: answered}
   - {without: [gateway.retry, 7, gateway.fallbak], slo: answered}
 """
+
+
+def test_the_text_of_many_mistakes(tmp_path: Path) -> None:
+    """The one snapshot of sentences: `many_mistakes.txt` has the full output."""
+    (tmp_path / "slos.yaml").write_text(changed(SLOS, "good: ok", "good: okay"), encoding="utf-8")
+    file = tmp_path / "a.chaos.yaml"
+    file.write_text(EVERY_ENTRY_WRONG_TWICE, encoding="utf-8")
+    with pytest.raises(ExperimentError) as raised:
+        read_experiments([file])
+    text = str(raised.value).replace(f"{tmp_path.as_posix()}/", "")
+    assert text == Path(__file__).with_name("many_mistakes.txt").read_text(encoding="utf-8").rstrip("\n")
 
 
 def test_several_mistakes_of_one_entry_are_reported_together(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from harness.engine.load import load_experiments
+from harness.diagnostics import Code
+from harness.engine.read import read_experiments
 from harness.experiment.model import (
     Arm,
     EventGate,
@@ -32,7 +33,7 @@ def test_the_examples_are_valid_and_fit_the_streaming_system(tmp_path: Path) -> 
     file = tmp_path / "example.chaos.yaml"
     file.write_text(EXAMPLE, encoding="utf-8")
     (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
-    (loaded,) = load_experiments([file])
+    (loaded,) = read_experiments([file])
     assert loaded.experiment.experiment == "edge-appliance-loss"
 
 
@@ -66,3 +67,9 @@ def test_every_unit_is_on_the_page(units: dict[str, float]) -> None:
 def test_every_fault_is_said_to_act_on_hosts_or_on_traffic(name: str) -> None:
     kind = "Faults on servers" if FAULTS[name].targets == "nodes" else "Faults on traffic"
     assert re.search(rf"{kind}\s+\([^)]*\b{name}\b", PAGE)
+
+
+def test_every_code_is_in_the_table_of_diagnostics() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "diagnostics.md").read_text(encoding="utf-8")
+    table = "\n".join(f"| `{code}` | {code.description} |" for code in Code)
+    assert f"| code | meaning |\n|---|---|\n{table}\n" in page

@@ -56,10 +56,10 @@ def test_strips_of_states_follow_the_changes(streaming: History) -> None:
     (timeline,) = draw(streaming)["Breaker states"].timelines
     assert timeline.name == "gateway-1 recommender"
     assert [(span.start_s, span.state, span.level) for span in timeline.spans] == [
-        (0.0, "closed", "calm"),
+        (0.0, "closed", "ok"),
         (62.0, "open", "bad"),
         (92.0, "half-open", "warn"),
-        (93.0, "closed", "calm"),
+        (93.0, "closed", "ok"),
     ]
 
 

@@ -14,9 +14,11 @@ def cleanup(as_json: Json = False) -> CommandResult:
 
     done = clean()
     for run in done.cleaned:
-        print(f"run {run.run}: undone")
+        print(f"run {run.run} of a dead harness:")
         for item in run.undone:
             print(f"  {item.description}")
+        for reason in run.failures:
+            print(f"  not undone: {reason}")
         if run.left:
             print(f"  STILL THERE: {describe(run.left)}")
     for number, who in done.held:
