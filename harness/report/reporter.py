@@ -33,9 +33,10 @@ class ReporterError(HarnessError):
 class Reporter(ABC):
     """Hears every event of a suite, in order. The first sentence of the docstring is what `harness list` shows.
 
-    `default`: it reports without being selected. `file`: the name of what it writes into the suite's directory, unless `--report NAME=PATH` says where; None if
-    it writes no file. `artifacts`: it writes into run directories as well. Then an instance of its own, made in the
-    process that judged the run, hears `RunJudged`; what that instance raises makes the run an error.
+    `default`: it reports without being selected. `file`: the name of the file that it writes into the suite's
+    directory, unless `--report NAME=PATH` says where; None if it writes no file. `artifacts`: it writes into run
+    directories, too. Then an instance of its own, made in the process that judged the run, hears `RunJudged`; what that
+    instance raises makes the run an error.
     """
 
     default: ClassVar[bool] = False
