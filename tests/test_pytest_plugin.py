@@ -65,7 +65,7 @@ def test_inconclusive_is_never_green_and_says_that_it_is_not_a_breach(pytester: 
     done.stdout.fnmatch_lines(
         [
             "untouched: INCONCLUSIVE: there is not enough evidence that every gate holds",
-            "*touched no traffic*",
+            "*affected no traffic*",
         ]
     )
     assert "FAILED untouched: " not in done.stdout.str()

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code
-from harness.experiment.model import PercentileSlo
 from harness.history.charts import check_tables
 from harness.history.columns import TableError
 from harness.history.read import History
 from harness.report.chart_context import Asked
 from harness.report.charts import draw_charts, slice_of
 from harness.report.svg import Figure, render
+from harness.sli.percentile import PercentileSlo
 from harness.system import Chart, StateChart, System, Topology
 from harness.verdict.model import FaultResult
 from systems.streaming.charts import CHARTS
