@@ -11,6 +11,8 @@ from harness.engine.runtimes import RUNTIMES
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
+from harness.gates.base import Gate
+from harness.gates.registry import gate_kinds
 from harness.history.charts import check_tables
 from harness.history.columns import Column, columns
 from harness.report.registry import reporter_names
@@ -95,6 +97,20 @@ def list_faults() -> dict[str, Any]:
     return {name: _describe_fault(model) for name, model in FAULTS.items()}
 
 
+def list_gates() -> dict[str, Any]:
+    return {key: _describe_gate(kind) for key, kind in gate_kinds().items()}
+
+
+def _describe_gate(kind: type[Gate]) -> dict[str, Any]:
+    return {
+        "about": " ".join((kind.__doc__ or "").split("\n\n")[0].split()),
+        "keys": {
+            field.alias or name: {"needed": field.is_required(), "about": field.description or ""}
+            for name, field in kind.model_fields.items()
+        },
+    }
+
+
 def list_runtimes() -> dict[str, Any]:
     """With their default options, on this machine."""
     found = {}
@@ -110,6 +126,7 @@ def list_runtimes() -> dict[str, Any]:
 
 REGISTRIES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "faults": list_faults,
+    "gates": list_gates,
     "runtimes": list_runtimes,
     "reporters": reporter_names,
 }

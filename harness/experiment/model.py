@@ -165,8 +165,8 @@ class Experiment(Frozen):
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
-    runtime: Literal["sim", "live"] | None = None
-    """The only runtime that it is made for; runs of a directory in the other one leave it out."""
+    runtime: str | None = None
+    """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
     """Who uses the system: one entry for each workload, by its name."""
     timeline: tuple[Any, ...] = ()
