@@ -15,8 +15,9 @@ from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
 from harness.system import System
-from tests.engine.test_validate import GOOD, SLOS, system
+from tests.engine.test_validate import GOOD, SLOS
 from tests.experiment.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
+from tests.support.toy_system import system
 
 NAMES = [
     "shoppers",
