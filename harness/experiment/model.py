@@ -1,7 +1,7 @@
 """What a user writes, as frozen models: experiment, load, selectors, gates, arms, SLOs.
 
-Faults are models too, but each lives in `harness.faults`; they derive from `FaultDefinition` and are handed to
-the parser as a catalogue (name to class), so that this package stays at the bottom of the house.
+Faults are models too, but each is in `harness.faults`; they derive from `FaultDefinition` and are passed to the
+parser as a catalogue (name to class), so that this package imports none of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Frozen(BaseModel):
 
 
 class Selector(Frozen):
-    """Hosts by role, zone, node name or client group (all given ones must fit); `pick` draws N or P%."""
+    """Hosts by role, zone, node name or client group (all that are given must match); `pick` draws N or P%."""
 
     role: str | None = None
     """All hosts of this role."""
@@ -84,7 +84,7 @@ class FaultDefinition(Frozen):
     instant: ClassVar[bool] = False
 
     fault: str
-    """Which fault."""
+    """The name of the fault."""
     at: Duration
     """When it begins, from the start of the load."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
@@ -92,7 +92,7 @@ class FaultDefinition(Frozen):
     target: Target
     """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
     @classmethod
     def mismatches(cls, *, has_duration: bool, has_link: bool) -> Iterator[Diagnostic]:
@@ -139,7 +139,7 @@ class SloGate(Frozen):
     during: Literal["all", "before", "fault", "after"] = "all"
     """Which samples count, by when they were determined."""
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
 
 class EventGate(Frozen):
@@ -152,7 +152,7 @@ class EventGate(Frozen):
     of: Literal["fault", "recovery"] = "fault"
     """Whether time counts from the start of each fault or from its end."""
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
 
 class RecoveredGate(Frozen):
@@ -169,7 +169,7 @@ class RecoveredGate(Frozen):
     at_most: str | None = None
     """Another limit than the SLO's own (of a percentile), with its unit."""
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
 
 type Gate = SloGate | EventGate | RecoveredGate
@@ -198,25 +198,25 @@ class Experiment(Frozen):
     experiment: Name
     """Its name: small letters, digits, dashes."""
     title: str
-    """One sentence, best the claim that the experiment tests."""
+    """One sentence: the claim that the experiment tests."""
     description: str = ""
-    """As long as you like."""
+    """A longer description."""
     system: str
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
-    """Words to find it by."""
+    """Words to select it by."""
     runtime: Literal["sim", "live"] | None = None
-    """The only runtime that it is made for; runs of a directory in the other one leave it out."""
+    """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
-    """Who uses the system: one entry for each workload, by its name."""
+    """The clients: one entry for each workload, by its name."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Gate, ...]
-    """What must stay true."""
+    """The conditions that must hold."""
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0
-    """How long clients may go on after the last arrival before they are asked to leave."""
+    """How long clients may continue after the last arrival; then they are cancelled."""
 
 
 class RatioSlo(Frozen):
