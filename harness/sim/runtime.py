@@ -158,7 +158,7 @@ class SimSession:
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
         """Put a client on the network. The block, and tasks created in it, run as that client's process.
 
-        ValueError when a host of that name is on the network, or the zone is unknown.
+        InvalidValue when a host of that name is on the network, or the zone is unknown.
         """
         return self._client(client, role)
 

@@ -133,7 +133,7 @@ def test_a_fault_that_touches_nothing_is_no_pass(tmp_path: Path) -> None:
     )
     (result,) = finished.results
     assert (result.verdict, finished.exit_code) == (Verdict.INCONCLUSIVE, 2)
-    assert "touched no traffic" in result.reason
+    assert "affected no traffic" in result.reason
 
 
 def test_a_fault_that_cannot_be_applied_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

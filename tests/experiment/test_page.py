@@ -10,20 +10,14 @@ from pydantic import BaseModel
 
 from harness.diagnostics import Code
 from harness.engine.read import read_experiments
-from harness.experiment.model import (
-    Arm,
-    EventGate,
-    Experiment,
-    FaultDefinition,
-    Load,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    SloGate,
-    Target,
-)
+from harness.experiment.model import Arm, Experiment, FaultDefinition, Load, Target
 from harness.experiment.units import BITRATE, BYTES, DURATION, RATE, RATIO
 from harness.faults.catalogue import FAULTS
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
+from harness.gates.slo import SloGate
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
 EXAMPLE, SLOS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
