@@ -32,6 +32,7 @@ from harness.live.options import KERNEL, PROXY, LiveOptions, Network
 from harness.live.pdeathsig import environment
 from harness.live.primitives import LivePrimitives
 from harness.live.proxy_links import ProxyLinks
+from harness.live.rows import RowCodec
 from harness.live.supervisor import ForkServer, ProxyServer
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
@@ -217,6 +218,7 @@ class LiveSession:
             self._wires = ProxyLinks(self._api, topology, addresses, PROXIES, Controller(network))
         if self._crew is not None and self._crew.address is not None:
             self._wires.listen_clients = self._crew.address
+        rows = RowCodec(self._system)
         self._nodes = {
             node.name: LiveNode(
                 node,
@@ -224,6 +226,7 @@ class LiveSession:
                 nursery=self._nursery,
                 wires=self._wires,
                 journal=self._journal,
+                rows=rows,
                 attempts=self.attempts,
                 group=Group(self._lease.slot, node.name),
                 namespace=None if network is None else network.path(node.name),
