@@ -15,7 +15,8 @@ from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
-from harness.history.columns import TableError, columns
+from harness.history.charts import check_tables
+from harness.history.columns import TableError
 from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
@@ -62,7 +63,7 @@ class Packed:
         draft = parse_draft(self.text, self.shown, FAULTS)
         problems = list(draft.problems)
         slos = parse_slos(self.slos_text, self.slos_shown)[0] if self.slos_shown is not None else {}
-        system = _system(draft, problems)
+        system = _system(draft, problems, is_checked=True)
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
         return Loaded(
@@ -187,13 +188,13 @@ class _Loader:
         return self._slos[key]
 
 
-def _system(draft: Draft, problems: list[Diagnostic]) -> System | None:
+def _system(draft: Draft, problems: list[Diagnostic], *, is_checked: bool = False) -> System | None:
     if draft.system is None:
         return None
     try:
         system = find_system(draft.system)
-        for row_type in system.tables.values():
-            columns(row_type)
+        if not is_checked:
+            check_tables(system)
         return system
     except (InvalidSystem, TableError) as error:
         problems += [draft.source.locate(one, ("system",)) for one in error.diagnostics]

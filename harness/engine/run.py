@@ -16,7 +16,7 @@ from harness.engine.timeline import Change, Timeline, never_applied
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.system import System
-from harness.workload.drive import LoadDriver
+from harness.workload.driver import LoadDriver
 
 LOOK_EVERY_S = 1.0
 """Run seconds between looks at the progress; it is told at most once in `TELL_EVERY_S` of real time."""
@@ -117,7 +117,7 @@ async def _body(
             seen.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
             seen.statistics = {**session.statistics(), "load": driver.statistics()}
             if not load.cancelled() and load.exception() is None:
-                seen.statistics["asked_to_leave"] = load.result().asked_to_leave
+                seen.statistics["asked_to_leave"] = load.result().cancelled
             seen.failures += _broken_before_faults(seen)
     if interruption.asked:
         seen.interrupted = f"interrupted at {at_s:.1f} s of arm {arm.name}; {_undone(seen.faults)}"

@@ -1,7 +1,7 @@
 """`... harness.live.fork_server FD`: loads the system once and forks a process for every node.
 
-Forking spares each node the imports: it is up in milliseconds, so that a restart is a restart and not a wait for
-Python. The nursery has no threads and no event loop; it dies with the harness, and every node dies with it.
+A forked node needs no imports, so it starts in milliseconds. The fork server has no threads and no event loop; it dies
+with the harness, and every node dies with it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -21,27 +20,26 @@ from typing import Any
 from harness.live import messages
 from harness.live.kernel.namespaces import enter
 from harness.live.pdeathsig import die_with_parent
+from harness.runtime.messages import SocketChannel
 from harness.system import System, find_system
-
-MESSAGE_BYTES = 65536
 
 
 def main(fd: int) -> int:
-    """Serve the harness at the other end of the socket `fd` (SOCK_SEQPACKET) until it closes."""
+    """Serve the harness at the other end of the socket `fd` until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=fd)
-    world: messages.World = pickle.loads(control.recv(MESSAGE_BYTES))
-    import aiohttp.web  # noqa: F401 (so that no node has to)
+    control = SocketChannel(messages.FORK_SERVER, socket.socket(fileno=fd))
+    world: messages.World = control.receive()
+    import aiohttp.web  # noqa: F401 (imported once for all nodes)
 
     import harness.live.node  # noqa: F401
 
     system = find_system(world.reference)
-    control.send(pickle.dumps("ready"))
-    wake, woken = socket.socketpair()
+    control.send(messages.Loaded())
+    wake, wake_end = socket.socketpair()
     wake.setblocking(False)
-    woken.setblocking(False)
+    wake_end.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
@@ -52,25 +50,24 @@ def main(fd: int) -> int:
                     wake.recv(4096)
                 _reap(control)
                 continue
-            data, fds, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
-            if not data:
+            launch, fds = control.receive_with_descriptors()
+            if launch is None:
                 return 0
-            launch: messages.Launch = pickle.loads(data)
-            (line,) = fds
-            own = os.getpid()
+            (fd,) = fds
+            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 selector.close()
-                for each in (control, wake, woken):
+                for each in (control, wake, wake_end):
                     each.close()
-                _child(system, world, launch, socket.socket(fileno=line), own)
-            os.close(line)
-            control.send(pickle.dumps(messages.Launched(launch.node, launch.incarnation, pid)))
+                _run_child(system, world, launch, socket.socket(fileno=fd), parent)
+            os.close(fd)
+            control.send(messages.Launched(launch.node, launch.incarnation, pid))
 
 
-def _reap(control: socket.socket) -> None:
+def _reap(control: SocketChannel) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -78,10 +75,10 @@ def _reap(control: socket.socket) -> None:
             return
         if pid == 0:
             return
-        control.send(pickle.dumps(messages.Exited(pid, os.waitstatus_to_exitcode(status))))
+        control.send(messages.Exited(pid, os.waitstatus_to_exitcode(status)))
 
 
-def _child(
+def _run_child(
     system: System, world: messages.World, launch: messages.Launch, line: socket.socket, parent: int
 ) -> Any:
     """Never returns."""

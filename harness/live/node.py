@@ -17,9 +17,10 @@ from harness.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.live.rows import RowCodec
 from harness.runtime.interference import Interference, Interferer
 from harness.runtime.messages import Channel
-from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
+from harness.runtime.unhandled import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology
 from harness.system.streams import stream
+from harness.text import describe_error
 
 COUNTS_EVERY_S = 0.2
 """How often changed counts are told."""
@@ -27,7 +28,7 @@ COUNTS_EVERY_S = 0.2
 
 async def live(system: System, world: messages.World, launch: messages.Launch, line: socket.socket) -> None:
     """Run the node's service until the process is killed, or the harness is gone."""
-    channel = await Channel.on(messages.NODE, line)
+    channel = await Channel.open(messages.NODE, line)
     node = _Node(system, world, launch, channel)
     asyncio.get_running_loop().set_exception_handler(node.exception_handler)
     report_logs(node.unhandled)

@@ -148,9 +148,9 @@ class LiveOptions:
                 "leave out one of them"
             )
             return
-        from harness.live.external_proxies import unfit
+        from harness.live.external_proxies import server_problem
 
-        if problem := unfit(self.toxiproxy):
+        if problem := server_problem(self.toxiproxy):
             yield f"--toxiproxy {problem}"
 
     def _load_problems(self, jobs: int) -> Iterator[str]:
@@ -169,9 +169,9 @@ class LiveOptions:
             if jobs > 1:
                 yield f"--locust-master takes one run at a time; found --jobs {jobs}"
         if load.driver == "locust":
-            from harness.live.locust.cluster import refuse_without_locust
+            from harness.live.locust.available import missing_locust
 
-            if missing := refuse_without_locust():
+            if missing := missing_locust():
                 yield missing
 
 

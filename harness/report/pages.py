@@ -1,6 +1,6 @@
 """One self-contained HTML page a run, and an index of the suite: no script, no request, works from file://.
 
-The page never grows beyond `PAGE_BYTES_MOST`: points are thinned first (see `downsample`), then whole charts
+The page never grows beyond `MAX_PAGE_BYTES`: points are thinned first (see `downsample`), then whole charts
 are left out from the end, with a line that says so.
 """
 
@@ -18,12 +18,12 @@ from markupsafe import Markup
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
 from harness.report.arm_charts import comparisons
-from harness.report.chart_context import Asked, asked
-from harness.report.charts import NOTHING_ASKED, Tables, figures
+from harness.report.chart_context import asked
+from harness.report.charts import draw_charts
 from harness.report.columns import GATE_COLUMNS
-from harness.report.parquet import ParquetTables
 from harness.report.problems import ORDER, problems
-from harness.report.svg import Figure, interval, render
+from harness.report.svg import Figure, draw_interval, render
+from harness.system import find_system
 from harness.text import plural
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
@@ -31,9 +31,9 @@ from harness.verdict.recorded import RecordedRun
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PAGE_BYTES_MOST = 1_500_000
-CHARTS_BYTES_MOST = 1_000_000
-TEXT_MOST = 2_000
+MAX_PAGE_BYTES = 1_500_000
+MAX_CHARTS_BYTES = 1_000_000
+MAX_TEXT = 2_000
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -43,31 +43,29 @@ _SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
-    """The page of a recorded run, drawn from its tables."""
+    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
     facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
-    tables = ParquetTables(run.directory)
-    try:
-        return run_page(result, tables, facts, comparisons(run, result), asked=asked(run))
-    finally:
-        tables.close()
+    charts = find_system(run.environment.system).charts
+    drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
+    return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
 
 
 def run_page(
     result: ExperimentResult,
-    tables: Tables | None,
+    charts: Iterable[Figure],
     facts: Mapping[str, Any],
     arm_charts: Sequence[Figure] = (),
+    *,
     index: str = "../index.html",
-    asked: Asked = NOTHING_ASKED,
+    has_charts: bool = True,
 ) -> str:
-    """The page of one run. `tables` None: there is no history to draw (the page says so).
+    """The page of one run.
 
-    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `asked`: which
-    percentile and which load the charts show.
+    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `has_charts`:
+    whether the system declares any.
     """
-    found = figures(tables, result.faults, result.gates, asked) if tables is not None else ()
-    compared, _ = _charts(arm_charts)
-    charts, left_out = _charts(found)
+    compared, _ = _render(arm_charts)
+    drawn, left_out = _render(charts)
     return (
         page_environment()
         .get_template("run.html.j2")
@@ -78,11 +76,9 @@ def run_page(
             calm=[gate for gate in result.gates if _calm(gate)],
             passed=Verdict.PASSED,
             compared=compared,
-            charts=charts,
+            charts=drawn,
             left_out=left_out,
-            no_charts="The history holds no rows to draw."
-            if tables is not None
-            else "There is no history to draw.",
+            no_charts="The run has no rows to draw." if has_charts else "The system declares no charts.",
             exposure_names=_exposure_names(result),
             environment=[(name, _text(value)) for name, value in facts.items()],
             index=index,
@@ -119,12 +115,12 @@ def _link(result: ExperimentResult, reports: Path) -> str:
     return Path(os.path.relpath(Path(result.run) / RUN_PAGE, reports)).as_posix()
 
 
-def _charts(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
+def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
     charts: list[tuple[Markup, Figure]] = []
     size = left_out = 0
     for figure in found:
         svg = render(figure)
-        if size + len(svg) > CHARTS_BYTES_MOST:
+        if size + len(svg) > MAX_CHARTS_BYTES:
             left_out += 1
             continue
         size += len(svg)
@@ -156,7 +152,9 @@ def _hosts(names: Sequence[str]) -> Markup:
 def _interval(gate: GateResult) -> Markup:
     if gate.interval is None or gate.value is None:
         return Markup("")
-    return interval(*gate.interval, gate.value, gate.threshold, above=formatting.threshold_sign(gate) == "≥")
+    return draw_interval(
+        *gate.interval, gate.value, gate.threshold, above=formatting.threshold_sign(gate) == "≥"
+    )
 
 
 def _text(value: Any) -> str:
@@ -166,7 +164,7 @@ def _text(value: Any) -> str:
         text = ", ".join(_text(item) for item in value)
     else:
         text = str(value)
-    return text if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]}..."
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 @functools.cache

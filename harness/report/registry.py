@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from harness.diagnostics import unknown_name
 from harness.engine.events import EngineEvent, Handler, RunJudged
 from harness.errors import UsageError
 from harness.report import exporters
 from harness.report.reporter import REGISTERED, Reporter, ReporterError
 from harness.system.distribution import load_entry_point
-from harness.text import did_you_mean
 
 GROUP = "harness.reporters"
 
@@ -81,9 +81,7 @@ def find_reporter(name: str) -> type[Reporter]:
     for point in entry_points(group=GROUP):
         if point.name == name:
             return _load_entry_point(point)
-    known = list(reporter_names())
-    hint = did_you_mean(name, known, before="; ")
-    raise UsageError([f"no reporter '{name}'; there are {', '.join(known)} (or module:attribute){hint}"])
+    raise UsageError([unknown_name("reporter", name, reporter_names(), also="module:attribute")])
 
 
 @contextmanager

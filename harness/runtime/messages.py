@@ -23,6 +23,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, dataclass_transform
 
@@ -90,22 +91,45 @@ def _frame_size(header: bytes) -> int:
 
 
 class Channel:
-    """Messages over an asyncio stream. Iterating over it yields what arrives, until the other side is gone."""
+    """Messages over a connected stream socket, with asyncio. Iterating over it yields what arrives, until the other
+    side is gone."""
 
-    def __init__(self, codec: Codec, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, codec: Codec, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._codec = codec
+        self._socket = sock
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def on(cls, codec: Codec, sock: socket.socket) -> Channel:
-        """A channel on a connected stream socket, which it closes."""
-        return cls(codec, *await asyncio.open_connection(sock=sock))
+    async def open(cls, codec: Codec, sock: socket.socket) -> Channel:
+        """A channel on this socket, which it closes."""
+        return cls(codec, sock, *await asyncio.open_connection(sock=sock))
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, codec: Codec, sock: socket.socket) -> AsyncIterator[Channel]:
+        """The same, closed at the end of the block; what was sent before goes out first."""
+        with sock:
+            channel = await cls.open(codec, sock)
+            try:
+                yield channel
+            finally:
+                await channel.aclose()
 
     def send(self, *messages: object) -> None:
-        """Send soon and in order; nothing happens when the channel is closed. Raises MessageError as `Codec.encode`."""
+        """Send soon and in order; does nothing on a closed channel. Raises MessageError as `Codec.encode`."""
         if not self._writer.is_closing():
             self._writer.write(self._codec.frame(*messages))
+
+    def send_descriptors(self, message: object, descriptors: Sequence[int]) -> None:
+        """Send a message with descriptors, at once: nothing else may be waiting to be sent.
+
+        Raises OSError when the other side is gone.
+        """
+        frame = self._codec.frame(message)
+        self._writer.write(frame[socket.send_fds(self._socket, [frame], list(descriptors)) :])
 
     async def receive(self) -> list[Any] | None:
         """The messages of the next frame; None when the other side is gone. Raises MessageError as `Codec.decode`."""
@@ -129,9 +153,10 @@ class Channel:
         self._writer.close()
 
     async def aclose(self) -> None:
-        """Close it once everything that was sent is written."""
+        """Close it, and wait until what was sent has gone out or cannot."""
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
 
 
 class SocketChannel:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-from harness.sim.network.network import Listener, SimNetwork
+from harness.sim.network.listener import Listener
+from harness.sim.network.network import SimNetwork
 from harness.sim.process import Process
 
 # Ready callbacks run at one instant before the network is looked at, and before it is called a livelock.
@@ -226,7 +227,7 @@ class SimLoop(base_events.BaseEventLoop):
         if ssl:
             _refuse("TLS", "use http:// in virtual time")
         if sock is not None:
-            end = self.network.taken_over(sock)
+            end = self.network.take_over(sock)
             sock.close()
         else:
             end = await self._connect_any(host or "localhost", int(port or 0))

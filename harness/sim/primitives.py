@@ -38,7 +38,7 @@ class SimPrimitives:
         return self._rule(path, cut=True)
 
     def _rule(self, path: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Applied:
-        rule = self._network.rule(path, shape=shape, cut=cut)
+        rule = self._network.impair(path, shape=shape, cut=cut)
 
         async def remove() -> None:
             rule.remove()

@@ -1,5 +1,6 @@
 """What a system under test provides (`System`) and all it sees of the world (`Host`)."""
 
+from harness.system.chart import Chart, StateChart
 from harness.system.host import Clock, Disk, Host
 from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
 from harness.system.records import Event, Row, Scalar
@@ -8,6 +9,7 @@ from harness.system.topology import Link, Node, Service, Topology
 
 __all__ = [
     "Access",
+    "Chart",
     "Client",
     "Clock",
     "Disk",
@@ -22,6 +24,7 @@ __all__ = [
     "Safeguard",
     "Scalar",
     "Service",
+    "StateChart",
     "System",
     "Topology",
     "Workload",

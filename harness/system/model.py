@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
+from harness.system.chart import Chart, StateChart
 from harness.system.host import Host
 from harness.system.topology import Topology
 
@@ -97,7 +98,7 @@ class ParityMetric:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`tables`: table name to row dataclass. `events`: event name to what it means."""
+    """`tables`: table name to row dataclass. `events`: event name to what it means. `charts`: of a run's page."""
 
     name: str
     topology: Topology
@@ -107,3 +108,4 @@ class System:
     invariants: tuple[Invariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
     parity_metrics: tuple[ParityMetric, ...] = ()
+    charts: tuple[Chart | StateChart, ...] = ()

@@ -8,9 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from harness.diagnostics import Code, Diagnostic, unknown_name
+from harness.errors import InvalidInput
 from harness.experiment.model import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
+from harness.text import describe_error
 from harness.workload.arrivals import arrival_times
 from harness.workload.records import LoadRecord, lateness
 
@@ -144,7 +147,7 @@ class Driver:
             async with self._session.client(client, workload.role) as host:
                 await workload.run(host)
         except Exception as error:  # it ends this client, and is reported, never dropped
-            self._fail(client.name, _describe(error))
+            self._fail(client.name, describe_error(error))
 
     def _on_client_end(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
@@ -177,22 +180,15 @@ def lateness_statistics(late_s: Sequence[float]) -> Mapping[str, Any]:
 
 
 def check_loads(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
-    """ValueError for a load whose workload or mix the system does not have, all of them in one message."""
-    problems = []
+    """InvalidInput for loads whose workload or mix the system does not have, or that start no clients."""
+    problems: list[Diagnostic] = []
     for name, load in loads.items():
         if name not in workloads:
-            problems.append(f"no workload '{name}'; the system has {', '.join(workloads) or 'none'}")
+            problems.append(unknown_name("workload", name, workloads))
         elif load.mix not in workloads[name].mixes:
-            problems.append(
-                f"workload {name} has no mix '{load.mix}'; it has {', '.join(workloads[name].mixes)}"
-            )
+            problems.append(unknown_name("mix", load.mix, workloads[name].mixes, f"workload {name}"))
         if load.arrive <= 0 or load.for_ <= 0:
-            problems.append(f"load {name}: {load.arrive:g}/s for {load.for_:g} s brings nobody")
+            found = f"load {name}: {load.arrive:g}/s for {load.for_:g} s starts no clients"
+            problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "rate and duration must be above 0"))
     if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _describe(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+        raise InvalidInput(problems)

@@ -66,7 +66,7 @@ def test_a_share_is_drawn_as_bad_rows_counted_up(
 
 
 def test_a_percentile_is_drawn_with_its_limit(drawn: tuple[Figure, ...]) -> None:
-    assert drawn[1].limit == (2.0, "limit ≤ 2 s")
+    assert drawn[1].threshold == (2.0, "threshold ≤ 2 s")
     assert all(0 < value < 2 for series in drawn[1].series for _, value in series.line)
     assert "95th percentile" in drawn[1].note
 

@@ -11,28 +11,11 @@ import pytest
 
 from harness.engine.events import SuiteFinished, SuiteStarted
 from harness.gates.result import EXIT_CODES
-from harness.history.environment import Environment
 from harness.report.registry import open_reporters
 from harness.report.suite import recorded_results, suite_facts
 from harness.verdict.document import suite_document
 from tests.report.samples import FAILED, PASSED
-
-ENVIRONMENT = Environment(
-    experiment="a",
-    file="a.chaos.yaml",
-    slos_file=None,
-    system="toy",
-    runtime="sim",
-    options={},
-    seed=7,
-    without=(),
-    arm="main",
-    arms=(),
-    targets={},
-    run="reports/a.seed7",
-    replay="harness replay reports/a.seed7",
-    versions={"python": "3.13.0", "aiohttp": "3.14"},
-)
+from tests.report.support import SAMPLE_ENVIRONMENT
 
 
 def test_recorded_results_come_by_name(tmp_path: Path) -> None:
@@ -62,7 +45,7 @@ def test_the_index_says_when_how_long_and_by_which_command(
     monkeypatch.setattr("sys.argv", ["/somewhere/harness/__main__.py", "run", "my experiments"])
     run = tmp_path / "a.seed7"
     run.mkdir()
-    (run / "environment.json").write_text(ENVIRONMENT.model_dump_json(), "utf-8")
+    (run / "environment.json").write_text(SAMPLE_ENVIRONMENT.model_dump_json(), "utf-8")
     about = dict(suite_facts([replace(PASSED, run=str(run))], 83.2))
     assert about["took"] == "83.2 s"
     assert about["command"] == "harness run 'my experiments'"

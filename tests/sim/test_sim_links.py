@@ -72,7 +72,7 @@ def test_latency_of_a_fault_is_one_way() -> None:
         _, writer = await wire.connect()
         moments: list[float] = []
         for path, delay_s in ((TO_CLIENT, 0.0), (TO_SERVER, 0.3)):
-            rule = wire.network.rule(path, shape=LinkShape(latency_s=0.3))
+            rule = wire.network.impair(path, shape=LinkShape(latency_s=0.3))
             moments.append(wire.now_s + ONE_WAY_S + delay_s)
             writer.write(b"0\n")
             await asyncio.sleep(1)
@@ -88,7 +88,7 @@ def test_what_is_sent_after_a_fault_does_not_overtake_what_was_sent_during_it() 
 
     async def main() -> None:
         _, writer = await wire.connect()
-        rule = wire.network.rule(TO_SERVER, shape=LinkShape(latency_s=2.0))
+        rule = wire.network.impair(TO_SERVER, shape=LinkShape(latency_s=2.0))
         start_s = wire.now_s
         writer.write(b"1\n")
         await asyncio.sleep(0.5)
@@ -166,7 +166,7 @@ def test_a_fault_meets_only_the_clients_that_it_names() -> None:
     wire = Wire(link())
     wire.server(send_size)
     slow = PathMatch(SERVERS, EndpointMatch(clients=ClientMatch(group="dsl")))
-    rule = wire.network.rule(slow, shape=LinkShape(bandwidth_bps=8e6))
+    rule = wire.network.impair(slow, shape=LinkShape(bandwidth_bps=8e6))
 
     async def download() -> float:
         reader, writer = await wire.connect()
@@ -233,7 +233,7 @@ def test_a_cut_one_way_holds_that_way_only_and_backs_off() -> None:
 
     async def main() -> None:
         reader, writer = await wire.connect()
-        cut = wire.network.rule(TO_SERVER, cut=True)
+        cut = wire.network.impair(TO_SERVER, cut=True)
         start_s = wire.now_s
         writer.write(b"?")
         for _ in range(10):
@@ -260,7 +260,7 @@ def test_without_acknowledgements_a_sender_gets_one_window_through() -> None:
         reader, writer = await wire.connect()
         writer.write(b"1000000\n")
         await asyncio.sleep(ONE_WAY_S / 2)
-        cut = wire.network.rule(TO_SERVER, cut=True)
+        cut = wire.network.impair(TO_SERVER, cut=True)
         await asyncio.sleep(10)
         assert len(reader._buffer) == 14_600  # type: ignore[attr-defined]
         cut.remove()
@@ -287,7 +287,7 @@ def test_a_cut_in_the_middle_of_a_transfer() -> None:
 
         reading = asyncio.ensure_future(read())
         await asyncio.sleep(ONE_WAY_S + 1)
-        cut = wire.network.rule(everything, cut=True)
+        cut = wire.network.impair(everything, cut=True)
         await asyncio.sleep(1.5)
         assert len(received) == pytest.approx(1_000_000, abs=20)
         cut.remove()
@@ -328,7 +328,7 @@ def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[Wire, li
             return await machine.run(wire.connect())
 
         ends = [await connect(machine) for machine in machines]
-        rule = wire.network.rule(path, shape=LinkShape(latency_s=0.1))
+        rule = wire.network.impair(path, shape=LinkShape(latency_s=0.1))
         assert rule.exposure() == Exposure(), "idle connections are not touched"
         await ask(*ends[1], 1000)
         assert rule.exposure() == Exposure(), "nor those of others"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from harness.sim.network.transport import PROGRESS_S
+from harness.sim.network.sender import PROGRESS_S
 from harness.system import Access, Link
 from tests.sim.wire import Wire, send_size
 

@@ -15,7 +15,7 @@ from harness.experiment.model import Load
 from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
 from harness.workload.arrivals import arrivals
-from harness.workload.drive import LEAVE_S, Driver, LoadResult
+from harness.workload.driver import LEAVE_S, Driver, LoadResult
 
 ACCESS = Access(1e6, 1e6, 0.01)
 

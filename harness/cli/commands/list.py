@@ -84,13 +84,13 @@ def _refuse_misspelt(paths: list[Path]) -> None:
 
 def _load(name: str) -> System:
     from harness.cli.outcome import usage
-    from harness.history.columns import TableError, columns
+    from harness.history.charts import check_tables
+    from harness.history.columns import TableError
     from harness.system import InvalidSystem, find_system
 
     try:
         system = find_system(name)
-        for row_type in system.tables.values():
-            columns(row_type)
+        check_tables(system)
     except (InvalidSystem, TableError) as error:
         raise usage(str(error)) from error
     return system

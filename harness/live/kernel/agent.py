@@ -26,7 +26,7 @@ from typing import Any
 from harness.live.kernel import ruleset
 from harness.live.kernel.abort import abort_connections
 from harness.live.kernel.layout import ROUTER, STAGE_HOP, Line
-from harness.live.kernel.namespaces import inhabitants, inode, inside, new
+from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
 from harness.live.kernel.requests import (
     CODEC,
@@ -42,6 +42,7 @@ from harness.live.kernel.requests import (
     Refused,
     Within,
 )
+from harness.live.processes import inhabitants
 from harness.runtime.messages import SocketChannel
 
 SETTINGS = {

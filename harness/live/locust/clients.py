@@ -16,10 +16,11 @@ from harness.live.locust.trace import CUT_OFF, RequestTrace
 from harness.live.messages import Address
 from harness.live.rows import RowCodec
 from harness.runtime.host import MemoryDisk
-from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
+from harness.runtime.unhandled import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology, find_system
 from harness.system.streams import stream
-from harness.workload.drive import LEAVE_S
+from harness.text import describe_error
+from harness.workload.driver import LEAVE_S
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival, scheduled_arrivals, share_of
 

@@ -24,7 +24,7 @@ from harness.live.locust.clock import OffsetEstimate, SteeredClock
 from harness.live.locust.threads import Bridge, spawn_critical
 from harness.live.locust.users import MIN_USERS, USER, OnEnd, UserSlots
 from harness.runtime.messages import MessageError
-from harness.runtime.unhandled import describe_error
+from harness.text import describe_error
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival
 

@@ -12,7 +12,8 @@ from harness.sim.process import Process
 
 if TYPE_CHECKING:
     from harness.runtime.routes import Hop
-    from harness.sim.network.network import Listener, SimNetwork
+    from harness.sim.network.listener import Listener
+    from harness.sim.network.network import SimNetwork
     from harness.sim.network.path import Path
     from harness.sim.network.transport import SimTransport
 
