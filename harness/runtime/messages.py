@@ -13,8 +13,7 @@ A frame is its length in bytes (4 bytes, big-endian) and a batch: a JSON array o
 is the name of its class. It is data only: nothing that arrives is executed, so that the other side may be another
 machine. Floats arrive as they were sent, NaN and infinities included.
 
-`Channel` is for an asyncio stream, `SocketChannel` for a socket that blocks (the standard library's, or gevent's), which
-can pass file descriptors too.
+`Channel` is for asyncio, `SocketChannel` for a socket that blocks (the standard library's, or gevent's).
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class LocustCluster:
     # ------------------------------------------------------------------ start and end
 
     async def start(self, variables: Mapping[str, str]) -> None:
-        """Start the processes with these environment variables, and wait until every worker is there. NotReady if not."""
+        """Start the processes with these environment variables; return when every worker is there. NotReady if not."""
         settings = self._settings
         self._processes = processes = await self._stack.enter_async_context(
             locust_processes(self._workspace, settings.plugins, self._on_exit)
