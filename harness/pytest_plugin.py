@@ -25,7 +25,7 @@ from harness.errors import UsageError
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from harness.engine.load import Loaded
+    from harness.engine.read import ReadyExperiment
     from harness.report.registry import Reporters
     from harness.verdict.model import ExperimentResult
 
@@ -152,14 +152,14 @@ class ChaosFile(pytest.File):
     """One experiment file."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from harness.engine.load import load_experiments
-        from harness.engine.plan import plan
+        from harness.engine.plan import make_plan
+        from harness.engine.read import read_experiments
         from harness.errors import ExperimentError
 
         runtime = self.config.stash[_RUNTIME]
         try:
-            (loaded,) = load_experiments([self.path], runtime)
-            plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
+            (loaded,) = read_experiments([self.path], runtime)
+            make_plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
         except ExperimentError as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         except UsageError as error:
@@ -168,7 +168,7 @@ class ChaosFile(pytest.File):
         if loaded.experiment.runtime not in (None, runtime.name):
             reason = f"needs {PREFIX}runtime {loaded.experiment.runtime}"
             if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
-                raise self.CollectError(f"{loaded.shown}: {reason}")
+                raise self.CollectError(f"{loaded.display_path}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
         yield item
 
@@ -211,7 +211,7 @@ class NotPassed(Exception):
 class ChaosItem(pytest.Item):
     """One experiment with one seed. `-m chaos` selects them all, `-k` finds one by its tags, too."""
 
-    def __init__(self, *, loaded: Loaded, **kwargs: Any) -> None:
+    def __init__(self, *, loaded: ReadyExperiment, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._loaded = loaded
         self.add_marker(MARKER)

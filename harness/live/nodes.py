@@ -96,7 +96,7 @@ class LiveNode:
             async with asyncio.timeout(limit_s):
                 await asyncio.shield(self._process.ready)
         except TimeoutError:
-            said = self._fork_server.log(self.node.name)
+            said = self._fork_server.log_tail(self.node.name)
             raise NotReady(f"it did not listen (host.serve) within {limit_s:g} s\n{said}") from None
 
     async def stop(self, hold: Hold, how: Stop) -> None:
@@ -258,7 +258,7 @@ class LiveNode:
             why = "it was stopped before it listened"
         else:
             why = process.why or _died(status)
-            said = self._fork_server.log(self.node.name)
+            said = self._fork_server.log_tail(self.node.name)
             self._journal.fail(self.node.name, f"{why}\n{said}" if said else why)
         if not process.ready.done():
             process.ready.set_exception(NotReady(why))
