@@ -323,7 +323,8 @@ def until(holds: Callable[[], bool], running: subprocess.Popen[str], limit_s: fl
 
 
 def test_asked_to_end_it_undoes_its_faults_and_sees_clients_out(state: Path, experiment: Path) -> None:
-    options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
+    reports = experiment.parent / "reports"
+    options = ("--runtime", "live", "--locust-workers", "2", "--reports", str(reports))
     with harness("run", experiment, *options) as running:
         until(lambda: any(isinstance(one, Fault) for one in resources(state)), running)
         running.send_signal(signal.SIGTERM)
