@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from harness.cli.main import invoke
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.suite import run_suite
 from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
@@ -222,7 +222,7 @@ gates:
 def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "slow.chaos.yaml"
     file.write_text(CPU_LIMIT)
-    loaded = load_experiments([file], LiveOptions())
+    loaded = read_experiments([file], LiveOptions())
     with pytest.raises(UsageError, match="no processor cost") as caught:
         run_suite(loaded, seeds=[1], jobs=1, reports=tmp_path / "reports")
     assert "slow.chaos.yaml:8:" in str(caught.value)
