@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.verdict.support import (
     SLOS,
     SPEED,
     SUCCESS,
+    Visit,
     experiment,
     history,
     invariant,
@@ -33,11 +35,11 @@ from tests.verdict.support import (
 GOOD = SloGate(slo="success")
 
 
-def rows(bad_before: int = 0) -> list:
+def rows(bad_before: int = 0) -> list[Visit]:
     return visits(10.0, 100 - bad_before, bad_before) + visits(50.0, 400) + visits(90.0, 100)
 
 
-def with_fault(**changes: object) -> RunMetadata:
+def with_fault(**changes: Any) -> RunMetadata:
     return replace(METADATA, faults=(replace(CRASH, **changes),))
 
 
