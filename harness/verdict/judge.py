@@ -74,7 +74,7 @@ def _notes(history: History) -> list[str]:
     if late := starts.get("late"):
         notes.append(
             f"{late:,} of {starts['sessions']:,} clients began more than {LATE_S:g} s late, at most "
-            f"{starts['most_s']:.3g} s: the load generator fell behind"
+            f"{starts['max_s']:.3g} s: the load generator fell behind"
         )
     for error in statistics.get("broken_since_s", {}):
         count = statistics["unhandled_errors"].get(error, 1)
