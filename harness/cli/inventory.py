@@ -72,8 +72,7 @@ def _type_name(column: Column) -> str:
 
 def _describe_fault(model: type[Fault]) -> dict[str, Any]:
     return {
-        # The first sentences of its description.
-        "about": " ".join((model.__doc__ or "").split("\n\n")[0].split()),
+        "about": _summary(model),
         "on": "nodes" if model.targets == "nodes" else "a link, or nodes and clients",
         "takes_for": not model.instant,
         "parameters": {
@@ -98,17 +97,22 @@ def list_faults() -> dict[str, Any]:
 
 
 def list_gates() -> dict[str, Any]:
-    return {key: _describe_gate(kind) for key, kind in gate_kinds().items()}
+    return {key: _describe_gate(model) for key, model in gate_kinds().items()}
 
 
-def _describe_gate(kind: type[Gate]) -> dict[str, Any]:
+def _describe_gate(model: type[Gate]) -> dict[str, Any]:
     return {
-        "about": " ".join((kind.__doc__ or "").split("\n\n")[0].split()),
+        "about": _summary(model),
         "keys": {
-            field.alias or name: {"needed": field.is_required(), "about": field.description or ""}
-            for name, field in kind.model_fields.items()
+            field.alias or name: {"needed": field.is_required(), "about": field.description}
+            for name, field in model.model_fields.items()
         },
     }
+
+
+def _summary(model: type[Fault | Gate]) -> str:
+    """The first sentences of its description."""
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 
 def list_runtimes() -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _timeline_item(faults: Faults, definitions: dict[str, Any]) -> dict[str, Any
     return {
         "type": "object",
         "required": ["at", "fault", "target"],
-        "properties": {**common, "fault": {"description": "Which fault.", "oneOf": kinds}},
+        "properties": {**common, "fault": {"description": "The name of the fault.", "oneOf": kinds}},
         "allOf": [
             {
                 "if": {

@@ -12,7 +12,7 @@ from harness.errors import HarnessError, InvalidValue
 from harness.experiment.model import Load
 from harness.faults.primitives import Primitives
 from harness.system import Client, Clock, Host, System, Topology
-from harness.workload.drive import LoadDriver
+from harness.workload.driver import LoadDriver
 
 
 @dataclass(frozen=True, slots=True)

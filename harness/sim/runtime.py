@@ -28,7 +28,7 @@ from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
-from harness.workload.drive import Driver
+from harness.workload.driver import Driver
 
 START_S = 5.0
 """The time from the start of the nodes to run time 0. It does not depend on how soon they listen."""
