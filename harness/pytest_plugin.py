@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import UsageError
+from harness.runtime.options import RuntimeOptions
+
 if TYPE_CHECKING:
     from harness.engine.load import Loaded
     from harness.verdict.model import ExperimentResult
 
 SUFFIX = ".chaos.yaml"
 MARKER = "chaos"
-LIVE = "live"
 _SHARED = "chaos_suite"
 """What the workers of pytest-xdist are told: the name of the suite's directory."""
 
+PREFIX = "--chaos-"
+
 _SUITE = pytest.StashKey[Path]()
+_RUNTIME = pytest.StashKey[RuntimeOptions]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,14 +50,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be given more than once",
     )
+    group.addoption(
+        f"{PREFIX}runtime",
+        default=DEFAULT.name,
+        choices=list(RUNTIMES),
+        help=f"where experiments run ({DEFAULT.name})",
+    )
+    for option in all_options():
+        group.addoption(
+            f"{PREFIX}{option.name}",
+            action="append" if option.many else "store",
+            default=None,
+            type=str if option.min is None else int,
+            metavar=option.metavar,
+            help=option.help,
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: a chaos experiment (a *{SUFFIX} file)")
     if config.getoption("--chaos-seed") < 0:
         raise pytest.UsageError(f"--chaos-seed {config.getoption('--chaos-seed')}: give 0 or more")
+    config.stash[_RUNTIME] = _runtime(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_ForWorkers(config), "harness-xdist")
+
+
+def _runtime(config: pytest.Config) -> RuntimeOptions:
+    """What `--chaos-runtime` and its options ask for. Raises pytest.UsageError."""
+    given = {option.name: config.getoption(f"{PREFIX}{option.name}") for option in all_options()}
+    name = config.getoption(f"{PREFIX}runtime")
+    if name == DEFAULT.name and not any(given.values()):
+        return DEFAULT
+    try:
+        runtime = runtime_options(
+            name, {option: value for option, value in given.items() if value is not None}, prefix=PREFIX
+        )
+    except UsageError as error:
+        raise pytest.UsageError(*error.problems) from None
+    if problems := runtime.problems():
+        raise pytest.UsageError(*problems)
+    return runtime
 
 
 class _ForWorkers:
@@ -97,19 +136,20 @@ class ChaosFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         from harness.engine.load import load_experiments
-        from harness.engine.plan import UsageError, plan
+        from harness.engine.plan import plan
         from harness.errors import ExperimentError
 
+        runtime = self.config.stash[_RUNTIME]
         try:
-            (loaded,) = load_experiments([self.path])
+            (loaded,) = load_experiments([self.path], runtime)
             plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
         except ExperimentError as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         except UsageError as error:
             raise self.CollectError("\n".join(error.problems)) from None
         item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
-        if loaded.experiment.runtime == LIVE:
-            reason = f"needs harness run --runtime {LIVE}"
+        if loaded.experiment.runtime not in (None, runtime.name):
+            reason = f"needs {PREFIX}runtime {loaded.experiment.runtime}"
             if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
                 raise self.CollectError(f"{loaded.shown}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
@@ -162,13 +202,12 @@ class ChaosItem(pytest.Item):
 
     def runtest(self) -> None:
         from harness.engine.experiment import run_experiment
-        from harness.engine.suite import sim_runtime
         from harness.gates.result import Verdict
         from harness.report.artifacts import finish_run
 
         result = run_experiment(
             self._loaded,
-            sim_runtime(),
+            self.config.stash[_RUNTIME],
             _suite_directory(self.config),
             seed=self.config.getoption("--chaos-seed"),
             without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),

@@ -10,7 +10,6 @@ import typer
 Paths = Annotated[
     list[Path], typer.Argument(help="Experiment files (*.chaos.yaml), or directories that hold some.")
 ]
-File = Annotated[Path, typer.Argument(help="An experiment file (*.chaos.yaml).")]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
 Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]
@@ -28,48 +27,10 @@ Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]
-Network = Annotated[
-    str,
-    typer.Option(
-        help="What live runs are connected by: 'proxy' (works everywhere), or 'kernel', real namespaces, packet "
-        "losses and rates (root; see 'harness doctor')."
-    ),
-]
-Toxiproxy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Make the proxies of live runs on the Toxiproxy server whose API is here, such as "
-        "http://127.0.0.1:8474; on one of its own if not given.",
-    ),
-]
-Load = Annotated[
-    str | None,
-    typer.Option(
-        help="What brings the clients of a live run: 'asyncio', in the harness's own process (if not given), or "
-        "'locust', in processes of their own."
-    ),
-]
-LocustWorkers = Annotated[
-    int | None, typer.Option(help="Processes that Locust's clients are spread over; 1 if not given.", min=1)
-]
 LocustPlugin = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODULE",
-        help="A Python module that Locust's processes import, to listen to its events; more than one may be given.",
-    ),
-]
-LocustMaster = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="Wait here for the workers, which are started elsewhere with 'harness load worker'.",
-    ),
-]
-Runtime = Annotated[
-    str,
-    typer.Option(
-        help="Where to run: 'sim', in virtual time, or 'live', real processes and sockets on loopback."
+        help="A Python module that Locust's processes import, to listen to its events. May be repeated.",
     ),
 ]

@@ -22,25 +22,27 @@ from harness.engine.run import run_arm
 from harness.engine.rundir import (
     ARMS,
     environment,
-    read_environment,
     run_command,
     run_directory,
     staging_directory,
 )
 from harness.gates.result import Verdict
-from harness.history.write import HistoryError, write_history
-from harness.runtime.contract import Runtime
+from harness.history.environment import read_environment
+from harness.history.errors import HistoryError
+from harness.history.write import write_history
+from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 type Emit = Callable[[EngineEvent], None]
 
-type Finish = Callable[[Path, ExperimentResult], None]
-"""Called with the run directory and the result, to write reports into it. The directory is still hidden then."""
+type Finish = Callable[[RecordedRun, ExperimentResult], None]
+"""Called with the recorded run and its result, to write reports into its directory, which is still hidden then."""
 
 
 def run_experiment(
     loaded: Loaded,
-    runtime: Runtime,
+    runtime: RuntimeOptions,
     suite: Path,
     *,
     seed: int,
@@ -69,15 +71,17 @@ def run_started(planned: Plan) -> RunStarted:
     return RunStarted(planned.name, planned.seed, tuple(arm.name for arm in planned.arms), planned.duration_s)
 
 
-def record_arm(loaded: Loaded, runtime: Runtime, planned: Plan, run: Path, index: int, emit: Emit) -> None:
+def record_arm(
+    loaded: Loaded, runtime: RuntimeOptions, planned: Plan, run: Path, index: int, emit: Emit
+) -> None:
     """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
     arm = planned.arms[index]
-    done = run_arm(runtime, loaded.system, planned, arm, emit)
+    done = run_arm(runtime.create(), loaded.system, planned, arm, emit)
     write_history(
         staging_directory(run) / str(index),
         system=loaded.system,
         records=done.records,
-        facts=done.facts,
+        metadata=done.metadata,
         experiment_yaml=loaded.text,
         slos_yaml=loaded.slos_text,
         environment=environment(loaded, planned, arm, run, runtime),
@@ -95,16 +99,17 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
     refuse_existing(run)
     staging = staging_directory(run)
     main = staging / "0"
-    places = read_environment(main)["arms"]
+    places = read_environment(main).arms
     if places:
         (main / ARMS).mkdir()
     for index, place in enumerate(places, start=1):
-        os.rename(staging / str(index), main / place["directory"])
+        os.rename(staging / str(index), main / place.directory)
     try:
-        result = judge_run(main)
-        write_verdict(main, result)
-        if finish is not None:
-            result = _finished(main, result, finish)
+        with RecordedRun(main) as recorded:
+            result = judge_run(recorded)
+            write_verdict(main, result)
+            if finish is not None:
+                result = _finished(recorded, result, finish)
     except Exception:
         _publish(main, run)
         raise
@@ -112,9 +117,9 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
     return result
 
 
-def _finished(directory: Path, result: ExperimentResult, finish: Finish) -> ExperimentResult:
+def _finished(recorded: RecordedRun, result: ExperimentResult, finish: Finish) -> ExperimentResult:
     try:
-        finish(directory, result)
+        finish(recorded, result)
     except Exception as error:  # no report, no green
         reason = f"its reports could not be written: {type(error).__name__}: {error}"
         return replace(result, verdict=Verdict.ERROR, reason=f"{reason} (judged {result.verdict.value})")
@@ -137,7 +142,7 @@ def discard(run: Path) -> None:
 
 
 def broken(
-    loaded: Loaded, planned: Plan, run: Path, runtime: Runtime, verdict: Verdict, reason: str
+    loaded: Loaded, planned: Plan, run: Path, runtime: RuntimeOptions, verdict: Verdict, reason: str
 ) -> ExperimentResult:
     """What is said of a run that has come to no history: the harness or its process broke, or was stopped."""
     return ExperimentResult(

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
+from harness.engine.runtimes import DEFAULT, RUNTIMES
 from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import EventGate, Experiment, Slo
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
-from harness.faults.primitives import Primitive
 from harness.history.columns import TableError, columns
-from harness.history.read import History
-from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS, HistoryError
+from harness.history.files import EXPERIMENT, SLOS
+from harness.runtime.capabilities import Capabilities
+from harness.runtime.options import RuntimeOptions
 from harness.system import System, UnknownSystem, load_system, system_names
 from harness.text import nearest
+from harness.verdict.recorded import RecordedRun
 
 SLOS_FILE = "slos.yaml"
 
@@ -74,14 +77,13 @@ class Packed:
         )
 
 
-def load_experiments(
-    files: Sequence[Path], available: frozenset[Primitive] = frozenset(Primitive)
-) -> tuple[Loaded, ...]:
+def load_experiments(files: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[Loaded, ...]:
     """All of them, or ExperimentError with everything that is wrong in any of them or in their SLOs.
 
-    SLOs come from the nearest `slos.yaml` upward from each file.
+    SLOs come from the nearest `slos.yaml` upward from each file. `runtime`: where they are to run; by default each
+    where its `runtime` says. An experiment that says another one than `runtime` is not held against either.
     """
-    loader = _Loader(available)
+    loader = _Loader(runtime)
     problems: list[Diagnostic] = []
     loaded: list[Loaded] = []
     names: dict[str, str] = {}
@@ -102,20 +104,15 @@ def load_experiments(
     return tuple(loaded)
 
 
-def load_run(run: Path) -> tuple[Loaded, int, tuple[str, ...]]:
-    """The experiment of a run directory, its seed and the safeguards it went without.
+def load_run(run: RecordedRun) -> Loaded:
+    """The experiment of a run directory, validated again.
 
-    Raises HistoryError for what is no run directory, ExperimentError for an experiment that is not valid any more.
+    Raises HistoryError when it cannot be read, ExperimentError for an experiment that is not valid any more.
     """
-    with History(run) as history:
-        environment, text, slos_text = history.environment, history.experiment_yaml, history.slos_yaml
-    try:
-        shown, seed, without = environment["file"], environment["seed"], tuple(environment["without"])
-        slos_file = None if environment["slos_file"] is None else run / SLOS
-    except KeyError as error:
-        raise HistoryError(f"{run / ENVIRONMENT}: {error} is missing; it cannot be replayed") from error
-    loader = _Loader(frozenset(Primitive))
-    return loader.check(run / EXPERIMENT, shown, text, slos_file, slos_text), seed, without
+    slos_file = None if run.environment.slos_file is None else run.directory / SLOS
+    return _Loader().check(
+        run.directory / EXPERIMENT, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +126,9 @@ class _Slos:
 class _Loader:
     """Loads one file after the other. SLOs that several files share are checked once for a system."""
 
-    def __init__(self, available: frozenset[Primitive]) -> None:
-        self._available = available
+    def __init__(self, runtime: RuntimeOptions | None = None) -> None:
+        self._runtime = runtime
+        self._capabilities: dict[str, Capabilities] = {}
         self._slos: dict[tuple[Path, str], _Slos] = {}
 
     def load(self, file: Path) -> Loaded:
@@ -155,12 +153,25 @@ class _Loader:
             problems.append(
                 Diagnostic(Code.UNREADABLE, what, "it defines the SLOs that the gates use", file=shown)
             )
-        problems += validate(draft, meant, found.slos, self._available)
+        problems += validate(draft, meant, found.slos, self._capabilities_for(draft))
         if problems or system is None or draft.experiment is None:
             raise ExperimentError(problems)
         slos = {name: slo for name, slo in (found.slos or {}).items() if slo is not None}
         lines = _gate_lines(draft)
         return Loaded(file, shown, draft.experiment, system, slos, slos_file, text, slos_text, lines)
+
+    def _capabilities_for(self, draft: Draft) -> Capabilities | None:
+        """Of the runtime that the experiment is to run in; None when it is made for another one."""
+        wanted: Any = draft.source.value.get("runtime")
+        runtime = self._runtime
+        if runtime is None:
+            runtime = DEFAULT if wanted not in RUNTIMES else RUNTIMES[wanted].from_arguments({})
+        elif wanted not in (None, runtime.name):
+            return None
+        # Asking may take a while: it looks at the machine.
+        if runtime.name not in self._capabilities:
+            self._capabilities[runtime.name] = runtime.capabilities()
+        return self._capabilities[runtime.name]
 
     def _checked_slos(self, file: Path, text: str, system: System | None) -> _Slos:
         key = (file, "" if system is None else system.name)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.events import Handler, SuiteFinished
 from harness.engine.experiment import Finish
 from harness.engine.load import load_run
-from harness.engine.plan import UsageError
-from harness.engine.rundir import altered_run, read_environment
-from harness.engine.runtimes import SIM
+from harness.engine.plan import MAIN
+from harness.engine.runtimes import RUNTIMES
 from harness.engine.suite import run_suite
+from harness.errors import UsageError
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +48,28 @@ def replay(
     """
     # Before `latest` is pointed at the new run: the path may go through it.
     run = run.resolve()
-    loaded, seed, without = load_run(run)
-    runtime = read_environment(run)["runtime"]
-    if runtime != SIM:
+    with RecordedRun(run) as recorded:
+        loaded, environment = load_run(recorded), recorded.environment
+        hashes, altered = recorded.history_hashes, recorded.alterations
+    runtime = RUNTIMES.get(environment.runtime)
+    if runtime is None or not runtime.deterministic:
         raise UsageError(
-            [f"{run} was a {runtime} run: nothing in real time happens twice; run it again instead"]
+            [f"{run} was a {environment.runtime} run: it does not repeat exactly; run it again instead"]
         )
     finished = run_suite(
         [loaded],
-        seeds=[seed],
+        seeds=[environment.seed],
         jobs=jobs,
-        without=without,
+        without=environment.without,
         reports=run.parent.parent if reports is None else reports,
         handlers=handlers,
         finish=finish,
+        runtime=runtime.from_arguments({}),
     )
     (result,) = finished.results
-    return Replayed(result, _differences(run, result), altered_run(run), finished)
+    return Replayed(result, _differences(hashes, result), altered, finished)
 
 
-def _differences(run: Path, result: ExperimentResult) -> tuple[str, ...]:
-    environment = read_environment(run)
-    again = {"main": result.history_sha256, **{arm.name: arm.history_sha256 for arm in result.arms}}
-    first = {"main": environment["history_sha256"]}
-    for place in environment["arms"]:
-        first[place["name"]] = read_environment(run / place["directory"])["history_sha256"]
-    return tuple(name for name, sha256 in first.items() if again.get(name) != sha256)
+def _differences(recorded: Mapping[str, str], result: ExperimentResult) -> tuple[str, ...]:
+    again = {MAIN: result.history_sha256, **{arm.name: arm.history_sha256 for arm in result.arms}}
+    return tuple(name for name, sha256 in recorded.items() if again.get(name) != sha256)

@@ -31,7 +31,7 @@ class ArmRun:
     """What one arm left behind."""
 
     records: Sequence[Recorded]
-    facts: RunMetadata
+    metadata: RunMetadata
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,7 +50,7 @@ class _Seen:
 
 
 def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Emit) -> ArmRun:
-    """Run one arm to its end. What breaks is in the facts, never an exception: the verdict is `error`.
+    """Run one arm to its end. What breaks is in the metadata, never an exception: the verdict is `error`.
 
     Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
     """
@@ -62,7 +62,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         seen.failures.append(f"{runtime.name} runtime: {type(error).__name__}: {error}")
     if seen.interrupted is not None:
         raise Interrupted(seen.interrupted)
-    facts = RunMetadata(
+    metadata = RunMetadata(
         arm=arm.name,
         without=tuple(sorted(arm.without)),
         faults=seen.faults,
@@ -70,7 +70,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
         statistics=dict(seen.statistics),
     )
-    return ArmRun(tuple(seen.records), facts)
+    return ArmRun(tuple(seen.records), metadata)
 
 
 async def _body(

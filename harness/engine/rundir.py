@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
-from harness.engine.runtimes import SIM
-from harness.history.checksums import altered
-from harness.history.write import ENVIRONMENT
-from harness.runtime.contract import Runtime
+from harness.engine.runtimes import DEFAULT
+from harness.history.environment import ArmPlace, Environment
+from harness.runtime.options import RuntimeOptions
 
 ARMS = "arms"
 LATEST = "latest"
@@ -84,68 +81,52 @@ def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{ARMS}/{name}" for name in taken)
 
 
-def read_environment(directory: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((directory / ENVIRONMENT).read_text(encoding="utf-8"))
-    return found
-
-
-def altered_run(run: Path) -> tuple[str, ...]:
-    """What of a run and its arms is not as it was recorded, in words; nothing when all is."""
-    environment = read_environment(run)
-    found = [*altered(run, environment)]
-    for place in environment["arms"]:
-        arm = run / place["directory"]
-        found += [f"{place['directory']}/{problem}" for problem in altered(arm, read_environment(arm))]
-    return tuple(found)
-
-
-def replay_command(run: Path, plan: Plan, runtime: Runtime) -> str:
+def replay_command(run: Path, plan: Plan, runtime: RuntimeOptions) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
-    if runtime.name == SIM:
+    if runtime.deterministic:
         return f"harness replay {shown_path(run)}"
     return run_command(plan, runtime)
 
 
-def run_command(plan: Plan, runtime: Runtime) -> str:
+def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
     """How to run it again."""
-    options = [f"--{name} {value}" for name, value in runtime.options.items()]
-    if runtime.name != SIM:
-        options = [f"--runtime {runtime.name}", *options]
+    options = [] if runtime.name == DEFAULT.name else ["--runtime", runtime.name]
+    options += runtime.arguments()
     without = [f"--without {name}" for name in plan.without]
     return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without])
 
 
 def environment(
-    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: Runtime
-) -> Mapping[str, Any]:
+    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
+) -> Environment:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
-    return {
-        "experiment": plan.name,
-        "file": loaded.shown,
-        "slos_file": None if loaded.slos_file is None else shown_path(loaded.slos_file),
-        "system": loaded.experiment.system,
-        "runtime": runtime.name,
-        "options": dict(runtime.options),
-        "seed": plan.seed,
-        "without": list(plan.without),
-        "arm": arm.name,
-        "arms": [
-            {"name": name, "directory": directory}
+    return Environment(
+        experiment=plan.name,
+        file=loaded.shown,
+        slos_file=None if loaded.slos_file is None else shown_path(loaded.slos_file),
+        system=loaded.experiment.system,
+        runtime=runtime.name,
+        arguments=runtime.arguments(),
+        seed=plan.seed,
+        without=plan.without,
+        arm=arm.name,
+        arms=tuple(
+            ArmPlace(name=name, directory=directory)
             for name, directory in zip(names, arm_directories(names), strict=True)
-        ],
-        "targets": {fault.name: list(fault.target.names) for fault in plan.faults},
-        "run": shown_path(run),
-        "replay": replay_command(run, plan, runtime),
-        "versions": {
+        ),
+        targets={fault.name: fault.target.names for fault in plan.faults},
+        run=shown_path(run),
+        replay=replay_command(run, plan, runtime),
+        versions={
             "python": platform.python_version(),
             **{
-                name: _version(name)
+                name: found
                 for name in ("streaming-resilience-harness", *_LIBRARIES)
-                if _version(name)
+                if (found := _version(name))
             },
         },
-    }
+    )
 
 
 def _version(package: str) -> str | None:

@@ -1,74 +1,59 @@
-"""The runtimes by name, and what live runs cannot do."""
+"""The runtimes by name. A further one is an entry here.
+
+Importing this is cheap: the command line takes the options of the runtimes from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
-from harness.runtime.contract import KERNEL, PROXY, LoadSettings, Network, Runtime
+from harness.errors import UsageError
+from harness.live.options import LiveOptions
+from harness.runtime.options import Option, RuntimeOptions
+from harness.sim.options import SimOptions
 
-SIM, LIVE = "sim", "live"
-RUNTIMES = (SIM, LIVE)
-NETWORKS: tuple[Network, ...] = (PROXY, KERNEL)
+RUNTIMES: Mapping[str, type[RuntimeOptions]] = MappingProxyType(
+    {options.name: options for options in (SimOptions, LiveOptions)}
+)
 
-
-def live_runtime(
-    *, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
-) -> Runtime:
-    """Real processes and sockets on this machine. With options, use it as `functools.partial`."""
-    from harness.live.runtime import LiveRuntime
-
-    return LiveRuntime(network, load, toxiproxy)
+DEFAULT: RuntimeOptions = SimOptions()
+"""What experiments run in where nobody says otherwise."""
 
 
-def unable_sim(timeline: Sequence[Fault]) -> Iterator[str]:
-    """Which of these faults cannot be applied in virtual time, and why; nothing when all of them can."""
-    for index, fault in enumerate(timeline):
-        if Primitive.CPU_LIMIT in fault.needs:
-            yield (
-                f"timeline[{index}]: {fault.name or fault.fault}: virtual time has no processor cost that could "
-                f"grow; run it with --runtime {LIVE}"
-            )
+def runtime_options(
+    name: str, given: Mapping[str, Any], *, allowed: Iterable[str] = RUNTIMES, prefix: str = "--"
+) -> RuntimeOptions:
+    """The options of the runtime of that name, from what was given on a command line.
 
-
-def live_options(make: Callable[[], Runtime]) -> Mapping[str, Any] | None:
-    """What `live_runtime` will be given; None for what makes another runtime."""
-    made, options = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
-    return options if made is live_runtime else None
-
-
-def unable_live(
-    timeline: Sequence[Fault], network: Network = PROXY, toxiproxy: str | None = None
-) -> Iterator[str]:
-    """Which of these faults cannot be applied live, and why; nothing when all of them can.
-
-    `toxiproxy`: another server than our own, which has what Toxiproxy has.
+    `allowed`: the runtimes that can be asked for. `prefix`: what options begin with, for messages. Raises UsageError
+    with every problem that can be seen without asking the machine.
     """
-    from harness.live.cpu import unable
-
-    for index, fault in enumerate(timeline):
-        where = f"timeline[{index}]: {fault.name or fault.fault}"
-        if fault.fault == "loss" and network == PROXY:
-            yield (
-                f"{where}: a proxy cannot lose packets of a TCP stream; "
-                f"it needs --network {KERNEL} (root), or --runtime {SIM}"
-            )
-        if Primitive.CPU_LIMIT in fault.needs and (reason := unable()) is not None:
-            yield f"{where}: {reason}"
-        if fault.parameters().get("shared") and toxiproxy is not None:
-            yield (
-                f"{where}: Toxiproxy limits each connection, not all of them together; 'shared' works without "
-                f"--toxiproxy, with --network {KERNEL} (root), or with --runtime {SIM}"
+    if name not in RUNTIMES or name not in allowed:
+        raise UsageError([f"{prefix}runtime {name}: use {_either(allowed)}"])
+    problems = []
+    for option in all_options():
+        if (value := given.get(option.name)) is None:
+            continue
+        shown = f"{prefix}{option.name}" + ("" if option.many else f" {value}")
+        if option not in RUNTIMES[name].options:
+            others = [other for other in allowed if option in RUNTIMES[other].options]
+            problems.append(
+                f"{shown}: is not for {prefix}runtime {name}; use {prefix}runtime {_either(others)}"
             )
 
+        elif option.choices and value not in option.choices:
+            problems.append(f"{shown}: use {_either(option.choices)}")
+    if problems:
+        raise UsageError(problems)
+    return RUNTIMES[name].from_arguments(given)
 
-def unable_here(network: Network) -> Iterator[str]:
-    """What this machine lacks for live runs with that network."""
-    if network == KERNEL:
-        from harness.live.kernel.probe import missing
 
-        for lack in missing():
-            yield f"--network {KERNEL}: {lack} (see: harness doctor)"
+def all_options(names: Iterable[str] = RUNTIMES) -> tuple[Option, ...]:
+    """The options of these runtimes, each once."""
+    return tuple(dict.fromkeys(option for name in names for option in RUNTIMES[name].options))
+
+
+def _either(words: Iterable[str]) -> str:
+    return " or ".join(words)

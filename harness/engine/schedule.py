@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,18 +13,8 @@ from harness.engine.experiment import Finish, broken, conclude, discard, record_
 from harness.engine.load import Loaded, Packed
 from harness.engine.plan import Plan, plan
 from harness.gates.result import Verdict
-from harness.runtime.contract import Runtime
+from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
-
-type MakeRuntime = Callable[[], Runtime]
-"""A module-level function, or a `functools.partial` of one, so that workers can be told which."""
-
-
-def sim_runtime() -> Runtime:
-    """Virtual time, in whatever process it is asked for."""
-    from harness.sim.runtime import SimRuntime
-
-    return SimRuntime()
 
 
 @dataclass(slots=True)
@@ -54,12 +44,12 @@ class _Arm:
     without: tuple[str, ...]
     directory: Path
     index: int
-    runtime: MakeRuntime
+    runtime: RuntimeOptions
 
     def __call__(self, emit: Emit) -> None:
         loaded = self.loaded.unpacked() if isinstance(self.loaded, Packed) else self.loaded
         planned = plan(loaded, self.seed, self.without)
-        record_arm(loaded, self.runtime(), planned, self.directory, self.index, emit)
+        record_arm(loaded, self.runtime, planned, self.directory, self.index, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +66,7 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
 
-    def __init__(
-        self, audience: EventDispatcher, finish: Finish | None, runtime: MakeRuntime = sim_runtime
-    ) -> None:
+    def __init__(self, audience: EventDispatcher, finish: Finish | None, runtime: RuntimeOptions) -> None:
         self._audience = audience
         self._runtime = runtime
         self._finish = finish
@@ -142,7 +130,7 @@ class Schedule:
             executor.submit(done.key, _Conclusion(run.directory, self._finish), first=True)
             return
         result = broken(
-            run.loaded, run.plan, run.directory, self._runtime(), Verdict.ERROR, run.error.error or ""
+            run.loaded, run.plan, run.directory, self._runtime, Verdict.ERROR, run.error.error or ""
         )
         self._conclude(run, replace(result, notes=tuple(run.error.detail.splitlines())))
 
@@ -161,7 +149,7 @@ class Schedule:
                 reason = "interrupted before it began"
             else:
                 reason = said.get(number) or words or "interrupted"
-            result = broken(run.loaded, run.plan, run.directory, self._runtime(), Verdict.INTERRUPTED, reason)
+            result = broken(run.loaded, run.plan, run.directory, self._runtime, Verdict.INTERRUPTED, reason)
             if run.began_s is None:
                 run.result = result
             else:

@@ -6,18 +6,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.diagnostics import Diagnostic
 from harness.engine.events import EventDispatcher, Handler, SuiteFinished, SuiteStarted
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.plan import Plan, UsageError, plan
+from harness.engine.plan import Plan, plan
 from harness.engine.rundir import new_suite_directory, run_directory
-from harness.engine.runtimes import live_options, unable_here, unable_live, unable_sim
-from harness.engine.schedule import MakeRuntime, Schedule, sim_runtime
-from harness.errors import EXIT_EMPTY
+from harness.engine.runtimes import DEFAULT
+from harness.engine.schedule import Schedule
+from harness.engine.unsupported import unsupported
+from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
-from harness.runtime.contract import PROXY
-
-__all__ = ["run_suite", "sim_runtime"]
+from harness.runtime.options import RuntimeOptions
 
 
 def run_suite(
@@ -29,7 +29,7 @@ def run_suite(
     reports: Path,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
-    runtime: MakeRuntime = sim_runtime,
+    runtime: RuntimeOptions = DEFAULT,
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time. Raises UsageError before it starts.
 
@@ -38,7 +38,7 @@ def run_suite(
     finished is in the results as interrupted. What a handler raises is raised at the end.
     """
     began_s = time.perf_counter()
-    plans = _plans(loaded, seeds, without, runtime)
+    plans = _plans(loaded, seeds, without, runtime, jobs)
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(planned.arms) for _, planned in plans)))
     audience = EventDispatcher(handlers)
@@ -57,24 +57,19 @@ def run_suite(
 
 
 def _plans(
-    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: MakeRuntime
+    loaded: Sequence[Loaded], seeds: Sequence[int], without: Sequence[str], runtime: RuntimeOptions, jobs: int
 ) -> list[tuple[Loaded, Plan]]:
     """Everything settled before anything starts, or everything that is wrong."""
     plans: list[tuple[Loaded, Plan]] = []
-    problems: list[str] = [] if seeds else ["no seed was given"]
-    live = live_options(runtime)
-    network = PROXY if live is None else live.get("network", PROXY)
-    problems += unable_here(network)
+    problems: list[Diagnostic | str] = [] if seeds else ["no seed was given"]
+    problems += runtime.problems(jobs)
+    capabilities = runtime.capabilities()
     for item in loaded:
         try:
             plans += [(item, plan(item, seed, without)) for seed in seeds]
         except UsageError as error:
-            problems += error.problems
-        timeline = item.experiment.timeline
-        unable = (
-            unable_sim(timeline) if live is None else unable_live(timeline, network, live.get("toxiproxy"))
-        )
-        problems += [f"{item.shown}: {problem}" for problem in unable]
+            problems += error.diagnostics
+        problems += unsupported(item, capabilities)
     if problems:
         raise UsageError(problems)
     return plans

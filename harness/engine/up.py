@@ -13,10 +13,9 @@ from typing import Any
 
 from harness.diagnostics import Diagnostic
 from harness.engine.interrupt import cancelled_by_signals
-from harness.engine.plan import UsageError, unknown_safeguards
-from harness.engine.runtimes import unable_live
+from harness.engine.plan import unknown_safeguards
 from harness.engine.targets import TargetError, resolve
-from harness.errors import ExperimentError
+from harness.errors import ExperimentError, UsageError
 from harness.experiment.model import Load
 from harness.experiment.parse import parse_fault as parse_one
 from harness.experiment.source import read_source
@@ -25,6 +24,7 @@ from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
 from harness.faults.primitives import Applied, FaultFailed
 from harness.live.ledger import own_directory, state_directory
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
 from harness.sli.formatting import exposure, quantity
@@ -53,6 +53,7 @@ class Up:
     seed: int
     without: frozenset[str]
     arrive: float = 0.0
+    options: LiveOptions = LiveOptions()  # noqa: RUF009 (immutable)
 
 
 def bring_up(up: Up, tell: Callable[[str], None]) -> None:
@@ -60,10 +61,10 @@ def bring_up(up: Up, tell: Callable[[str], None]) -> None:
 
     Raises UsageError for safeguards that are not there, and what `LiveRuntime.run` raises.
     """
-    if problems := list(unknown_safeguards(up.system, sorted(up.without))):
+    if problems := [*unknown_safeguards(up.system, sorted(up.without)), *up.options.problems()]:
         raise UsageError(problems)
     settings = RunSettings(up.system, up.seed, up.without, up.reference)
-    LiveRuntime().run(settings, lambda session: _stand(session, up, tell))
+    LiveRuntime(up.options).run(settings, lambda session: _stand(session, up, tell))
 
 
 async def _stand(session: Session, up: Up, tell: Callable[[str], None]) -> None:
@@ -181,7 +182,7 @@ class ControlServer:
             return {"failed": [str(error)]}
 
     async def _add(self, text: str) -> str:
-        fault = parse_fault(text)
+        fault = parse_fault(text, self._up.options)
         number = self._count + 1
         try:
             target = resolve(
@@ -284,7 +285,7 @@ def _touched(applied: Applied) -> str:
     return exposure(asdict(applied.exposure()))
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(text: str, options: LiveOptions = LiveOptions()) -> Fault:  # noqa: B008 (immutable)
     """A fault as in an experiment's timeline, without `at`: 'fault: crash, target: {node: edge-a-1}, for: 30s'.
 
     Raises UsageError with everything that is wrong.
@@ -304,8 +305,8 @@ def parse_fault(text: str) -> Fault:
     assert isinstance(fault, Fault)
     if "at" in value:
         raise UsageError(["at: a fault is put on at once; remove 'at'"])
-    if problems := [problem.partition(": ")[2] for problem in unable_live([fault])]:
-        raise UsageError(problems)
+    if lacks := options.capabilities().missing(fault.needed()):
+        raise UsageError(map(str, lacks))
     return fault
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.engine.targets import TargetError, resolve
+from harness.engine.unsupported import check_fault
 from harness.engine.validate_slos import check_limit, check_share, sql, table_columns, unknown, validate_slos
 from harness.experiment.model import (
     Arm,
@@ -28,8 +29,8 @@ from harness.experiment.parse import Draft
 from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
-from harness.faults.primitives import Primitive
 from harness.history.columns import check_expression
+from harness.runtime.capabilities import Capabilities
 from harness.system import System
 
 __all__ = ["FIRST_FAULT_S", "validate", "validate_slos"]
@@ -42,17 +43,17 @@ def validate(
     draft: Draft,
     system: System | None,
     slos: Mapping[str, Slo | None] | None,
-    available: frozenset[Primitive],
+    capabilities: Capabilities | None,
 ) -> Iterator[Diagnostic]:
     """Everything that does not fit, in no order; nothing about what only stands in for something wrong.
 
     `system` None: it could not be loaded, and names of its own cannot be told right from wrong. `slos`: one
     that nothing can be made of is None; None for all when their file could not be read, which then is the
-    only thing said about SLOs. `available`: what the runtime can do.
+    only thing said about SLOs. `capabilities`: what the runtime can do; None: that is not checked.
     """
     for check in (
         () if system is None else _loads(draft.source, draft.load, system),
-        _timeline(draft, system, available),
+        _timeline(draft, system, capabilities),
         _gates(draft, system, slos),
         _arms(draft, system, slos),
     ):
@@ -71,7 +72,7 @@ def _loads(source: Source, loads: Mapping[str, Load | None], system: System) -> 
             yield unknown(source, ("load", name, "mix"), "mix", load.mix, mixes, f"workload {name}")
 
 
-def _timeline(draft: Draft, system: System | None, available: frozenset[Primitive]) -> Iterator[Diagnostic]:
+def _timeline(draft: Draft, system: System | None, capabilities: Capabilities | None) -> Iterator[Diagnostic]:
     source = draft.source
     ends_s = _load_end_s(draft)
     names: dict[str, int] = {}
@@ -80,13 +81,8 @@ def _timeline(draft: Draft, system: System | None, available: frozenset[Primitiv
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
             continue
-        if missing := sorted(need.value for need in fault.needs - available):
-            yield source.at(
-                (*path, "fault"),
-                Code.UNSUPPORTED,
-                f"{fault.fault} needs {', '.join(missing)}",
-                f"this runtime can {', '.join(sorted(can.value for can in available)) or 'do nothing'}",
-            )
+        if capabilities is not None:
+            yield from check_fault(source, index, fault, capabilities)
         if not draft.doubtful((*path, "at")):
             yield from _times(source, path, fault, ends_s)
         if system is not None:

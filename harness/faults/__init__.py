@@ -2,18 +2,19 @@
 
 from harness.faults.applied import CompositeApplied, apply_all
 from harness.faults.base import Fault, LinkFault, NodeFault
-from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitives
 from harness.faults.target import ResolvedTarget
 
 __all__ = [
     "Applied",
+    "Capability",
     "CompositeApplied",
     "Exposure",
     "Fault",
     "FaultFailed",
     "LinkFault",
     "NodeFault",
-    "Primitive",
     "Primitives",
     "ResolvedTarget",
     "apply_all",

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 from harness.experiment.units import Bitrate
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
-from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -22,11 +23,14 @@ def _above_zero(value: float) -> float:
 class Bandwidth(LinkFault):
     """Traffic is limited to `rate`, each way: for every pair of hosts, or `shared` by all that matches."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SHAPE})
 
     fault: Literal["bandwidth"] = "bandwidth"
     rate: Annotated[Bitrate, AfterValidator(_above_zero)] = Field(description="most that passes, one way")
     shared: bool = Field(default=False, description="one limit for all matching traffic together")
+
+    def needed(self) -> frozenset[Capability]:
+        return self.needs | {Capability.SHARED_RATE} if self.shared else self.needs
 
     async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
         shape = LinkShape(bandwidth_bps=self.rate, shared=self.shared)

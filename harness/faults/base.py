@@ -8,18 +8,23 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.experiment.model import FaultDefinition
 from harness.experiment.units import Duration, Ratio
-from harness.faults.primitives import Applied, PathMatch, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, PathMatch, Primitives
 from harness.faults.target import ResolvedTarget
 
 
 class Fault(FaultDefinition):
     """When (`at`, seconds after load begins), for how long (`for`), on what (`target`), and how much.
 
-    A subclass sets `targets`, `needs` (a runtime without one of these primitives refuses the experiment
-    before anything starts), gives `fault` its name as a Literal default, and implements `apply`.
+    A subclass sets `targets` and `needs`, gives `fault` its name as a Literal default, and implements `apply`.
+    A runtime that lacks one of `needs` refuses the experiment before anything starts.
     """
 
-    needs: ClassVar[frozenset[Primitive]]
+    needs: ClassVar[frozenset[Capability]]
+
+    def needed(self) -> frozenset[Capability]:
+        """What this fault needs as it is written: `needs`, and more where its parameters ask for it."""
+        return self.needs
 
     async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
         """Put the fault in force on `target`. Leaves nothing behind when it raises `FaultFailed`."""

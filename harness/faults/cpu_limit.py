@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 from harness.experiment.units import Ratio
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 CPU_LEAST = 0.01
@@ -25,7 +26,7 @@ class CpuLimit(NodeFault):
     Live only: virtual time has no processor cost that could grow.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.CPU_LIMIT})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CPU_LIMIT})
 
     fault: Literal["cpu-limit"] = "cpu-limit"
     cpu: Annotated[Ratio, AfterValidator(_part_of_a_core)] = Field(

@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -14,7 +15,7 @@ class Crash(NodeFault):
     At the end it is started again.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.KILL, Primitive.START})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.KILL, Capability.START})
 
     fault: Literal["crash"] = "crash"
 

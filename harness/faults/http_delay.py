@@ -6,14 +6,15 @@ from pydantic import Field
 
 from harness.faults.applied import apply_all
 from harness.faults.base import Method, NodeFault, PositiveDuration, Route, Share
-from harness.faults.primitives import Applied, HttpRule, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, HttpRule, Primitives
 from harness.faults.target import ResolvedTarget
 
 
 class HttpDelay(NodeFault):
     """The nodes take `delay` longer to answer: requests wait before their own code sees them."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.HTTP})
 
     fault: Literal["http-delay"] = "http-delay"
     route: Route = Field(default="*", description="which paths: `/home`, or a pattern such as `/v/*`")

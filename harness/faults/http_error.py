@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from harness.faults.applied import apply_all
 from harness.faults.base import Method, NodeFault, Route, Share
-from harness.faults.primitives import Applied, HttpRule, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, HttpRule, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -19,7 +20,7 @@ def _is_error(status: int) -> int:
 class HttpError(NodeFault):
     """The nodes answer requests with an error `status`, without their own code seeing them."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.HTTP})
 
     fault: Literal["http-error"] = "http-error"
     route: Route = Field(default="*", description="which paths: `/home`, or a pattern such as `/v/*`")

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from harness.experiment.units import Duration
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault, PositiveDuration
-from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -17,7 +18,7 @@ class Latency(LinkFault):
     With `direction: both`, the default, a round trip grows by twice the delay.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SHAPE})
 
     fault: Literal["latency"] = "latency"
     delay: PositiveDuration = Field(description="added to each one-way trip")

@@ -6,14 +6,15 @@ from pydantic import Field
 
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault, LossRatio
-from harness.faults.primitives import Applied, LinkShape, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
 
 
 class Loss(LinkFault):
     """Packets get lost at `rate`; TCP sends them again, so what is seen is waiting and less throughput."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.SHAPE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SHAPE, Capability.SHAPE_LOSS})
 
     fault: Literal["loss"] = "loss"
     rate: LossRatio = Field(description="share of the packets lost, more than 0% and less than 100%")

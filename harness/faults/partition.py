@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -14,7 +15,7 @@ class Partition(LinkFault):
     Data on the way is held and sent again after the end, as TCP does; new connections hang.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.CUT})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CUT})
 
     fault: Literal["partition"] = "partition"
 

@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -14,7 +15,7 @@ class Pause(NodeFault):
     At the end it goes on where it was (SIGCONT). Long garbage collections and frozen VMs look like this.
     """
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.PAUSE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.PAUSE})
 
     fault: Literal["pause"] = "pause"
 

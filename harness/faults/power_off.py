@@ -4,14 +4,15 @@ from typing import ClassVar, Literal
 
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
 class PowerOff(NodeFault):
     """The machine loses power: silence, not even a reset. At the end it is started again."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.POWER_OFF, Primitive.START})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.POWER_OFF, Capability.START})
 
     fault: Literal["power-off"] = "power-off"
 

@@ -1,27 +1,13 @@
 """The primitives that a runtime offers and that faults are composed of.
 
-A runtime says which primitives it has (`Primitives.available`); an experiment that needs another is
-refused before anything starts. Every primitive that changes something returns an `Applied`: how to undo
-it, and what it really touched so far.
+Every primitive that changes something returns an `Applied`: how to undo it, and what it really touched so
+far. What a runtime can do is asked before anything starts (`harness.faults.capability`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Protocol
-
-
-class Primitive(StrEnum):
-    SHAPE = "shape"
-    CUT = "cut"
-    RESET = "reset"
-    KILL = "kill"
-    POWER_OFF = "power_off"
-    START = "start"
-    PAUSE = "pause"
-    INTERFERE = "interfere"
-    CPU_LIMIT = "cpu_limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +134,6 @@ class FaultFailed(RuntimeError):
 
 
 class Primitives(Protocol):
-    @property
-    def available(self) -> frozenset[Primitive]: ...
-
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied: ...
 
     async def cut(self, path: PathMatch) -> Applied:

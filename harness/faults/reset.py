@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.faults.base import Fault
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -12,7 +13,7 @@ class Reset(Fault):
 
     targets: ClassVar[Literal["nodes", "link"]] = "link"
     instant: ClassVar[bool] = True
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.RESET})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.RESET})
 
     fault: Literal["reset"] = "reset"
 

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault, PositiveDuration
-from harness.faults.primitives import Applied, Primitive, Primitives
+from harness.faults.capability import Capability
+from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
 
@@ -14,7 +15,7 @@ class Restart(NodeFault):
     """The process is killed and started again `downtime` later. It takes no `for`: downtime says it."""
 
     instant: ClassVar[bool] = True
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.KILL, Primitive.START})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.KILL, Capability.START})
 
     fault: Literal["restart"] = "restart"
     downtime: PositiveDuration = Field(description="from the kill to the start")

@@ -40,7 +40,7 @@ def judge_gate(
 
 def _window(history: History, gate: Gate) -> Window:
     if isinstance(gate, RecoveredGate):
-        end = history.facts.fault_end_s
+        end = history.metadata.fault_end_s
         return NEVER if end is None else Window(end + gate.within)
     assert not isinstance(gate, EventGate)
     return windows(history)[gate.during]
@@ -58,8 +58,8 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
     waits: list[float] = []
     missed: list[str] = []
     counted = 0
-    moments = [_moment(fault, gate.of) for fault in history.facts.faults]
-    for fault, moment in zip(history.facts.faults, moments, strict=True):
+    moments = [_moment(fault, gate.of) for fault in history.metadata.faults]
+    for fault, moment in zip(history.metadata.faults, moments, strict=True):
         if moment is None:
             return replace(nothing, reason=f"{fault.name} never came to {what}")
         if not any(fault.exposure.values()):
@@ -84,7 +84,7 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
             )
         # As many as are usual may be of those that went on anyway.
         waits.append(inside[usual] - moment)
-    if not history.facts.faults:
+    if not history.metadata.faults:
         return replace(nothing, reason="there was no fault to follow")
     within = duration(gate.within)
     reason = (
@@ -97,7 +97,7 @@ def _event(history: History, gate: EventGate, name: str) -> GateResult:
         verdict=Verdict.FAILED if missed else Verdict.PASSED,
         value=None if missed else max(waits),
         interval=None,
-        limit=gate.within,
+        threshold=gate.within,
         samples=counted,
         unit="s",
         reason=reason,
@@ -140,7 +140,7 @@ def judge_invariant(history: History, invariant: InvariantRecord) -> GateResult:
         verdict=Verdict.FAILED if violated else Verdict.PASSED,
         value=float(violated),
         interval=None,
-        limit=0.0,
+        threshold=0.0,
         samples=rows,
         unit="count",
         reason=f"{violated:,} of {rows:,} rows of {invariant.table} violate it: {invariant.protects}",

@@ -35,23 +35,24 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return next((v for v in _SEVERITY if v in found), Verdict.INCONCLUSIVE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """One judged gate. `value`, `interval` and `limit` in the SLI's own unit (`unit`: "ratio", "s", "count").
+    """The result of one gate. The fields are keys of `verdict.json`, in this order.
 
-    `needs` says how many more samples a confident claim would take (None when enough). `reason` is one
-    sentence for people; `faults` names the faults in force.
+    `value`, `interval`, `threshold`: in `unit` ("ratio", "share", "s", "bps", "bytes", "count").
+    `needs`: how many more samples would decide it; None when it is decided, or no number would.
+    `line`: of the gate in its file. `reason`: one sentence for people.
     """
 
     name: str
-    verdict: Verdict
-    value: float | None
-    interval: tuple[float, float] | None
-    limit: float | None
-    samples: int
-    unit: str
-    reason: str
     kind: str = "slo"
     slo: str | None = None
+    verdict: Verdict
+    reason: str
+    value: float | None
+    interval: tuple[float, float] | None
+    threshold: float | None
+    unit: str
+    samples: int
     needs: int | None = None
     line: int | None = None

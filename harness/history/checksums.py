@@ -1,7 +1,7 @@
 """Whether a history is still what was recorded: the SHA-256 of every file, kept in environment.json.
 
-This finds what happens to files by mistake (a table edited, a file copied from another run). It is no
-signature: who changes a file can change its hash.
+This finds accidents (a table edited, a file copied from another run). It is no signature: who changes a file
+can change its hash.
 """
 
 from __future__ import annotations
@@ -9,28 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-FILES = "files"
-"""The key in environment.json: file name to the SHA-256 of its bytes, in hex."""
-
-_OTHERS = ("experiment.yaml", "slos.yaml", "facts.json")
-"""What else a verdict comes from, beside the tables."""
+from harness.history.files import EXPERIMENT, METADATA, SLOS
 
 
 def file_hashes(directory: Path) -> dict[str, str]:
-    """Of every file that a verdict comes from, by name: the tables, what was asked, what the faults did."""
-    files = [*directory.glob("*.parquet"), *(directory / name for name in _OTHERS)]
+    """File name to SHA-256 in hex, of every file that decides a verdict: tables, experiment, SLOs, metadata."""
+    files = [*directory.glob("*.parquet"), *(directory / name for name in (EXPERIMENT, SLOS, METADATA))]
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files) if file.is_file()
     }
 
 
-def altered(directory: Path, environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is not as it was recorded, in words: `sessions.parquet was changed`; nothing when all is."""
-    recorded = environment.get(FILES)
-    if not isinstance(recorded, Mapping):
-        return (f"environment.json has no '{FILES}': nothing tells whether its files are those recorded",)
+def alterations(directory: Path, recorded: Mapping[str, str] | None) -> tuple[str, ...]:
+    """How the files differ from the recorded hashes, in words: `sessions.parquet was changed`."""
+    if recorded is None:
+        return ("environment.json has no 'files': the files cannot be checked",)
     found = file_hashes(directory)
     problems = []
     for name in sorted({*recorded, *found}):

@@ -1,17 +1,17 @@
-"""What happened in one arm of a run besides its rows: frozen, and kept as JSON beside the tables."""
+"""Run metadata: what happened in one arm besides its rows. Kept as `metadata.json` beside the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class FaultRecord:
-    """One fault of the timeline as it went. Times in seconds of the run; None: it never came to it.
+    """One fault of the timeline as it happened. Times in seconds of the run; None: it did not happen.
 
-    `at_s`, `for_s`: as planned (`for_s` 0: in an instant). `error`: why it could not be applied or undone.
+    `at_s`, `for_s`: as planned (`for_s` 0: instant). `error`: why it could not be applied or undone.
     """
 
     name: str
@@ -27,7 +27,7 @@ class FaultRecord:
 
 @dataclass(frozen=True, slots=True)
 class InvariantRecord:
-    """What the system says must never be seen (see `harness.system.Invariant`)."""
+    """A condition that no row may meet (see `harness.system.Invariant`)."""
 
     name: str
     table: str
@@ -37,9 +37,9 @@ class InvariantRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunMetadata:
-    """`failures`: what broke though no fault broke it (a service's main, a client's code), in words.
+    """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
-    `statistics` are figures of the runtime; they do not count for the history's hash.
+    `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
     arm: str
@@ -47,7 +47,6 @@ class RunMetadata:
     faults: tuple[FaultRecord, ...]
     failures: tuple[str, ...]
     invariants: tuple[InvariantRecord, ...]
-    interrupted: bool = False
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,18 +63,3 @@ class RunMetadata:
             if f.applied_at_s is not None
         ]
         return max(ends, default=None)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RunMetadata:
-        return cls(
-            arm=data["arm"],
-            without=tuple(data["without"]),
-            faults=tuple(FaultRecord(**{**f, "targets": tuple(f["targets"])}) for f in data["faults"]),
-            failures=tuple(data["failures"]),
-            invariants=tuple(InvariantRecord(**i) for i in data["invariants"]),
-            interrupted=data["interrupted"],
-            statistics=data["statistics"],
-        )

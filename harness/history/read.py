@@ -1,18 +1,19 @@
-"""Reading a run directory: its tables with SQL, what happened as `RunMetadata`."""
+"""Reading the history of one arm: its tables with SQL, its metadata and its environment."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from harness.history.columns import FAULT_END, FAULT_START
+from harness.history.environment import read_environment
 from harness.history.errors import HistoryError
+from harness.history.files import METADATA
 from harness.history.metadata import RunMetadata
 from harness.history.table import literal, quoted
-from harness.history.write import ENVIRONMENT, EXPERIMENT, FACTS, SLOS
 
 
 class History:
@@ -22,20 +23,18 @@ class History:
         import duckdb
 
         self.directory = directory
-        if not (directory / FACTS).is_file():
-            runs = sorted(file.parent.name for file in directory.glob(f"*/{FACTS}"))
+        if not (directory / METADATA).is_file():
+            runs = sorted(file.parent.name for file in directory.glob(f"*/{METADATA}"))
             meant = (
                 f"one of the runs in it, such as {directory / runs[0]}"
                 if runs
                 else "one that 'harness run' printed"
             )
-            raise HistoryError(f"{directory} is not a run directory: it has no {FACTS}; give {meant}")
+            raise HistoryError(f"{directory} is not a run directory: it has no {METADATA}; give {meant}")
         try:
-            self.facts = RunMetadata.from_json(json.loads((directory / FACTS).read_text(encoding="utf-8")))
-            self.environment: Mapping[str, Any] = json.loads(
-                (directory / ENVIRONMENT).read_text(encoding="utf-8")
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.metadata = TypeAdapter(RunMetadata).validate_json((directory / METADATA).read_bytes())
+            self.environment = read_environment(directory)
+        except (OSError, ValueError) as error:
             raise HistoryError(f"{directory}: cannot be read: {type(error).__name__}: {error}") from error
         self._connection = duckdb.connect(config={"threads": 1})
         self.tables: dict[str, dict[str, str]] = {}
@@ -54,7 +53,7 @@ class History:
         import duckdb
 
         name = quoted(file.stem)
-        start, end = (_sql(value) for value in (self.facts.fault_start_s, self.facts.fault_end_s))
+        start, end = (_sql(value) for value in (self.metadata.fault_start_s, self.metadata.fault_end_s))
         try:
             # In memory, with the moments that every expression may use.
             self._connection.execute(
@@ -65,18 +64,6 @@ class History:
             raise HistoryError(f"{file}: cannot be read: {_first_line(error)}") from error
         described = self._connection.execute(f"DESCRIBE {name}").fetchall()
         self.tables[file.stem] = {str(row[0]): str(row[1]) for row in described}
-
-    @property
-    def history_sha256(self) -> str:
-        return str(self.environment["history_sha256"])
-
-    @property
-    def experiment_yaml(self) -> str:
-        return (self.directory / EXPERIMENT).read_text(encoding="utf-8")
-
-    @property
-    def slos_yaml(self) -> str:
-        return (self.directory / SLOS).read_text(encoding="utf-8")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of one query over the tables. Raises HistoryError with the first line of what is wrong."""

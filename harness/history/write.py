@@ -1,4 +1,4 @@
-"""Writing a run directory, once: tables as Parquet, what happened as JSON, what was asked as YAML.
+"""Writing a run directory, once: tables as Parquet, metadata as JSON, the experiment and its SLOs as YAML.
 
 A directory appears complete or not at all. The history's hash is taken over the rows in their order and over
 what the faults did, in a canonical form, so it does not depend on the machine, on Parquet or on `--jobs`.
@@ -10,45 +10,27 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.history.checksums import FILES, file_hashes
+from pydantic import TypeAdapter
+
+from harness.history.checksums import file_hashes
 from harness.history.columns import EVENT_COLUMNS, columns
+from harness.history.environment import Environment
 from harness.history.errors import HistoryError
+from harness.history.files import ENVIRONMENT, EVENTS, EXPERIMENT, METADATA, SLOS
 from harness.history.metadata import RunMetadata
 from harness.history.table import Table
 from harness.runtime.contract import Recorded
 from harness.system import Event, System
 from harness.workload.records import TABLES as LOAD_TABLES
 
-EXPERIMENT, SLOS, FACTS, ENVIRONMENT, VERDICT = (
-    "experiment.yaml",
-    "slos.yaml",
-    "facts.json",
-    "environment.json",
-    "verdict.json",
-)
-EVENTS = "events"
-
-__all__ = [
-    "ENVIRONMENT",
-    "EVENTS",
-    "EXPERIMENT",
-    "FACTS",
-    "SLOS",
-    "VERDICT",
-    "HistoryError",
-    "json_text",
-    "staged",
-    "tables",
-    "write_history",
-    "write_json",
-]
+__all__ = ["HistoryError", "json_text", "staged", "tables", "write_history", "write_json"]
 
 
 @contextmanager
@@ -75,10 +57,10 @@ def write_history(
     *,
     system: System,
     records: Sequence[Recorded],
-    facts: RunMetadata,
+    metadata: RunMetadata,
     experiment_yaml: str,
     slos_yaml: str,
-    environment: Mapping[str, Any],
+    environment: Environment,
 ) -> str:
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
@@ -94,14 +76,16 @@ def write_history(
             counts[table.name] = table.count
             digest.update(table.canonical())
             table.write(partial / f"{table.name}.parquet", connection)
-        core = {key: value for key, value in facts.to_json().items() if key != "statistics"}
+        document = TypeAdapter(RunMetadata).dump_python(metadata, mode="json")
+        core = {key: value for key, value in document.items() if key != "statistics"}
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()
         (partial / EXPERIMENT).write_text(experiment_yaml, encoding="utf-8")
         (partial / SLOS).write_text(slos_yaml, encoding="utf-8")
-        write_json(partial / FACTS, facts.to_json())
-        about = {**environment, "history_sha256": sha256, "rows": counts, FILES: file_hashes(partial)}
-        write_json(partial / ENVIRONMENT, about)
+        write_json(partial / METADATA, document)
+        about = {"history_sha256": sha256, "rows": counts, "files": file_hashes(partial)}
+        complete = environment.model_copy(update=about)
+        write_json(partial / ENVIRONMENT, complete.model_dump(mode="json"))
     return sha256
 
 

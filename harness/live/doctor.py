@@ -6,38 +6,14 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from harness.faults.primitives import Primitive
-from harness.live import cpu
 from harness.live.kernel.probe import probe
 from harness.live.ledger import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.live.limits import open_files
 from harness.live.supervisor import ProxyServer
 from harness.live.toxiproxy import ToxiproxyApi
-
-BY = {
-    Primitive.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts or shared; no loss",
-    Primitive.CUT: "proxies hold everything back; connects get no answer",
-    Primitive.RESET: "proxies send RST to both ends",
-    Primitive.KILL: "SIGKILL; proxies refuse connects",
-    Primitive.POWER_OFF: "SIGKILL behind proxies that hold everything back; connects get no answer",
-    Primitive.START: "a new process, forked from one that has everything imported",
-    Primitive.PAUSE: "SIGSTOP",
-    Primitive.INTERFERE: "a middleware in the node's own process",
-    Primitive.CPU_LIMIT: "a control group with a quota of processor time",
-}
-"""How each primitive is made with proxies."""
-
-BY_KERNEL = {
-    **BY,
-    Primitive.SHAPE: "latency and jitter by proxy toxics; loss by nft, bandwidth by pair of hosts or shared by htb",
-    Primitive.CUT: "nft drops: connects hang, what is open retransmits",
-    Primitive.RESET: BY[Primitive.RESET],
-    Primitive.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
-}
-"""How each primitive is made with the kernel network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +36,6 @@ def examine() -> tuple[Finding, ...]:
 def examine_kernel() -> tuple[Finding, ...]:
     """What the kernel network needs beyond that; less than a second."""
     return tuple(Finding(found.name, found.ok, found.said) for found in probe())
-
-
-def primitives(findings: tuple[Finding, ...], by: Mapping[Primitive, str] = BY) -> dict[Primitive, str]:
-    """The primitives that this machine has live, and how they are made."""
-    if not all(finding.ok for finding in findings):
-        return {}
-    lacking = lacks()
-    return {primitive: how for primitive, how in by.items() if primitive not in lacking}
-
-
-def lacks() -> dict[Primitive, str]:
-    """Primitives that a machine can be without although it can run everything else, and why this one is."""
-    why = cpu.unable()
-    return {} if why is None else {Primitive.CPU_LIMIT: why}
 
 
 def _platform() -> Iterator[Finding]:

@@ -14,7 +14,6 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 from harness.live.cpu import NoQuota
 from harness.live.kernel.controller import exposure
@@ -22,8 +21,6 @@ from harness.live.ledger import Lease
 from harness.live.nodes import Hold, LiveNode, Stop
 from harness.live.proxy_links import ProxyLinks
 from harness.runtime.contract import NotReady
-
-AVAILABLE = frozenset(Primitive)
 
 
 class InForce:
@@ -67,10 +64,6 @@ class LivePrimitives:
         self._attempts = attempts
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
         self._interferences = 0
-
-    @property
-    def available(self) -> frozenset[Primitive]:
-        return AVAILABLE
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return await self._rule(path, shape)

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from harness.experiment.model import Load
-from harness.faults.primitives import HostIdentity, Primitive
+from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.cpu import Group
 from harness.live.external_server import ExternalServer
@@ -27,17 +27,14 @@ from harness.live.limits import open_files
 from harness.live.locust.cluster import LocustCluster, locust_cluster
 from harness.live.locust.driver import LocustDriver
 from harness.live.nodes import LiveNode
+from harness.live.options import KERNEL, PROXY, LiveOptions, Network
 from harness.live.pdeathsig import environment
-from harness.live.primitives import AVAILABLE, LivePrimitives
+from harness.live.primitives import LivePrimitives
 from harness.live.proxy_links import ProxyLinks
 from harness.live.supervisor import ForkServer, ProxyServer
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
 from harness.runtime.contract import (
-    KERNEL,
-    PROXY,
-    LoadSettings,
-    Network,
     NotReady,
     Recorded,
     RunSettings,
@@ -68,25 +65,9 @@ class LiveRuntime:
     """
 
     name = "live"
-    available: ClassVar[frozenset[Primitive]] = AVAILABLE
 
-    def __init__(
-        self, network: Network = PROXY, load: LoadSettings | None = None, toxiproxy: str | None = None
-    ) -> None:
-        """`toxiproxy`: the API of a server on this machine to make the proxies on; an own one if not given."""
-        if toxiproxy is not None and network != PROXY:
-            raise ValueError("another Toxiproxy server cannot be in the namespaces of the kernel network")
-        self.network = network
-        self.load = load or LoadSettings()
-        self.toxiproxy = toxiproxy
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        given = {"network": self.network if self.network != PROXY else None, "toxiproxy": self.toxiproxy}
-        return {
-            **{name: value for name, value in given.items() if value is not None},
-            **self.load.options(),
-        }
+    def __init__(self, options: LiveOptions = LiveOptions()) -> None:  # noqa: B008 (immutable)
+        self.options = options
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -98,22 +79,18 @@ class LiveRuntime:
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
         with open_files(), hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(
-                _run(lease, settings, safeguards, self.network, self.load, self.toxiproxy, body)
-            )
+            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.options, body))
 
 
 async def _run[T](
     lease: Lease,
     settings: RunSettings,
     safeguards: Mapping[str, bool],
-    network: Network,
-    load: LoadSettings,
-    toxiproxy: str | None,
+    options: LiveOptions,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    async with locust_cluster(load, lease) as crew:
-        session = LiveSession(lease, settings, safeguards, network, crew, toxiproxy)
+    async with locust_cluster(options.load, lease) as crew:
+        session = LiveSession(lease, settings, safeguards, options.network, crew, options.toxiproxy)
         asyncio.get_running_loop().set_exception_handler(session.exception_handler)
         try:
             await session.start()

@@ -10,17 +10,18 @@ from pathlib import Path
 from harness.engine.events import Handler
 from harness.engine.experiment import Finish
 from harness.engine.load import Loaded
-from harness.engine.plan import UsageError
 from harness.engine.rundir import suite_stamp
-from harness.engine.runtimes import LIVE, SIM, live_runtime, unable_sim
-from harness.engine.schedule import MakeRuntime
-from harness.engine.suite import run_suite, sim_runtime
+from harness.engine.suite import run_suite
+from harness.engine.unsupported import unsupported
+from harness.errors import UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
+from harness.live.options import LiveOptions
 from harness.parity.compare import Measured, Pair, compare
 from harness.parity.distance import Distribution, distribution
+from harness.sim.options import SimOptions
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
 
@@ -58,41 +59,41 @@ def parity(
     live_jobs: int,
     report: Report,
     finish: Finish | None = None,
-    live: MakeRuntime = live_runtime,
+    live: LiveOptions = LiveOptions(),  # noqa: B008 (immutable)
 ) -> Parity:
     """Run everything twice, live and in virtual time, each as a suite of its own below `directory`.
 
     Live first: it is the one that may have to be refused. What virtual time cannot run is left out, and said.
     Raises UsageError before anything starts, also when nothing is left.
     """
-    left_out = tuple(
-        f"{item.shown}: {why}" for item in loaded for why in unable_sim(item.experiment.timeline)
-    )
-    loaded = [item for item in loaded if not any(unable_sim(item.experiment.timeline))]
+    capabilities = SimOptions().capabilities()
+    lacks = {item.shown: unsupported(item, capabilities) for item in loaded}
+    left_out = tuple(str(lack) for found in lacks.values() for lack in found)
+    loaded = [item for item in loaded if not lacks[item.shown]]
     if not loaded:
         raise UsageError(left_out)
     directory = _new_directory(reports)
-    with report(LIVE) as handlers:
+    with report(LiveOptions.name) as handlers:
         real = run_suite(
             loaded,
             seeds=seeds,
             jobs=live_jobs,
-            reports=directory / LIVE,
+            reports=directory / LiveOptions.name,
             handlers=handlers,
             finish=finish,
             runtime=live,
         )
     if real.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)
-    with report(SIM) as handlers:
+    with report(SimOptions.name) as handlers:
         virtual = run_suite(
             loaded,
             seeds=seeds,
             jobs=jobs,
-            reports=directory / SIM,
+            reports=directory / SimOptions.name,
             handlers=handlers,
             finish=finish,
-            runtime=sim_runtime,
+            runtime=SimOptions(),
         )
     if virtual.verdict is Verdict.INTERRUPTED:
         return Parity(directory, (), interrupted=True, left_out=left_out)

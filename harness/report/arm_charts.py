@@ -7,66 +7,51 @@ the lines part is when it hurt. A percentile is drawn slice by slice, with its l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from harness.experiment.model import PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
-from harness.experiment.parse import parse_draft, parse_slos
-from harness.faults.catalogue import FAULTS
+from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
-from harness.history.write import HistoryError
 from harness.report import formatting as words
-from harness.report.chart_context import Asked, load_end_s
+from harness.report.chart_context import Asked
 from harness.report.charts import bands, marks, slice_of
 from harness.report.downsample import Point
 from harness.report.svg import Band, Figure, Series
 from harness.sli.threshold import parse_limit
 from harness.verdict.arms import gates_of
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 type Stated = SloGate | RecoveredGate
 
 
-def comparisons(run_dir: Path, result: ExperimentResult) -> tuple[Figure, ...]:
-    """One figure for each SLO that arms are about. Raises HistoryError where a run directory cannot be read.
-
-    `run_dir` is where it is now; `result.run` is where it will be.
-    """
+def comparisons(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...]:
+    """One figure for each SLO that arms are about. Raises HistoryError where the run cannot be read."""
     if not result.arms:
         return ()
-    with ExitStack() as stack:
-        main = stack.enter_context(History(run_dir))
-        environment = main.environment
-        experiment = parse_draft(main.experiment_yaml, environment["file"], FAULTS).experiment
-        if experiment is None:
-            return ()
-        slos, _ = parse_slos(main.slos_yaml, str(environment["slos_file"]))
-        places = {arm["name"]: run_dir / arm["directory"] for arm in environment["arms"]}
-        named = f"without {', '.join(result.without)}" if result.without else "with all safeguards"
-        found: dict[tuple[str, str | None], list[tuple[str, History]]] = {}
-        stated: dict[tuple[str, str | None], Stated] = {}
-        for arm, judged in zip(experiment.arms, result.arms, strict=False):
-            gate = gates_of(arm, experiment)[0]
-            key = (arm.slo, gate.where)
-            stated.setdefault(key, gate)
-            history = stack.enter_context(History(places[judged.name]))
-            found.setdefault(key, [(named, main)]).append((judged.name, history))
-        end_s = max(_end(history) for histories in found.values() for _, history in histories)
-        faults = bands(result.faults, end_s)
-        moments = marks(Asked(load_end_s=load_end_s(experiment)))
-        figures = []
-        for key, histories in found.items():
-            slo = slos[key[0]]
-            try:
-                figures.append(
-                    replace(_figure(key[0], slo, stated[key], histories, faults, end_s), marks=moments)
-                )
-            except HistoryError:
-                # The SLO cannot be computed: the gate says so, with the reason, as an error.
-                continue
-        return tuple(figures)
+    named = f"without {', '.join(result.without)}" if result.without else "with all safeguards"
+    found: dict[tuple[str, str | None], list[tuple[str, History]]] = {}
+    stated: dict[tuple[str, str | None], Stated] = {}
+    for recorded in run.arms:
+        gate = gates_of(recorded.arm, run.experiment)[0]
+        key = (recorded.arm.slo, gate.where)
+        stated.setdefault(key, gate)
+        found.setdefault(key, [(named, run.main)]).append((recorded.name, recorded.history))
+    end_s = max(_end(history) for histories in found.values() for _, history in histories)
+    faults = bands(result.faults, end_s)
+    moments = marks(Asked(load_end_s=run.load_end_s))
+    figures = []
+    for key, histories in found.items():
+        slo = run.slos[key[0]]
+        try:
+            figures.append(
+                replace(_figure(key[0], slo, stated[key], histories, faults, end_s), marks=moments)
+            )
+        except HistoryError:
+            # The SLO cannot be computed: the gate says so, with the reason, as an error.
+            continue
+    return tuple(figures)
 
 
 def _figure(

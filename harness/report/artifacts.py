@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.events import EngineEvent, SuiteFinished
-from harness.history.checksums import FILES
-from harness.history.write import VERDICT
+from harness.history.files import VERDICT
 from harness.report import formatting as words
 from harness.report.arm_charts import comparisons
 from harness.report.chart_context import asked
@@ -22,23 +21,23 @@ from harness.report.junit import to_junit
 from harness.report.parquet import ParquetTables
 from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 PAGE = "report.html"
 JUNIT = "junit.xml"
 INDEX = "index.html"
 
 
-def finish_run(run_dir: Path, result: ExperimentResult) -> None:
+def finish_run(run: RecordedRun, result: ExperimentResult) -> None:
     """Write `report.html` and `junit.xml` into the run directory, from its tables and its environment."""
-    tables = ParquetTables(run_dir)
+    tables = ParquetTables(run.directory)
     try:
-        page = run_page(
-            result, tables, _environment(run_dir), comparisons(run_dir, result), asked=asked(run_dir)
-        )
+        about = _environment(run.directory)
+        page = run_page(result, tables, about, comparisons(run, result), asked=asked(run))
     finally:
         tables.close()
-    (run_dir / PAGE).write_text(page, encoding="utf-8")
-    (run_dir / JUNIT).write_text(to_junit([result]), encoding="utf-8")
+    (run.directory / PAGE).write_text(page, encoding="utf-8")
+    (run.directory / JUNIT).write_text(to_junit([result]), encoding="utf-8")
 
 
 def write_suite(event: EngineEvent) -> None:
@@ -72,7 +71,7 @@ def _environment(run_dir: Path) -> Mapping[str, Any]:
         return {}
     found = json.loads(file.read_text(encoding="utf-8"))
     # Shown by the page itself, from the result.
-    return {name: value for name, value in found.items() if name not in ("replay", "history_sha256", FILES)}
+    return {name: value for name, value in found.items() if name not in ("replay", "history_sha256", "files")}
 
 
 def about_suite(results: Sequence[ExperimentResult], elapsed_s: float) -> list[tuple[str, str]]:

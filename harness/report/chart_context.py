@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from harness.errors import ExperimentError
-from harness.experiment.model import Experiment, PercentileSlo, Slo
-from harness.experiment.parse import parse_draft, parse_slos
-from harness.faults.catalogue import FAULTS
-from harness.history.write import ENVIRONMENT, EXPERIMENT, SLOS
+from harness.experiment.model import PercentileSlo, Slo
+from harness.verdict.recorded import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +30,5 @@ def _value(slo: Slo) -> str | None:
     return slo.value if isinstance(slo, PercentileSlo) else None
 
 
-def asked(run_dir: Path) -> Asked:
-    """What can be read of it; nothing where that cannot be understood any more."""
-    try:
-        environment = json.loads((run_dir / ENVIRONMENT).read_text(encoding="utf-8"))
-        text = (run_dir / EXPERIMENT).read_text(encoding="utf-8")
-        experiment = parse_draft(text, environment["file"], FAULTS).experiment
-        slos, _ = parse_slos((run_dir / SLOS).read_text(encoding="utf-8"), str(environment["slos_file"]))
-    except (OSError, ValueError, KeyError, ExperimentError):
-        return Asked()
-    return Asked(slos, None if experiment is None else load_end_s(experiment))
-
-
-def load_end_s(experiment: Experiment) -> float | None:
-    return max((load.for_ for load in experiment.load.values()), default=None)
+def asked(run: RecordedRun) -> Asked:
+    return Asked(run.slos, run.load_end_s)

@@ -154,7 +154,7 @@ class _Frame:
     def gate(self, slo_part: str, unit: str) -> GateResult | None:
         """The first gate with a limit whose SLO's name has this word, where there is one."""
         for gate in self.gates:
-            if slo_part in (gate.slo or gate.name) and gate.unit == unit and gate.limit is not None:
+            if slo_part in (gate.slo or gate.name) and gate.unit == unit and gate.threshold is not None:
                 return gate
         return None
 
@@ -187,8 +187,8 @@ def _startup(frame: _Frame) -> Iterable[Figure]:
             _series(dots, lines, 4 * frame.slice_s),
             words.duration,
             limit=None
-            if gate is None or gate.limit is None
-            else (gate.limit, f"limit of p{percent:g} {words.gate_limit(gate)}"),
+            if gate is None or gate.threshold is None
+            else (gate.threshold, f"limit of p{percent:g} {words.gate_limit(gate)}"),
         )
 
 

@@ -77,14 +77,14 @@ def verdict_word(verdict: Verdict) -> str:
 
 
 def gate_value(gate: GateResult) -> str:
-    return quantity(gate.value, gate.unit, gate.limit)
+    return quantity(gate.value, gate.unit, gate.threshold)
 
 
 def gate_interval(gate: GateResult) -> str:
     if gate.interval is None:
         return "-"
     low, high = gate.interval
-    return f"[{quantity(low, gate.unit, gate.limit)}, {quantity(high, gate.unit, gate.limit)}]"
+    return f"[{quantity(low, gate.unit, gate.threshold)}, {quantity(high, gate.unit, gate.threshold)}]"
 
 
 def limit_sign(gate: GateResult) -> str:
@@ -93,11 +93,11 @@ def limit_sign(gate: GateResult) -> str:
 
 
 def gate_limit(gate: GateResult) -> str:
-    if gate.limit is None:
+    if gate.threshold is None:
         return "-"
     if gate.unit == "ratio":
-        return f"≥ {ratio(gate.limit, max(1, ratio_decimals(gate.limit) - 1))}"
-    return f"{limit_sign(gate)} {quantity(gate.limit, gate.unit)}"
+        return f"≥ {ratio(gate.threshold, max(1, ratio_decimals(gate.threshold) - 1))}"
+    return f"{limit_sign(gate)} {quantity(gate.threshold, gate.unit)}"
 
 
 def gate_needs(gate: GateResult) -> str | None:

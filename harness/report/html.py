@@ -135,7 +135,7 @@ def _hosts(names: Sequence[str]) -> Markup:
 def _interval(gate: GateResult) -> Markup:
     if gate.interval is None or gate.value is None:
         return Markup("")
-    return interval(*gate.interval, gate.value, gate.limit, above=words.limit_sign(gate) == "≥")
+    return interval(*gate.interval, gate.value, gate.threshold, above=words.limit_sign(gate) == "≥")
 
 
 def _text(value: Any) -> str:

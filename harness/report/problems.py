@@ -113,7 +113,7 @@ def measured(gate: GateResult) -> str:
     parts = [words.gate_value(gate) if gate.value is not None else "nothing measured"]
     if gate.interval is not None:
         parts[0] += f" {words.gate_interval(gate)}"
-    if gate.limit is not None:
+    if gate.threshold is not None:
         parts.append(f"limit {words.gate_limit(gate)}")
     parts.append(f"{gate.samples:,} sample{'' if gate.samples == 1 else 's'}")
     return ", ".join(parts)

@@ -5,43 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from harness.experiment.model import Load
 from harness.faults.primitives import Primitives
 from harness.system import Client, Clock, Host, System
 from harness.workload.drive import LoadDriver
-
-
-@dataclass(frozen=True, slots=True)
-class LoadSettings:
-    """Where the clients of a live run live. `driver`: `asyncio`, in the harness's own process, or `locust`, in
-    `workers` processes of Locust's. `master`: the address and port at which Locust's master waits for workers that
-    are started elsewhere; None: they are started here. `plugins`: modules that those processes import, to listen to
-    Locust's events."""
-
-    driver: Literal["asyncio", "locust"] = "asyncio"
-    workers: int = 1
-    master: tuple[str, int] | None = None
-    plugins: tuple[str, ...] = ()
-
-    def options(self) -> Mapping[str, str]:
-        """As `Runtime.options`: what the command line has to say for this."""
-        found: dict[str, str] = {}
-        if self.driver != "asyncio":
-            found["load"] = self.driver
-        if self.workers != 1:
-            found["locust-workers"] = str(self.workers)
-        if self.master is not None:
-            found["locust-master"] = f"{self.master[0]}:{self.master[1]}"
-        if self.plugins:
-            found["locust-plugin"] = " --locust-plugin ".join(self.plugins)
-        return found
-
-    @property
-    def alone(self) -> bool:
-        """One process of Locust's is master and worker in one."""
-        return self.workers == 1 and self.master is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +70,10 @@ class Session(Protocol):
         ...
 
 
-type Network = Literal["proxy", "kernel"]
-"""What live runs are connected by: proxies only, or proxies and the kernel (root)."""
-
-PROXY: Network = "proxy"
-KERNEL: Network = "kernel"
-
-
 class Runtime(Protocol):
     """`run` starts all nodes (ready = listening), awaits `body(session)`, then leaves nothing behind."""
 
     name: str
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        """How it is set up, where that is not the default: options of `harness run` and their values."""
-        ...
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T: ...
 

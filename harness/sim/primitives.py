@@ -12,15 +12,12 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 from harness.runtime.contract import NotReady
 from harness.runtime.interference import Interferer
 from harness.sim.network.network import SimNetwork
 from harness.sim.nodes import Hold, SimNode, Stop
 from harness.system.streams import stream
-
-AVAILABLE = frozenset(Primitive) - {Primitive.CPU_LIMIT}
 
 NO_PROCESSOR = "virtual time has no processor cost that could grow: a step of a service takes no time at all"
 
@@ -49,10 +46,6 @@ class SimPrimitives:
         self._nodes = nodes
         self._seed = seed
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
-
-    @property
-    def available(self) -> frozenset[Primitive]:
-        return AVAILABLE
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return self._rule(path, shape=shape)

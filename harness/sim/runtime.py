@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from typing import Any, ClassVar
+from typing import Any
 
 from harness.experiment.model import Load
-from harness.faults.primitives import HostIdentity, Primitive
+from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
 from harness.sim.determinism import Collector, deterministic, entropy
 from harness.sim.host import SimClock, SimHost, World
 from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
-from harness.sim.primitives import AVAILABLE, SimPrimitives
+from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
@@ -40,11 +40,6 @@ class SimRuntime:
     """
 
     name = "sim"
-    available: ClassVar[frozenset[Primitive]] = AVAILABLE
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        return {}
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)

@@ -41,7 +41,7 @@ NEVER = Window(math.inf)
 
 def windows(history: History) -> dict[str, Window]:
     """The windows that a gate's `during` names. Without faults all time is before them."""
-    start, end = history.facts.fault_start_s, history.facts.fault_end_s
+    start, end = history.metadata.fault_start_s, history.metadata.fault_end_s
     if start is None:
         return {"all": Window(), "before": Window(), "fault": NEVER, "after": NEVER}
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.experiment.model import Arm, Experiment, RecoveredGate, Slo, SloGate
 from harness.gates.judgement import judge_gate
@@ -12,26 +11,17 @@ from harness.gates.result import GateResult, Verdict
 from harness.history.read import History
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, FaultResult
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedArm:
-    """An ablation arm's history and what the experiment says of it."""
-
-    name: str
-    arm: Arm
-    history: History
-    history_sha256: str
+from harness.verdict.recorded import RecordedArm
 
 
 def judge_arm(
-    judged: JudgedArm, experiment: Experiment, slos: Mapping[str, Slo], control: History
+    recorded: RecordedArm, experiment: Experiment, slos: Mapping[str, Slo], control: History
 ) -> ArmResult:
     """Whether the run without the safeguard did what it must.
 
     `control`: the main run. A breach tells of the safeguard only if the same gate is not breached there.
     """
-    arm, history = judged.arm, judged.history
+    arm, history = recorded.arm, recorded.history
     stated = gates_of(arm, experiment)
     names = gate_names(stated)
     gates = [
@@ -45,17 +35,17 @@ def judge_arm(
         for result in judge_gate(control, gate, slos, name=name)
         if result.verdict is Verdict.FAILED
     }
-    faults = tuple(judge_fault(record) for record in history.facts.faults)
-    same = set(arm.safeguards) <= set(control.facts.without)
+    faults = tuple(judge_fault(record) for record in history.metadata.faults)
+    same = set(arm.safeguards) <= set(control.metadata.without)
     verdict, reason = _verdict(arm, history, gates, faults, also, same_as_control=same)
     return ArmResult(
-        name=judged.name,
+        name=recorded.name,
         without=arm.safeguards,
         must=arm.must,
         verdict=verdict,
         gates=tuple(gates),
         faults=faults,
-        history_sha256=judged.history_sha256,
+        history_sha256=history.environment.history_sha256,
         reason=reason,
     )
 
@@ -89,9 +79,7 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     safeguards = ", ".join(arm.safeguards)
     what = f"without {safeguards}"
-    if history.facts.interrupted:
-        return Verdict.INTERRUPTED, f"{what}: interrupted; the faults were undone first"
-    broke = what_broke(history.facts, faults)
+    broke = what_broke(history.metadata, faults)
     if broke is not None:
         return Verdict.ERROR, f"{what}: {broke}"
     if errors := [gate for gate in gates if gate.verdict is Verdict.ERROR]:

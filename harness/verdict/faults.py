@@ -34,14 +34,14 @@ def judge_fault(record: FaultRecord) -> FaultResult:
     )
 
 
-def what_broke(facts: RunMetadata, faults: Iterable[FaultResult]) -> str | None:
+def what_broke(metadata: RunMetadata, faults: Iterable[FaultResult]) -> str | None:
     """Why a run proves nothing: a fault, the harness or a service broke. None when nothing did."""
     broken = [fault for fault in faults if fault.verdict is Verdict.ERROR]
     # That it never came to a fault is mostly the consequence of something else that broke.
     broken.sort(key=lambda fault: fault.reason == NEVER_APPLIED)
-    if broken and not (broken[0].reason == NEVER_APPLIED and facts.failures):
+    if broken and not (broken[0].reason == NEVER_APPLIED and metadata.failures):
         return f"fault {broken[0].name}: {broken[0].reason}"
-    if facts.failures:
-        more = len(facts.failures) - 1
-        return facts.failures[0] + (f" (and {more} more)" if more else "")
+    if metadata.failures:
+        more = len(metadata.failures) - 1
+        return metadata.failures[0] + (f" (and {more} more)" if more else "")
     return None

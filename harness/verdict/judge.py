@@ -1,46 +1,34 @@
 """From histories to a verdict: the main run, its ablation arms, and what both come to. Pure but for reading.
 
-The order of doubt (DESIGN section 6): what broke is an error; a steady state that was not there before makes
+The order of doubt (docs/verdicts.md): what broke is an error; a steady state that was not there before makes
 all that follows inconclusive, failures too; then a breach is a failure; then what is not sure is inconclusive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from harness.experiment.model import EventGate, Experiment, RecoveredGate, Slo, SloGate
 from harness.gates.judgement import judge_gate, judge_invariant
-from harness.gates.names import gate_name, gate_names
+from harness.gates.names import gate_names
 from harness.gates.result import GateResult, Verdict, worst
 from harness.gates.slo import judge_slo
 from harness.history.read import History
 from harness.sli.formatting import fault_in_force
 from harness.sli.query import windows
-from harness.verdict.arms import JudgedArm, judge_arm
+from harness.verdict.arms import judge_arm
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
+from harness.verdict.recorded import RecordedArm
 from harness.workload.records import LATE_S
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What names a run in its result; see `ExperimentResult`."""
-
-    file: str
-    seed: int
-    run: str
-    replay: str
-    history_sha256: str
-    without: tuple[str, ...] = ()
-
-
 def judge(
-    identity: Identity,
     experiment: Experiment,
     slos: Mapping[str, Slo],
     history: History,
-    arms: Sequence[JudgedArm],
+    arms: Sequence[RecordedArm],
     gate_lines: Sequence[int | None] = (),
 ) -> ExperimentResult:
     """The result of one run. `gate_lines`: where each gate stands in the experiment file.
@@ -54,33 +42,34 @@ def judge(
         for gate, name, line in zip(experiment.gates, names, lines, strict=False)
         for result in judge_gate(history, gate, slos, line, name)
     ]
-    gates += [judge_invariant(history, invariant) for invariant in history.facts.invariants]
-    faults = [judge_fault(record) for record in history.facts.faults]
+    gates += [judge_invariant(history, invariant) for invariant in history.metadata.invariants]
+    faults = [judge_fault(record) for record in history.metadata.faults]
     steady = steady_state(history, experiment, slos)
     arm_results = tuple(judge_arm(arm, experiment, slos, history) for arm in arms)
     verdict, reason = _combine(history, experiment, gates, faults, steady, arm_results)
+    environment = history.environment
     return ExperimentResult(
         name=experiment.experiment,
         title=experiment.title,
-        file=identity.file,
+        file=environment.file,
         verdict=verdict,
         reason=reason,
-        seed=identity.seed,
-        run=identity.run,
-        history_sha256=identity.history_sha256,
-        replay=identity.replay,
+        seed=environment.seed,
+        run=environment.run,
+        history_sha256=environment.history_sha256,
+        replay=environment.replay,
         gates=tuple(gates),
         faults=tuple(faults),
         arms=arm_results,
         steady_state=tuple(steady),
-        without=identity.without,
-        notes=(*history.facts.failures, *_notes(history)),
+        without=environment.without,
+        notes=(*history.metadata.failures, *_notes(history)),
     )
 
 
 def _notes(history: History) -> list[str]:
     """What did not decide the verdict, and a reader should know all the same."""
-    statistics = history.facts.statistics
+    statistics = history.metadata.statistics
     notes = []
     if left := statistics.get("asked_to_leave"):
         notes.append(
@@ -95,7 +84,7 @@ def _notes(history: History) -> list[str]:
         )
     for error in statistics.get("broken_since_s", {}):
         count = statistics["unhandled_errors"].get(error, 1)
-        if not any(failure.startswith(error) for failure in history.facts.failures):
+        if not any(failure.startswith(error) for failure in history.metadata.failures):
             notes.append(f"nobody handled: {error} ({count:,} times)")
     return notes
 
@@ -151,9 +140,7 @@ def _combine(
     steady: Sequence[GateResult],
     arms: Sequence[ArmResult],
 ) -> tuple[Verdict, str]:
-    if history.facts.interrupted or any(arm.verdict is Verdict.INTERRUPTED for arm in arms):
-        return Verdict.INTERRUPTED, "interrupted; the faults were undone first"
-    if (broke := what_broke(history.facts, faults)) is not None:
+    if (broke := what_broke(history.metadata, faults)) is not None:
         return Verdict.ERROR, broke
     for result in (*gates, *steady):
         if result.verdict is Verdict.ERROR:
@@ -202,6 +189,3 @@ def _why(
     causes += [arm.reason for arm in arms if arm.verdict is verdict]
     more = len(causes) - 1
     return causes[0] + (f"; and {more} more {'is' if more == 1 else 'are'} {verdict.value}" if more else "")
-
-
-__all__ = ["Identity", "JudgedArm", "gate_name", "judge", "judge_arm", "judge_fault", "steady_state"]

@@ -1,15 +1,18 @@
-"""What a run comes to: its faults, its arms, the experiment as a whole. No I/O."""
+"""The results of a run: of its faults, its arms, the experiment as a whole. No I/O.
+
+The fields are the keys of `verdict.json`, in this order.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.gates.result import GateResult, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultResult:
-    """One fault as it happened. Times in seconds of the run; None where it never came to it."""
+    """One fault as it happened. Times in seconds of the run; None: it did not happen."""
 
     name: str
     fault: str
@@ -21,23 +24,23 @@ class FaultResult:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmResult:
-    """One ablation arm: the gate it judged, and whether it did what it must."""
+    """One ablation arm: the gates it was judged by, and whether it did what it must (`breach` or `hold`)."""
 
     name: str
     without: tuple[str, ...]
     must: str
     verdict: Verdict
+    reason: str
+    history_sha256: str
     gates: tuple[GateResult, ...]
     faults: tuple[FaultResult, ...]
-    history_sha256: str
-    reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentResult:
-    """All that is known of one run. `run` is the run directory, `replay` the command that repeats it."""
+    """The result of one run. `run` is the run directory, `replay` the command that repeats it."""
 
     name: str
     title: str
@@ -48,9 +51,9 @@ class ExperimentResult:
     run: str
     history_sha256: str
     replay: str
+    without: tuple[str, ...] = ()
     gates: tuple[GateResult, ...]
     faults: tuple[FaultResult, ...]
     arms: tuple[ArmResult, ...] = ()
     steady_state: tuple[GateResult, ...] = ()
-    without: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ def test_json_is_one_document_of_the_promised_shape(as_json: Called) -> None:
     assert experiment["seed"] == 7
     assert len(experiment["history_sha256"]) == 64
     for gate in experiment["gates"]:
-        assert {"name", "verdict", "value", "interval", "limit", "samples"} <= set(gate)
+        assert {"name", "verdict", "value", "interval", "threshold", "samples"} <= set(gate)
     (fault,) = experiment["faults"]
     assert fault["exposure"]["connects_blocked"] > 0
     assert [arm["verdict"] for arm in experiment["arms"]] == ["passed"]

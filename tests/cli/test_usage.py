@@ -51,7 +51,7 @@ def test_every_mistake_at_once_with_its_place(command: str, tmp_path: Path) -> N
     assert "broken.chaos.yaml:5:22: 4 needs a unit" in called.err
     assert "broken.chaos.yaml:7:10: no SLO" in called.err
     assert "did you mean 'answered'?" in called.err
-    assert "an experiment 'backend-lost' is there already" in called.err
+    assert "'backend-lost' (first in" in called.err
 
 
 def test_with_json_mistakes_are_the_one_document(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from harness.engine.plan import plan
 from harness.engine.run import run_arm
-from harness.engine.suite import sim_runtime
+from harness.sim.runtime import SimRuntime
 from harness.system import Host
 from tests.engine.support import experiment_text, load
 
@@ -31,12 +31,12 @@ def test_errors_that_nobody_handles_before_any_fault_are_failures(tmp_path: Path
     )
     system = replace(loaded.system, topology=replace(topology, nodes=nodes))
     planned = plan(loaded, 1)
-    facts = run_arm(sim_runtime(), system, planned, planned.arms[0], lambda event: None).facts
-    assert any("ZeroDivisionError" in failure and "no fault" in failure for failure in facts.failures)
+    metadata = run_arm(SimRuntime(), system, planned, planned.arms[0], lambda event: None).metadata
+    assert any("ZeroDivisionError" in failure and "no fault" in failure for failure in metadata.failures)
 
 
 def test_a_healthy_system_has_none(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     planned = plan(loaded, 1)
-    facts = run_arm(sim_runtime(), loaded.system, planned, planned.arms[0], lambda event: None).facts
-    assert facts.failures == ()
+    metadata = run_arm(SimRuntime(), loaded.system, planned, planned.arms[0], lambda event: None).metadata
+    assert metadata.failures == ()

@@ -21,7 +21,7 @@ from harness.engine.executor import STOPPED, Done, Emit, Executor, Line, Process
 from harness.engine.experiment import record_arm
 from harness.engine.plan import plan
 from harness.engine.rundir import run_directory, staging_directory
-from harness.engine.suite import sim_runtime
+from harness.sim.options import SimOptions
 from tests.engine.support import experiment_text, load
 
 
@@ -184,8 +184,8 @@ def test_an_arm_that_nobody_hears_of_leaves_no_buffer_that_complains(
     its.close()
     with mine:
         run = run_directory(tmp_path, "run", 1)
-        record_arm(loaded, sim_runtime(), plan(loaded, 1, ()), run, 0, Line(mine).send)
+        record_arm(loaded, SimOptions(), plan(loaded, 1, ()), run, 0, Line(mine).send)
     gc.collect()
     assert complaints == []
-    facts = json.loads((staging_directory(run) / "0" / "facts.json").read_text(encoding="utf-8"))
-    assert any("BrokenPipeError" in failure for failure in facts["failures"])
+    metadata = json.loads((staging_directory(run) / "0" / "metadata.json").read_text(encoding="utf-8"))
+    assert any("BrokenPipeError" in failure for failure in metadata["failures"])

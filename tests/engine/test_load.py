@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.diagnostics import Code
 from harness.engine.load import find_slos, load_experiments
 from harness.errors import ExperimentError
-from harness.faults.primitives import Primitive
+from harness.sim.options import SimOptions
 from tests.engine.support import SLOS, experiment_text, load, write
 
 
@@ -71,9 +72,14 @@ def test_slos_that_cannot_be_read_are_the_one_mistake(tmp_path: Path) -> None:
 
 
 def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    (file,) = write(tmp_path, experiment_text())
-    with pytest.raises(ExperimentError, match=r"crash needs kill"):
-        load_experiments([file], frozenset(Primitive) - {Primitive.KILL})
+    (file,) = write(tmp_path, experiment_text().replace("fault: crash", "fault: cpu-limit, cpu: 5%"))
+    with pytest.raises(ExperimentError, match="no processor cost; run it with --runtime live") as raised:
+        load_experiments([file])
+    (diagnostic,) = raised.value.diagnostics
+    assert (diagnostic.code, diagnostic.path) == (Code.UNSUPPORTED, ("timeline", 0, "fault"))
+    for_another = file.read_text(encoding="utf-8").replace("load:", "runtime: live\nload:", 1)
+    file.write_text(for_another, encoding="utf-8")
+    assert len(load_experiments([file], SimOptions())) == 1
 
 
 def test_what_was_loaded_can_go_to_another_process_whatever_becomes_of_the_files(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engine.plan import MAIN, UsageError, plan
+from harness.engine.plan import MAIN, plan
 from harness.engine.targets import TargetError, resolve
+from harness.errors import UsageError
 from harness.experiment.model import Target
 from tests.engine.support import CRASH, experiment_text, load
 from tests.support.toy_system import system

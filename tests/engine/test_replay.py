@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.judge import judge_run, write_verdict
+from harness.engine.judge import rejudge, write_verdict
 from harness.engine.replay import replay
 from harness.engine.rundir import arm_directories
 from harness.engine.suite import run_suite
-from harness.history.write import HistoryError
+from harness.history.errors import HistoryError
 from tests.engine.support import experiment_text, load
 
 
@@ -35,7 +35,7 @@ def test_a_replay_is_the_same_to_the_last_bit(run: Path, tmp_path: Path) -> None
     assert again.parent.parent == tmp_path
     assert replayed.result.without == ("gateway.retry",)
     assert replayed.result.seed == 5
-    assert judge_run(again).gates == judge_run(run).gates
+    assert rejudge(again).result.gates == rejudge(run).result.gates
     assert (again / "experiment.yaml").read_bytes() == (run / "experiment.yaml").read_bytes()
 
 
@@ -65,7 +65,7 @@ def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:
 
 def test_judging_again_writes_the_same_verdict(run: Path) -> None:
     before = (run / "verdict.json").read_bytes()
-    write_verdict(run, judge_run(run))
+    write_verdict(run, rejudge(run).result)
     assert (run / "verdict.json").read_bytes() == before
 
 

@@ -29,17 +29,17 @@ def run(tmp_path: Path, text: str, arm: int = 0, emit: object = None) -> tuple[A
 
 def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
     done, events = run(tmp_path, experiment_text())
-    (crash,) = done.facts.faults
+    (crash,) = done.metadata.faults
     assert crash.error is None
     assert crash.targets == ("backend-east",)
     assert crash.applied_at_s == pytest.approx(8, abs=0.01)
     assert crash.undone_at_s is not None
     assert 16 <= crash.undone_at_s < 16.5
     assert crash.exposure["connects_blocked"] > 0
-    assert done.facts.failures == ()
-    assert done.facts.statistics["clients"] > 30
-    starts = done.facts.statistics["load"]["starts"]
-    assert starts["sessions"] == done.facts.statistics["clients"]
+    assert done.metadata.failures == ()
+    assert done.metadata.statistics["clients"] > 30
+    starts = done.metadata.statistics["load"]["starts"]
+    assert starts["sessions"] == done.metadata.statistics["clients"]
     assert starts["most_s"] == pytest.approx(0, abs=1e-9)
     retries = [r.t_s for r in done.records if isinstance(r.row, Event) and r.row.name == "gateway.retry"]
     assert retries
@@ -50,8 +50,8 @@ def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
 
 def test_an_arm_goes_without_its_safeguards(tmp_path: Path) -> None:
     done, _ = run(tmp_path, experiment_text(), arm=1)
-    assert done.facts.arm == "without gateway.retry, gateway.fallback"
-    assert done.facts.without == ("gateway.fallback", "gateway.retry")
+    assert done.metadata.arm == "without gateway.retry, gateway.fallback"
+    assert done.metadata.without == ("gateway.fallback", "gateway.retry")
     names = {record.row.name for record in done.records if isinstance(record.row, Event)}
     assert not names & {"gateway.retry", "gateway.fallback"}
     assert any(getattr(record.row, "ok", True) is False for record in done.records)
@@ -78,7 +78,7 @@ def test_a_fault_that_cannot_be_applied_is_recorded_and_the_load_goes_on(
 
     monkeypatch.setattr("harness.faults.crash.Crash.apply", refuse)
     done, events = run(tmp_path, experiment_text())
-    (crash,) = done.facts.faults
+    (crash,) = done.metadata.faults
     assert crash.error == "could not be applied: no permission"
     assert crash.applied_at_s is None
     assert [event.change for event in of_type(events, FaultChanged)] == ["failed"]
@@ -93,8 +93,8 @@ def test_a_system_that_does_not_start_is_a_failure_and_the_fault_never_came(
 
     monkeypatch.setattr("harness.sim.runtime.SimSession.start", start)
     done, _ = run(tmp_path, experiment_text())
-    assert done.facts.failures == ("sim runtime: RuntimeError: the gateway did not come up",)
-    (crash,) = done.facts.faults
+    assert done.metadata.failures == ("sim runtime: RuntimeError: the gateway did not come up",)
+    (crash,) = done.metadata.faults
     assert crash.applied_at_s is None
 
 
@@ -104,8 +104,8 @@ def test_a_defect_of_the_timeline_ends_the_arm_and_is_a_failure(tmp_path: Path) 
             raise RuntimeError("nobody listens")
 
     done, _ = run(tmp_path, experiment_text(), emit=broken)
-    assert done.facts.failures[0] == "timeline: RuntimeError: nobody listens"
-    (crash,) = done.facts.faults
+    assert done.metadata.failures[0] == "timeline: RuntimeError: nobody listens"
+    (crash,) = done.metadata.faults
     assert crash.undone_at_s is not None
 
 
@@ -115,9 +115,9 @@ def test_a_client_whose_code_breaks_is_a_failure(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("tests.support.toy_system.visit", visit)
     done, _ = run(tmp_path, experiment_text(timeline="", arms=""))
-    assert len(done.facts.failures) > 30
-    assert "shopper-0 at " in done.facts.failures[0]
-    assert "ZeroDivisionError: a defect of the shopper" in done.facts.failures[0]
+    assert len(done.metadata.failures) > 30
+    assert "shopper-0 at " in done.metadata.failures[0]
+    assert "ZeroDivisionError: a defect of the shopper" in done.metadata.failures[0]
 
 
 @pytest.fixture

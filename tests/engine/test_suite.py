@@ -20,12 +20,12 @@ from harness.engine.events import (
     SuiteFinished,
     SuiteStarted,
 )
-from harness.engine.judge import judge_run
-from harness.engine.plan import UsageError
+from harness.engine.judge import rejudge
 from harness.engine.suite import run_suite
-from harness.errors import EXIT_EMPTY
+from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 from tests.engine.support import experiment_text, load, of_type, write
 
 QUICK = {"timeline": "", "arms": "", "load_for": "8s"}
@@ -72,7 +72,8 @@ def test_results_do_not_depend_on_jobs_and_come_in_order(tmp_path: Path) -> None
 def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
     seen: list[tuple[Path, Verdict]] = []
 
-    def finish(directory: Path, result: ExperimentResult) -> None:
+    def finish(run: RecordedRun, result: ExperimentResult) -> None:
+        directory = run.directory
         assert (directory / "verdict.json").is_file()
         (directory / "report.html").write_text(result.reason, encoding="utf-8")
         seen.append((directory, result.verdict))
@@ -91,7 +92,7 @@ def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
             "experiment.yaml",
             "slos.yaml",
             "environment.json",
-            "facts.json",
+            "metadata.json",
             "visits.parquet",
             "events.parquet",
         }
@@ -102,7 +103,7 @@ def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
     assert environment["history_sha256"] == result.history_sha256
     assert [path.name for path in Path(finished.reports).iterdir()] == ["backend-lost.seed7"]
     assert (tmp_path / "reports" / "latest").resolve() == Path(finished.reports).resolve()
-    assert judge_run(run) == result
+    assert rejudge(run).result == result
     assert seen[0][1] is Verdict.PASSED
 
 
@@ -176,7 +177,7 @@ def test_a_report_that_cannot_be_written_is_an_error_of_its_run_alone(tmp_path: 
     assert bad.reason == "its reports could not be written: OSError: disk full (judged passed)"
     assert good.verdict is Verdict.PASSED
     assert finished.exit_code == 3
-    assert (Path(bad.run) / "facts.json").is_file()
+    assert (Path(bad.run) / "metadata.json").is_file()
 
 
 def die(directory: Path, result: ExperimentResult) -> None:

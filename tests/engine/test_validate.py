@@ -11,8 +11,9 @@ from harness.engine.load import load_experiments
 from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
+from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
-from harness.faults.primitives import Primitive
+from harness.runtime.capabilities import Capabilities, Lack
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -56,11 +57,9 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def problems(
-    text: str, slos: str = SLOS, available: frozenset[Primitive] = frozenset(Primitive)
-) -> list[str]:
+def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> list[str]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS)
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, available)
+    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, capabilities)
     return [str(problem) for problem in ExperimentError([*draft.problems, *found]).diagnostics]
 
 
@@ -247,10 +246,11 @@ def test_the_same_fault_at_the_same_time_on_the_same_hosts_is_one_too_many() -> 
 
 
 def test_a_runtime_that_cannot_do_it_is_refused() -> None:
-    found = problems(GOOD, available=frozenset({Primitive.KILL, Primitive.START}))
-    assert [one.partition(":")[2] for one in found] == [
-        "8:32: latency needs shape; this runtime can kill, start",
-    ]
+    able = dict.fromkeys((Capability.KILL, Capability.START), "by magic")
+    found = problems(GOOD, capabilities=Capabilities(able, {Capability.SHAPE: Lack("no shapes", "buy some")}))
+    assert [one.partition(":")[2] for one in found] == ["8:32: latency: no shapes; buy some"]
+    (without_reason,) = problems(GOOD, capabilities=Capabilities(able))
+    assert "no shape" in without_reason
 
 
 def test_an_arm_needs_a_gate_of_its_slo() -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import ValidationError
 
-from harness.faults import Fault, NodeFault, Primitive, ResolvedTarget, catalogue
+from harness.faults import Capability, Fault, NodeFault, ResolvedTarget, catalogue
 from harness.faults.catalogue import FAULTS, FaultModelError, name_of
 from harness.faults.primitives import Applied, EndpointMatch, HttpRule, LinkShape, PathMatch, Primitives
 from tests.support.fake_primitives import FakePrimitives
@@ -54,14 +54,35 @@ async def _apply_and_undo(fault: Fault, target: ResolvedTarget, primitives: Fake
     assert not primitives.in_force
 
 
+PRIMITIVES = {
+    "interfere": Capability.HTTP,
+    "cpu_limit": Capability.CPU_LIMIT,
+    "power_off": Capability.POWER_OFF,
+}
+
+
+def used(fault: Fault) -> set[Capability]:
+    """What the primitives that a fault calls need."""
+    found = set()
+    for name, *arguments in calls(fault, NODES):
+        found.add(PRIMITIVES.get(str(name)) or Capability(str(name)))
+        for shape in arguments:
+            if isinstance(shape, LinkShape):
+                found |= {Capability.SHAPE_LOSS} if shape.loss else set()
+                found |= {Capability.SHARED_RATE} if shape.shared else set()
+    # Undoing a kill or a loss of power starts the node again.
+    return found | ({Capability.START} if found & {Capability.KILL, Capability.POWER_OFF} else set())
+
+
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_uses_only_the_primitives_it_says_it_needs(name: str) -> None:
-    used = {Primitive(str(call[0])) for call in calls(make(name), NODES)}
-    assert used
-    assert used <= FAULTS[name].needs
-    # Undoing a kill or a loss of power starts the node again: that needs START too.
-    if used & {Primitive.KILL, Primitive.POWER_OFF}:
-        assert Primitive.START in FAULTS[name].needs
+def test_every_fault_says_what_it_needs(name: str) -> None:
+    assert make(name).needed() == used(make(name))
+
+
+def test_a_shared_rate_is_needed_where_it_is_written() -> None:
+    shared = make("bandwidth", shared=True)
+    assert shared.needed() == used(shared) == {Capability.SHAPE, Capability.SHARED_RATE}
+    assert make("bandwidth").needed() == {Capability.SHAPE}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -167,7 +188,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(name: str, given: dict[s
 class BrownOut(NodeFault):
     """A user's own: half the nodes' answers are errors."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset({Primitive.INTERFERE})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.HTTP})
     fault: Literal["brown-out"] = "brown-out"
 
     async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
@@ -177,7 +198,7 @@ class BrownOut(NodeFault):
 class SecondCrash(NodeFault):
     """A user's own fault under a name that is taken."""
 
-    needs: ClassVar[frozenset[Primitive]] = frozenset()
+    needs: ClassVar[frozenset[Capability]] = frozenset()
     fault: Literal["crash"] = "crash"
 
 

@@ -15,7 +15,7 @@ from harness.gates.result import GateResult, Verdict
 from harness.history.metadata import FaultRecord, RunMetadata
 from harness.history.read import History
 from harness.sli.threshold import parse_limit
-from tests.verdict.support import CRASH, FACTS, SLOS, SPEED, SUCCESS, Visit, history, invariant, visits
+from tests.verdict.support import CRASH, METADATA, SLOS, SPEED, SUCCESS, Visit, history, invariant, visits
 
 
 def one(found: History, gate: Gate, slos: dict[str, Slo] | None = None) -> GateResult:
@@ -37,7 +37,7 @@ def test_ratio(tmp_path: Path, good: int, bad: int, verdict: Verdict) -> None:
     assert result.verdict is verdict
     assert result.value == good / (good + bad)
     assert result.samples == good + bad
-    assert result.limit == pytest.approx(0.9)
+    assert result.threshold == pytest.approx(0.9)
     assert result.unit == "ratio"
     assert result.interval is not None
     assert result.interval[0] < result.value <= result.interval[1]
@@ -63,7 +63,7 @@ def test_where_and_target_of_the_gate(tmp_path: Path) -> None:
     rows = visits(10, 300) + visits(20, 0, 300, group="slow")
     gate = SloGate(slo="success", where="\"group\" = 'fast' -- not the slow ones", target="50%")
     result = one(history(tmp_path, rows), gate)
-    assert (result.samples, result.value, result.limit) == (300, 1.0, 0.5)
+    assert (result.samples, result.value, result.threshold) == (300, 1.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_where_and_target_of_the_gate(tmp_path: Path) -> None:
 def test_percentile(tmp_path: Path, latency_s: float, verdict: Verdict) -> None:
     result = one(history(tmp_path, visits(10, 100, latency_s=latency_s)), SloGate(slo="speed"))
     assert result.verdict is verdict
-    assert (result.value, result.limit, result.unit, result.samples) == (latency_s, 0.5, "s", 100)
+    assert (result.value, result.threshold, result.unit, result.samples) == (latency_s, 0.5, "s", 100)
     assert result.interval == (latency_s, latency_s)
 
 
@@ -108,9 +108,11 @@ def test_windows(tmp_path: Path, during: str, samples: int) -> None:
 
 
 def test_windows_span_all_faults(tmp_path: Path) -> None:
-    facts = replace(FACTS, faults=(CRASH, replace(CRASH, applied_at_s=20.0, undone_at_s=30.0)))
+    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, applied_at_s=20.0, undone_at_s=30.0)))
     rows = visits(10, 100) + visits(25, 200) + visits(60, 300)
-    assert one(history(tmp_path, rows, facts=facts), SloGate(slo="success", during="fault")).samples == 500
+    assert (
+        one(history(tmp_path, rows, metadata=metadata), SloGate(slo="success", during="fault")).samples == 500
+    )
 
 
 def test_the_moment_is_the_slo_s_own(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_recovered(tmp_path: Path) -> None:
 def test_event(tmp_path: Path, seen_s: list[float], verdict: Verdict, value: float | None) -> None:
     found = history(tmp_path, [], [(t_s, "shop.failover") for t_s in seen_s])
     result = one(found, EventGate(event="shop.failover", within="5s"))
-    assert (result.verdict, result.value, result.limit, result.kind) == (verdict, value, 5.0, "event")
+    assert (result.verdict, result.value, result.threshold, result.kind) == (verdict, value, 5.0, "event")
     assert result.samples == (0 if verdict is Verdict.FAILED else 1)
 
 
@@ -181,7 +183,7 @@ def test_event_is_counted_by_the_time_that_there_was_for_it(tmp_path: Path) -> N
     """Three to one in as long a time is luck; in a quarter of the time (a second fault ends it) it is not."""
     gate, first = EventGate(event="shop.failover", within="40s"), (10, 41, 42, 43)
     assert one(history(tmp_path, [], seen(*first)), gate).verdict is Verdict.INCONCLUSIVE
-    both = replace(FACTS, faults=(CRASH, replace(CRASH, name="second", at_s=50.0, applied_at_s=50.0)))
+    both = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", at_s=50.0, applied_at_s=50.0)))
     result = one(history(tmp_path, [], seen(*first, *range(51, 71)), both), gate)
     assert (result.verdict, result.value) == (Verdict.PASSED, 5.0)
 
@@ -198,17 +200,18 @@ def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
 
 
 def test_event_after_a_fault_that_touched_nothing_says_nothing(tmp_path: Path) -> None:
-    facts = replace(FACTS, faults=(replace(CRASH, exposure={"connections": 0}),))
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure={"connections": 0}),))
     for seen in ([], [(41.0, "shop.failover")]):
         result = one(
-            history(tmp_path / str(len(seen)), [], seen, facts), EventGate(event="shop.failover", within="5s")
+            history(tmp_path / str(len(seen)), [], seen, metadata),
+            EventGate(event="shop.failover", within="5s"),
         )
         assert result.verdict is Verdict.INCONCLUSIVE
 
 
 def two_faults() -> RunMetadata:
     second = replace(CRASH, name="second", at_s=60.0, applied_at_s=60.0, undone_at_s=90.0)
-    return replace(FACTS, faults=(CRASH, second))
+    return replace(METADATA, faults=(CRASH, second))
 
 
 def test_event_after_every_fault(tmp_path: Path) -> None:
@@ -223,18 +226,18 @@ def test_event_after_recovery(tmp_path: Path) -> None:
     gate = EventGate(event="shop.failover", within="5s", of="recovery")
     found = history(tmp_path, [], [(81.0, "shop.failover")])
     assert one(found, gate).value == 1.0
-    facts = replace(FACTS, faults=(replace(CRASH, undone_at_s=None),))
-    never = one(history(tmp_path, [], [(81.0, "shop.failover")], facts), gate)
+    metadata = replace(METADATA, faults=(replace(CRASH, undone_at_s=None),))
+    never = one(history(tmp_path, [], [(81.0, "shop.failover")], metadata), gate)
     assert never.verdict is Verdict.INCONCLUSIVE
 
 
 def test_invariants(tmp_path: Path) -> None:
     rows = visits(10, 100)
     fine, broken, wrong = (
-        history(tmp_path, rows, facts=invariant(sql))
+        history(tmp_path, rows, metadata=invariant(sql))
         for sql in ("latency_s < 0", "t_s > 10.5", "latency < 0")
     )
-    results = [judge_invariant(h, h.facts.invariants[0]) for h in (fine, broken, wrong)]
+    results = [judge_invariant(h, h.metadata.invariants[0]) for h in (fine, broken, wrong)]
     assert [result.verdict for result in results] == [Verdict.PASSED, Verdict.FAILED, Verdict.ERROR]
     assert results[1].value == 49
     assert {result.kind for result in results} == {"invariant"}
@@ -317,5 +320,5 @@ def test_more_good_samples_never_undo_a_pass(
 
 def test_fault_records_are_what_happened_not_what_was_planned(tmp_path: Path) -> None:
     late: FaultRecord = replace(CRASH, applied_at_s=50.0)
-    found = history(tmp_path, visits(45, 100), facts=replace(FACTS, faults=(late,)))
+    found = history(tmp_path, visits(45, 100), metadata=replace(METADATA, faults=(late,)))
     assert one(found, SloGate(slo="success", during="before")).samples == 100

@@ -8,22 +8,20 @@ import pytest
 from harness.history.errors import HistoryError
 from harness.history.metadata import InvariantRecord, RunMetadata
 from harness.history.read import History
-from tests.history.test_write import BASE, FACTS, FAULT, write
+from tests.history.test_write import BASE, FAULT, METADATA, write
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    write(tmp_path / "run", BASE, replace(FACTS, faults=(FAULT,)))
+    write(tmp_path / "run", BASE, replace(METADATA, faults=(FAULT,)))
     return tmp_path / "run"
 
 
 def test_what_was_written_is_read(run: Path) -> None:
     with History(run) as history:
-        assert history.facts == replace(FACTS, faults=(FAULT,))
-        assert history.experiment_yaml == "experiment: e\n"
-        assert history.slos_yaml == "{}\n"
-        assert history.environment["seed"] == 1
-        assert len(history.history_sha256) == 64
+        assert history.metadata == replace(METADATA, faults=(FAULT,))
+        assert history.environment.seed == 1
+        assert len(history.environment.history_sha256) == 64
         assert sorted(history.tables) == ["events", "others", "rows"]
 
 
@@ -79,27 +77,28 @@ def test_a_directory_of_runs_names_one_of_them(run: Path) -> None:
         History(run.parent)
 
 
-@pytest.mark.parametrize("name", ["facts.json", "environment.json", "rows.parquet"])
+@pytest.mark.parametrize("name", ["metadata.json", "environment.json", "rows.parquet"])
 def test_a_broken_run(run: Path, name: str) -> None:
     (run / name).write_text("[")
     with pytest.raises(HistoryError, match="cannot be read"):
         History(run)
 
 
-def test_facts_there_and_back() -> None:
-    facts = RunMetadata(
+def test_metadata_there_and_back(tmp_path: Path) -> None:
+    metadata = RunMetadata(
         "without x",
         ("x",),
-        (FAULT,),
+        (FAULT, replace(FAULT, applied_at_s=None, undone_at_s=None, error="no such node")),
         ("it broke",),
         (InvariantRecord("i", "rows", "t_s < 0", "time"),),
-        True,
-        {"clients": 3},
+        {"clients": 3, "load": {"starts": {"most_s": 0.25}}},
     )
-    assert RunMetadata.from_json(facts.to_json()) == facts
-    assert (facts.fault_start_s, facts.fault_end_s) == (1.0, 3.0)
+    write(tmp_path / "run", BASE, metadata)
+    with History(tmp_path / "run") as history:
+        assert history.metadata == metadata
+    assert (metadata.fault_start_s, metadata.fault_end_s) == (1.0, 3.0)
 
 
 def test_moments_of_faults_that_never_were() -> None:
-    facts = replace(FACTS, faults=(replace(FAULT, applied_at_s=None, undone_at_s=None),))
-    assert (facts.fault_start_s, facts.fault_end_s) == (None, None)
+    metadata = replace(METADATA, faults=(replace(FAULT, applied_at_s=None, undone_at_s=None),))
+    assert (metadata.fault_start_s, metadata.fault_end_s) == (None, None)

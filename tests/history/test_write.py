@@ -19,6 +19,7 @@ from harness.history.read import History
 from harness.history.write import staged, write_history
 from harness.runtime.contract import Recorded
 from harness.system import Event, System, Topology
+from tests.history.support import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class Stranger:
 
 
 SYSTEM = System("lab", Topology((), (), ()), (), {"rows": Row, "others": Other}, ())
-FACTS = RunMetadata("main", (), (), (), ())
+METADATA = RunMetadata("main", (), (), (), ())
 FAULT = FaultRecord("f", "crash", ("a",), 1.0, 2.0, 1.0, 3.0, {"requests": 1})
 
 
-def write(directory: Path, rows: Sequence[Any], facts: RunMetadata = FACTS, **more: Any) -> str:
+def write(directory: Path, rows: Sequence[Any], metadata: RunMetadata = METADATA, **more: Any) -> str:
     records = [
         row if isinstance(row, Recorded) else Recorded(float(getattr(row, "t_s", 0.5)), "host", row)
         for row in rows
@@ -57,10 +58,10 @@ def write(directory: Path, rows: Sequence[Any], facts: RunMetadata = FACTS, **mo
         directory,
         system=SYSTEM,
         records=records,
-        facts=facts,
+        metadata=metadata,
         experiment_yaml="experiment: e\n",
         slos_yaml="{}\n",
-        environment={"seed": 1, **more},
+        environment=environment(seed=1, **more),
     )
 
 
@@ -148,9 +149,9 @@ BASE = [
 
 
 def test_equal_histories_have_equal_hashes(tmp_path: Path) -> None:
-    facts = replace(FACTS, faults=(FAULT,))
-    first = write(tmp_path / "1", BASE, facts)
-    again = write(tmp_path / "2", BASE, replace(facts, statistics={"rss": 5}), machine="another")
+    metadata = replace(METADATA, faults=(FAULT,))
+    first = write(tmp_path / "1", BASE, metadata)
+    again = write(tmp_path / "2", BASE, replace(metadata, statistics={"rss": 5}), replay="another")
     assert first == again
     assert json.loads((tmp_path / "1/environment.json").read_text())["history_sha256"] == first
     assert json.loads((tmp_path / "1/environment.json").read_text())["rows"] == {
@@ -187,16 +188,16 @@ def test_any_other_row_is_another_hash(tmp_path: Path, rows: list[Any]) -> None:
     [{"undone_at_s": 3.1}, {"exposure": {"requests": 2}}, {"targets": ("b",)}, {"error": "no"}],
 )
 def test_what_a_fault_did_is_part_of_the_hash(tmp_path: Path, changes: dict[str, Any]) -> None:
-    one, other = (replace(FACTS, faults=(fault,)) for fault in (FAULT, replace(FAULT, **changes)))
+    one, other = (replace(METADATA, faults=(fault,)) for fault in (FAULT, replace(FAULT, **changes)))
     assert write(tmp_path / "1", BASE, one) != write(tmp_path / "2", BASE, other)
 
 
 def test_the_hash_is_a_matter_of_values_only(tmp_path: Path) -> None:
     """Written down once: another machine, Python or hash seed must find the same."""
-    found = write(tmp_path / "run", BASE, replace(FACTS, faults=(FAULT,)))
+    found = write(tmp_path / "run", BASE, replace(METADATA, faults=(FAULT,)))
     program = (
         "import sys, pathlib; from tests.history.test_write import *;"
-        "print(write(pathlib.Path(sys.argv[1]), BASE, replace(FACTS, faults=(FAULT,))))"
+        "print(write(pathlib.Path(sys.argv[1]), BASE, replace(METADATA, faults=(FAULT,))))"
     )
     for seed in ("1", "2"):
         printed = subprocess.run(
@@ -207,7 +208,7 @@ def test_the_hash_is_a_matter_of_values_only(tmp_path: Path) -> None:
             check=True,
         )
         assert printed.stdout.strip() == found
-    assert found == "248b30387998cb177253be3b23e8495f46c8af1f8679bec72efcaea4d5d7c4ad"
+    assert found == "0a1125cbdd0d331de739a80c86b7ff9e257ea0c4cf6eebb23411393ff6e4fd6a"
 
 
 @pytest.mark.parametrize(
@@ -256,10 +257,10 @@ def test_tables_that_cannot_be(tmp_path: Path, tables: dict[str, type]) -> None:
             tmp_path / "run",
             system=replace(SYSTEM, tables=tables),
             records=[],
-            facts=FACTS,
+            metadata=METADATA,
             experiment_yaml="",
             slos_yaml="",
-            environment={},
+            environment=environment(),
         )
 
 

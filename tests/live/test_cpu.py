@@ -16,12 +16,13 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.engine.load import load_experiments
-from harness.engine.plan import UsageError
 from harness.engine.suite import run_suite
+from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
 from harness.live import cpu
 from harness.live.cleanup import cleanup
 from harness.live.ledger import STATE_VARIABLE, hold_slot, remains
+from harness.live.options import LiveOptions
 from harness.live.pdeathsig import session_of
 from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
@@ -220,8 +221,10 @@ gates:
 def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "slow.chaos.yaml"
     file.write_text(CPU_LIMIT)
+    loaded = load_experiments([file], LiveOptions())
     with pytest.raises(UsageError, match="no processor cost") as caught:
-        run_suite(load_experiments([file]), seeds=[1], jobs=1, reports=tmp_path / "reports")
+        run_suite(loaded, seeds=[1], jobs=1, reports=tmp_path / "reports")
+    assert "slow.chaos.yaml:8:" in str(caught.value)
     assert "--runtime live" in str(caught.value)
     assert not (tmp_path / "reports").exists()
 

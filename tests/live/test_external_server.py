@@ -21,12 +21,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from harness.engine.runtimes import unable_live
 from harness.faults.bandwidth import Bandwidth
+from harness.faults.capability import Capability
 from harness.faults.primitives import EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
 from harness.live.cleanup import cleanup
 from harness.live.external_proxies import unfit
 from harness.live.ledger import STATE_VARIABLE, hold_slot
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import NotReady, RunSettings, Session
 from harness.system import Access, Client, Host
@@ -135,7 +136,7 @@ def run(url: str, look: Callable[[Shop], Any]) -> Any:
             return await look(Shop(session, host))
 
     settings = RunSettings(system, 1, reference="tests.support.toy_system:system")
-    return LiveRuntime(toxiproxy=url).run(settings, body)
+    return LiveRuntime(LiveOptions(toxiproxy=url)).run(settings, body)
 
 
 def test_faults_and_what_they_touch_with_the_standard_api_alone(state: Path, server: str) -> None:
@@ -163,6 +164,7 @@ HARNESS = """
 import asyncio, sys
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
 from harness.runtime.contract import RunSettings
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
@@ -175,7 +177,8 @@ async def body(session):
         print("faulty", flush=True)
         await asyncio.sleep(60)
 
-LiveRuntime(toxiproxy=sys.argv[1]).run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
+settings = RunSettings(system, 1, reference="tests.support.toy_system:system")
+LiveRuntime(LiveOptions(toxiproxy=sys.argv[1])).run(settings, body)
 """
 
 
@@ -346,7 +349,7 @@ def test_the_command_refuses_what_cannot_be_before_anything_starts(state: Path) 
         assert "--toxiproxy with --network kernel" in both.stderr
     sim = harness("run", "--toxiproxy", nobody, LATENCY)
     assert sim.returncode == 4
-    assert "--toxiproxy is for live runs" in sim.stderr
+    assert "is not for --runtime sim" in sim.stderr
     assert not list(state.iterdir())
 
 
@@ -356,7 +359,7 @@ def test_a_shared_limit_there_is_refused_before_anything_starts(shared: bool) ->
     limit = Bandwidth.model_validate(
         {"fault": "bandwidth", "at": "1s", "for": "5s", "target": target, "rate": "1Mbps", "shared": shared}
     )
-    problems = list(unable_live([limit], toxiproxy="http://127.0.0.1:8474"))
-    assert len(problems) == shared
-    assert all("'shared' works without --toxiproxy" in problem for problem in problems)
-    assert list(unable_live([limit])) == []
+    external = LiveOptions(toxiproxy="http://127.0.0.1:8474").capabilities()
+    assert (Capability.SHARED_RATE in limit.needed()) == shared
+    assert len(external.missing(limit.needed())) == shared
+    assert LiveOptions().capabilities().missing(limit.needed()) == ()

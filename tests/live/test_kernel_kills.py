@@ -38,6 +38,7 @@ HARNESS = """
 import asyncio
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
 from harness.runtime.contract import RunSettings
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
@@ -60,7 +61,7 @@ async def body(session):
         for applied in (off, cut, narrow, lossy):
             await applied.undo()
 
-LiveRuntime("kernel").run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
+LiveRuntime(LiveOptions("kernel")).run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
 """
 
 

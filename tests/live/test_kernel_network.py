@@ -14,6 +14,7 @@ import pytest
 
 from harness.faults.primitives import Applied, ClientMatch, EndpointMatch, HttpRule, LinkShape, PathMatch
 from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
@@ -258,7 +259,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseExceptio
     before = of_the_machine()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(state))
-        LiveRuntime("kernel").run(RunSettings(system, 1, reference="tests.live.bulk_system:system"), body)
+        LiveRuntime(LiveOptions("kernel")).run(
+            RunSettings(system, 1, reference="tests.live.bulk_system:system"), body
+        )
         (lock,) = state.glob("slot-*.lock")
         assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
     assert of_the_machine() == before

@@ -77,11 +77,11 @@ print(json.dumps(missing()))
 
 def test_unknown_networks_and_virtual_time(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(ran(directory, "--runtime", "live", "--network", "kernal")) == 4
-    assert "--network kernal: there are proxy and kernel" in capsys.readouterr().err
+    assert "--network kernal: use proxy or kernel" in capsys.readouterr().err
     assert invoke(ran(directory, "--network", "kernel")) == 4
-    assert "--network kernel is for live runs: add --runtime live" in capsys.readouterr().err
+    assert "--network kernel: is not for --runtime sim; use --runtime live" in capsys.readouterr().err
     assert invoke(ran(directory, "--runtime", "live")) == 4
-    assert "it needs --network kernel (root), or --runtime sim" in capsys.readouterr().err
+    assert "use --network kernel (root) or --runtime sim" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_what_was_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,5 +131,5 @@ def test_a_live_run_over_the_kernel_network(directory: Path, capsys: pytest.Capt
     assert fault["exposure"]["connections"] > 0
     assert fault["exposure"]["bytes"] > 0
     (run,) = (directory / "reports" / "latest").glob("*.seed1")
-    assert json.loads((run / "environment.json").read_text())["options"] == {"network": "kernel"}
+    assert json.loads((run / "environment.json").read_text())["arguments"] == ["--network", "kernel"]
     assert result["replay"].endswith("--runtime live --network kernel --seed 1")

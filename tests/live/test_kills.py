@@ -48,6 +48,7 @@ import asyncio, sys
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
 from harness.runtime.contract import RunSettings
 from harness.live import cpu
+from harness.live.options import LiveOptions
 from harness.live.runtime import LiveRuntime
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
@@ -88,7 +89,7 @@ async def body(session):
     await asyncio.wait(visitors)
     phase("end")
 
-LiveRuntime(sys.argv[1]).run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
+LiveRuntime(LiveOptions(sys.argv[1])).run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
 """
 
 EXPERIMENT = """

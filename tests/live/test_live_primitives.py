@@ -22,11 +22,11 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.options import LiveOptions, Network
 from harness.live.pdeathsig import marked
-from harness.live.runtime import LiveRuntime, Network
+from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.live.support import require_kernel
@@ -370,7 +370,7 @@ def outcomes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(state))
         settings = RunSettings(system, 1, reference="tests.support.toy_system:system")
-        LiveRuntime(network).run(settings, body)
+        LiveRuntime(LiveOptions(network)).run(settings, body)
         (lock,) = state.glob("slot-*.lock")
         assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
         yield found
@@ -381,7 +381,3 @@ def test_primitive(look: Callable[[Shop], object], outcomes: dict[str, BaseExcep
     error = outcomes[look.__name__]
     if error is not None:
         raise error
-
-
-def test_every_primitive_is_there() -> None:
-    assert LiveRuntime.available == frozenset(Primitive)

@@ -14,8 +14,6 @@ from harness.cli.main import invoke
 from harness.experiment.model import Load
 from harness.live.locust import protocol as words
 from harness.live.locust.clock import SLEW, Estimate, SteeredClock
-from harness.live.runtime import LiveRuntime
-from harness.runtime.contract import LoadSettings
 from harness.system import Event
 from harness.workload.arrivals import arrivals
 from harness.workload.records import lateness
@@ -193,29 +191,6 @@ def test_lateness() -> None:
     assert found.p99_s == pytest.approx(0.197)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--load", "locust"), "--load locust needs --runtime live"),
-        (("--runtime", "live", "--load", "wrk"), "--load wrk: there are asyncio and locust"),
-        (("--runtime", "live", "--load", "asyncio", "--locust-workers", "2"), "need --load locust"),
-        (("--runtime", "live", "--locust-master", "192.0.2.1"), "give HOST:PORT"),
-        (("--runtime", "live", "--locust-master", "0.0.0.0:5557"), "not all addresses"),
-        (("--runtime", "live", "--locust-master", "192.0.2.1:5557"), "cannot listen there"),
-        (("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--jobs", "2"), "found --jobs 2"),
-        (
-            ("--runtime", "live", "--locust-master", "127.0.0.1:5557", "--network", "kernel"),
-            "does not go with --network kernel",
-        ),
-    ],
-)
-def test_options_that_make_no_sense(
-    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
-) -> None:
-    assert invoke(["run", "experiments/live", *options]) == 4
-    assert said in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("command", [["run", "experiments/live", "--runtime", "live", "--load", "locust"],
                                      ["load", "worker", "--master", "127.0.0.1:5557"]])  # fmt: skip
 def test_without_locust_it_is_said_what_to_install(
@@ -233,15 +208,6 @@ def test_the_harness_imports_neither_locust_nor_gevent() -> None:
         "print(json.dumps([m for m in sys.modules if m.partition('.')[0] in ('locust', 'gevent')]))"
     )
     assert json.loads(run_python(code)) == []
-
-
-def test_the_command_that_runs_it_again_says_how_clients_were_brought() -> None:
-    assert LiveRuntime().options == {}
-    load = LoadSettings("locust", 2, ("127.0.0.1", 5557), ("one", "two"))
-    words_of_it = [f"--{name} {value}" for name, value in LiveRuntime(load=load).options.items()]
-    assert " ".join(words_of_it) == (
-        "--load locust --locust-workers 2 --locust-master 127.0.0.1:5557 --locust-plugin one --locust-plugin two"
-    )
 
 
 # ---------------------------------------------------------------------- users

@@ -20,8 +20,9 @@ import pytest
 
 from harness.experiment.model import Load
 from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.options import LiveOptions, LoadSettings
 from harness.live.runtime import LiveRuntime
-from harness.runtime.contract import LoadSettings, NotReady, RunSettings, ServiceFailure, Session
+from harness.runtime.contract import NotReady, RunSettings, ServiceFailure, Session
 from harness.workload.drive import LoadDriver, LoadResult
 from harness.workload.records import LATE_S, LoadRequest, LoadSession
 from harness.workload.schedule import schedule
@@ -55,7 +56,7 @@ def run(load: LoadSettings, body: Callable[[Session, LoadDriver], Any]) -> Any:
     async def main(session: Session) -> Any:
         return await body(session, session.driver(LOADS, seed=SEED, drain_s=1))
 
-    return LiveRuntime(load=load).run(RunSettings(system, SEED, reference=REFERENCE), main)
+    return LiveRuntime(LiveOptions(load=load)).run(RunSettings(system, SEED, reference=REFERENCE), main)
 
 
 async def to_the_end(session: Session, driver: LoadDriver) -> Seen:
@@ -160,7 +161,7 @@ def test_defects_of_clients_are_reported_as_ever(state: Path) -> None:
         return await driver.run(), driver, session.failures
 
     settings = RunSettings(fragile_system.system, SEED, reference="tests.support.fragile_system:system")
-    driven, driver, failures = LiveRuntime(load=LoadSettings("locust", 2)).run(settings, body)
+    driven, driver, failures = LiveRuntime(LiveOptions(load=LoadSettings("locust", 2))).run(settings, body)
     assert driven.left == driven.arrived
     (failed,) = driven.failures
     assert failed.client == "visitor-1"
@@ -192,7 +193,7 @@ def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, sett
         return await driver.run(), driver
 
     told = RunSettings(fragile_system.system, SEED, reference="tests.support.fragile_system:system")
-    driven, driver = LiveRuntime(load=settings).run(told, body)
+    driven, driver = LiveRuntime(LiveOptions(load=settings)).run(told, body)
     assert driven.arrived == driven.left == len(at_s)
     starts = driver.statistics()["starts"]
     # As many as the schedule says, and those that a busy machine adds while it catches up.
@@ -211,7 +212,7 @@ def test_in_a_kernel_network_too(state: Path) -> None:
         return await driver.run(), driver
 
     settings = RunSettings(system, SEED, reference=REFERENCE)
-    driven, driver = LiveRuntime("kernel", LoadSettings("locust", 2)).run(settings, body)
+    driven, driver = LiveRuntime(LiveOptions("kernel", LoadSettings("locust", 2))).run(settings, body)
     assert driven.arrived == len(list(schedule(SEED, LOADS)))
     assert not driven.failures
     requests = [row for row in driver.records if isinstance(row, LoadRequest)]

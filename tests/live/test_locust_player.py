@@ -9,8 +9,9 @@ import pytest
 
 from harness.experiment.model import Load
 from harness.live.ledger import STATE_VARIABLE
+from harness.live.options import LiveOptions, LoadSettings
 from harness.live.runtime import LiveRuntime
-from harness.runtime.contract import LoadSettings, RunSettings, Session
+from harness.runtime.contract import RunSettings, Session
 from harness.workload.records import LoadRequest, LoadSession
 from systems.streaming.records import RequestRow, SessionRow
 from systems.streaming.system import system
@@ -49,7 +50,9 @@ def test_viewers_watch_by_locust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert counted["requests"] == sum(isinstance(row, LoadRequest) for row in driver.records)
         assert any(name.startswith("GET edge /v") for name in counted["by_name"])
 
-    LiveRuntime(load=LoadSettings("locust")).run(RunSettings(system, 2, reference="streaming"), body)
+    LiveRuntime(LiveOptions(load=LoadSettings("locust"))).run(
+        RunSettings(system, 2, reference="streaming"), body
+    )
 
 
 def check_requests(reported: list[RequestRow], raw: list[LoadRequest]) -> None:

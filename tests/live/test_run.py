@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.faults.primitives import Primitive
+from harness.faults.capability import Capability
 from harness.live.ledger import STATE_VARIABLE, remains
 
 pytestmark = pytest.mark.live
@@ -129,9 +129,9 @@ def test_doctor_and_cleanup(directory: Path, capsys: pytest.CaptureFixture[str])
     found = document(capsys)
     assert all(finding["ok"] for finding in found["findings"])
     assert "load" in {finding["name"] for finding in found["findings"]}
-    assert set(found["primitives"]) >= set(Primitive) - {Primitive.CPU_LIMIT}
+    assert set(found["capabilities"]) >= set(Capability) - {Capability.CPU_LIMIT, Capability.SHAPE_LOSS}
     assert set(found["networks"]) == {"proxy", "kernel"}
-    assert found["networks"]["proxy"] == found["primitives"]
+    assert found["networks"]["proxy"] == found["capabilities"]
     assert bool(found["networks"]["kernel"]) == all(item["ok"] for item in found["kernel_findings"])
     assert invoke(["cleanup", "--json"]) == 0
     assert document(capsys)["clean"]

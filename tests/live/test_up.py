@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import invoke
-from harness.engine.plan import UsageError
 from harness.engine.up import ControlServer, Up, parse_fault
+from harness.errors import UsageError
 from harness.faults.primitives import Exposure, FaultFailed
 from harness.live.cleanup import cleanup
 from harness.live.ledger import STATE_VARIABLE
@@ -148,7 +148,7 @@ def test_it_can_be_a_system_that_is_not_there(capsys: pytest.CaptureFixture[str]
         ("fault: crash, target: {node: a}, status: 3", "status"),
         ("fault: latency, target: {role: edge}, delay: 400", "400 needs a unit"),
         ("fault: crash, target: {role: edge}, at: 30s", "put on at once; remove 'at'"),
-        ("fault: loss, target: {role: edge}, rate: 1%", "cannot lose packets"),
+        ("fault: loss, target: {role: edge}, rate: 1%", "cannot drop packets"),
     ],
 )
 def test_what_is_wrong_with_a_fault_is_said(text: str, said: str) -> None:

@@ -11,6 +11,7 @@ from harness.report.arm_charts import comparisons
 from harness.report.artifacts import recorded
 from harness.report.svg import Figure, render
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 from tests.cli.support import BACKEND_LOST, UNTOUCHED, call, write_suite
 
 ARMS = """\
@@ -33,7 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExperimentResul
 
 @pytest.fixture(scope="module")
 def drawn(run: tuple[Path, ExperimentResult]) -> tuple[Figure, ...]:
-    return comparisons(*run)
+    directory, result = run
+    with RecordedRun(directory) as recorded_run:
+        return comparisons(recorded_run, result)
 
 
 def test_arms_of_one_slo_share_a_figure(drawn: tuple[Figure, ...]) -> None:
@@ -81,4 +84,5 @@ def test_without_arms_there_is_nothing_to_compare(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, untouched=UNTOUCHED)
     call("run", suite, "--jobs", 1, "--reports", tmp_path / "reports")
     (result,) = recorded(tmp_path / "reports" / "latest")
-    assert comparisons(Path(result.run), result) == ()
+    with RecordedRun(Path(result.run)) as recorded_run:
+        assert comparisons(recorded_run, result) == ()

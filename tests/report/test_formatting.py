@@ -43,8 +43,8 @@ def test_durations(seconds: float, expected: str) -> None:
 
 
 def test_a_value_shows_one_decimal_more_than_its_limit() -> None:
-    assert words.gate_value(replace(SUCCESS, limit=0.9999, value=0.99987)) == "99.987%"
-    assert words.gate_limit(replace(SUCCESS, limit=0.9999)) == "≥ 99.99%"
+    assert words.gate_value(replace(SUCCESS, threshold=0.9999, value=0.99987)) == "99.987%"
+    assert words.gate_limit(replace(SUCCESS, threshold=0.9999)) == "≥ 99.99%"
 
 
 def test_a_limit_says_in_which_direction_it_holds() -> None:

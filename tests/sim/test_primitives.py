@@ -20,11 +20,9 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
     Primitives,
 )
 from harness.runtime.contract import Session
-from harness.sim.runtime import SimRuntime
 from harness.system import Host, Service
 from tests.sim.support import CLIENT, application, hello, make_system, run, saw
 
@@ -53,10 +51,6 @@ def during(
         assert not session.failures
 
     run(make_system(services), with_client)
-
-
-def test_it_has_them_all() -> None:
-    assert SimRuntime.available == frozenset(Primitive) - {Primitive.CPU_LIMIT}
 
 
 def test_shape_slows_and_undo_ends_it() -> None:

@@ -12,7 +12,6 @@ from harness.faults.primitives import (
     HttpRule,
     LinkShape,
     PathMatch,
-    Primitive,
 )
 
 
@@ -40,7 +39,6 @@ class FakeApplied:
 class FakePrimitives:
     """`log` holds every call. `refuse` says which calls fail; `stuck` which of them cannot be undone."""
 
-    available: frozenset[Primitive] = frozenset(Primitive)
     touched: Exposure = Exposure(connections=1, bytes=10)  # noqa: RUF009 - immutable
     refuse: Callable[[tuple[object, ...]], bool] = lambda what: False
     stuck: Callable[[tuple[object, ...]], bool] = lambda what: False

@@ -14,8 +14,10 @@ from harness.history.read import History
 from harness.history.write import write_history
 from harness.runtime.contract import Recorded
 from harness.system import Event, System, Topology
-from harness.verdict.judge import Identity, JudgedArm, judge
+from harness.verdict.judge import judge
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedArm
+from tests.history.support import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ CRASH = FaultRecord(
     undone_at_s=80.0,
     exposure={"connections": 3, "bytes": 0},
 )
-FACTS = RunMetadata(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
+METADATA = RunMetadata(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
 
 
 def visits(
@@ -81,7 +83,8 @@ def history(
     directory: Path,
     rows: Iterable[Visit],
     events: Sequence[tuple[float, str]] = (),
-    facts: RunMetadata = FACTS,
+    metadata: RunMetadata = METADATA,
+    arm: str = "main",
 ) -> History:
     """Written and opened again. Rows are `visits`, events (moment, name)."""
     records = [Recorded(row.t_s, "shopper", row) for row in rows]
@@ -92,10 +95,10 @@ def history(
         run,
         system=SYSTEM,
         records=records,
-        facts=facts,
+        metadata=metadata,
         experiment_yaml="",
         slos_yaml="",
-        environment={"seed": 7},
+        environment=environment(arm=arm),
     )
     return History(run)
 
@@ -116,15 +119,14 @@ def experiment(*gates: Gate, faults: int = 1, **more: Any) -> Experiment:
 
 
 def verdict_of(
-    stated: Experiment, main: History, arms: Sequence[JudgedArm] = (), slos: dict[str, Slo] | None = None
+    stated: Experiment, main: History, arms: Sequence[RecordedArm] = (), slos: dict[str, Slo] | None = None
 ) -> ExperimentResult:
-    identity = Identity("shop.chaos.yaml", 7, "reports/shop", "harness replay reports/shop", "a" * 64)
-    return judge(identity, stated, SLOS if slos is None else slos, main, arms)
+    return judge(stated, SLOS if slos is None else slos, main, arms)
 
 
-def without_fault(facts: RunMetadata = FACTS) -> RunMetadata:
-    return replace(facts, faults=())
+def without_fault(metadata: RunMetadata = METADATA) -> RunMetadata:
+    return replace(metadata, faults=())
 
 
 def invariant(violated: str) -> RunMetadata:
-    return replace(FACTS, invariants=(InvariantRecord("sane", "visits", violated, "numbers make sense"),))
+    return replace(METADATA, invariants=(InvariantRecord("sane", "visits", violated, "numbers make sense"),))

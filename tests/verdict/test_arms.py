@@ -8,9 +8,10 @@ import pytest
 from harness.experiment.model import Arm, RecoveredGate, SloGate
 from harness.gates.result import Verdict
 from harness.history.metadata import RunMetadata
-from harness.verdict.arms import JudgedArm, gates_of
+from harness.verdict.arms import gates_of
 from harness.verdict.model import ArmResult, ExperimentResult
-from tests.verdict.support import CRASH, FACTS, Visit, experiment, history, steady, verdict_of, visits
+from harness.verdict.recorded import RecordedArm
+from tests.verdict.support import CRASH, METADATA, Visit, experiment, history, steady, verdict_of, visits
 
 BREACH = Arm(without="shop.failover", slo="success")
 HOLD = Arm(without=("shop.failover", "shop.cache"), must="hold", slo="success")
@@ -24,10 +25,10 @@ def run(
     arm: Arm,
     without: list[Visit],
     main: list[Visit] = GOOD,
-    facts: RunMetadata = FACTS,
+    metadata: RunMetadata = METADATA,
     gate: SloGate | RecoveredGate | None = None,
 ) -> tuple[ExperimentResult, ArmResult]:
-    judged = JudgedArm("without it", arm, history(tmp_path, without, facts=facts), "b" * 64)
+    judged = RecordedArm(arm, history(tmp_path, without, metadata=metadata, arm="without it"))
     stated = experiment(gate or SloGate(slo="success"), arms=(arm,))
     result = verdict_of(stated, history(tmp_path, main), [judged])
     return result, result.arms[0]
@@ -56,21 +57,21 @@ def test_arms(tmp_path: Path, arm: Arm, without: list[Visit], verdict: Verdict, 
 
 
 def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Path) -> None:
-    facts = replace(FACTS, faults=(replace(CRASH, exposure={}),))
-    _, judged = run(tmp_path, BREACH, BAD, facts=facts)
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure={}),))
+    _, judged = run(tmp_path, BREACH, BAD, metadata=metadata)
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert "touched no traffic" in judged.reason
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "metadata",
     [
-        replace(FACTS, failures=("backend ended",)),
-        replace(FACTS, faults=(replace(CRASH, error="no such node"),)),
+        replace(METADATA, failures=("backend ended",)),
+        replace(METADATA, faults=(replace(CRASH, error="no such node"),)),
     ],
 )
-def test_a_broken_arm_is_an_error(tmp_path: Path, facts: RunMetadata) -> None:
-    result, judged = run(tmp_path, BREACH, BAD, facts=facts)
+def test_a_broken_arm_is_an_error(tmp_path: Path, metadata: RunMetadata) -> None:
+    result, judged = run(tmp_path, BREACH, BAD, metadata=metadata)
     assert judged.verdict is Verdict.ERROR
     assert result.verdict is Verdict.ERROR
 
@@ -83,8 +84,8 @@ def test_a_breach_that_the_safeguard_does_not_prevent_shows_nothing(tmp_path: Pa
 
 
 def test_without_the_safeguard_in_the_main_run_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
-    judged = JudgedArm("without it", BREACH, history(tmp_path, BAD), "b" * 64)
-    main = history(tmp_path, BAD, facts=replace(FACTS, without=("shop.failover",)))
+    judged = RecordedArm(BREACH, history(tmp_path, BAD, arm="without it"))
+    main = history(tmp_path, BAD, metadata=replace(METADATA, without=("shop.failover",)))
     result = verdict_of(experiment(SloGate(slo="success"), arms=(BREACH,)), main, [judged])
     assert result.arms[0].verdict is Verdict.INCONCLUSIVE
     assert "nothing to compare with" in result.arms[0].reason

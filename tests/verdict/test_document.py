@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from harness.gates.result import EXIT_CODES, Verdict
-from harness.verdict.document import results_of, suite_document
+from harness.verdict.document import DocumentError, results_of, suite_document
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 ALL = (PASSED, FAILED, INCONCLUSIVE, ERROR)
@@ -30,7 +31,7 @@ def test_the_document_of_a_suite() -> None:
         "faults",
         "arms",
     } <= first.keys()
-    assert {"name", "verdict", "value", "interval", "limit", "samples"} <= first["gates"][0].keys()
+    assert {"name", "verdict", "value", "interval", "threshold", "samples"} <= first["gates"][0].keys()
 
 
 def test_there_and_back_through_json() -> None:
@@ -41,6 +42,6 @@ def test_there_and_back_through_json() -> None:
 @pytest.mark.parametrize(
     "wrong", [{}, {"experiments": [{}]}, {"experiments": [{"verdict": "fine"}]}, {"experiments": None}]
 )
-def test_what_is_no_document(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="not a verdict document"):
+def test_what_is_no_document(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DocumentError, match="not a verdict document"):
         results_of(wrong)

@@ -9,7 +9,7 @@ from harness.experiment.model import EventGate, RecoveredGate, SloGate
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.verdict.document import suite_document
 from tests.verdict.support import (
-    FACTS,
+    METADATA,
     experiment,
     history,
     invariant,
@@ -61,12 +61,15 @@ def test_all_that_is_judged_is_in_the_result(tmp_path: Path) -> None:
 def test_clients_that_came_late_are_told(tmp_path: Path) -> None:
     starts = {"sessions": 365, "median_s": 0.001, "p99_s": 0.2, "most_s": 0.2549, "late": 12}
     stated = experiment(SloGate(slo="success"))
-    late = history(tmp_path, GOOD, facts=replace(FACTS, statistics={"load": {"starts": starts}}))
+    late = history(tmp_path, GOOD, metadata=replace(METADATA, statistics={"load": {"starts": starts}}))
     assert verdict_of(stated, late).notes == (
         "12 of 365 clients began more than 0.1 s after their time, at most 0.255 s: whatever brings them was too busy",
     )
     in_time = {"load": {"starts": {**starts, "late": 0}}}
-    assert verdict_of(stated, history(tmp_path, GOOD, facts=replace(FACTS, statistics=in_time))).notes == ()
+    assert (
+        verdict_of(stated, history(tmp_path, GOOD, metadata=replace(METADATA, statistics=in_time))).notes
+        == ()
+    )
 
 
 def test_one_breach_among_many_is_counted(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_steady_state_is_judged_once_for_gates_that_ask_the_same(tmp_path: Path)
 
 def test_an_experiment_without_faults_has_no_time_before(tmp_path: Path) -> None:
     result = verdict_of(
-        experiment(SloGate(slo="success"), faults=0), history(tmp_path, GOOD, facts=without_fault())
+        experiment(SloGate(slo="success"), faults=0), history(tmp_path, GOOD, metadata=without_fault())
     )
     assert result.verdict is Verdict.PASSED
     assert result.steady_state == ()

@@ -12,7 +12,7 @@ from harness.gates.result import Verdict, worst
 from harness.history.metadata import RunMetadata
 from tests.verdict.support import (
     CRASH,
-    FACTS,
+    METADATA,
     SLOS,
     SPEED,
     SUCCESS,
@@ -33,7 +33,7 @@ def rows(bad_before: int = 0) -> list:
 
 
 def with_fault(**changes: object) -> RunMetadata:
-    return replace(FACTS, faults=(replace(CRASH, **changes),))
+    return replace(METADATA, faults=(replace(CRASH, **changes),))
 
 
 def test_the_same_run_is_green_when_all_is_there(tmp_path: Path) -> None:
@@ -73,34 +73,34 @@ def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("metadata", "said"),
     [
         (with_fault(applied_at_s=None, undone_at_s=None), "never applied"),
         (with_fault(applied_at_s=None, undone_at_s=None, error="no such node"), "no such node"),
         (with_fault(undone_at_s=None), "not undone"),
         (with_fault(error="could not be started again"), "could not be started again"),
-        (replace(FACTS, faults=()), "0 of 1 faults"),
-        (replace(FACTS, failures=("backend-west ended at 12 s: KeyError",)), "KeyError"),
+        (replace(METADATA, faults=()), "0 of 1 faults"),
+        (replace(METADATA, failures=("backend-west ended at 12 s: KeyError",)), "KeyError"),
     ],
 )
-def test_what_broke_is_an_error(tmp_path: Path, facts: RunMetadata, said: str) -> None:
-    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts))
+def test_what_broke_is_an_error(tmp_path: Path, metadata: RunMetadata, said: str) -> None:
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), metadata=metadata))
     assert result.gates[0].verdict is Verdict.PASSED
     assert result.verdict is Verdict.ERROR
     assert said in result.reason
 
 
 def test_fault_that_touched_nothing(tmp_path: Path) -> None:
-    facts = with_fault(exposure={"connections": 0, "bytes": 0})
-    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts))
+    metadata = with_fault(exposure={"connections": 0, "bytes": 0})
+    result = verdict_of(experiment(GOOD), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "touched no traffic" in result.reason
     assert result.faults[0].verdict is Verdict.INCONCLUSIVE
 
 
 def test_one_of_two_faults_touched_nothing(tmp_path: Path) -> None:
-    facts = replace(FACTS, faults=(CRASH, replace(CRASH, name="second", exposure={})))
-    result = verdict_of(experiment(GOOD, faults=2), history(tmp_path, rows(), facts=facts))
+    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", exposure={})))
+    result = verdict_of(experiment(GOOD, faults=2), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "second" in result.reason
 
@@ -113,7 +113,7 @@ def test_no_data(tmp_path: Path) -> None:
 
 
 def test_no_data_for_an_invariant(tmp_path: Path) -> None:
-    result = verdict_of(experiment(), history(tmp_path, [], facts=invariant("latency_s < 0")))
+    result = verdict_of(experiment(), history(tmp_path, [], metadata=invariant("latency_s < 0")))
     assert result.gates[0].verdict is Verdict.INCONCLUSIVE
 
 
@@ -236,8 +236,3 @@ def test_too_few_samples(tmp_path: Path) -> None:
     assert result.gates[0].verdict is Verdict.INCONCLUSIVE
     assert result.gates[0].needs == 2995 - 600
     assert SLOS["success"] is SUCCESS
-
-
-def test_interrupted(tmp_path: Path) -> None:
-    facts = replace(FACTS, interrupted=True)
-    assert verdict_of(experiment(GOOD), history(tmp_path, rows(), facts=facts)).verdict is Verdict.INTERRUPTED

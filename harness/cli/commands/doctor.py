@@ -1,52 +1,59 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.options import Json
 from harness.cli.outcome import Done
 
 if TYPE_CHECKING:
-    from harness.faults.primitives import Primitive
     from harness.live.doctor import Finding
+    from harness.runtime.capabilities import Capabilities
 
 
 def doctor(as_json: Json = False) -> Done:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
+    from harness.faults.capability import Capability
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.doctor import BY, BY_KERNEL, examine, examine_kernel, lacks, primitives
-    from harness.runtime.contract import KERNEL, PROXY
+    from harness.live.doctor import examine, examine_kernel
+    from harness.live.options import KERNEL, PROXY, LiveOptions
+    from harness.runtime.capabilities import Capabilities
 
     findings = examine()
     kernel = examine_kernel()
-    networks = {PROXY: primitives(findings), KERNEL: primitives((*findings, *kernel), BY_KERNEL)}
-    _show("for every live run", findings)
-    _show(f"for --network {KERNEL}", kernel)
-    lacking = lacks()
-    for primitive in BY:
-        print(f"\n{primitive.value}")
-        for network, can in networks.items():
-            print(
-                f"  {network:<8}{can.get(primitive) or lacking.get(primitive, 'not on this machine: see above')}"
-            )
+    works = {PROXY: _all_ok(findings), KERNEL: _all_ok((*findings, *kernel))}
+    asked = {network: LiveOptions(network).capabilities() for network in works}
+    can = {network: asked[network] if ok else Capabilities({}) for network, ok in works.items()}
+    _print_findings("for every live run", findings)
+    _print_findings(f"for --network {KERNEL}", kernel)
+    for capability in Capability:
+        print(f"\n{capability.value}")
+        for network, found in can.items():
+            lack = asked[network].lacks.get(capability, "not on this machine: see above")
+            print(f"  {network:<8}{found.available.get(capability) or lack}")
+    networks = {network: _document(found) for network, found in can.items()}
     document = {
-        "findings": _document(findings),
-        "kernel_findings": _document(kernel),
-        "primitives": _named(networks[PROXY]),
-        "networks": {network: _named(can) for network, can in networks.items()},
+        "findings": _findings_document(findings),
+        "kernel_findings": _findings_document(kernel),
+        "capabilities": networks[PROXY],
+        "networks": networks,
     }
-    return Done(0 if networks[PROXY] else EXIT_CODES[Verdict.ERROR], document)
+    return Done(0 if works[PROXY] else EXIT_CODES[Verdict.ERROR], document)
 
 
-def _show(title: str, findings: Sequence[Finding]) -> None:
+def _all_ok(findings: Sequence[Finding]) -> bool:
+    return all(finding.ok for finding in findings)
+
+
+def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     print(f"{title}:")
     for finding in findings:
         print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.said}")
 
 
-def _document(findings: Sequence[Finding]) -> list[dict[str, object]]:
+def _findings_document(findings: Sequence[Finding]) -> list[dict[str, object]]:
     return [{"name": f.name, "ok": f.ok, "said": f.said} for f in findings]
 
 
-def _named(can: Mapping[Primitive, str]) -> dict[str, str]:
-    return {primitive.value: how for primitive, how in can.items()}
+def _document(capabilities: Capabilities) -> dict[str, str]:
+    return {capability.value: how for capability, how in capabilities.available.items()}

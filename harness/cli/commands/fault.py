@@ -25,8 +25,8 @@ def fault(
 ) -> Done:
     """Put a fault on the system that 'harness up' holds up, take it off, or list them."""
     from harness.cli.outcome import Stop, usage
-    from harness.engine.plan import UsageError
     from harness.engine.up import ask
+    from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.ledger import NoSlot
 

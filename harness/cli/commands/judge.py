@@ -26,7 +26,8 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> Done:
     from harness.cli.reporting import make_console
     from harness.engine.judge import rejudge, write_verdict
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.history.write import VERDICT, HistoryError
+    from harness.history.errors import HistoryError
+    from harness.history.files import VERDICT
     from harness.report.terminal import print_results
     from harness.verdict.document import suite_document
 

@@ -94,7 +94,7 @@ def _load(name: str) -> System:
 
 
 def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
-    from harness.cli.loading import load
+    from harness.cli.selection import load_files
 
     return [
         {
@@ -104,7 +104,7 @@ def _experiments(paths: list[Path]) -> list[dict[str, Any]]:
             "system": item.experiment.system,
             "tags": list(item.experiment.tags),
         }
-        for item in load(paths)
+        for item in load_files(paths)
     ]
 
 

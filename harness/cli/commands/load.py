@@ -29,10 +29,10 @@ def load(
     import sys
     import time
 
-    from harness.cli.load import parse_address
     from harness.cli.outcome import usage
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.locust.cluster import refuse_without_locust
+    from harness.live.options import parse_address
 
     problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
     address = parse_address(master)

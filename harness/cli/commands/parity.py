@@ -2,25 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import (
-    Jobs,
-    Json,
-    Load,
-    LocustMaster,
-    LocustPlugin,
-    LocustWorkers,
-    Network,
-    Paths,
-    Reports,
-    Seed,
-    Seeds,
-    Toxiproxy,
-)
+from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
 from harness.cli.outcome import Done
+from harness.cli.runtime_options import takes_runtime
+from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
     from harness.engine.events import Handler
@@ -28,17 +16,13 @@ if TYPE_CHECKING:
 HALVES = {"live": "Live, in real time:", "sim": "Virtual time:"}
 
 
+@takes_runtime(only=LiveOptions.name)
 def parity(
     paths: Paths,
+    runtime: LiveOptions,
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
-    network: Network = "proxy",
-    toxiproxy: Toxiproxy = None,
-    load: Load = None,
-    locust_workers: LocustWorkers = None,
-    locust_master: LocustMaster = None,
-    locust_plugin: LocustPlugin = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> Done:
@@ -46,30 +30,23 @@ def parity(
 
     Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
     """
-    from harness.cli.commands.run import cores, network_named, writable
-    from harness.cli.external import toxiproxy_at
-    from harness.cli.load import load_settings
-    from harness.cli.loading import load as load_files
+    from harness.cli.commands.run import cores, writable
     from harness.cli.outcome import usage
-    from harness.engine.plan import UsageError
-    from harness.engine.runtimes import live_runtime
+    from harness.cli.selection import load_files
+    from harness.errors import UsageError
     from harness.parity.page import document, lines, write
     from harness.parity.run import parity as run_both
     from harness.report.artifacts import finish_run
 
-    over = network_named(network)
-    server = toxiproxy_at(toxiproxy, over)
-    settings = load_settings(load, locust_workers, locust_master, locust_plugin, jobs=jobs or 1, network=over)
-    loaded = load_files(paths)
+    loaded = load_files(paths, runtime)
     try:
         found = run_both(
             loaded,
             seeds=range(seed, seed + seeds),
             reports=writable(reports),
             jobs=jobs or cores(),
-            # Live runs would take each other's time on the same cores.
             live_jobs=jobs or 1,
-            live=partial(live_runtime, network=over, load=settings, toxiproxy=server),
+            live=runtime,
             report=_half,
             finish=finish_run,
         )

@@ -5,22 +5,32 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import Json, Paths, Seed, Without
 from harness.cli.outcome import Done
+from harness.cli.runtime_options import takes_runtime
+from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from harness.engine.plan import Plan
     from harness.faults.base import Fault
 
 
-def plan(paths: Paths, seed: Seed = 1, without: Without = None, as_json: Json = False) -> Done:
+@takes_runtime(default=None)
+def plan(
+    paths: Paths,
+    runtime: RuntimeOptions | None = None,
+    seed: Seed = 1,
+    without: Without = None,
+    as_json: Json = False,
+) -> Done:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
-    from harness.cli.loading import load
     from harness.cli.outcome import usage
-    from harness.engine.plan import UsageError
+    from harness.cli.selection import load_all
     from harness.engine.plan import plan as make_plan
+    from harness.errors import UsageError
 
     plans: list[Plan] = []
     problems: list[str] = []
-    for item in load(paths):
+    loaded, left_out = load_all(paths, runtime)
+    for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))
         except UsageError as error:
@@ -28,6 +38,8 @@ def plan(paths: Paths, seed: Seed = 1, without: Without = None, as_json: Json = 
     if problems:
         raise usage(*dict.fromkeys(problems))
     print("\n\n".join(_text(item) for item in plans))
+    for one in left_out:
+        print(one)
     return Done(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 

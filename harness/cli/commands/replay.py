@@ -8,11 +8,10 @@ def replay(run: Run, as_json: Json = False) -> Done:
     """Run a run directory's experiment again and compare the histories. Exit 3 when they differ, or one was altered."""
     from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
-    from harness.engine.plan import UsageError
     from harness.engine.replay import replay as run_again
-    from harness.errors import ExperimentError
+    from harness.errors import ExperimentError, UsageError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.history.write import HistoryError
+    from harness.history.errors import HistoryError
     from harness.report.artifacts import finish_run
     from harness.verdict.document import suite_document
 

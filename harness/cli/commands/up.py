@@ -6,10 +6,14 @@ import typer
 
 from harness.cli.options import Seed, Without
 from harness.cli.outcome import Done
+from harness.cli.runtime_options import takes_runtime
+from harness.live.options import LiveOptions
 
 
+@takes_runtime(only=LiveOptions.name)
 def up(
     system: Annotated[str, typer.Argument(help="A system's name (see 'harness list'), or module:attribute.")],
+    runtime: LiveOptions,
     arrive: Annotated[
         str, typer.Option(help="Clients of its first workload, such as 1/s; nobody if not given.")
     ] = "",
@@ -18,8 +22,8 @@ def up(
 ) -> Done:
     """Bring a system up live, for a person to look at; faults with 'harness fault'. Ctrl-C ends it."""
     from harness.cli.outcome import usage
-    from harness.engine.plan import UsageError
     from harness.engine.up import Up, bring_up
+    from harness.errors import UsageError
     from harness.experiment.units import parse_rate
     from harness.live.ledger import NoSlot
     from harness.runtime.contract import NotReady
@@ -29,7 +33,7 @@ def up(
         rate = parse_rate(arrive) if arrive else 0.0
         if arrive and rate <= 0:
             raise usage(f"--arrive {arrive}: brings nobody; give more than 0/s, or leave it out")
-        bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate), _tell)
+        bring_up(Up(system, load_system(system), seed, frozenset(without or ()), rate, runtime), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error
     except (UnknownSystem, NoSlot, NotReady, ValueError) as error:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from harness.cli.options import Json, Paths
 from harness.cli.outcome import Done
+from harness.cli.runtime_options import takes_runtime
+from harness.runtime.options import RuntimeOptions
 
 
-def validate(paths: Paths, as_json: Json = False) -> Done:
-    """Check experiment files and their SLOs without running anything."""
-    from harness.cli.loading import load
+@takes_runtime(default=None)
+def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> Done:
+    """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
+    from harness.cli.selection import load_all
     from harness.report.formatting import counted
 
-    loaded = load(paths)
+    loaded, left_out = load_all(paths, runtime)
     for item in loaded:
         experiment = item.experiment
         parts = [
@@ -20,6 +23,8 @@ def validate(paths: Paths, as_json: Json = False) -> Done:
         if experiment.runtime is not None:
             parts.append(f"needs --runtime {experiment.runtime}")
         print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
+    for one in left_out:
+        print(one)
     print(f"{counted(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
     return Done(0, {"verdict": "valid", "exit_code": 0, "experiments": names})

@@ -19,8 +19,9 @@ from harness.faults.primitives import HostIdentity
 from harness.live.ledger import Lease
 from harness.live.locust import protocol as words
 from harness.live.messages import Address
+from harness.live.options import LoadSettings
 from harness.live.pdeathsig import environment
-from harness.runtime.contract import LoadSettings, NotReady
+from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal, describe
 from harness.system import Access, Clock
 
@@ -133,7 +134,7 @@ class LocustCluster:
     @property
     def address(self) -> str | None:
         """Where workers on other machines reach this one; None when there are none."""
-        return None if self._settings.master is None else self._settings.master[0]
+        return None if self._settings.address is None else self._settings.address[0]
 
     # ------------------------------------------------------------------ life
 
@@ -144,7 +145,7 @@ class LocustCluster:
         self._environment = {**environment, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         own, theirs = socket.socketpair()
         line = str(theirs.fileno())
-        host, port = settings.master or (self._lease.address(0), 0)
+        host, port = settings.address or (self._lease.address(0), 0)
         with theirs:
             if settings.alone:
                 await self._spawn("locust", ["alone", "--line", line], theirs.fileno())

@@ -1,0 +1,75 @@
+"""Paths of a command line to loaded experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.files import experiment_files
+from harness.cli.outcome import empty, usage
+
+if TYPE_CHECKING:
+    from harness.engine.load import Loaded
+    from harness.runtime.options import RuntimeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An experiment of a directory that is made for another runtime."""
+
+    name: str
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"left out: {self.name} ({self.file}): {self.reason}"
+
+
+def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[Loaded, ...]:
+    """All experiments, valid for `runtime`, or for the runtime that each is made for.
+
+    Stops with usage and all diagnostics, or with empty.
+    """
+    from harness.engine.load import load_experiments
+    from harness.errors import ExperimentError
+
+    files = experiment_files(paths)
+    problems = () if runtime is None else runtime.problems()
+    try:
+        loaded = load_experiments(files, runtime)
+    except ExperimentError as error:
+        raise usage(*problems, *map(str, error.diagnostics)) from error
+    if problems:
+        raise usage(*problems)
+    return loaded
+
+
+def load_all(
+    paths: Sequence[Path], runtime: RuntimeOptions | None
+) -> tuple[tuple[Loaded, ...], tuple[LeftOut, ...]]:
+    """As `load_for`; without a runtime all of them."""
+    return (load_files(paths), ()) if runtime is None else load_for(paths, runtime)
+
+
+def load_for(
+    paths: Sequence[Path], runtime: RuntimeOptions
+) -> tuple[tuple[Loaded, ...], tuple[LeftOut, ...]]:
+    """The experiments that can run there, and those of directories that are made for another runtime.
+
+    Stops as `load_files`; also with usage for a file that was named and is made for another runtime, and with empty
+    when all are left out.
+    """
+    loaded = load_files(paths, runtime)
+    named = {path.resolve() for path in paths if path.is_file()}
+    others = [item for item in loaded if item.experiment.runtime not in (None, runtime.name)]
+    if refused := [item for item in others if item.file.resolve() in named]:
+        raise usage(*(f"{item.shown}: needs --runtime {item.experiment.runtime}" for item in refused))
+    left_out = tuple(
+        LeftOut(item.experiment.experiment, item.shown, f"needs --runtime {item.experiment.runtime}")
+        for item in others
+    )
+    if left_out and len(left_out) == len(loaded):
+        raise empty(*map(str, left_out))
+    return tuple(item for item in loaded if item not in others), left_out

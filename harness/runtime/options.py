@@ -1,0 +1,60 @@
+"""`RuntimeOptions`: how a runtime is set up, as one value from the command line to the runtime.
+
+Importing this module, and those with the options of the runtimes, is cheap: the command line needs them for its help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+if TYPE_CHECKING:
+    from harness.runtime.capabilities import Capabilities
+    from harness.runtime.contract import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line, `--name`: a text, or a whole number from `min` on where that is given.
+
+    `many`: it may be given more than once.
+    """
+
+    name: str
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    min: int | None = None
+    many: bool = False
+
+
+class RuntimeOptions(Protocol):
+    """A frozen, picklable value, registered in `harness.engine.runtimes`."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """For the help of the command line."""
+    deterministic: ClassVar[bool]
+    """The same seed gives the same history, so that a run can be replayed."""
+    concurrent: ClassVar[bool]
+    """Several runs on one machine do not disturb each other."""
+    options: ClassVar[tuple[Option, ...]]
+    """The options of the command line that `from_arguments` takes."""
+
+    @classmethod
+    def from_arguments(cls, given: Mapping[str, Any]) -> Self:
+        """From the options that were given, by name. `problems` says what is wrong with the values."""
+        ...
+
+    def arguments(self) -> tuple[str, ...]:
+        """The words of the command line that give these options again."""
+        ...
+
+    def problems(self, jobs: int = 1) -> tuple[str, ...]:
+        """Everything that speaks against `jobs` runs at a time with these options on this machine."""
+        ...
+
+    def capabilities(self) -> Capabilities: ...
+
+    def create(self) -> Runtime: ...
