@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
+
+from harness.text import did_you_mean, quote
 
 type Path = tuple[str | int, ...]
 """Where a value is in a document: keys and indexes from the top."""
@@ -64,8 +67,8 @@ class Diagnostic:
     found: str
     allowed: str = ""
     hint: str = ""
-    path: Path = field(default=(), compare=False)
-    about_key: bool = field(default=False, compare=False)
+    path: Path = ()
+    about_key: bool = False
     file: str = ""
     line: int = 0
     col: int = 0
@@ -84,3 +87,16 @@ class Diagnostic:
     def order(self) -> tuple[str, int, int, str, str]:
         """What diagnostics are sorted by: file and position first."""
         return self.file, self.line, self.col, self.code.value, str(self)
+
+
+def unknown_name(
+    kind: str, name: str, allowed: Iterable[str], where: str = "", *, also: str = ""
+) -> Diagnostic:
+    """`unknown role 'x' in system y; allowed: a, b; did you mean 'a'?`.
+
+    `where`: what has no such name. `also`: what may be given instead of one of the names.
+    """
+    names = list(dict.fromkeys(allowed))
+    found = f"unknown {kind} {quote(name)}" + (f" in {where}" if where else "")
+    choices = f"allowed: {', '.join(names) or 'none'}" + (f", or {also}" if also else "")
+    return Diagnostic(Code.UNKNOWN_NAME, found, choices, did_you_mean(name, names))

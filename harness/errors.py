@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar
 
 from harness.diagnostics import Code, Diagnostic, Path
 
@@ -36,7 +37,7 @@ class InvalidInput(HarnessError):
         self.diagnostics = tuple(sorted(dict.fromkeys(diagnostics), key=lambda one: one.order))
         super().__init__("\n".join(map(str, self.diagnostics)))
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return type(self), (self.diagnostics,)
 
 
@@ -74,6 +75,6 @@ class InvalidValue(InvalidInput, ValueError):
     def diagnostic(self) -> Diagnostic:
         return self.diagnostics[0]
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         one = self.diagnostic
-        return type(self), (one.code, one.found, one.allowed, one.hint)
+        return partial(type(self), path=one.path), (one.code, one.found, one.allowed, one.hint)

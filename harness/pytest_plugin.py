@@ -3,6 +3,7 @@
     pytest experiments/                                # all of them, seed 1
     pytest experiments/ -n 4 --chaos-seed 7            # with pytest-xdist, another seed
     pytest experiments/ --chaos-without player.failover
+    pytest experiments/ --chaos-report json=results.json
 
 A test passes when its verdict is `passed`, and for nothing less. Files that are not valid are collection
 errors with every diagnostic. Results go to `--chaos-reports` as `harness run` writes them, and into JUnit XML
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,8 @@ from harness.errors import UsageError
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from harness.engine.load import Loaded
+    from harness.engine.read import ReadyExperiment
+    from harness.report.registry import Reporters
     from harness.verdict.model import ExperimentResult
 
 SUFFIX = ".chaos.yaml"
@@ -49,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be given more than once",
+    )
+    group.addoption(
+        f"{PREFIX}report",
+        action="append",
+        default=[],
+        metavar="NAME[=PATH]",
+        help="report in this way, too (see 'harness list reporters'); may be given more than once",
     )
     group.addoption(
         f"{PREFIX}runtime",
@@ -124,6 +134,13 @@ def _suite_directory(config: pytest.Config) -> Path:
     return config.stash[_SUITE]
 
 
+def _open_reporters(config: pytest.Config) -> AbstractContextManager[Reporters]:
+    """Pages and JUnit XML, as `harness run` writes them; pytest itself reports in the terminal."""
+    from harness.report.registry import open_reporters
+
+    return open_reporters(config.getoption("--chaos-report"), defaults=("html", "junit"))
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path.name.endswith(SUFFIX):
         collector: pytest.Collector = ChaosFile.from_parent(parent, path=file_path)
@@ -135,14 +152,14 @@ class ChaosFile(pytest.File):
     """One experiment file."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from harness.engine.load import load_experiments
-        from harness.engine.plan import plan
+        from harness.engine.plan import make_plan
+        from harness.engine.read import read_experiments
         from harness.errors import ExperimentError
 
         runtime = self.config.stash[_RUNTIME]
         try:
-            (loaded,) = load_experiments([self.path], runtime)
-            plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
+            (loaded,) = read_experiments([self.path], runtime)
+            make_plan(loaded, self.config.getoption("--chaos-seed"), self.config.getoption("--chaos-without"))
         except ExperimentError as error:
             raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
         except UsageError as error:
@@ -151,7 +168,7 @@ class ChaosFile(pytest.File):
         if loaded.experiment.runtime not in (None, runtime.name):
             reason = f"needs {PREFIX}runtime {loaded.experiment.runtime}"
             if any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args):
-                raise self.CollectError(f"{loaded.shown}: {reason}")
+                raise self.CollectError(f"{loaded.display_path}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
         yield item
 
@@ -194,26 +211,29 @@ class NotPassed(Exception):
 class ChaosItem(pytest.Item):
     """One experiment with one seed. `-m chaos` selects them all, `-k` finds one by its tags, too."""
 
-    def __init__(self, *, loaded: Loaded, **kwargs: Any) -> None:
+    def __init__(self, *, loaded: ReadyExperiment, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._loaded = loaded
         self.add_marker(MARKER)
         self.extra_keyword_matches.update(loaded.experiment.tags)
 
     def runtest(self) -> None:
+        from harness.engine.events import EventDispatcher
         from harness.engine.experiment import run_experiment
         from harness.gates.result import Verdict
-        from harness.report.artifacts import finish_run
 
-        result = run_experiment(
-            self._loaded,
-            self.config.stash[_RUNTIME],
-            _suite_directory(self.config),
-            seed=self.config.getoption("--chaos-seed"),
-            without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),
-            emit=lambda event: None,
-            finish=finish_run,
-        )
+        with _open_reporters(self.config) as reporters:
+            dispatcher = EventDispatcher(reporters.handlers)
+            result = run_experiment(
+                self._loaded,
+                self.config.stash[_RUNTIME],
+                _suite_directory(self.config),
+                seed=self.config.getoption("--chaos-seed"),
+                without=tuple(dict.fromkeys(self.config.getoption("--chaos-without"))),
+                emit=dispatcher,
+                finish=reporters.finish,
+            )
+            dispatcher.close()
         self.user_properties.append(("chaos_verdict", result.verdict.value))
         for name in ("seed", "history_sha256", "replay", "run"):
             self.user_properties.append((f"chaos_{name}", str(getattr(result, name))))
@@ -232,10 +252,10 @@ class ChaosItem(pytest.Item):
 
 def _account(result: ExperimentResult) -> str:
     """What was measured, for the report section."""
-    from harness.report.problems import measured
+    from harness.report.columns import describe_measurement
 
     lines = [f"{result.verdict.value}: {result.reason}"]
-    lines += [f"{gate.verdict.value:<12} {gate.name}: {measured(gate)}" for gate in result.gates]
+    lines += [f"{gate.verdict.value:<12} {gate.name}: {describe_measurement(gate)}" for gate in result.gates]
     lines += [f"{arm.verdict.value:<12} {arm.reason}" for arm in result.arms]
     lines += [f"{'note':<12} {note}" for note in result.notes]
     lines.append(f"report: {result.run}/report.html")
@@ -262,10 +282,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     suite = config.stash.get(_SUITE, None)
     if suite is None or not suite.is_dir():
         return
-    from harness.report.artifacts import finish_suite, recorded
+    from harness.engine.events import EventDispatcher, SuiteFinished
+    from harness.gates.result import EXIT_CODES, worst
+    from harness.report.suite import recorded_results
 
-    results = recorded(suite)
+    results = recorded_results(suite)
     if results:
-        # Each run has its own time in pytest's report; the suite's is not known here.
-        index = finish_suite(suite, results, 0.0)
-        terminalreporter.write_line(f"chaos report: {index}")
+        verdict = worst(result.verdict for result in results)
+        with _open_reporters(config) as reporters:
+            dispatcher = EventDispatcher(reporters.handlers)
+            # Each run has its own time in pytest's report; the suite's is not known here.
+            dispatcher(SuiteFinished(results, verdict, EXIT_CODES[verdict], 0.0, str(suite)))
+            dispatcher.close()
+        terminalreporter.write_line(f"chaos report: {suite / 'index.html'}")

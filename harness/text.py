@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
@@ -21,8 +22,8 @@ def did_you_mean(word: str, allowed: Iterable[str], *, before: str = "") -> str:
 
 
 def plural(count: int, singular: str, many: str | None = None) -> str:
-    """`1 fault`, `2 faults`."""
-    return f"{count} {singular if count == 1 else many or singular + 's'}"
+    """`1 fault`, `1,204 faults`."""
+    return f"{count:,} {singular if count == 1 else many or singular + 's'}"
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -55,6 +56,14 @@ def quote(value: object, max_length: int = 60) -> str:
     text = str(value).splitlines()[0] if isinstance(value, str) and value else str(value)
     text = text if len(text) <= max_length else text[: max_length - 3] + "..."
     return f"'{text}'" if isinstance(value, str) else text
+
+
+def display_path(file: Path) -> str:
+    """A path as a person would type it: relative to the working directory where it lies below it."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return file.as_posix()
 
 
 def _plain(word: str) -> str:

@@ -32,7 +32,7 @@ def test_an_experiment_that_holds_is_a_test_that_passes(pytester: pytest.Pyteste
             "experiments/backend-lost.chaos.yaml::backend-lost PASSED*",
             "*chaos*",
             "passed: *gates hold*",
-            "passed*answered: 100%*limit*samples",
+            "passed*answered: 100%*threshold*samples",
             "chaos report: reports/*/index.html",
         ]
     )
@@ -49,7 +49,7 @@ def test_a_breach_names_line_interval_limit_fault_and_replay(pytester: pytest.Py
         [
             "backend-lost: FAILED: *",
             "experiments/backend-lost.chaos.yaml:10: FAILED backend-lost: answered: *",
-            "    measured: *% [[]*%], limit ≥ 95.0%, * samples",
+            "    measured: *% [[]*%], threshold ≥ 95.0%, * samples",
             "    fault: crash of backend-*connect*",
             "    switched off: gateway.fallback, gateway.retry",
             "replay: harness replay reports/*/backend-lost.seed1",
@@ -63,7 +63,10 @@ def test_inconclusive_is_never_green_and_says_that_it_is_not_a_breach(pytester: 
     done = pytester.runpytest_subprocess("experiments")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
-        ["untouched: INCONCLUSIVE: there is not enough evidence to say that it holds", "*touched no traffic*"]
+        [
+            "untouched: INCONCLUSIVE: there is not enough evidence that every gate holds",
+            "*touched no traffic*",
+        ]
     )
     assert "FAILED untouched: " not in done.stdout.str()
 
@@ -76,7 +79,7 @@ def test_a_file_that_is_not_valid_is_a_collection_error_with_everything(pytester
     done.stdout.fnmatch_lines(
         [
             "experiments/broken.chaos.yaml:5:22: 4 needs a unit*",
-            "experiments/broken.chaos.yaml:7:10: no SLO *'anwsered'*did you mean 'answered'?",
+            "experiments/broken.chaos.yaml:7:10: unknown SLO 'anwsered'*did you mean 'answered'?",
         ]
     )
     assert "Traceback" not in done.stdout.str()
@@ -86,7 +89,7 @@ def test_an_unknown_safeguard_is_a_collection_error(pytester: pytest.Pytester) -
     write_suite(pytester.path, untouched=UNTOUCHED)
     done = pytester.runpytest_subprocess("experiments", "--chaos-without", "gateway.fallbak")
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*no safeguard 'gateway.fallbak'*did you mean 'gateway.fallback'?"])
+    done.stdout.fnmatch_lines(["*unknown safeguard 'gateway.fallbak'*did you mean 'gateway.fallback'?"])
 
 
 def test_one_name_in_two_files_is_refused(pytester: pytest.Pytester) -> None:
@@ -159,7 +162,7 @@ def test_an_experiment_for_live_runs_is_left_out_with_the_reason(pytester: pytes
     write_suite(pytester.path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
     done = pytester.runpytest_subprocess("experiments", "-rs")
     done.assert_outcomes(passed=1, skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*left out: needs harness run --runtime live"])
+    done.stdout.fnmatch_lines(["SKIPPED*left out: needs --chaos-runtime live"])
 
 
 def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_success(
@@ -168,5 +171,5 @@ def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_suc
     suite = write_suite(pytester.path, only_live=LIVE_ONLY)
     named = pytester.runpytest_subprocess(str(suite / "only-live.chaos.yaml"))
     named.assert_outcomes(errors=1)
-    named.stdout.fnmatch_lines(["*needs harness run --runtime live"])
+    named.stdout.fnmatch_lines(["*needs --chaos-runtime live"])
     assert pytester.runpytest_subprocess("experiments").ret == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -24,6 +24,14 @@ Without = Annotated[
     typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),
 ]
 Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay=False)]
+Report = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=PATH]",
+        help="Report in this way, too, into PATH where one is given; may be given more than once. "
+        "See 'harness list reporters'.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
 ]

@@ -1,6 +1,6 @@
 """The one typed event stream out of the engine. Every reporter is a handler: `(EngineEvent) -> None`.
 
-All are frozen and picklable: with `--jobs` they cross process boundaries.
+All are frozen and, but for `RunJudged`, picklable: with `--jobs` they cross process boundaries.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,18 @@ class FaultChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RunJudged:
+    """A run is judged and its directory is complete, but not yet visible: files written into it appear with it.
+
+    Emitted in the process that judged the run, to `Finish` alone; the only event that is not picklable.
+    `run.directory` is where the files are now, `result.run` where they will be.
+    """
+
+    result: ExperimentResult
+    run: RecordedRun
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     result: ExperimentResult
     elapsed_s: float
@@ -70,8 +83,13 @@ class SuiteFinished:
     reports: str
 
 
-type EngineEvent = SuiteStarted | RunStarted | Progress | FaultChanged | RunFinished | SuiteFinished
+type EngineEvent = (
+    SuiteStarted | RunStarted | Progress | FaultChanged | RunJudged | RunFinished | SuiteFinished
+)
 type Handler = Callable[[EngineEvent], None]
+
+type Finish = Callable[[RunJudged], None]
+"""Writes files into the run directory. Picklable; what it raises makes the run an error."""
 
 
 class EventDispatcher:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.engine.load import Loaded
+from harness.diagnostics import Diagnostic, unknown_name
+from harness.engine.read import ReadyExperiment
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.target import ResolvedTarget
 from harness.system import System
-
-__all__ = ["MAIN", "Plan", "PlannedArm", "PlannedFault", "UsageError", "plan", "unknown_safeguards"]
+from harness.text import unique_names
 
 MAIN = "main"
 
@@ -73,7 +71,7 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
+def make_plan(loaded: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
     """Settle everything that depends on the seed. Draws nothing else; the same arguments, the same plan.
 
     Raises UsageError: a safeguard that the system does not have, a target that cannot be resolved.
@@ -82,20 +80,21 @@ def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
     problems = list(unknown_safeguards(system, without))
     for arm in experiment.arms:
         problems += unknown_safeguards(system, arm.safeguards)
+    names = unique_names([fault.name or fault.fault for fault in experiment.timeline])
     faults = []
-    for index, (name, fault) in enumerate(zip(_names(experiment.timeline), experiment.timeline, strict=True)):
+    for index, (name, fault) in enumerate(zip(names, experiment.timeline, strict=True)):
         try:
             target = resolve(fault.target, system, seed, index, nodes_only=fault.targets == "nodes")
         except TargetError as error:
-            problems += [f"{name}: {problem}" for problem in error.problems]
+            problems += [replace(one, found=f"{name}: {one.found}") for one in error.diagnostics]
         else:
             faults.append(PlannedFault(name, fault, target))
     if problems:
-        raise UsageError(f"{loaded.shown}: {problem}" for problem in problems)
+        raise UsageError(replace(one, file=loaded.display_path) for one in problems)
     gone = frozenset(without)
     return Plan(
         experiment=experiment,
-        file=loaded.shown,
+        file=loaded.display_path,
         seed=seed,
         without=tuple(sorted(gone)),
         faults=tuple(faults),
@@ -103,38 +102,15 @@ def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
     )
 
 
-def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[str]:
-    """A problem, with the nearest name, for each that the system does not declare."""
+def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[Diagnostic]:
+    """A diagnostic for each that the system does not declare."""
     known = [safeguard.name for safeguard in system.safeguards]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            yield f"no safeguard '{name}' in system {system.name}; it has {', '.join(known) or 'none'}{hint}"
+            yield unknown_name("safeguard", name, known, f"system {system.name}")
 
 
 def _arms(arms: Sequence[Arm], gone: frozenset[str]) -> Iterator[PlannedArm]:
     names = ["without " + ", ".join(arm.safeguards) for arm in arms]
-    for name, arm in zip(_unique(names), arms, strict=True):
+    for name, arm in zip(unique_names(names), arms, strict=True):
         yield PlannedArm(name, gone | frozenset(arm.safeguards), arm)
-
-
-def _names(timeline: Sequence[Fault]) -> tuple[str, ...]:
-    return _unique([fault.name or fault.fault for fault in timeline])
-
-
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, those that occur more than once numbered: crash-1, crash-2."""
-    often = Counter(names)
-    taken = {name for name, count in often.items() if count == 1}
-    result = []
-    seen: Counter[str] = Counter()
-    for name in names:
-        if often[name] == 1:
-            result.append(name)
-            continue
-        seen[name] += 1
-        while f"{name}-{seen[name]}" in taken:
-            seen[name] += 1
-        result.append(f"{name}-{seen[name]}")
-    return tuple(result)

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
+from harness.engine.read import ReadyExperiment
 from harness.engine.runtimes import DEFAULT
 from harness.history.environment import ArmPlace, Environment
 from harness.runtime.options import RuntimeOptions
+from harness.text import display_path
 
 ARMS = "arms"
 LATEST = "latest"
@@ -84,7 +85,7 @@ def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
 def replay_command(run: Path, plan: Plan, runtime: RuntimeOptions) -> str:
     """How to see it again: exactly in virtual time, as it then happens in real time."""
     if runtime.deterministic:
-        return f"harness replay {shown_path(run)}"
+        return f"harness replay {display_path(run)}"
     return run_command(plan, runtime)
 
 
@@ -97,14 +98,14 @@ def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
 
 
 def environment(
-    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
+    loaded: ReadyExperiment, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
 ) -> Environment:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
     return Environment(
         experiment=plan.name,
-        file=loaded.shown,
-        slos_file=None if loaded.slos_file is None else shown_path(loaded.slos_file),
+        file=loaded.display_path,
+        slos_file=None if loaded.slos_file is None else display_path(loaded.slos_file),
         system=loaded.experiment.system,
         runtime=runtime.name,
         arguments=runtime.arguments(),
@@ -116,7 +117,7 @@ def environment(
             for name, directory in zip(names, arm_directories(names), strict=True)
         ),
         targets={fault.name: fault.target.names for fault in plan.faults},
-        run=shown_path(run),
+        run=display_path(run),
         replay=replay_command(run, plan, runtime),
         versions={
             "python": platform.python_version(),

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 
+from harness.diagnostics import Code, Diagnostic, unknown_name
+from harness.errors import InvalidInput
 from harness.experiment.model import Selector, Target
 from harness.faults.primitives import ClientMatch, EndpointMatch, PathMatch
 from harness.faults.target import ResolvedTarget
 from harness.system import Node, System
 
 
-class TargetError(ValueError):
-    """A selector that cannot be resolved; `problems` says each reason: what was found, what is allowed."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))
+class TargetError(InvalidInput):
+    """A selector that cannot be resolved. The paths of its diagnostics begin at the target."""
 
 
 def resolve(
     target: Target, system: System, seed: int, fault_index: int, *, nodes_only: bool = False
 ) -> ResolvedTarget:
-    """What `target` means. What is picked is drawn from the seed and the fault's place in the timeline.
+    """The hosts of `target`. What is picked is drawn from the seed and the fault's place in the timeline.
 
-    `nodes_only`, for faults on nodes: clients do not count, and a target that holds no server is refused.
+    `nodes_only`, for faults on nodes: clients do not count, and a target without a server is refused.
     Raises TargetError with every reason: an unknown role, zone, node or group, a selector that matches
     nothing, a pick of more than there are.
     """
@@ -36,34 +33,41 @@ def resolve(
         if nodes_only and not hosts.problems:
             hosts.clients = None
             if not hosts.nodes:
-                hosts.problems.append(f"{_said(target)} holds clients only; this fault acts on servers")
-        _refuse(hosts.problems)
+                found = f"{_format(target)} matches clients only"
+                hosts.problems.append(Diagnostic(Code.NO_MATCH, found, "this fault acts on servers"))
+        if hosts.problems:
+            raise TargetError(hosts.problems)
         path = PathMatch(EndpointMatch(everything=True), hosts.match)
         return ResolvedTarget(tuple(node.name for node in hosts.nodes), path, hosts.names)
     problems = [
-        f"'{name}' belongs inside the ends of the link, not beside it"
+        Diagnostic(
+            Code.CONFLICT, f"'{name}' beside 'link'", "put it into one end of the link", "", (name,), True
+        )
         for name in ("role", "zone", "node", "group", "pick")
         if getattr(target, name) is not None
     ]
-    ends = [
-        _Hosts(_as_selector(end), system, random.Random(f"{seed}:target:{fault_index}:{side}"))
-        for side, end in (("from", target.link.from_), ("to", target.link.to))
-    ]
-    _refuse([*problems, *ends[0].problems, *ends[1].problems])
+    ends = []
+    for side, end in (("from", target.link.from_), ("to", target.link.to)):
+        selector = Selector(role=end) if isinstance(end, str) else end
+        hosts = _Hosts(selector, system, random.Random(f"{seed}:target:{fault_index}:{side}"))
+        problems += [one.below(("link", side)) for one in hosts.problems]
+        ends.append(hosts)
+    if problems:
+        raise TargetError(problems)
     name = " > ".join(", ".join(end.names) for end in ends)
     return ResolvedTarget((), PathMatch(ends[0].match, ends[1].match), (name,))
 
 
 class _Hosts:
-    """One selector, resolved: servers in the order of the topology, and clients by what they are."""
+    """One selector, resolved: servers in the order of the topology, and clients by role, zone and group."""
 
     def __init__(self, selector: Selector, system: System, rng: random.Random) -> None:
-        self.problems = list(_unknown_words(selector, system))
+        self.problems = list(_unknown_names(selector, system))
         self.nodes: tuple[Node, ...] = ()
         self.clients: ClientMatch | None = None
         if self.problems:
             return
-        self.nodes = tuple(node for node in system.topology.nodes if _fits(node, selector))
+        self.nodes = tuple(node for node in system.topology.nodes if _matches(node, selector))
         self.clients = _clients(selector, system)
         if not self.nodes and self.clients is None:
             self.problems.append(_matches_nothing(selector, system))
@@ -71,21 +75,22 @@ class _Hosts:
             self._pick(selector.pick, rng)
 
     def _pick(self, pick: int | str, rng: random.Random) -> None:
-        if not self.nodes:
-            self.problems.append("'pick' draws among nodes; clients come and go, give them by group or zone")
+        def problem(code: Code, found: str, allowed: str) -> None:
+            self.problems.append(Diagnostic(code, found, allowed, "", ("pick",)))
+
+        most = len(self.nodes)
+        if not most:
+            problem(Code.NO_MATCH, "'pick' draws among nodes", "select clients by group or zone")
             return
-        count = _count(pick, len(self.nodes))
+        count = _count(pick, most)
         if count is None:
-            self.problems.append(
-                f"found pick: {pick}; it is a number from 1 to {len(self.nodes)} or a share such as 50%"
-            )
-        elif count > len(self.nodes):
-            self.problems.append(
-                f"pick: {pick} of {len(self.nodes)} ({', '.join(node.name for node in self.nodes)}); "
-                "there are not that many"
-            )
+            allowed = f"expected a number from 1 to {most} or a share such as 50%"
+            problem(Code.BAD_VALUE, f"found pick: {pick}", allowed)
+        elif count > most:
+            names = ", ".join(node.name for node in self.nodes)
+            problem(Code.NO_MATCH, f"pick: {pick} is more than the {most} that match", f"they are {names}")
         else:
-            chosen = sorted(rng.sample(range(len(self.nodes)), count))
+            chosen = sorted(rng.sample(range(most), count))
             self.nodes = tuple(self.nodes[index] for index in chosen)
             self.clients = None
 
@@ -103,12 +108,8 @@ class _Hosts:
         return tuple(names)
 
 
-def _as_selector(end: Selector | str) -> Selector:
-    return Selector(role=end) if isinstance(end, str) else end
-
-
-def _fits(node: Node, selector: Selector) -> bool:
-    """Servers have no group, so a selector that names one means clients only."""
+def _matches(node: Node, selector: Selector) -> bool:
+    """Servers have no group: a selector with one matches clients only."""
     return (
         selector.group is None
         and selector.role in (None, node.role)
@@ -118,7 +119,7 @@ def _fits(node: Node, selector: Selector) -> bool:
 
 
 def _clients(selector: Selector, system: System) -> ClientMatch | None:
-    """The clients that fit: of a workload's role, of a group, or with only a zone given all in that zone."""
+    """The clients that match: of a workload's role, of a group, or all of a zone where only that is given."""
     if selector.node is not None:
         return None
     for workload in system.workloads:
@@ -131,7 +132,7 @@ def _clients(selector: Selector, system: System) -> ClientMatch | None:
     return None
 
 
-def _unknown_words(selector: Selector, system: System) -> Iterable[str]:
+def _unknown_names(selector: Selector, system: System) -> Iterator[Diagnostic]:
     topology = system.topology
     known = {
         "role": [*topology.roles, *(workload.role for workload in system.workloads)],
@@ -139,31 +140,28 @@ def _unknown_words(selector: Selector, system: System) -> Iterable[str]:
         "node": [node.name for node in topology.nodes],
         "group": [group for workload in system.workloads for group in workload.groups],
     }
-    given = {name: getattr(selector, name) for name in known if getattr(selector, name) is not None}
+    given = {key: getattr(selector, key) for key in known if getattr(selector, key) is not None}
     if not given:
-        yield "the target says nothing; give at least one of role, zone, node, group"
-    for name, value in given.items():
-        allowed = list(dict.fromkeys(known[name]))
-        if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            yield f"no {name} '{value}' in system {system.name}; it has {', '.join(allowed) or 'none'}{hint}"
+        yield Diagnostic(Code.EMPTY, "the target is empty", "give at least one of role, zone, node, group")
+    for key, name in given.items():
+        if name not in known[key]:
+            yield unknown_name(key, name, known[key], f"system {system.name}").below((key,))
 
 
-def _matches_nothing(selector: Selector, system: System) -> str:
+def _matches_nothing(selector: Selector, system: System) -> Diagnostic:
     same_role = [node for node in system.topology.nodes if node.role == selector.role]
-    where = ", ".join(dict.fromkeys(node.zone for node in same_role))
-    hint = f"; {selector.role} is in {where}" if where else ""
-    return f"{_said(selector)} matches no host{hint}"
+    zones = ", ".join(dict.fromkeys(node.zone for node in same_role))
+    allowed = f"{selector.role} is in {zones}" if zones else ""
+    return Diagnostic(Code.NO_MATCH, f"{_format(selector)} matches no host", allowed)
 
 
-def _said(selector: Selector) -> str:
-    given = {name: getattr(selector, name) for name in ("role", "zone", "node", "group")}
-    return "{" + ", ".join(f"{name}: {value}" for name, value in given.items() if value is not None) + "}"
+def _format(selector: Selector) -> str:
+    given = {key: getattr(selector, key) for key in ("role", "zone", "node", "group")}
+    return "{" + ", ".join(f"{key}: {name}" for key, name in given.items() if name is not None) + "}"
 
 
 def _count(pick: int | str, of: int) -> int | None:
-    """How many `pick` means: a number, or a share rounded up; None when it is neither, or nobody."""
+    """How many `pick` asks for: a number, or a share rounded up; None where it is neither, or 0."""
     if isinstance(pick, bool):
         return None
     text = str(pick).strip()
@@ -171,9 +169,3 @@ def _count(pick: int | str, of: int) -> int | None:
         percent = float(share.group(1))
         return math.ceil(of * percent / 100 - 1e-9) if 0 < percent <= 100 else None
     return int(text) if re.fullmatch(r"[1-9]\d*", text) else None
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    found = tuple(problems)
-    if found:
-        raise TargetError(found)

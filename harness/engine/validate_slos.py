@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from harness.diagnostics import Code, Diagnostic, Path
+from harness.diagnostics import Code, Diagnostic, Path, unknown_name
+from harness.errors import InvalidValue
 from harness.experiment.model import PercentileSlo, RatioSlo, Slo
 from harness.experiment.parse import SlosDraft
 from harness.experiment.source import Source
 from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
 from harness.sli.threshold import parse_limit
 from harness.system import System
-from harness.text import did_you_mean, quote
+from harness.text import quote
 
 EVENTS = "events"
 """The table of events, which every history has."""
@@ -40,7 +42,7 @@ def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnosti
     """
     for name, slo in draft.slos.items():
         if slo is not None:
-            yield from draft.founded(_slo(draft.source, name, slo, system))
+            yield from draft.reliable(_slo(draft.source, name, slo, system))
 
 
 def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator[Diagnostic]:
@@ -66,7 +68,7 @@ def _slo(source: Source, name: str, slo: Slo, system: System | None) -> Iterator
         if expression is None:
             continue
         if problem := check_expression(expression, known, numeric=key in ("value", "at")):
-            yield source.at((name, key), Code.BAD_EXPRESSION, f"{sql(expression)}: {problem}")
+            yield source.locate(problem, (name, key))
     names = [column.name for column in known]
     if slo.by is not None and slo.by not in names:
         yield unknown(source, (name, "by"), "column", slo.by, names, f"table {slo.table}")
@@ -87,9 +89,8 @@ def check_limit(source: Source, path: Path, text: str, slo: PercentileSlo) -> It
     """A limit with a unit: that of the column it is about, or of the SLO's own limit."""
     try:
         limit, unit = parse_limit(text)
-    except ValueError as error:
-        found, _, rest = str(error).partition("; ")
-        yield source.at(path, Code.BAD_UNIT, found, rest)
+    except InvalidValue as error:
+        yield source.locate(error.diagnostic, path)
         return
     if limit <= 0:
         yield source.at(path, Code.OUT_OF_RANGE, f"the limit is '{text}'", "it must be more than 0")
@@ -114,11 +115,6 @@ def _ending(value: str) -> str:
     return next((end for end in (*_BASE_UNITS, *_OTHER_UNITS) if value.endswith(end)), "")
 
 
-def sql(expression: str) -> str:
-    """An expression as its writer knows it; in double quotes, for it may well hold single ones."""
-    return f'"{quote(expression)[1:-1]}"'
-
-
 def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
     """The columns of a table of the system, or of the events; None when there is no such table."""
     if table == EVENTS:
@@ -137,12 +133,6 @@ def unknown(
     *,
     key: bool = False,
 ) -> Diagnostic:
-    """A name that is not there, and those that are."""
-    return source.at(
-        path,
-        Code.UNKNOWN_NAME,
-        f"no {what} {quote(word)}" + (f" in {where}" if where else ""),
-        f"there is {', '.join(allowed) or 'none'}",
-        did_you_mean(word, allowed),
-        key=key,
-    )
+    """The diagnostic of an unknown name at `path`."""
+    diagnostic = replace(unknown_name(what, word, allowed, where), about_key=key)
+    return source.locate(diagnostic, path)

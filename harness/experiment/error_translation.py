@@ -1,40 +1,41 @@
-"""A model from what a person wrote, and its complaints in the words of the file, each at its place.
+"""A model from what a person wrote, and pydantic's errors as diagnostics in the words of the file.
 
-Pydantic says what does not fit and where; here that becomes `found; allowed; did you mean`, one for a mistake:
-of the members of a union only the one that came furthest is heard, and a misspelt key is not missing too.
+Each mistake gives one diagnostic: of the members of a union only the one that got furthest counts, and a
+misspelt key is not reported as missing too.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAliasType, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from harness.diagnostics import Code, Diagnostic, Path
+from harness.errors import InvalidValue
 from harness.experiment.source import Source
 from harness.text import did_you_mean, nearest, quote
 
 
-def build[M: BaseModel](
-    source: Source, path: Path, value: Any, model: type[M], what: str = ""
+def build_model[M: BaseModel](
+    source: Source, path: Path, value: Any, model: type[M], owner: str = ""
 ) -> tuple[M | None, list[Diagnostic]]:
-    """The model of `value`, which stands at `path`; or None and everything that is wrong with it.
+    """The model of the value at `path`, or None and every mistake in it.
 
-    `what` it is for its writer: 'this gate'; nothing for the file as a whole.
+    `owner`: what the value is called in messages, such as 'this gate'; empty for the file as a whole.
     """
     if not isinstance(value, dict):
-        allowed = f"expected a mapping with {', '.join(field_names(model))}"
+        allowed = f"expected a mapping with {', '.join(keys_of(model))}"
         return None, [source.at(path, Code.WRONG_TYPE, f"found {quote(value)}", allowed)]
-    built, complaints = checked(value, model)
-    return built, [told(source, path, complaint, model, what) for complaint in complaints]
+    built, errors = validate_model(value, model)
+    return built, [source.locate(describe(error, model, owner), path) for error in errors]
 
 
-def checked[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | None, list[Complaint]]:
-    """The model of a value, or None and each of its mistakes."""
+def validate_model[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | None, list[FieldError]]:
+    """The model of a value, or None and its independent errors."""
     try:
         # As JSON, for its strictness: `yes` is no boolean, '5' no number, and yet a list is a tuple. Names
         # are those of the file, not those of the fields (`for`, never `for_`).
@@ -42,141 +43,140 @@ def checked[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | No
             json.dumps(value), strict=True, by_alias=True, by_name=False
         ), []
     except ValidationError as error:
-        found = [Complaint(value, cast("dict[str, Any]", item)) for item in error.errors(include_url=False)]
-        return None, _own(found, model)
+        items = error.errors(include_url=False)
+        return None, _independent(
+            [_field_error(value, cast("dict[str, Any]", item)) for item in items], model
+        )
 
 
-def told(source: Source, path: Path, complaint: Complaint, model: type[BaseModel], what: str) -> Diagnostic:
-    """A mistake of the model that stands at `path`, in words and at its place."""
-    words = _words(complaint, model, what)
-    return source.at((*path, *complaint.path), complaint.code, *words, key=complaint.about_key)
-
-
-def field_names(model: type[BaseModel]) -> list[str]:
-    """The keys of a model, as the file has them."""
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys of a model, as they are in a file."""
     return [item.alias or name for name, item in model.model_fields.items()]
 
 
-class Complaint:
-    """One complaint of pydantic. `path`: the part of its place that is in the file, below the model."""
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One error of pydantic.
 
-    def __init__(self, value: Any, error: Mapping[str, Any]) -> None:
-        self.kind: str = error["type"]
-        self.input: Any = error["input"]
-        self.context: Mapping[str, Any] = error.get("ctx", {})
-        self.message: str = error["msg"]
-        self.path: Path = ()
-        self.key = ""
-        """The key that is missing, or too much."""
-        self.beside: frozenset[str] = frozenset()
-        """What else stands beside a key that is too much."""
-        loc = error["loc"]
-        if self.kind == "missing":
-            *loc, self.key = loc
-        for step in loc:
-            # Steps that are not in the file are names of union members.
-            if (isinstance(value, dict) and step in value) or (
-                isinstance(value, list) and isinstance(step, int) and step < len(value)
-            ):
-                self.path = (*self.path, step)
-                around, value = value, value[step]
-                self.beside = frozenset(around) if isinstance(around, dict) else frozenset()
-        if self.kind == "extra_forbidden":
-            self.key = str(self.path[-1]) if self.path else str(loc[-1])
-        if self.kind == "value_error":
-            # A model's own check names the key that it is about.
-            named = re.findall(r"'(\w+)'", self.own_words)
-            key = next((name for name in named if isinstance(value, dict) and name in value), None)
-            self.path = self.path if key is None else (*self.path, key)
+    `path`: where in the value it is, without the names of union members. `key`: the key that is missing or
+    unknown. `siblings`: the keys that are beside an unknown key. `problem`: what a validator raised.
+    """
+
+    kind: str
+    path: Path
+    key: str
+    siblings: frozenset[str]
+    input: Any
+    context: Mapping[str, Any]
+    message: str
+    problem: Diagnostic | None
 
     @property
-    def own_words(self) -> str:
-        return str(self.context.get("error", self.message))
+    def place(self) -> Path:
+        """The path of the value that is wrong, or missing."""
+        return (*self.path, self.key) if self.kind == "missing" else self.path
 
     @property
-    def code(self) -> Code:
-        if self.kind == "missing":
-            return Code.MISSING_KEY
-        if self.kind == "extra_forbidden":
-            return Code.UNKNOWN_KEY
-        if self.kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-            return Code.OUT_OF_RANGE
-        return Code.WRONG_TYPE if self.about_type else Code.BAD_VALUE
-
-    @property
-    def about_key(self) -> bool:
-        return self.kind in ("missing", "extra_forbidden")
-
-    @property
-    def about_type(self) -> bool:
+    def is_type_error(self) -> bool:
         return self.kind.endswith(("_type", "_parsing"))
 
+    @property
+    def is_check(self) -> bool:
+        """Whether a validator raised it, such as one that compares two keys."""
+        return self.kind == "value_error"
 
-def _own(errors: Sequence[Complaint], model: type[BaseModel]) -> list[Complaint]:
-    """Those that are mistakes of their own."""
-    meant = {
+
+def _field_error(value: Any, error: Mapping[str, Any]) -> FieldError:
+    kind: str = error["type"]
+    location = list(error["loc"])
+    key = str(location.pop()) if kind == "missing" else ""
+    path: Path = ()
+    siblings: frozenset[str] = frozenset()
+    for step in location:
+        # Steps that are not in the file are names of union members.
+        if (isinstance(value, dict) and step in value) or (
+            isinstance(value, list) and isinstance(step, int) and step < len(value)
+        ):
+            path = (*path, step)
+            siblings = frozenset(value) if isinstance(value, dict) else frozenset()
+            value = value[step]
+    if kind == "extra_forbidden":
+        key = str(path[-1] if path else location[-1])
+    context = error.get("ctx", {})
+    raised = context.get("error")
+    problem = raised.diagnostic if isinstance(raised, InvalidValue) else None
+    if problem is not None:
+        path = (*path, *problem.path)
+    return FieldError(
+        kind, path, key, siblings, error["input"], context, str(raised or error["msg"]), problem
+    )
+
+
+def _independent(errors: Sequence[FieldError], model: type[BaseModel]) -> list[FieldError]:
+    """The errors that do not follow from another one."""
+    misspelt = {
         (error.path[:-1], nearest(error.key, _free_keys(error, model)))
         for error in errors
         if error.kind == "extra_forbidden"
     }
-    own: dict[tuple[Path, str], Complaint] = {}
+    independent: dict[tuple[Path, str], FieldError] = {}
     for error in errors:
-        if error.kind == "missing" and (error.path, error.key) in meant:
+        if error.kind == "missing" and (error.path, error.key) in misspelt:
             continue
-        if error.about_type and any(
+        if error.is_type_error and any(
             len(other.path) > len(error.path) and other.path[: len(error.path)] == error.path
             for other in errors
         ):
-            continue
-        own.setdefault((error.path, error.key), error)
-    return list(own.values())
+            continue  # another member of the union got further
+        independent.setdefault((error.path, error.key), error)
+    return list(independent.values())
 
 
-def _words(error: Complaint, model: type[BaseModel], what: str) -> tuple[str, str, str]:
-    """What was found, what is allowed, what may be meant."""
+def describe(error: FieldError, model: type[BaseModel], owner: str) -> Diagnostic:
+    """The error as a diagnostic, with its path below the model."""
+
+    def diagnostic(code: Code, found: str, allowed: str, hint: str = "", *, key: bool = False) -> Diagnostic:
+        return Diagnostic(code, found, allowed, hint, error.path, key)
+
     found = f"found {quote(error.input)}"
     name = str(error.path[-1]) if error.path else ""
+    field = _field_at(model, error.path)
+    if error.problem is not None:
+        problem = error.problem
+        return diagnostic(problem.code, problem.found, problem.allowed, problem.hint, key=problem.about_key)
+    if error.is_check:
+        return diagnostic(Code.BAD_VALUE, error.message, "")
     if error.kind == "missing":
-        owner = quote(name) if error.path else what
-        return (
-            f"{owner} has no '{error.key}'" if owner else f"there is no '{error.key}'",
-            _what_it_is(_field_at(model, (*error.path, error.key)), error.key),
-            "",
-        )
+        subject = quote(name) if error.path else owner
+        found = f"{subject} needs '{error.key}'" if subject else f"missing key '{error.key}'"
+        allowed = _describe_key(_field_at(model, error.place), error.key)
+        return diagnostic(Code.MISSING_KEY, found, allowed, key=True)
     if error.kind == "extra_forbidden":
-        allowed = _keys_at(model, error.path[:-1])
-        return (
-            f"found the key {quote(error.key)}",
-            f"allowed: {', '.join(allowed)}" if allowed else "it is not allowed here",
-            did_you_mean(error.key, _free_keys(error, model)),
-        )
+        keys = _keys_at(model, error.path[:-1])
+        allowed = f"allowed: {', '.join(keys)}" if keys else "no key is allowed here"
+        hint = did_you_mean(error.key, _free_keys(error, model))
+        return diagnostic(Code.UNKNOWN_KEY, f"unknown key {quote(error.key)}", allowed, hint, key=True)
     if error.kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", str(error.context.get("expected", "")))
-        hint = did_you_mean(error.input, allowed) if isinstance(error.input, str) else ""
-        return found, f"allowed: {', '.join(allowed)}", hint
-    if error.kind == "value_error":
-        first, _, rest = error.own_words.partition("; ")
-        allowed_text, _, hint = rest.partition("; ")
-        return first, allowed_text, hint
-    if error.kind == "string_pattern_mismatch":
-        return _pattern(error, name, found)
-    if error.about_type:
-        return found, f"expected {_EXPECTED.get(name) or _TYPES.get(error.kind, error.message)}", ""
+        words = [] if field is None else list(_literals(field.annotation))
+        hint = did_you_mean(error.input, words) if isinstance(error.input, str) else ""
+        return diagnostic(Code.BAD_VALUE, found, f"allowed: {', '.join(words)}", hint)
+    if error.is_type_error or error.kind == "int_from_float":
+        expected = _EXPECTED.get(name) or _TYPES.get(error.kind) or _requirement(error.message)
+        return diagnostic(Code.WRONG_TYPE, found, f"expected {expected}")
     if error.kind == "too_short":
-        return found, f"expected {_EXPECTED.get(name, 'at least one')}", ""
-    words = error.message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return found, f"it must be {words}" if words != error.message else words, ""
+        return diagnostic(Code.EMPTY, found, f"expected {_EXPECTED.get(name, 'at least one')}")
+    limits = [f"{sign} {error.context[key]}" for key, sign in _LIMITS.items() if key in error.context]
+    if limits:
+        return diagnostic(Code.OUT_OF_RANGE, found, f"must be {' and '.join(limits)}")
+    return diagnostic(Code.BAD_VALUE, found, f"must be {_requirement(error.message)}")
 
 
-def _pattern(error: Complaint, name: str, found: str) -> tuple[str, str, str]:
-    text = str(error.input)
-    if name == "experiment":
-        slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-        return found, "a name is small letters, digits and dashes", f"did you mean '{slug}'?" if slug else ""
-    if name == "route":
-        return found, "a route begins with / or *", f"did you mean '/{text}'?"
-    return found, f"it must fit the pattern {error.context.get('pattern')}", ""
+def _requirement(message: str) -> str:
+    """What pydantic requires, for types of users' own that have no words here."""
+    return message.removeprefix("Input should be ")
 
+
+_LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 _EXPECTED = {
     "pick": "a number of nodes such as 2, or a share such as 25%",
@@ -187,7 +187,7 @@ _EXPECTED = {
     "link": "a mapping such as {from: edge, to: storage}",
     "tags": "a list such as [delivery, isp]",
 }
-"""What a key takes, where its type alone would say too little."""
+"""What is expected for a key, where its type alone says too little."""
 
 _TYPES = {
     "string_type": "text (quote it)",
@@ -223,12 +223,12 @@ _EXAMPLES = {
 }
 
 
-def _what_it_is(field: FieldInfo | None, key: str) -> str:
-    """The description of a missing key, and an example."""
-    told = "add it" if field is None or not field.description else field.description.strip().rstrip(".")
-    told = " ".join(told.split())
-    told = told[:1].lower() + told[1:] if told[:3] != "SQL" else told
-    return f"{told}, for example {_EXAMPLES[key]}" if key in _EXAMPLES else told
+def _describe_key(field: FieldInfo | None, key: str) -> str:
+    """The description of a missing key, with an example."""
+    text = "add it" if field is None or not field.description else field.description.strip().rstrip(".")
+    text = " ".join(text.split())
+    text = text[:1].lower() + text[1:] if text[:3] != "SQL" else text
+    return f"{text}, for example {_EXAMPLES[key]}" if key in _EXAMPLES else text
 
 
 def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
@@ -247,21 +247,30 @@ def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
 def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that are allowed there."""
     if not path:
-        return field_names(model)
+        return keys_of(model)
     field = _field_at(model, path)
     inner = None if field is None else _model_in(field.annotation)
-    return [] if inner is None else field_names(inner)
+    return [] if inner is None else keys_of(inner)
 
 
-def _free_keys(error: Complaint, model: type[BaseModel]) -> list[str]:
-    """What a key that is too much may have meant: a key that is allowed there and not given."""
-    return [key for key in _keys_at(model, error.path[:-1]) if key not in error.beside]
+def _free_keys(error: FieldError, model: type[BaseModel]) -> list[str]:
+    """The keys that an unknown key may stand for: those allowed there and not given."""
+    return [key for key in _keys_at(model, error.path[:-1]) if key not in error.siblings]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in an annotation such as `Selector | str`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for part in getattr(annotation, "__args__", ()):
-        if (found := _model_in(part)) is not None:
-            return found
-    return None
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    """The words of the `Literal` in an annotation."""
+    if isinstance(annotation, TypeAliasType):
+        annotation = annotation.__value__
+    if get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    else:
+        for part in get_args(annotation):
+            yield from _literals(part)

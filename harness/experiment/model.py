@@ -6,14 +6,35 @@ the parser as a catalogue (name to class), so that this package stays at the bot
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from harness.experiment.units import Duration, PositiveRate, Ratio, Span
+from harness.diagnostics import Code, Diagnostic
+from harness.errors import InvalidValue
+from harness.experiment.units import Duration, PositiveDuration, PositiveRate, Ratio
+from harness.text import quote
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 """Names of experiments and SLOs."""
+
+
+def check_name(name: str) -> str:
+    """The name itself. Raises InvalidValue where it does not match `NAME`."""
+    if not re.fullmatch(NAME, name):
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        raise InvalidValue(
+            Code.BAD_VALUE,
+            f"found the name {quote(name)}",
+            "a name has lower-case letters, digits and dashes",
+            f"did you mean '{slug}'?" if slug else "",
+        )
+    return name
+
+
+type Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": NAME})]
 
 
 class Frozen(BaseModel):
@@ -66,12 +87,31 @@ class FaultDefinition(Frozen):
     """Which fault."""
     at: Duration
     """When it begins, from the start of the load."""
-    for_: Span | None = Field(default=None, alias="for")
+    for_: PositiveDuration | None = Field(default=None, alias="for")
     """How long it lasts."""
     target: Target
     """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
     name: str | None = None
     """What reports call it."""
+
+    @classmethod
+    def mismatches(cls, *, has_duration: bool, has_link: bool) -> Iterator[Diagnostic]:
+        """What a fault of this kind lacks, or does not take."""
+        name = cls.model_fields["fault"].default
+        if cls.instant and has_duration:
+            yield Diagnostic(Code.CONFLICT, f"{name} takes no 'for'", "remove it", "", ("for",), True)
+        if not cls.instant and not has_duration:
+            allowed = "how long it lasts, for example for: 30s"
+            yield Diagnostic(Code.MISSING_KEY, f"{name} needs 'for'", allowed, "", ("for",))
+        if cls.targets == "nodes" and has_link:
+            yield Diagnostic(
+                Code.CONFLICT,
+                f"{name} acts on nodes, not on a link",
+                "give role, zone or node (and pick)",
+                "",
+                ("target", "link"),
+                True,
+            )
 
 
 class Load(Frozen):
@@ -79,7 +119,7 @@ class Load(Frozen):
 
     arrive: PositiveRate
     """How many new clients arrive, on average."""
-    for_: Span = Field(alias="for")
+    for_: PositiveDuration = Field(alias="for")
     """How long clients arrive."""
     mix: str
     """Which population: a mix of the workload."""
@@ -107,7 +147,7 @@ class EventGate(Frozen):
 
     event: str
     """The event of the system that must be seen."""
-    within: Span
+    within: PositiveDuration
     """How soon after each fault's start, or end, it must be seen."""
     of: Literal["fault", "recovery"] = "fault"
     """Whether time counts from the start of each fault or from its end."""
@@ -155,7 +195,7 @@ class Arm(Frozen):
 class Experiment(Frozen):
     """One experiment file."""
 
-    experiment: Annotated[str, Field(pattern=NAME)]
+    experiment: Name
     """Its name: small letters, digits, dashes."""
     title: str
     """One sentence, best the claim that the experiment tests."""

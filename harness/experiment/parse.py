@@ -1,7 +1,6 @@
-"""From the YAML of a person to frozen models, with every mistake at its place.
+"""From the YAML of a person to frozen models, with every mistake at its position.
 
-The models say what is allowed; here their complaints are turned into words of the file's own
-(`harness.experiment.error_translation`), at the line and column of what they are about.
+The models define what is allowed; `harness.experiment.error_translation` turns their errors into diagnostics.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from pydantic import BaseModel
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import ExperimentError
-from harness.experiment.error_translation import build, field_names
-from harness.experiment.error_translation import told as tell
+from harness.experiment.error_translation import build_model, describe, keys_of
 from harness.experiment.model import (
     NAME,
     Arm,
@@ -32,91 +30,75 @@ from harness.experiment.model import (
     Slo,
     SloGate,
 )
-from harness.experiment.partial_parse import salvage, under
+from harness.experiment.partial_parse import SuspectPaths, parse_partially
 from harness.experiment.source import Source, read_source
 from harness.text import did_you_mean, nearest, quote
 
 GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "recovered": RecoveredGate}
 """The key that says which kind of gate it is."""
 
-_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []}
-"""What is looked at part by part, and what stands for it when the frame around it is looked at."""
+_EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []}
+"""The parts that are parsed entry by entry; they are empty where the rest of the file is validated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What could be understood of an experiment file. What nothing can be made of is None, in its place.
-
-    `experiment` is there only when nothing is wrong. `source` knows the place of everything:
-    `source.mark(("gates", 0))`. `stood`: the paths of what is wrong in itself, for which something else
-    stands in the models here.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """`source` knows the position of everything. `suspect`: the paths for which the models have placeholders."""
 
     source: Source
+    problems: tuple[Diagnostic, ...]
+    suspect: SuspectPaths
+
+    def is_suspect(self, path: Path) -> bool:
+        """Whether the value at `path`, or a part of it, is not what was written."""
+        return self.suspect.touches(path)
+
+    def reliable(self, diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+        """Only the diagnostics about what was written, not those about placeholders."""
+        return self.suspect.filter(diagnostics)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft(_Draft):
+    """What is valid of an experiment file. An entry that no model can be made of is None.
+
+    `experiment` is None where there are problems.
+    """
+
     system: str | None
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
     gates: tuple[Gate | None, ...]
     arms: tuple[Arm | None, ...]
     experiment: Experiment | None
-    problems: tuple[Diagnostic, ...]
-    stood: frozenset[Path] = frozenset()
-
-    def doubtful(self, path: Path) -> bool:
-        """Whether what is there, or a part of it, is not what its writer wrote."""
-        return _doubtful(self.stood, path)
-
-    def founded(self, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-        """Those of the mistakes that are about what is written, not about what stands in for it."""
-        return _founded(self.stood, found)
 
 
-@dataclass(frozen=True, slots=True)
-class SlosDraft:
-    """What could be understood of a file of SLOs; one that nothing can be made of is None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlosDraft(_Draft):
+    """What is valid of a file of SLOs. One that no model can be made of is None."""
 
-    `stood`: as in `Draft`.
-    """
-
-    source: Source
     slos: Mapping[str, Slo | None]
-    problems: tuple[Diagnostic, ...]
-    stood: frozenset[Path] = frozenset()
-
-    def founded(self, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-        """Those of the mistakes that are about what is written, not about what stands in for it."""
-        return _founded(self.stood, found)
-
-
-def _doubtful(stood: frozenset[Path], path: Path) -> bool:
-    return under(stood, path) or any(one[: len(path)] == path for one in stood)
-
-
-def _founded(stood: frozenset[Path], found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    for one in found:
-        if not (under(stood, one.path) if one.about_key else _doubtful(stood, one.path)):
-            yield one
 
 
 def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Draft:
-    """An experiment file with its mistakes. `faults` is the catalogue, name to model.
+    """An experiment file with all problems. `faults` is the catalogue, name to model.
 
-    Raises ExperimentError only where nothing can be made of the text: it is not YAML, or not a mapping.
+    Raises ExperimentError only for a text that is not YAML, or not a mapping.
     """
     source = read_source(text, file)
     parser = _Parser(source, list(source.problems), faults)
-    found = source.value
-    load = parser.loads(found["load"]) if "load" in found else {}
-    timeline = parser.items(("timeline",), parser.fault) if "timeline" in found else ()
-    gates = parser.items(("gates",), parser.gate) if "gates" in found else ()
-    arms = parser.items(("arms",), parser.arm) if "arms" in found else ()
-    frame = {key: _PARTS.get(key, value) for key, value in found.items()}
-    experiment, wrong = build(source, (), frame, Experiment, "")
-    parser.problems.extend(wrong)
+    document = source.value
+    load = parser.loads(document["load"]) if "load" in document else {}
+    timeline = parser.items(("timeline",), parser.fault) if "timeline" in document else ()
+    gates = parser.items(("gates",), parser.gate) if "gates" in document else ()
+    arms = parser.items(("arms",), parser.arm) if "arms" in document else ()
+    frame = {key: _EMPTY_PARTS.get(key, value) for key, value in document.items()}
+    experiment, problems = build_model(source, (), frame, Experiment)
+    parser.problems.extend(problems)
     if experiment is not None and not parser.problems:
         parts = {"load": load, "timeline": timeline, "gates": gates, "arms": arms}
         experiment = experiment.model_copy(update=parts)
-    system = found.get("system")
+    system = document.get("system")
     return Draft(
         source=source,
         system=system if isinstance(system, str) else None,
@@ -126,12 +108,12 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]
         arms=arms,
         experiment=None if parser.problems else experiment,
         problems=tuple(parser.problems),
-        stood=frozenset(parser.stood),
+        suspect=SuspectPaths(parser.suspect),
     )
 
 
 def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Experiment:
-    """An experiment file that is right in itself. Raises ExperimentError with all mistakes."""
+    """A valid experiment file. Raises ExperimentError with all problems."""
     draft = parse_draft(text, file, faults)
     if draft.experiment is None:
         raise ExperimentError(draft.problems)
@@ -139,30 +121,32 @@ def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultDefini
 
 
 def parse_fault(
-    text: str, faults: Mapping[str, type[FaultDefinition]], given: Mapping[str, Any]
+    text: str, faults: Mapping[str, type[FaultDefinition]], defaults: Mapping[str, Any]
 ) -> FaultDefinition:
-    """One fault by itself, written as in a timeline; `given` stands for what is not written.
+    """One fault, written as in a timeline. `defaults`: values of keys that are not written.
 
-    Raises ExperimentError with every mistake.
+    Raises ExperimentError with all problems.
     """
     source = read_source(text, "fault")
     parser = _Parser(source, list(source.problems), faults)
-    fault = parser.fault((), {**given, **source.value})
+    fault = parser.fault((), {**defaults, **source.value})
     if fault is None or parser.problems:
         raise ExperimentError(parser.problems)
     return fault
 
 
 def parse_slos_draft(text: str, file: str) -> SlosDraft:
-    """A file of SLOs with its mistakes. Raises ExperimentError only where nothing can be made of the text."""
+    """A file of SLOs with all problems. Raises ExperimentError only for a text that is not YAML, or not a mapping."""
     source = read_source(text, file)
     parser = _Parser(source, list(source.problems), {})
     slos = {name: parser.slo(name, value) for name, value in source.value.items()}
-    return SlosDraft(source, slos, tuple(parser.problems), frozenset(parser.stood))
+    return SlosDraft(
+        source=source, slos=slos, problems=tuple(parser.problems), suspect=SuspectPaths(parser.suspect)
+    )
 
 
 def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
-    """A file of SLOs by name. Raises ExperimentError with all mistakes."""
+    """The SLOs of a file by name. Raises ExperimentError with all problems."""
     draft = parse_slos_draft(text, file)
     if draft.problems:
         raise ExperimentError(draft.problems)
@@ -171,47 +155,40 @@ def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
 
 @dataclass(frozen=True, slots=True)
 class _Parser:
-    """Builds the parts of a file. What is wrong goes to `problems`, and what stands for it to `stood`."""
+    """Builds the parts of a file. Mistakes go to `problems`, paths of placeholders to `suspect`."""
 
     source: Source
     problems: list[Diagnostic]
     faults: Mapping[str, type[FaultDefinition]]
-    stood: set[Path] = field(default_factory=set)
+    suspect: set[Path] = field(default_factory=set)
 
     def model[M: BaseModel](
-        self,
-        path: Path,
-        value: Any,
-        model: type[M],
-        what: str,
-        needed: Mapping[str, Any] | None = None,
-        told: Collection[str] | None = None,
+        self, path: Path, value: Any, model: type[M], owner: str, reported: Collection[str] | None = None
     ) -> M | None:
-        """The model, of what is right where not all is. `told`: only mistakes of these keys are its own."""
-        built, problems = build(self.source, path, value, model, what)
-        if built is not None or not isinstance(value, dict):
-            self.problems.extend(problems)
-            return built
-        found = salvage(value, model, needed, apart=field_names(FaultDefinition))
-        self.stood.update((*path, *one) for one in found.stood)
-        problems += [tell(self.source, path, late, model, what) for late in found.late if late.path]
-        if told is not None:
-            problems = [one for one in problems if one.path[len(path) :][:1] in {(key,) for key in told}]
+        """The model, of what is valid where not all is. `reported`: only problems of these keys count."""
+        built, problems = build_model(self.source, path, value, model, owner)
+        if built is None and isinstance(value, dict):
+            partial = parse_partially(value, model, uncompared=keys_of(FaultDefinition))
+            built = partial.model
+            self.suspect.update((*path, *one) for one in partial.suspect)
+            problems += [self.source.locate(describe(error, model, owner), path) for error in partial.checks]
+        if reported is not None:
+            problems = [one for one in problems if {*one.path[len(path) :][:1]} & {*reported}]
         self.problems.extend(problems)
-        return found.model
+        return built
 
-    def wrong(
+    def add(
         self, path: Path, code: Code, found: str, allowed: str = "", hint: str = "", *, key: bool = False
     ) -> None:
         self.problems.append(self.source.at(path, code, found, allowed, hint, key=key))
 
     def loads(self, value: Any) -> dict[str, Load | None]:
         if not isinstance(value, dict) or not value:
-            self.wrong(
+            self.add(
                 ("load",),
                 Code.WRONG_TYPE,
                 f"found {quote(value)}",
-                "'load' says who comes, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
+                "expected a workload, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
             )
             return {}
         return {name: self.model(("load", name), item, Load, quote(name)) for name, item in value.items()}
@@ -219,7 +196,7 @@ class _Parser:
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
         if not isinstance(value, list):
-            self.wrong(
+            self.add(
                 path,
                 Code.WRONG_TYPE,
                 f"found {quote(value)}",
@@ -233,7 +210,7 @@ class _Parser:
 
     def fault(self, path: Path, value: Any) -> FaultDefinition | None:
         if not isinstance(value, dict):
-            self.wrong(
+            self.add(
                 path,
                 Code.WRONG_TYPE,
                 f"found {quote(value)}",
@@ -241,80 +218,61 @@ class _Parser:
             )
             return None
         if "fault" not in value:
-            near = next((key for key in value if nearest(key, ["fault"])), None)
-            self.wrong(
-                path if near is None else (*path, near),
-                Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
-                "this says no 'fault'" if near is None else f"found the key {quote(near)}",
-                f"'fault' is one of {', '.join(self.faults)}",
-                "" if near is None else "did you mean 'fault'?",
-                key=near is not None,
-            )
-            if near is None or value[near] not in [*self.faults]:
+            key = next((key for key in value if nearest(key, ["fault"])), None)
+            allowed = f"'fault' is one of {', '.join(self.faults)}"
+            if key is None:
+                self.add(path, Code.MISSING_KEY, "this fault needs 'fault'", allowed)
                 return None
-            value = {"fault": value[near], **{key: item for key, item in value.items() if key != near}}
+            found, hint = f"unknown key {quote(key)}", "did you mean 'fault'?"
+            self.add((*path, key), Code.UNKNOWN_KEY, found, allowed, hint, key=True)
+            if value[key] not in [*self.faults]:
+                return None
+            value = {"fault": value[key], **{other: item for other, item in value.items() if other != key}}
         name = value["fault"]
         model = self.faults.get(name) if isinstance(name, str) else None
-        if model is None:
-            self.wrong(
-                (*path, "fault"),
-                Code.UNKNOWN_NAME,
-                f"found the fault {quote(name)}",
-                f"allowed: {', '.join(self.faults)}",
-                did_you_mean(name, self.faults) if isinstance(name, str) else "",
-            )
-            return self._meant(path, value, name)
-        shaped, needed = self._shaped(path, value, model)
-        return self.model(path, shaped, model, name, needed)
-
-    def _meant(self, path: Path, value: dict[str, Any], name: Any) -> FaultDefinition | None:
-        """The fault that a misspelt name means, as far as it is what any fault is: when and where."""
+        if model is not None:
+            return self.model(path, self._fit_kind(path, value, model), model, name)
         near = nearest(name, self.faults) if isinstance(name, str) else None
+        self.add(
+            (*path, "fault"),
+            Code.UNKNOWN_NAME,
+            f"unknown fault {quote(name)}",
+            f"allowed: {', '.join(self.faults)}",
+            did_you_mean(name, self.faults) if isinstance(name, str) else "",
+        )
         if near is None:
             return None
-        model, common = self.faults[near], field_names(FaultDefinition)
-        self.stood.add((*path, "fault"))
+        # Of the fault that is probably meant, what every fault has can be checked: when and where.
+        self.suspect.add((*path, "fault"))
+        model, common = self.faults[near], keys_of(FaultDefinition)
         known = {key: item for key, item in value.items() if key in common} | {"fault": near}
-        shaped, needed = self._shaped(path, known, model)
-        return self.model(path, shaped, model, near, needed, told=common)
+        return self.model(path, self._fit_kind(path, known, model), model, near, reported=common)
 
-    def _shaped(
-        self, path: Path, value: dict[str, Any], model: type[FaultDefinition]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Whether it has what a fault of its kind has, which the model asks only when all else is right.
+    def _fit_kind(self, path: Path, value: dict[str, Any], model: type[FaultDefinition]) -> dict[str, Any]:
+        """The entry with `for` and `target` as its kind of fault needs them; mismatches are reported.
 
-        Where not, that is noted, and what is returned has a stand-in that hides nothing else. Second: what
-        else it needs.
+        The model itself checks that only when every key is valid.
         """
-        shaped, name = dict(value), value["fault"]
-        needed = {} if model.instant else {"for": "1s"}
-        if model.instant and "for" in value:
-            self.wrong((*path, "for"), Code.UNKNOWN_KEY, f"{name} takes no 'for'", "remove it", key=True)
-            del shaped["for"]
-        if not model.instant and "for" not in value:
-            others = field_names(model)
-            if not any(nearest(key, others) == "for" for key in value if key not in others):
-                self.wrong(
-                    path, Code.MISSING_KEY, f"{name} has no 'for'", "how long it lasts, for example for: 30s"
-                )
-            shaped["for"] = "1s"
-            self.stood.add((*path, "for"))
-        target = value.get("target")
+        fitted, target = dict(value), value.get("target")
+        has_link = isinstance(target, dict) and "link" in target
+        others = keys_of(model)
+        misspelt = any(nearest(key, others) == "for" for key in value if key not in others)
+        has_duration = "for" in value or (misspelt and not model.instant)
+        for problem in model.mismatches(has_duration=has_duration, has_link=has_link):
+            self.problems.append(self.source.locate(problem, path))
+        if model.instant:
+            fitted.pop("for", None)
+        elif "for" not in value:
+            fitted["for"] = "1s"
+            self.suspect.add((*path, "for"))
         if model.targets == "nodes" and isinstance(target, dict) and "link" in target:
-            self.wrong(
-                (*path, "target", "link"),
-                Code.CONFLICT,
-                f"{name} acts on nodes, not on a link",
-                "give role, zone or node (and pick)",
-                key=True,
-            )
-            shaped["target"] = {key: item for key, item in target.items() if key != "link"}
-            self.stood.add((*path, "target", "link"))
-        return shaped, needed
+            fitted["target"] = {key: item for key, item in target.items() if key != "link"}
+            self.suspect.add((*path, "target", "link"))
+        return fitted
 
     def gate(self, path: Path, value: Any) -> Gate | None:
         if not isinstance(value, dict):
-            self.wrong(
+            self.add(
                 path,
                 Code.WRONG_TYPE,
                 f"found {quote(value)}",
@@ -325,7 +283,7 @@ class _Parser:
         if len(kinds) == 1:
             return cast("Gate | None", self.model(path, value, GATES[kinds[0]], "this gate"))
         if kinds:
-            self.wrong(
+            self.add(
                 (*path, kinds[1]),
                 Code.CONFLICT,
                 f"found {' and '.join(kinds)} in one gate",
@@ -334,10 +292,10 @@ class _Parser:
             )
             return None
         near = next((key for key in value if nearest(key, GATES)), None)
-        self.wrong(
+        self.add(
             path if near is None else (*path, near),
             Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
-            "this gate says nothing" if near is None else f"found the key {quote(near)}",
+            "this gate says nothing" if near is None else f"unknown key {quote(near)}",
             "a gate has one of the keys slo, event, recovered",
             "" if near is None else did_you_mean(near, GATES),
             key=near is not None,
@@ -345,14 +303,14 @@ class _Parser:
         kind = None if near is None else nearest(near, GATES)
         if kind is None:
             return None
-        self.stood.add((*path, kind))
+        self.suspect.add((*path, kind))
         meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
         return cast("Gate | None", self.model(path, meant, GATES[kind], "this gate"))
 
     def slo(self, name: str, value: Any) -> Slo | None:
         path: Path = (name,)
         if not re.fullmatch(NAME, name):
-            self.wrong(
+            self.add(
                 path,
                 Code.BAD_VALUE,
                 f"found the name {quote(name)}",
@@ -360,7 +318,7 @@ class _Parser:
                 key=True,
             )
         if not isinstance(value, dict):
-            self.wrong(
+            self.add(
                 path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
             )
             return None
@@ -369,13 +327,13 @@ class _Parser:
         if not given and {"percentile", "value", "at_most"} & value.keys():
             return self.model(path, value, PercentileSlo, quote(name))
         slo = self.model(path, value, RatioSlo, quote(name))
-        misspelt = any(nearest(key, field_names(RatioSlo)) in kinds for key in value.keys() - {*kinds})
+        misspelt = any(nearest(key, keys_of(RatioSlo)) in kinds for key in value.keys() - {*kinds})
         if len(given) == 2:
-            self.wrong(
+            self.add(
                 (*path, "bad"), Code.CONFLICT, "found both 'good' and 'bad'", "say one of them", key=True
             )
         elif not given and not misspelt:
-            self.wrong(
+            self.add(
                 path,
                 Code.MISSING_KEY,
                 "this SLO says nothing that is good or bad",

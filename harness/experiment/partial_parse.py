@@ -1,119 +1,101 @@
-"""What can be understood of an entry that is partly wrong, so that its other mistakes need not wait.
+"""The model of an entry that is partly wrong, so that its other mistakes are found in the same round.
 
-What is wrong is taken out, or replaced by a stand-in where it is needed; where that was is told, so that nothing
-is said about it that its writer did not write.
+What is wrong is left out, or replaced by a placeholder where the model needs a value. The paths of those are
+suspect: nothing may be reported about a value that its writer did not write.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from harness.diagnostics import Path
-from harness.experiment.error_translation import Complaint, checked
+from harness.diagnostics import Diagnostic, Path
+from harness.experiment.error_translation import FieldError, validate_model
 
-STAND_INS: tuple[Any, ...] = (
-    "stand-in",
-    "1s",
-    "1Mbps",
-    "1KB",
-    "1%",
-    "1/s",
-    1,
-    1.5,
-    True,
-    {},
-    [],
-    ["stand-in"],
+PLACEHOLDERS: tuple[Any, ...] = (
+    *("placeholder", "1s", "1Mbps", "1KB", "1%", "1/s", 1, 1.5, True, {}, [], ["placeholder"]),
 )
-"""One of these fits into any field that a person fills in."""
+"""For every kind of field one of these is valid."""
 
-_MOST = 40
-"""More mistakes than that in one entry: it is something else, and nothing is to be learnt from it."""
+MAX_ERRORS = 40
+"""With more errors than that in an entry, or errors of errors, no model is made of it."""
+
+
+class SuspectPaths(frozenset[Path]):
+    """The paths of what was left out or replaced by a placeholder."""
+
+    def covers(self, path: Path) -> bool:
+        """Whether the value at `path` is suspect, or in one that is."""
+        return any(path[: len(one)] == one for one in self)
+
+    def touches(self, path: Path) -> bool:
+        """Whether the value at `path` or a part of it is suspect, or it is in one that is."""
+        return self.covers(path) or any(one[: len(path)] == path for one in self)
+
+    def filter(self, diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+        """The diagnostics about what was written."""
+        for one in diagnostics:
+            if not (self.covers(one.path) if one.about_key else self.touches(one.path)):
+                yield one
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged[M: BaseModel]:
-    """`stood`: the paths in the entry that were taken out or stood in for.
-
-    `late`: mistakes that are seen only when those are out of the way, such as of one key against another.
+class PartialModel[M: BaseModel]:
+    """`model` is None where too little is valid. `checks`: errors of validators that compare several keys, which
+    run only when each key by itself is valid.
     """
 
     model: M | None
-    stood: frozenset[Path]
-    late: tuple[Complaint, ...] = ()
+    suspect: SuspectPaths
+    checks: tuple[FieldError, ...] = ()
 
 
-def salvage[M: BaseModel](
-    value: dict[str, Any],
-    model: type[M],
-    needed: Mapping[str, Any] | None = None,
-    apart: Collection[str] = (),
-) -> Salvaged[M]:
-    """The model of what is right. `needed`: stand-ins for keys that are asked for only together with others.
-
-    `apart`: keys that have no part in what one key may be against another.
-    """
+def parse_partially[M: BaseModel](
+    value: dict[str, Any], model: type[M], uncompared: Collection[str] = ()
+) -> PartialModel[M]:
+    """The model of what is valid. `uncompared`: keys that no validator compares with others."""
     entry = copy.deepcopy(value)
-    stood: set[Path] = set()
-    late: list[Complaint] = []
-    for _ in range(_MOST):
-        built, complaints = checked(entry, model)
+    attempts: Counter[Path] = Counter()
+    checks: list[FieldError] = []
+    for _ in range(MAX_ERRORS):
+        suspect = SuspectPaths(attempts)
+        built, errors = validate_model(entry, model)
         if built is not None:
-            return Salvaged(built, frozenset(stood), tuple(late))
-        if len(complaints) > _MOST:
+            return PartialModel(built, suspect, tuple(checks))
+        if len(errors) > MAX_ERRORS:
             break
-        # Of one key against another nothing can be said where one of them is not known.
-        if stood and all(one[0] in apart for one in stood):
-            late += [one for one in complaints if one.kind == "value_error" and not under(stood, one.path)]
-        if not all(_remove(entry, found, model, stood, needed or {}) for found in complaints):
+        if attempts and all(path[0] in uncompared for path in attempts):
+            checks += [error for error in errors if error.is_check and not suspect.covers(error.path)]
+        # An error within a placeholder is about the placeholder.
+        places = {
+            next((one for one in suspect if error.place[: len(one)] == one), error.place) for error in errors
+        }
+        if not all(_replace(entry, place, attempts) for place in places):
             break
-    return Salvaged(None, frozenset(stood), tuple(late))
+    return PartialModel(None, SuspectPaths(attempts), tuple(checks))
 
 
-def under(paths: frozenset[Path] | set[Path], path: Path) -> bool:
-    """Whether a path is one of these, or leads into one of them."""
-    return any(path[: len(one)] == one for one in paths)
-
-
-def _place(complaint: Complaint) -> Path:
-    return (*complaint.path, complaint.key) if complaint.kind == "missing" else complaint.path
-
-
-def _remove(
-    entry: dict[str, Any],
-    complaint: Complaint,
-    model: type[BaseModel],
-    stood: set[Path],
-    needed: Mapping[str, Any],
-) -> bool:
-    """Take out what is complained of. False when that cannot be done."""
-    path = _place(complaint)
-    if not path:
+def _replace(entry: dict[str, Any], place: Path, attempts: Counter[Path]) -> bool:
+    """Leave the value out; when that was tried, put the next placeholder there. False when none is left."""
+    if not place:
         return False
     holder: Any = entry
-    for step in path[:-1]:
+    for step in place[:-1]:
         try:
             holder = holder[step]
         except (KeyError, IndexError, TypeError):
             return True  # it went with what was around it
-    last = path[-1]
-    again = path in stood
-    stood.add(path)
-    if len(path) == 1 and last in needed and not again:
-        holder[last] = needed[str(last)]
-        return True
-    if complaint.kind != "missing" and isinstance(holder, dict) and not again:
-        del holder[last]
-        return True
-    if isinstance(holder, dict) and complaint.kind == "extra_forbidden":
-        return False
-    for stand_in in STAND_INS:
-        holder[last] = stand_in
-        if not any(under({path}, _place(found)) for found in checked(entry, model)[1]):
-            return True
-    return False
+    key = place[-1]
+    can_be_left_out = isinstance(holder, dict) and key in holder
+    attempt = attempts[place] or (0 if can_be_left_out else 1)
+    attempts[place] = attempt + 1
+    if attempt == 0:
+        del holder[key]
+    elif attempt <= len(PLACEHOLDERS):
+        holder[key] = PLACEHOLDERS[attempt - 1]
+    return attempt <= len(PLACEHOLDERS)

@@ -1,8 +1,8 @@
 """Quantities as people write them: a number and a unit. A bare number is an error that says so.
 
 Parsed values are plain floats or ints in the base unit that the name says:
-`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second; a `Span` is a
-duration longer than 0, a `PositiveRate` more than 0.
+`Duration` seconds, `Bitrate` bit/s, `ByteCount` bytes, `Ratio` 0..1, `Rate` per second. 0 is not allowed
+of `PositiveDuration` and `PositiveRate`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
+from harness.text import quote
+
 DURATION = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 BITRATE = {"bps": 1.0, "kbps": 1e3, "Mbps": 1e6, "Gbps": 1e9}
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -22,7 +26,7 @@ RATE = {"/s": 1.0, "/m": 1 / 60, "/h": 1 / 3600}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-zµ/%]+) *")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
-_MEANT = {
+_ALIASES = {
     "us": ("usec", "µs", "microseconds"),
     "ms": ("msec", "msecs", "millis", "milliseconds"),
     "s": ("sec", "secs", "second", "seconds"),
@@ -37,37 +41,40 @@ _MEANT = {
     "/m": ("/min", "/minute"),
     "/h": ("/hour", "/hr"),
 }
-"""What people write for a unit elsewhere, in small letters."""
+"""Other spellings of a unit, in lower case."""
 
 
-def _parse(value: Any, units: dict[str, Any], what: str, example: str, *, compound: bool = False) -> float:
-    """In the base unit. ValueError: 'what was found; what is allowed; what may be meant'."""
+def _parse(value: Any, units: dict[str, Any], kind: str, example: str, *, compound: bool = False) -> float:
+    """The value in its base unit. `compound`: several numbers with units may be added up. Raises InvalidValue."""
+    expected = f"expected {kind} such as {example}"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"found {_said(value)}; expected {what} such as {example}")
+        raise InvalidValue(Code.WRONG_TYPE, f"found {quote(value)}", expected)
     text = str(value).strip()
+    allowed = f"allowed: {', '.join(units)}"
     if not isinstance(value, str) or re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
-        raise ValueError(
-            f"{text} needs a unit; allowed: {', '.join(units)}; {_with_unit(text, units, example)}"
+        raise InvalidValue(
+            Code.BAD_UNIT, f"{text} needs a unit", allowed, _suggest_quantity(text, units, example)
         )
     parts = _PART.findall(text)
+    short = " ".join(text.split())
     if not _WHOLE.fullmatch(text) or (len(parts) > 1 and not compound):
-        raise ValueError(f"found '{_short(text)}'; expected {what} such as {example}")
+        raise InvalidValue(Code.BAD_VALUE, f"found {quote(short, 40)}", expected)
     total = 0.0
     for number, unit in parts:
         if unit not in units:
-            hint = _meant(unit, units)
-            raise ValueError(
-                f"found the unit '{_short(unit)}' in '{_short(text)}'; allowed: {', '.join(units)}; "
-                + (f"did you mean {number}{hint}?" if hint else f"for example {example}")
+            known = _known_unit(unit, units)
+            hint = f"did you mean {number}{known}?" if known else f"for example {example}"
+            raise InvalidValue(
+                Code.BAD_UNIT, f"unknown unit {quote(unit, 40)} in {quote(short, 40)}", allowed, hint
             )
         total += float(number) * units[unit]
     if not math.isfinite(total):
-        raise ValueError(f"found '{_short(text)}'; that is too much; expected {what} such as {example}")
+        raise InvalidValue(Code.OUT_OF_RANGE, f"{quote(short, 40)} is too large", expected)
     return total
 
 
-def _with_unit(text: str, units: dict[str, Any], example: str) -> str:
-    """A guess at what a bare number means, for kinds with one unit that is used most."""
+def _suggest_quantity(text: str, units: dict[str, Any], example: str) -> str:
+    """What a bare number probably means, for kinds with one unit that is used most."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return f"for example {example}"
     if units is RATIO:
@@ -79,23 +86,9 @@ def _with_unit(text: str, units: dict[str, Any], example: str) -> str:
     return f"for example {example}"
 
 
-def _meant(unit: str, units: dict[str, Any]) -> str | None:
+def _known_unit(unit: str, units: dict[str, Any]) -> str | None:
     low = unit.lower()
-    return next((known for known in units if low == known.lower() or low in _MEANT.get(known, ())), None)
-
-
-def _said(value: Any) -> str:
-    """As in `harness.experiment.source.said`, for the few kinds that are no text and no number."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "a mapping" if isinstance(value, dict) else "a list"
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 40 else text[:37] + "..."
+    return next((known for known in units if low == known.lower() or low in _ALIASES.get(known, ())), None)
 
 
 def parse_duration(value: Any) -> float:
@@ -118,16 +111,15 @@ def parse_rate(value: Any) -> float:
     return _parse(value, RATE, "a rate", "4/s")
 
 
-def _longer(value: float) -> float:
-    if value <= 0:
-        raise ValueError("found no time at all; it must be longer than 0s")
-    return value
+def _positive(unit: str) -> AfterValidator:
+    """A check that a value in that unit is more than 0."""
 
+    def check(value: float) -> float:
+        if value <= 0:
+            raise InvalidValue(Code.OUT_OF_RANGE, f"found {value:g}{unit}", f"must be > 0{unit}")
+        return value
 
-def _more(value: float) -> float:
-    if value <= 0:
-        raise ValueError("found 0; it must be more than 0/s")
-    return value
+    return AfterValidator(check)
 
 
 _NUMBER = r"[0-9]+(\.[0-9]+)? *"
@@ -140,16 +132,13 @@ def _schema(pattern: str, what: str, *examples: str) -> WithJsonSchema:
 
 
 _DURATION = _schema(rf"^({_NUMBER}(us|ms|s|m|h) *)+$", "a duration: us, ms, s, m, h", "200ms", "1m30s")
+_BITRATE = _schema(rf"^{_NUMBER}(bps|kbps|Mbps|Gbps)$", "a bit rate: bps, kbps, Mbps, Gbps", "5Mbps")
 _RATIO = _schema(rf"^{_NUMBER}%$", "a ratio in %", "0.1%", "99.9%")
 _RATE = _schema(rf"^{_NUMBER}/(s|m|h)$", "a rate: /s, /m, /h", "4/s")
 
 type Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
-type Span = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_longer), _DURATION]
-type Bitrate = Annotated[
-    float,
-    BeforeValidator(parse_bitrate),
-    _schema(rf"^{_NUMBER}(bps|kbps|Mbps|Gbps)$", "a bit rate: bps, kbps, Mbps, Gbps", "5Mbps"),
-]
+type PositiveDuration = Annotated[float, BeforeValidator(parse_duration), _positive("s"), _DURATION]
+type Bitrate = Annotated[float, BeforeValidator(parse_bitrate), _BITRATE]
 type ByteCount = Annotated[
     int,
     BeforeValidator(parse_bytes),
@@ -157,4 +146,4 @@ type ByteCount = Annotated[
 ]
 type Ratio = Annotated[float, BeforeValidator(parse_ratio), _RATIO]
 type Rate = Annotated[float, BeforeValidator(parse_rate), _RATE]
-type PositiveRate = Annotated[float, BeforeValidator(parse_rate), AfterValidator(_more), _RATE]
+type PositiveRate = Annotated[float, BeforeValidator(parse_rate), _positive("/s"), _RATE]

@@ -4,6 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.experiment.units import Bitrate
 from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
@@ -12,11 +14,10 @@ from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
 
 
-def _above_zero(value: float) -> float:
+def _check_rate(value: float) -> float:
     if value <= 0:
-        raise ValueError(
-            "found a rate of 0; it is more than 0bps; for nothing at all, write fault: partition"
-        )
+        hint = "to let nothing pass, write fault: partition"
+        raise InvalidValue(Code.OUT_OF_RANGE, f"found {value:g}bps", "must be > 0bps", hint)
     return value
 
 
@@ -26,7 +27,7 @@ class Bandwidth(LinkFault):
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SHAPE})
 
     fault: Literal["bandwidth"] = "bandwidth"
-    rate: Annotated[Bitrate, AfterValidator(_above_zero)] = Field(description="most that passes, one way")
+    rate: Annotated[Bitrate, AfterValidator(_check_rate)] = Field(description="most that passes, one way")
     shared: bool = Field(default=False, description="one limit for all matching traffic together")
 
     def needed(self) -> frozenset[Capability]:

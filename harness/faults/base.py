@@ -6,11 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.experiment.model import FaultDefinition
-from harness.experiment.units import Duration, Ratio
+from harness.experiment.units import Ratio
 from harness.faults.capability import Capability
 from harness.faults.primitives import Applied, PathMatch, Primitives
 from harness.faults.target import ResolvedTarget
+from harness.text import quote
 
 
 class Fault(FaultDefinition):
@@ -45,18 +48,10 @@ class Fault(FaultDefinition):
         return {name: getattr(self, name) for name in type(self).model_fields if name in own}
 
     @model_validator(mode="after")
-    def _when_and_where(self) -> Self:
-        problems = []
-        if self.instant and self.for_ is not None:
-            problems.append(f"{self.fault} happens at once and takes no 'for'; remove it")
-        if not self.instant and self.for_ is None:
-            problems.append(f"{self.fault} needs 'for', how long it lasts, for example for: 30s")
-        if self.targets == "nodes" and self.target.link is not None:
-            problems.append(
-                f"{self.fault} acts on nodes, not on a link; give role, zone or node (and pick) as its target"
-            )
-        if problems:
-            raise ValueError("; ".join(problems))
+    def _check_kind(self) -> Self:
+        link = self.target.link is not None
+        for problem in self.mismatches(has_duration=self.for_ is not None, has_link=link):
+            raise InvalidValue(problem.code, problem.found, problem.allowed, path=problem.path)
         return self
 
 
@@ -86,29 +81,37 @@ class NodeFault(Fault):
     targets: ClassVar[Literal["nodes", "link"]] = "nodes"
 
 
-def _above_zero(value: float) -> float:
-    if value <= 0:
-        raise ValueError("found no time at all; it must be more than 0s, or the fault does nothing")
-    return value
-
-
-def _below_all(value: float) -> float:
+def _check_loss(value: float) -> float:
     if not 0 < value < 1:
-        raise ValueError(
-            f"found a loss of {value * 100:.6g}%; it is more than 0% and less than 100%"
-            + ("; for all of it, write fault: partition" if value >= 1 else "")
+        raise InvalidValue(
+            Code.OUT_OF_RANGE,
+            f"found {value * 100:.6g}%",
+            "loss must be > 0% and < 100%",
+            "to lose everything, write fault: partition" if value >= 1 else "",
         )
     return value
 
 
-def _share(value: float) -> float:
+def _check_share(value: float) -> float:
     if not 0 < value <= 1:
-        raise ValueError(f"found {value * 100:.6g}%; a share is more than 0% and at most 100%")
+        raise InvalidValue(
+            Code.OUT_OF_RANGE, f"found {value * 100:.6g}%", "a share must be > 0% and at most 100%"
+        )
     return value
 
 
-type PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
-type LossRatio = Annotated[Ratio, AfterValidator(_below_all)]
-type Share = Annotated[Ratio, AfterValidator(_share)]
-type Route = Annotated[str, Field(pattern=r"^[/*]", description="a pattern on the path, e.g. /home or /v/*")]
+def _check_route(value: str) -> str:
+    if not value.startswith(("/", "*")):
+        hint = f"did you mean '/{value}'?"
+        raise InvalidValue(Code.BAD_VALUE, f"found {quote(value)}", "a route begins with / or *", hint)
+    return value
+
+
+type LossRatio = Annotated[Ratio, AfterValidator(_check_loss)]
+type Share = Annotated[Ratio, AfterValidator(_check_share)]
+type Route = Annotated[
+    str,
+    AfterValidator(_check_route),
+    Field(description="a pattern on the path, e.g. /home or /v/*", json_schema_extra={"pattern": "^[/*]"}),
+]
 type Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

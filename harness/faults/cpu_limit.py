@@ -4,6 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.experiment.units import Ratio
 from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
@@ -11,12 +13,16 @@ from harness.faults.capability import Capability
 from harness.faults.primitives import Applied, Primitives
 from harness.faults.target import ResolvedTarget
 
-CPU_LEAST = 0.01
+MIN_CPU = 0.01
 
 
-def _part_of_a_core(value: float) -> float:
-    if not CPU_LEAST <= value < 1:
-        raise ValueError(f"must be from {CPU_LEAST:.0%} to less than 100% of one core")
+def _check_cpu(value: float) -> float:
+    if not MIN_CPU <= value < 1:
+        raise InvalidValue(
+            Code.OUT_OF_RANGE,
+            f"found {value * 100:.6g}%",
+            f"must be at least {MIN_CPU:.0%} and < 100% of one core",
+        )
     return value
 
 
@@ -29,9 +35,7 @@ class CpuLimit(NodeFault):
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CPU_LIMIT})
 
     fault: Literal["cpu-limit"] = "cpu-limit"
-    cpu: Annotated[Ratio, AfterValidator(_part_of_a_core)] = Field(
-        description="what each node gets, of one core"
-    )
+    cpu: Annotated[Ratio, AfterValidator(_check_cpu)] = Field(description="what each node gets, of one core")
 
     async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:
         return await apply_all(primitives.cpu_limit(node, 1 / self.cpu) for node in target.nodes)

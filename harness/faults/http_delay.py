@@ -4,8 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from harness.experiment.units import PositiveDuration
 from harness.faults.applied import apply_all
-from harness.faults.base import Method, NodeFault, PositiveDuration, Route, Share
+from harness.faults.base import Method, NodeFault, Route, Share
 from harness.faults.capability import Capability
 from harness.faults.primitives import Applied, HttpRule, Primitives
 from harness.faults.target import ResolvedTarget

@@ -4,6 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.faults.applied import apply_all
 from harness.faults.base import Method, NodeFault, Route, Share
 from harness.faults.capability import Capability
@@ -11,9 +13,9 @@ from harness.faults.primitives import Applied, HttpRule, Primitives
 from harness.faults.target import ResolvedTarget
 
 
-def _is_error(status: int) -> int:
+def _check_status(status: int) -> int:
     if not 400 <= status <= 599:
-        raise ValueError(f"found {status}; an error answer has a status from 400 to 599")
+        raise InvalidValue(Code.OUT_OF_RANGE, f"found {status}", "status must be from 400 to 599")
     return status
 
 
@@ -25,7 +27,7 @@ class HttpError(NodeFault):
     fault: Literal["http-error"] = "http-error"
     route: Route = Field(default="*", description="which paths: `/home`, or a pattern such as `/v/*`")
     method: Method | None = Field(default=None, description="which method; any if not given")
-    status: Annotated[int, AfterValidator(_is_error)] = Field(
+    status: Annotated[int, AfterValidator(_check_status)] = Field(
         default=503, description="the answer, 400 to 599"
     )
     probability: Share = Field(default=1.0, description="share of the matching requests")

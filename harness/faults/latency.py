@@ -4,9 +4,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from harness.experiment.units import Duration
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
+from harness.experiment.units import Duration, PositiveDuration
 from harness.faults.applied import apply_all
-from harness.faults.base import LinkFault, PositiveDuration
+from harness.faults.base import LinkFault
 from harness.faults.capability import Capability
 from harness.faults.primitives import Applied, LinkShape, Primitives
 from harness.faults.target import ResolvedTarget
@@ -27,7 +29,9 @@ class Latency(LinkFault):
     @model_validator(mode="after")
     def _never_negative(self) -> Self:
         if self.jitter > self.delay:
-            raise ValueError("'jitter' is more than 'delay'; the delay would fall below zero")
+            raise InvalidValue(
+                Code.CONFLICT, "jitter is more than delay", "the delay would fall below 0s", path=("jitter",)
+            )
         return self
 
     async def apply(self, target: ResolvedTarget, primitives: Primitives) -> Applied:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import re
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from harness.diagnostics import Code, Diagnostic
+from harness.errors import InvalidInput, InvalidValue
+from harness.text import did_you_mean, quote
 
 _SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
@@ -37,19 +40,25 @@ CONSTANTS = (Column(FAULT_START, "DOUBLE", True), Column(FAULT_END, "DOUBLE", Tr
 """Usable in every expression: when the first fault began and the last one ended; null without faults."""
 
 
-class TableError(TypeError):
-    """A row class that cannot be a table; the message says which field and what is allowed."""
+class TableError(InvalidInput):
+    """A row class cannot be a table of the history."""
 
 
 def columns(row_type: type) -> tuple[Column, ...]:
     """The columns of a declared table, in the order of the fields. Raises TableError."""
     if not dataclasses.is_dataclass(row_type):
-        raise TableError(f"{row_type.__name__} is not a dataclass")
+        raise _table_error(f"{row_type.__name__} is not a dataclass")
     hints = typing.get_type_hints(row_type)
     found = tuple(_column(row_type, field.name, hints[field.name]) for field in dataclasses.fields(row_type))
     if not any(column == Column("t_s", "DOUBLE", False) for column in found):
-        raise TableError(f"{row_type.__name__} needs a field t_s: float, the moment the row was determined")
+        raise _table_error(
+            f"{row_type.__name__} needs a field t_s: float", "the time at which the row was determined"
+        )
     return found
+
+
+def _table_error(found: str, allowed: str = "") -> TableError:
+    return TableError([Diagnostic(Code.BAD_SYSTEM, found, allowed)])
 
 
 def _column(row_type: type, name: str, hint: Any) -> Column:
@@ -59,31 +68,51 @@ def _column(row_type: type, name: str, hint: Any) -> Column:
         nullable = len(parts) < len(typing.get_args(hint))
         hint = parts[0] if len(parts) == 1 else hint
     if hint not in _SQL:
-        raise TableError(
-            f"{row_type.__name__}.{name} is {hint}; allowed are str, int, float, bool and X | None of these"
+        raise _table_error(
+            f"{row_type.__name__}.{name} is {hint}", "allowed: str, int, float, bool and X | None of these"
         )
     return Column(name, _SQL[hint], nullable)
 
 
-def check_expression(expression: str, known: Sequence[Column], *, numeric: bool = False) -> str | None:
-    """What is wrong with an SQL expression over one row with these columns, or None.
+def check_expression(expression: str, known: Sequence[Column], *, numeric: bool = False) -> Diagnostic | None:
+    """The mistake in an SQL expression over one row with these columns, or None.
 
     It must be one expression and nothing else (no statement, no aggregate, no window), true or false, or a
-    number where `numeric`. What is returned says: what was found; what is allowed; what may be meant.
+    number where `numeric`.
     """
-    return _checked(expression, (*known, *CONSTANTS), numeric)
+    try:
+        _check(expression, (*known, *CONSTANTS), numeric)
+    except InvalidValue as error:
+        # In double quotes, for it may well contain single ones.
+        return replace(error.diagnostic, found=f'"{quote(expression)[1:-1]}": {error.diagnostic.found}')
+    return None
+
+
+def _bad(found: str, allowed: str = "", hint: str = "") -> InvalidValue:
+    return InvalidValue(Code.BAD_EXPRESSION, found, allowed, hint)
+
+
+def _check(expression: str, known: tuple[Column, ...], numeric: bool) -> None:
+    """Raises InvalidValue."""
+    names = [column.name for column in known]
+    if not expression.strip():
+        raise _bad("is empty", "expected an SQL expression")
+    changing = _CHANGING.search(re.sub(r"'(?:[^']|'')*'", "''", expression))
+    if changing is not None and changing[0].lower() not in names:
+        raise _bad(f"'{changing[0]}' is not deterministic", "judging again must give the same result")
+    kind = _kind_of(expression, known)
+    if numeric and not kind.removeprefix("U").startswith(_NUMBERS):
+        raise _bad(f"is {_describe_kind(kind)}", "must be a number")
+    if not numeric and kind != "BOOLEAN":
+        raise _bad(f"is {_describe_kind(kind)}", "must be true or false, such as a comparison")
 
 
 @functools.lru_cache(maxsize=4096)
-def _checked(expression: str, known: tuple[Column, ...], numeric: bool) -> str | None:
+def _kind_of(expression: str, known: tuple[Column, ...]) -> str:
+    """The DuckDB type of an expression. Raises InvalidValue."""
     import duckdb
 
     names = [column.name for column in known]
-    if not expression.strip():
-        return "is empty; it must be an SQL expression"
-    changing = _CHANGING.search(re.sub(r"'(?:[^']|'')*'", "''", expression))
-    if changing is not None and changing[0].lower() not in names:
-        return f"'{changing[0]}' gives something else each time; judging again must come to the same"
     fields = ", ".join(f'"{column.name}" {column.sql}' for column in known)
     kinds = []
     with duckdb.connect(config={"threads": 1, "enable_external_access": "false"}) as connection:
@@ -98,19 +127,14 @@ def _checked(expression: str, known: tuple[Column, ...], numeric: bool) -> str |
                 f"SELECT [{expression}\n] FROM {_ANY_TABLE}",
             ):
                 if len(connection.extract_statements(query)) != 1:
-                    return "holds more than one statement; only an expression is allowed"
+                    raise _bad("is more than one statement", "only an expression is allowed")
                 described = connection.execute(query).description or ()
                 if len(described) != 1:
-                    return "is more than one value; only one expression is allowed"
+                    raise _bad("is more than one value", "only one expression is allowed")
                 kinds.append(str(described[0][1]))
         except duckdb.Error as error:
-            return _said(str(error), expression, names)
-    kind = kinds[0]
-    if numeric and not kind.removeprefix("U").startswith(_NUMBERS):
-        return f"is {_kind(kind)}; it must be a number"
-    if not numeric and kind != "BOOLEAN":
-        return f"is {_kind(kind)}; it must be true or false, such as a comparison"
-    return None
+            raise _translate(str(error), expression, names) from error
+    return kinds[0]
 
 
 _ANY_TABLE = "_table_of_the_slo"
@@ -124,32 +148,30 @@ _CHANGING = re.compile(
 _NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 
 
-def _kind(sql: str) -> str:
+def _describe_kind(sql: str) -> str:
     if sql.startswith(_NUMBERS):
         return "a number"
     return {"VARCHAR": "text", "BOOLEAN": "true or false"}.get(sql, sql)
 
 
-def _said(message: str, expression: str, names: Sequence[str]) -> str:
-    """DuckDB's complaint in fewer words, with the columns there are."""
+def _translate(message: str, expression: str, names: Sequence[str]) -> InvalidValue:
+    """DuckDB's error in fewer words, with the columns that there are."""
     lines = message.splitlines()
     first = re.sub(r"^(Parser|Binder|Catalog|Conversion|Invalid Input) Error: ", "", lines[0])
     if missing := re.match(r'Referenced column "(.*)" not found', first):
-        word = missing[1]
-        near = difflib.get_close_matches(word, names, n=1)
-        if near:
-            hint = f"; did you mean '{near[0]}'?"
-        else:
-            hint = "; text takes single quotes" if f'"{word}"' in expression else ""
-        return f"no column '{word}'; the table has {', '.join(names)}{hint}"
+        name = missing[1]
+        hint = did_you_mean(name, names)
+        if not hint and f'"{name}"' in expression:
+            hint = "text takes single quotes"
+        return _bad(f"unknown column '{name}'", f"allowed: {', '.join(names)}", hint)
     if missing := re.match(r"(?:Scalar )?Function with name (\S+) does not exist", first):
-        near = [line for line in lines if line.startswith("Did you mean")]
-        return f"no function '{missing[1]}'; see DuckDB's functions" + (
-            f"; {near[0].lower()}" if near else ""
-        )
+        near = next((line for line in lines if line.startswith("Did you mean")), "")
+        return _bad(f"unknown function '{missing[1]}'", "see DuckDB's functions", near[:1].lower() + near[1:])
     near_word = re.search(r'syntax error at or near "(.*)"', first)
     if near_word and near_word[1] in names:
-        return (
-            f"is not an SQL expression: '{near_word[1]}' is a word of SQL; write the column in double quotes"
+        return _bad(
+            "is not an SQL expression",
+            f"'{near_word[1]}' is a word of SQL",
+            f'write the column in double quotes: "{near_word[1]}"',
         )
-    return f"is not an SQL expression: {first}" if "syntax error" in first else first
+    return _bad(f"is not an SQL expression: {first}" if "syntax error" in first else first)

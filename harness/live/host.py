@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
-import math
 import os
 import random
 import socket
@@ -22,20 +20,18 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from harness.faults.primitives import HostIdentity
 from harness.live.kernel.namespaces import MakeSocket
 from harness.live.messages import Address
+from harness.runtime.host import BaseHost, HostContext
 from harness.runtime.interference import Interference
-from harness.system import Disk, Row, Topology
+from harness.system import Disk
 
-SHUTDOWN_S = 1.0
-"""How long a server that is asked to stop waits for requests under way."""
-
-PRIVILEGED = 1024
-SHIFT = 8000
-"""Ports below 1024 are moved up by so much: every node has an address of its own, so 80 becomes 8080."""
+MIN_PORT = 1024
+PORT_SHIFT = 8000
+"""Added to privileged ports, those below 1024: every node has an address of its own, so 80 becomes 8080."""
 
 
 def real_port(port: int) -> int:
-    """Where a node really listens when its service asks for `port`."""
-    return port if port >= PRIVILEGED else port + SHIFT
+    """The port at which a node listens when its service asks for `port`."""
+    return port if port >= MIN_PORT else port + PORT_SHIFT
 
 
 class LiveClock:
@@ -57,7 +53,7 @@ class LiveClock:
 
 
 class DirectoryDisk:
-    """One file a key; a write is there completely or not at all, also when the process is killed."""
+    """One file for each key. A write is atomic, also when the process is killed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -78,53 +74,30 @@ class DirectoryDisk:
         return self._directory / ("k" + quote(key, safe=""))
 
 
-class MemoryDisk:
-    """The disk of a client, which nothing outlives."""
-
-    def __init__(self) -> None:
-        self._data: dict[str, bytes] = {}
-
-    async def read(self, key: str) -> bytes | None:
-        return self._data.get(key)
-
-    async def write(self, key: str, data: bytes) -> None:
-        self._data[key] = bytes(data)
-
-
-class World(Protocol):
-    """What a host needs of the process it lives in."""
-
-    @property
-    def system_name(self) -> str: ...
-    @property
-    def topology(self) -> Topology: ...
-    @property
-    def safeguards(self) -> Mapping[str, bool]: ...
-    @property
-    def clock(self) -> LiveClock: ...
-    @property
-    def attempts(self) -> Counter[str]:
-        """Connection attempts by node; counted here."""
-        ...
-
-    def emit(self, host: str, role: str, row: Row) -> None: ...
-
-
 type Router = Callable[[str, int], Awaitable[Sequence[Address]]]
 """Addresses of a role or node name and port, in the order to be tried."""
 
 
-class LiveHost:
+class LiveContext(HostContext, Protocol):
+    """What the hosts of one process of a live run share."""
+
+    @property
+    def attempts(self) -> Counter[str]:
+        """Connection attempts by node, counted by the hosts."""
+        ...
+
+
+class LiveHost(BaseHost):
     """One process of a node, or one client in the harness's own process.
 
-    `address` and `interference` are those of a node; a client has none and cannot serve. `sockets` makes those
-    that it connects with; `traces` see every request that it makes.
+    `address` is that of a node; a client has none. `router` finds nodes: every connection goes through a proxy of
+    this host's own. `sockets` makes those that it connects with.
     """
 
     def __init__(
         self,
-        world: World,
-        peer: HostIdentity,
+        context: LiveContext,
+        identity: HostIdentity,
         *,
         config: Mapping[str, Any],
         rng: random.Random,
@@ -136,134 +109,40 @@ class LiveHost:
         sockets: MakeSocket = socket.socket,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
-        self._world = world
-        self._peer = peer
-        self._config = config
-        self._rng = rng
-        self._disk = disk
+        super().__init__(
+            context,
+            identity,
+            config=config,
+            rng=rng,
+            disk=disk,
+            interference=interference,
+            traces=traces,
+        )
+        self._attempts = context.attempts
         self._router = router
         self._address = address
-        self._interference = interference
         self._ready = ready
         self._sockets = sockets
-        self._traces = list(traces)
         self._nodes_at: dict[tuple[str, int], str] = {}
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    @property
-    def name(self) -> str:
-        return self._peer.name
+    def _site(self, runner: web.AppRunner, port: int) -> web.TCPSite:
+        # A powered-off node is replaced by a listener at the same place before this process is killed.
+        return web.TCPSite(
+            runner, self._address, real_port(port), reuse_address=True, reuse_port=True, backlog=1024
+        )
 
-    @property
-    def role(self) -> str:
-        return self._peer.role
+    def _listening(self, port: int) -> None:
+        self._ready(port)
 
-    @property
-    def zone(self) -> str:
-        return self._peer.zone
-
-    @property
-    def group(self) -> str | None:
-        return self._peer.group
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._config
-
-    @property
-    def topology(self) -> Topology:
-        return self._world.topology
-
-    @property
-    def clock(self) -> LiveClock:
-        return self._world.clock
-
-    @property
-    def rng(self) -> random.Random:
-        return self._rng
-
-    @property
-    def disk(self) -> Disk:
-        return self._disk
-
-    async def serve(self, app: web.Application, *, port: int = 80) -> None:
-        """Listen at this node's own loopback address, tell the runtime, and serve until cancelled.
-
-        RuntimeError for a client, and for an application that was served before.
-        """
-        if self._interference is None or self._address is None:
-            raise RuntimeError(f"{self.name} is a client; only nodes of the topology serve")
-        self._interference.put_before(app)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
-        try:
-            # A power cut listens at the same place, in silence, before this process is killed.
-            site = web.TCPSite(
-                runner, self._address, real_port(port), reuse_address=True, reuse_port=True, backlog=1024
-            )
-            await site.start()
-            self._ready(port)
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
-
-    def http(self, dependency: str) -> aiohttp.ClientSession:
-        """The session for one dependency; LookupError when no role or node has that name.
-
-        The same as in virtual time: aiohttp's defaults, no name cache, so that every new connection tries the
-        nodes of a role in order. Every connection goes through a proxy of this host's own.
-        """
-        session = self._sessions.get(dependency)
-        if session is None:
-            self._check_known(dependency)
-            session = self._sessions[dependency] = aiohttp.ClientSession(
-                base_url=f"http://{dependency}/",
-                connector=aiohttp.TCPConnector(
-                    resolver=_Resolver(self._router, self._nodes_at),
-                    use_dns_cache=False,
-                    timeout_ceil_threshold=math.inf,
-                    socket_factory=self._socket,
-                ),
-                timeout=aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math.inf),
-                trace_configs=self._traces,
-            )
-        return session
+    def _resolver(self) -> AbstractResolver:
+        return _Resolver(self._router, self._nodes_at)
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """A socket for a connection attempt, which is counted."""
+        """Count the connection attempt."""
         family, kind, protocol, _, (host, port, *_) = address
         if node := self._nodes_at.get((host, port)):
-            self._world.attempts[node] += 1
+            self._attempts[node] += 1
         return self._sockets(family, kind, protocol)
-
-    def _check_known(self, dependency: str) -> None:
-        topology = self.topology
-        known = (*topology.roles, *(node.name for node in topology.nodes))
-        if dependency not in known:
-            near = difflib.get_close_matches(dependency, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise LookupError(
-                f"{self.name} asks for '{dependency}', but no role or node of {self._world.system_name} has "
-                f"that name; there are {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
-            )
-
-    def emit(self, record: Row) -> None:
-        self._world.emit(self.name, self.role, record)
-
-    def safeguard(self, name: str) -> bool:
-        try:
-            return self._world.safeguards[name]
-        except KeyError:
-            raise KeyError(
-                f"no safeguard '{name}' in System.safeguards of {self._world.system_name}; "
-                f"it declares {', '.join(self._world.safeguards) or 'none'}"
-            ) from None
-
-    async def close(self) -> None:
-        """Close the client sessions. Idempotent."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
 
 
 class _Resolver(AbstractResolver):
@@ -281,8 +160,8 @@ class _Resolver(AbstractResolver):
         addresses = await self._router(host, port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{host}'")
-        # A proxy accepts at once, whatever its latency. What the handshake would take is waited for here, where
-        # every new connection comes by; making the proxy has taken some of it.
+        # A proxy accepts at once, whatever its latency. So every new connection waits here for as long as the
+        # handshake takes, less what making the proxy has taken.
         await asyncio.sleep(max(0.0, began_s + addresses[0].rtt_s - time()))
         for each in addresses:
             self._nodes_at[each.host, each.port] = each.node

@@ -1,4 +1,4 @@
-"""The life of a node's process: its service, its host, and its line to the harness. Forked by the nursery."""
+"""The life of a node's process: its service, its host, and its line to the harness. Forked by the fork server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.runtime.interference import Interference, Interferer
-from harness.runtime.journal import describe, is_defect
+from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
 from harness.system import Row, System, Topology
 from harness.system.streams import stream
 
@@ -28,9 +28,7 @@ async def live(system: System, world: messages.World, launch: messages.Launch, l
     reader, writer = await asyncio.open_connection(sock=line)
     node = _Node(system, world, launch, writer)
     asyncio.get_running_loop().set_exception_handler(node.exception_handler)
-    handler = _LogHandler(node)
-    for name in ("aiohttp", "asyncio"):
-        logging.getLogger(name).addHandler(handler)
+    report_logs(node.unhandled)
     service = asyncio.ensure_future(node.serve())
     telling = asyncio.ensure_future(node.tell_counts())
     listening = asyncio.ensure_future(node.listen(reader))
@@ -111,7 +109,7 @@ class _Node:
         except asyncio.CancelledError:
             why = "its service cancelled itself"
         except Exception as error:
-            why = describe(error)
+            why = describe_error(error)
             logging.getLogger(__name__).exception("the service of %s ended", self._node.name)
         else:
             why = "its service returned; a service runs until it is cancelled"
@@ -162,20 +160,4 @@ class _Node:
         self._send(messages.Unhandled(error, is_defect(cause)))
 
     def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
-        error = context.get("exception")
-        said = str(context.get("message", "unhandled"))
-        self.unhandled(said if error is None else f"{said}: {describe(error)}", error)
-
-
-class _LogHandler(logging.Handler):
-    def __init__(self, node: _Node) -> None:
-        super().__init__(logging.WARNING)
-        self._node = node
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None:
-            said = record.getMessage()
-        else:
-            said = f"{str(record.msg).replace(' from %s', '')}: {describe(error)}"
-        self._node.unhandled(said, error)
+        report_context(self.unhandled, context)

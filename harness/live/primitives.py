@@ -15,37 +15,14 @@ from harness.faults.primitives import (
     LinkShape,
     PathMatch,
 )
-from harness.live.cpu import NoQuota
+from harness.live.cpu import QuotaUnavailable
 from harness.live.kernel.controller import exposure
-from harness.live.ledger import Lease
-from harness.live.nodes import Hold, LiveNode, Stop
+from harness.live.nodes import LiveNode
 from harness.live.proxy_links import ProxyLinks
-from harness.runtime.contract import NotReady
-
-
-class InForce:
-    """An `Applied`: noted in the lease, undone once, its exposure known when it is undone."""
-
-    def __init__(
-        self, lease: Lease, fault: int, undo: Callable[[], Awaitable[None]], count: Callable[[], Exposure]
-    ) -> None:
-        self._lease = lease
-        self._fault = fault
-        self._undo: Callable[[], Awaitable[None]] | None = undo
-        self._count = count
-
-    async def undo(self) -> None:
-        undo, self._undo = self._undo, None
-        if undo is not None:
-            try:
-                await undo()
-            except BaseException:
-                self._undo = undo  # it can be tried again
-                raise
-            self._lease.undone(self._fault)
-
-    def exposure(self) -> Exposure:
-        return self._count()
+from harness.live.resources import ControlGroups, Fault
+from harness.live.workspace import Workspace
+from harness.runtime.holds import Hold, Stop
+from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_undo, restart
 
 
 class LivePrimitives:
@@ -56,9 +33,9 @@ class LivePrimitives:
     """
 
     def __init__(
-        self, lease: Lease, wires: ProxyLinks, nodes: Mapping[str, LiveNode], attempts: Counter[str]
+        self, workspace: Workspace, wires: ProxyLinks, nodes: Mapping[str, LiveNode], attempts: Counter[str]
     ) -> None:
-        self._lease = lease
+        self._workspace = workspace
         self._wires = wires
         self._nodes = nodes
         self._attempts = attempts
@@ -73,7 +50,7 @@ class LivePrimitives:
 
     async def _rule(self, path: PathMatch, shape: LinkShape | None) -> Applied:
         undoing = "remove toxics" if self._wires.plane is None else "remove toxics, rules and queues"
-        fault = self._lease.fault(f"{'cut' if shape is None else shape} on {path}", undoing)
+        fault = self._note(f"{'cut' if shape is None else shape} on {path}", undoing)
         watch = await self._wires.watch(path)
         seen = Exposure()
         try:
@@ -87,12 +64,12 @@ class LivePrimitives:
             passed = await watch.end()
             seen = exposure(shape, await self._wires.remove(rule), passed)
 
-        return InForce(self._lease, fault, undo, lambda: seen)
+        return self._applied(fault, undo, lambda: seen)
 
     async def reset(self, path: PathMatch) -> Applied:
-        fault = self._lease.fault(f"reset of {path}", "nothing")
+        fault = self._note(f"reset of {path}", "nothing")
         exposure = await self._wires.reset(path)
-        return InForce(self._lease, fault, _nothing, lambda: exposure)
+        return self._applied(fault, nothing_to_undo, lambda: exposure)
 
     async def kill(self, node: str) -> Applied:
         return await self._stop(node, "kill")
@@ -101,8 +78,8 @@ class LivePrimitives:
         return await self._stop(node, "power_off")
 
     async def _stop(self, name: str, how: Stop) -> Applied:
-        node = self._node(name)
-        fault = self._lease.fault(f"{how} of {name}", f"start {name}")
+        node = node_named(name, self._nodes)
+        fault = self._note(f"{how} of {name}", f"start {name}")
         watch = await self._wires.watch(_around(name))
         before = self._attempts[name]
         hold = Hold()
@@ -117,16 +94,16 @@ class LivePrimitives:
             blocked = self._attempts[name] - before
             passed = await watch.end()
             seen = Exposure(connections=lost, connects_blocked=blocked, bytes=passed.bytes)
-            await _started(name, node.unstop(hold))
+            await restart(name, node.unstop(hold))
 
-        return InForce(self._lease, fault, undo, lambda: seen)
+        return self._applied(fault, undo, lambda: seen)
 
     async def start(self, node: str) -> None:
-        await _started(node, self._node(node).start())
+        await restart(node, node_named(node, self._nodes).start())
 
     async def pause(self, node: str) -> Applied:
-        held = self._node(node)
-        fault = self._lease.fault(f"pause of {node}", f"continue {node}")
+        held = node_named(node, self._nodes)
+        fault = self._note(f"pause of {node}", f"continue {node}")
         watch = await self._wires.watch(_around(node))
         hold = Hold()
         held.pause(hold)
@@ -137,11 +114,11 @@ class LivePrimitives:
             seen = await watch.end()
             held.unpause(hold)
 
-        return InForce(self._lease, fault, resume, lambda: seen)
+        return self._applied(fault, resume, lambda: seen)
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
-        target = self._node(node)
-        fault = self._lease.fault(f"interference at {node}: {rule}", f"relent at {node}")
+        target = node_named(node, self._nodes)
+        fault = self._note(f"interference at {node}: {rule}", f"relent at {node}")
         again = self._interfered[node, rule]
         self._interfered[node, rule] += 1
         self._interferences += 1
@@ -154,18 +131,18 @@ class LivePrimitives:
             target.relent(number)
             await target.settle()
 
-        return InForce(self._lease, fault, relent, lambda: Exposure(requests=target.taken(number)))
+        return self._applied(fault, relent, lambda: Exposure(requests=target.taken(number)))
 
     async def cpu_limit(self, node: str, factor: float) -> Applied:
-        target = self._node(node)
+        target = node_named(node, self._nodes)
         group, hold = target.group, Hold()
-        fault = self._lease.fault(f"slow of {node} to 1/{factor:g} of a core", "remove the control group")
+        fault = self._note(f"slow of {node} to 1/{factor:g} of a core", "remove the control group")
         try:
             # Written down before it is made, like everything.
-            self._lease.cgroup(group.directory)
+            self._workspace.ledger.add(ControlGroups(run=self._workspace.run, directory=group.directory))
             before_us = group.throttled_us()
             target.cpu_limit(hold, factor)
-        except (OSError, NoQuota, ValueError) as error:
+        except (OSError, QuotaUnavailable, ValueError) as error:
             with contextlib.suppress(OSError):
                 target.unslow(hold)
             raise FaultFailed(f"{node} cannot be slowed: {error}") from error
@@ -184,31 +161,29 @@ class LivePrimitives:
             waited_us = group.throttled_us() - before_us if seen_us is None else seen_us
             return Exposure(throttled_ms=waited_us // 1000)
 
-        return InForce(self._lease, fault, undo, waited)
+        return self._applied(fault, undo, waited)
+
+    def _note(self, fault: str, undone_by: str) -> int:
+        """Write a fault down before it is applied. Returns its number in the ledger."""
+        return self._workspace.ledger.add(Fault(name=fault, undone_by=undone_by))
 
     async def _settle(self) -> None:
         """All nodes tell how often they tried to connect."""
         for node in self._nodes.values():
             await node.settle()
 
-    def _node(self, name: str) -> LiveNode:
-        node = self._nodes.get(name)
-        if node is None:
-            raise FaultFailed(f"there is no node '{name}'; there are {', '.join(self._nodes)}")
-        return node
+    def _applied(
+        self, fault: int, undo: Callable[[], Awaitable[None]], exposure: Callable[[], Exposure]
+    ) -> Applied:
+        """The ledger forgets the fault once it is undone."""
+
+        async def undo_and_note() -> None:
+            await undo()
+            self._workspace.ledger.remove(fault)
+
+        return AppliedPrimitive(undo_and_note, exposure)
 
 
 def _around(node: str) -> PathMatch:
     """What flows to a node."""
     return PathMatch(EndpointMatch(everything=True), EndpointMatch(frozenset({node})))
-
-
-async def _nothing() -> None:
-    pass
-
-
-async def _started(name: str, start: Awaitable[None]) -> None:
-    try:
-        await start
-    except NotReady as error:
-        raise FaultFailed(f"{name} did not start again: {error}") from error

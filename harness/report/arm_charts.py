@@ -87,7 +87,7 @@ def _figure(
             for arm, history in histories
         ),
         tick=lambda value: words.quantity(value, unit),
-        limit=(limit, f"limit ≤ {words.quantity(limit, unit)}"),
+        threshold=(limit, f"threshold ≤ {words.quantity(limit, unit)}"),
     )
 
 

@@ -1,4 +1,4 @@
-"""How verdicts, values, intervals, limits and times are written for people. Pure text, one place.
+"""How verdicts, values, intervals, thresholds and times are written for people. Pure text, one place.
 
 A verdict is always a word; symbols and colours only come on top of it.
 """
@@ -19,15 +19,15 @@ from harness.sli.formatting import (
     ratio_decimals,
     targets,
 )
+from harness.text import plural
 from harness.verdict.model import ArmResult, FaultResult
 
 __all__ = [
     "MEANINGS",
     "SYMBOLS",
-    "arm_told",
     "byte_count",
     "clock",
-    "counted",
+    "describe_arm_gate",
     "duration",
     "exposed",
     "exposure",
@@ -36,10 +36,9 @@ __all__ = [
     "fault_title",
     "fault_when",
     "gate_interval",
-    "gate_limit",
     "gate_needs",
+    "gate_threshold",
     "gate_value",
-    "limit_sign",
     "named",
     "number",
     "quantity",
@@ -47,6 +46,7 @@ __all__ = [
     "ratio_decimals",
     "short_targets",
     "targets",
+    "threshold_sign",
     "verdict_word",
 ]
 
@@ -59,17 +59,12 @@ SYMBOLS = {
 }
 
 MEANINGS = {
-    Verdict.PASSED: "every gate holds and every fault touched real traffic",
+    Verdict.PASSED: "every gate holds and every fault affected real traffic",
     Verdict.FAILED: "a gate is breached, or an ablation arm that must breach did not",
-    Verdict.INCONCLUSIVE: "there is not enough evidence to say that it holds",
-    Verdict.ERROR: "a fault could not be applied or undone, or something broke; nothing can be said",
+    Verdict.INCONCLUSIVE: "there is not enough evidence that every gate holds",
+    Verdict.ERROR: "a fault could not be applied or undone, or something broke; there is no verdict",
     Verdict.INTERRUPTED: "stopped early; faults were undone first",
 }
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 gate`, `1,204 gates`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def verdict_word(verdict: Verdict) -> str:
@@ -87,41 +82,40 @@ def gate_interval(gate: GateResult) -> str:
     return f"[{quantity(low, gate.unit, gate.threshold)}, {quantity(high, gate.unit, gate.threshold)}]"
 
 
-def limit_sign(gate: GateResult) -> str:
+def threshold_sign(gate: GateResult) -> str:
     """A ratio is the share of good rows: at least. Everything else is at most."""
     return "≥" if gate.unit == "ratio" else "≤"
 
 
-def gate_limit(gate: GateResult) -> str:
+def gate_threshold(gate: GateResult) -> str:
     if gate.threshold is None:
         return "-"
     if gate.unit == "ratio":
         return f"≥ {ratio(gate.threshold, max(1, ratio_decimals(gate.threshold) - 1))}"
-    return f"{limit_sign(gate)} {quantity(gate.threshold, gate.unit)}"
+    return f"{threshold_sign(gate)} {quantity(gate.threshold, gate.unit)}"
 
 
 def gate_needs(gate: GateResult) -> str | None:
-    """What it would take to be sure, where more samples are the answer."""
+    """How many more samples a confident claim needs; None where more samples do not help."""
     if gate.needs is None:
         return None
-    return f"{counted(gate.needs, 'more sample')} for a confident claim"
+    return f"{plural(gate.needs, 'more sample')} for a confident claim"
 
 
-def arm_told(arm: ArmResult, gate: GateResult) -> str:
-    """What a gate did in an arm, and how that is meant: `breached, as it must be`."""
+def describe_arm_gate(arm: ArmResult, gate: GateResult) -> str:
+    """What a gate did in an arm, and whether that was expected: `breached (expected)`."""
     if gate.verdict is Verdict.FAILED:
-        return "breached" + (
-            ", as it must be" if arm.verdict is Verdict.PASSED and arm.must == "breach" else ""
-        )
+        expected = arm.verdict is Verdict.PASSED and arm.must == "breach"
+        return "breached (expected)" if expected else "breached"
     if gate.verdict is Verdict.PASSED:
         if arm.must == "hold":
-            return "held, as it must"
-        return "held; one breach is enough" if arm.verdict is Verdict.PASSED else "held"
+            return "held (expected)"
+        return "held (one breach is enough)" if arm.verdict is Verdict.PASSED else "held"
     return gate.verdict.value
 
 
 def fault_label(fault: FaultResult) -> str:
-    """What a chart calls a fault: its own name, or what it does to whom, in few words."""
+    """A fault's label in a chart: its own name, or its kind and its first target."""
     return fault.name if named(fault) else f"{fault.fault} {short_targets(fault.targets, 1)}"
 
 
@@ -131,12 +125,12 @@ def fault_title(fault: FaultResult) -> str:
 
 
 def named(fault: FaultResult) -> bool:
-    """Whether the experiment gave the fault a name; others are called what they are, numbered where needed."""
+    """Whether the experiment gave the fault a name; the others are named by their kind, numbered where needed."""
     return re.fullmatch(rf"{re.escape(fault.fault)}(-\d+)?", fault.name) is None
 
 
 def short_targets(names: tuple[str, ...], most: int = 3) -> str:
-    """As `targets`; of a link also each end's first few."""
+    """As `targets`; both ends of a link are shortened, too."""
     return targets(
         tuple(
             " > ".join(targets(tuple(end.split(", ")), most) for end in name.split(" > ")) for name in names
@@ -146,7 +140,7 @@ def short_targets(names: tuple[str, ...], most: int = 3) -> str:
 
 
 def exposed(name: str, count: int) -> str:
-    """One of the counts of an exposure, as a table has it."""
+    """One count of an exposure, for a table."""
     return byte_count(count) if name == "bytes" else f"{count:,}"
 
 
@@ -163,5 +157,5 @@ def fault_when(fault: FaultResult) -> str:
 def fault_line(fault: FaultResult) -> str:
     """`edge-down: crash of edge-a-1, 60 s to 120 s, 41 connections`."""
     what = f"{fault.fault} of {short_targets(fault.targets)}"
-    told = what if fault.name == fault.fault else f"{fault.name}: {what}"
-    return f"{told}, {fault_when(fault)}, {exposure(fault.exposure)}"
+    label = what if fault.name == fault.fault else f"{fault.name}: {what}"
+    return f"{label}, {fault_when(fault)}, {exposure(fault.exposure)}"

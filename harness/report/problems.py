@@ -1,4 +1,4 @@
-"""What went wrong, as data: one `Problem` for all that is not passed, printed by terminal, CI and tests."""
+"""Everything that has not passed, as data: `Problem`s that the terminal, the pages and CI print."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.gates.result import GateResult, Verdict
-from harness.report import formatting as words
+from harness.report import formatting
+from harness.report.columns import describe_measurement
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
 # Worst first; a failure is what a person wants to see before a doubt.
@@ -15,7 +16,7 @@ ORDER = (Verdict.ERROR, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.INTERRUPTE
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not passed.
+    """One thing that has not passed.
 
     `subject` names the gate, fault or arm; `details` are (label, text) pairs in reading order; `line` is the
     one-based line in `file`, None where the whole experiment is meant.
@@ -35,14 +36,14 @@ class Problem:
 
     @property
     def headline(self) -> str:
-        return f"{words.verdict_word(self.verdict)} {self.experiment}: {self.subject}"
+        return f"{formatting.verdict_word(self.verdict)} {self.experiment}: {self.subject}"
 
 
 def problems(result: ExperimentResult) -> tuple[Problem, ...]:
-    """Everything of a run that is not passed, worst first. Never empty when the run itself did not pass."""
+    """Everything of a run that has not passed, worst first. Never empty when the run itself has not."""
     found = list(_found(result))
     if result.verdict is Verdict.ERROR:
-        # The cause first: what follows from it says little.
+        # The cause first: the rest follows from it.
         details = tuple(("also", note) for note in result.notes if note not in result.reason)[:5]
         found.insert(0, _problem(result, "the run", result.verdict, result.reason, None, details))
     if not found and result.verdict is not Verdict.PASSED:
@@ -73,24 +74,24 @@ def _found(result: ExperimentResult) -> Iterator[Problem]:
 def _gate(
     result: ExperimentResult, gate: GateResult, subject: str, faults: tuple[FaultResult, ...]
 ) -> Problem:
-    details = [("measured", measured(gate))]
-    needs = words.gate_needs(gate)
+    details = [("measured", describe_measurement(gate))]
+    needs = formatting.gate_needs(gate)
     if needs:
         details.append(("needs", needs))
-    details += [("fault", words.fault_line(fault)) for fault in faults]
+    details += [("fault", formatting.fault_line(fault)) for fault in faults]
     return _problem(result, subject, gate.verdict, gate.reason, gate.line, tuple(details))
 
 
 def _fault(result: ExperimentResult, fault: FaultResult, subject: str) -> Problem:
-    details = (("fault", words.fault_line(fault)),)
+    details = (("fault", formatting.fault_line(fault)),)
     return _problem(result, f"fault {subject}", fault.verdict, fault.reason, None, details)
 
 
 def _arm(result: ExperimentResult, arm: ArmResult) -> Problem:
     details = [("without", ", ".join(arm.without)), ("must", arm.must)]
     for gate in arm.gates:
-        details.append(("measured", f"{gate.name}: {measured(gate)}"))
-    details += [("fault", words.fault_line(fault)) for fault in arm.faults]
+        details.append(("measured", f"{gate.name}: {describe_measurement(gate)}"))
+    details += [("fault", formatting.fault_line(fault)) for fault in arm.faults]
     line = next((gate.line for gate in arm.gates if gate.line is not None), None)
     return _problem(result, f"arm {arm.name}", arm.verdict, arm.reason, line, tuple(details))
 
@@ -106,14 +107,3 @@ def _problem(
     off = (("switched off", ", ".join(result.without)),) if result.without else ()
     tail = (("replay", result.replay),) if result.replay else ()
     return Problem(result.name, subject, verdict, result.file, line, reason, (*details, *off, *tail))
-
-
-def measured(gate: GateResult) -> str:
-    """`97.21% [96.02%, 98.11%], limit ≥ 99.9%, 1,204 samples`."""
-    parts = [words.gate_value(gate) if gate.value is not None else "nothing measured"]
-    if gate.interval is not None:
-        parts[0] += f" {words.gate_interval(gate)}"
-    if gate.threshold is not None:
-        parts.append(f"limit {words.gate_limit(gate)}")
-    parts.append(f"{gate.samples:,} sample{'' if gate.samples == 1 else 's'}")
-    return ", ".join(parts)

@@ -7,9 +7,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.diagnostics import Code
+from harness.errors import HarnessError, InvalidValue
 from harness.experiment.model import Load
 from harness.faults.primitives import Primitives
-from harness.system import Client, Clock, Host, System
+from harness.system import Client, Clock, Host, System, Topology
 from harness.workload.drive import LoadDriver
 
 
@@ -21,7 +23,7 @@ class RunSettings:
     seed: int
     without: frozenset[str] = frozenset()
     reference: str = ""
-    """The name that `load_system` finds the system by, for runtimes that start other processes."""
+    """The name that `find_system` finds the system by, for runtimes that start other processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,42 @@ class Runtime(Protocol):
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T: ...
 
 
-class NotReady(RuntimeError):
+class NotReady(HarnessError):
     """Nodes did not come up; the message says which, and why."""
 
 
+class LeftBehind(HarnessError):
+    """Something of a run is still there after its end; the message says what."""
+
+
 def safeguards_of(settings: RunSettings) -> dict[str, bool]:
-    """Every declared safeguard and whether it is on. ValueError for one that the system does not have."""
+    """Every declared safeguard and whether it is on. InvalidValue for one that the system does not have."""
     declared = [safeguard.name for safeguard in settings.system.safeguards]
     unknown = sorted(settings.without - set(declared))
     if unknown:
-        raise ValueError(
-            f"no safeguard {', '.join(unknown)} in system {settings.system.name}; "
-            f"it has {', '.join(declared) or 'none'}"
+        raise InvalidValue(
+            Code.UNKNOWN_NAME,
+            f"no safeguard {', '.join(unknown)} in system {settings.system.name}",
+            f"it has {', '.join(declared) or 'none'}",
         )
     return {name: name not in settings.without for name in declared}
+
+
+def check_ready(system: str, outcomes: Mapping[str, BaseException | None]) -> None:
+    """`outcomes`: by node, what its start ended with. NotReady names every node that did not come up; any other
+    error is raised as it is."""
+    for outcome in outcomes.values():
+        if outcome is not None and not isinstance(outcome, NotReady):
+            raise outcome
+    reasons = [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome is not None]
+    if reasons:
+        raise NotReady(
+            f"system {system}: {len(reasons)} of {len(outcomes)} nodes did not come up:\n  "
+            + "\n  ".join(reasons)
+        )
+
+
+def check_zone(client: str, zone: str, topology: Topology) -> None:
+    """ValueError for a client in a zone that the topology does not have."""
+    if zone not in topology.zones:
+        raise ValueError(f"client {client} is in zone '{zone}'; there are {', '.join(topology.zones)}")

@@ -1,21 +1,16 @@
-"""What a run reports: rows, failures of services, and errors that nobody handled. The same in every runtime."""
+"""`Journal`: the rows of a run, the failures of its services, and the errors that nobody handles."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import aiohttp
-
 from harness.runtime.contract import Recorded, ServiceFailure
+from harness.runtime.unhandled import is_defect
 from harness.system import Event, System
 
-# What a network does to a program that does not expect it. (aiohttp logs a client that left as an error.)
-_NETWORK = (OSError, TimeoutError, EOFError, aiohttp.ClientError)
-
-KINDS_KEPT = 50
-"""So many different background errors are kept, each counted; more are counted together."""
+MAX_ERRORS = 50
+"""How many different background errors are kept, each with its count; others are counted together."""
 
 
 class Journal:
@@ -25,34 +20,43 @@ class Journal:
         self._tables = {table: name for name, table in system.tables.items()}
         self._events = system.events
         self._now = now
-        self._complained: set[tuple[str, str]] = set()
+        self._undeclared: set[tuple[str, str]] = set()
         self.records: list[Recorded] = []
         self.failures: list[ServiceFailure] = []
         self.background: dict[str, int] = {}
         self.broken_since_s: dict[str, float] = {}
-        """The background errors that no network makes, and when each was first seen."""
+        """The background errors that no network causes, and when each was first seen."""
         self.sealed = False
+        """Whether the run is over: nothing is recorded any more."""
+
+    def statistics(self) -> dict[str, Any]:
+        """`records`; `unhandled_errors`: those of `background`, with their counts; `broken_since_s`."""
+        return {
+            "records": len(self.records),
+            "unhandled_errors": dict(sorted(self.background.items())),
+            "broken_since_s": dict(sorted(self.broken_since_s.items())),
+        }
 
     def emit(self, host: str, role: str, row: object, t_s: float | None = None) -> None:
-        """Take a row (emitted now, if `t_s` is not given). One that the system does not declare is a failure
-        of the service that sent it."""
+        """Record a row (emitted now, if `t_s` is not given). A row that the system does not declare is a failure of
+        the service that sent it."""
         if self.sealed:
             return
         if isinstance(row, Event):
             if row.name not in self._events:
                 what = f"event '{row.name}', which the system does not declare"
-                self._complain(host, role, what, self._events, "System.events")
+                self._fail_undeclared(host, role, what, self._events, "System.events")
                 return
         elif type(row) not in self._tables:
             what = f"a row of {type(row).__qualname__}, which is no table of the system"
             tables = {f"{name} ({table.__qualname__})": "" for table, name in self._tables.items()}
-            self._complain(host, role, what, tables, "System.tables")
+            self._fail_undeclared(host, role, what, tables, "System.tables")
             return
         self.records.append(Recorded(self._now() if t_s is None else t_s, host, row))
 
-    def _complain(self, host: str, role: str, what: str, known: Mapping[str, Any], where: str) -> None:
-        if (role, what) not in self._complained:
-            self._complained.add((role, what))
+    def _fail_undeclared(self, host: str, role: str, what: str, known: Mapping[str, Any], where: str) -> None:
+        if (role, what) not in self._undeclared:
+            self._undeclared.add((role, what))
             self.fail(host, f"emitted {what}; declared: {', '.join(known) or 'none'}; add it to {where}")
 
     def fail(self, host: str, error: str) -> None:
@@ -62,27 +66,14 @@ class Journal:
     def unhandled(
         self, host: str, error: str, cause: BaseException | None = None, *, defect: bool = False
     ) -> None:
-        """An error in the background of a host: counted, by host and what it says.
+        """Count an error in the background of a host, by host and message.
 
-        One whose `cause` is not about a connection is a `defect` of the service: kept with its time.
+        One whose `cause` is not about a connection is a `defect` of the service, and kept with its time.
         """
         if not self.sealed:
             key = f"{host}: {error}"
-            if key not in self.background and len(self.background) >= KINDS_KEPT:
+            if key not in self.background and len(self.background) >= MAX_ERRORS:
                 key = "others"
             self.background[key] = self.background.get(key, 0) + 1
             if defect or is_defect(cause):
                 self.broken_since_s.setdefault(key, self._now())
-
-
-def is_defect(cause: BaseException | None) -> bool:
-    """Whether an error is one that no network makes."""
-    return cause is not None and not isinstance(cause, _NETWORK)
-
-
-def describe(error: BaseException) -> str:
-    """One line: what it is, what it says, and where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    said = str(error)
-    return f"{type(error).__name__}{f': {said}' if said else ''}{where}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
-import math
 import random
 import socket
 from collections.abc import Callable, Mapping
@@ -12,19 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-import aiohttp
 from aiohttp import web
 
-from harness.faults.primitives import HostIdentity
+from harness.runtime.host import BaseHost, MemoryDisk
 from harness.runtime.interference import Interference
 from harness.runtime.journal import Journal
 from harness.sim.determinism import EPOCH
 from harness.sim.loop import SimLoop
 from harness.sim.process import Process
 from harness.system import Row, System, Topology
-
-SHUTDOWN_S = 1.0
-"""How long a server that is asked to stop waits for requests under way."""
 
 
 class SimClock:
@@ -44,41 +38,47 @@ class SimClock:
         await asyncio.sleep(seconds)
 
 
-class SimDisk:
-    """`data` belongs to the machine and outlives its processes; a dead process writes nothing any more."""
+class SimDisk(MemoryDisk):
+    """`data` belongs to the machine and outlives its processes; a dead process writes nothing."""
 
     def __init__(self, data: dict[str, bytes], process: Process) -> None:
-        self._data = data
+        super().__init__(data)
         self._process = process
-
-    async def read(self, key: str) -> bytes | None:
-        return self._data.get(key)
 
     async def write(self, key: str, data: bytes) -> None:
         if self._process.alive:
-            self._data[key] = bytes(data)
+            await super().write(key, data)
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What all hosts of one run share."""
+class SimContext:
+    """What all hosts of one run share (`harness.runtime.host.HostContext`)."""
 
     loop: SimLoop
     clock: SimClock
     system: System
     seed: int
     safeguards: Mapping[str, bool]
-    """Every declared one: whether it is on in this run."""
     journal: Journal
 
+    @property
+    def system_name(self) -> str:
+        return self.system.name
 
-class SimHost:
-    """One incarnation of a node, or one client. Made in the runtime, handed to the service."""
+    @property
+    def topology(self) -> Topology:
+        return self.system.topology
+
+    def emit(self, host: str, role: str, row: Row) -> None:
+        self.journal.emit(host, role, row)
+
+
+class SimHost(BaseHost):
+    """One incarnation of a node, or one client, in the machine of `process`. `ready` is called when it listens."""
 
     def __init__(
         self,
-        world: World,
-        peer: HostIdentity,
+        context: SimContext,
         process: Process,
         *,
         config: Mapping[str, Any],
@@ -87,124 +87,33 @@ class SimHost:
         interference: Interference | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self._world = world
-        self._peer = peer
+        super().__init__(
+            context,
+            process.machine.identity,
+            config=config,
+            rng=rng,
+            disk=SimDisk(disk, process),
+            interference=interference,
+        )
         self._process = process
-        self._config = config
-        self._rng = rng
-        self._disk = SimDisk(disk, process)
-        self._interference = interference
         self._ready = ready
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    @property
-    def name(self) -> str:
-        return self._peer.name
+    def _site(self, runner: web.AppRunner, port: int) -> web.TCPSite:
+        return web.TCPSite(runner, port=port)
 
-    @property
-    def role(self) -> str:
-        return self._peer.role
+    def _listening(self, port: int) -> None:
+        self._ready()
 
-    @property
-    def zone(self) -> str:
-        return self._peer.zone
-
-    @property
-    def group(self) -> str | None:
-        return self._peer.group
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._config
-
-    @property
-    def topology(self) -> Topology:
-        return self._world.system.topology
-
-    @property
-    def clock(self) -> SimClock:
-        return self._world.clock
-
-    @property
-    def rng(self) -> random.Random:
-        return self._rng
-
-    @property
-    def disk(self) -> SimDisk:
-        return self._disk
-
-    async def serve(self, app: web.Application, *, port: int = 80) -> None:
-        """Listen, tell the runtime that this node is ready, and serve until cancelled.
-
-        RuntimeError for a client, and for an application that was served before.
-        """
-        if self._interference is None:
-            raise RuntimeError(f"{self.name} is a client; only nodes of the topology serve")
-        self._interference.put_before(app)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, port=port).start()
-            self._ready()
-            await self._world.loop.create_future()
-        finally:
-            await runner.cleanup()
-
-    def http(self, dependency: str) -> aiohttp.ClientSession:
-        """The session for one dependency; LookupError when no role or node has that name.
-
-        aiohttp's own defaults (100 connections, kept alive for 15 s idle), without a name cache, so that
-        every new connection tries the nodes of a role in order, and with exact time-outs. Note that aiohttp
-        silently repeats an idempotent request once when a kept-alive connection turns out to be closed or
-        reset: a server may have executed it twice.
-        """
-        session = self._sessions.get(dependency)
-        if session is None:
-            self._check_known(dependency)
-            session = self._sessions[dependency] = aiohttp.ClientSession(
-                base_url=f"http://{dependency}/",
-                connector=aiohttp.TCPConnector(
-                    use_dns_cache=False,
-                    timeout_ceil_threshold=math.inf,
-                    socket_factory=lambda _address: cast("socket.socket", _Plug()),
-                ),
-                timeout=aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math.inf),
-            )
-        return session
-
-    def _check_known(self, dependency: str) -> None:
-        topology = self.topology
-        known = (*topology.roles, *(node.name for node in topology.nodes))
-        if dependency not in known:
-            near = difflib.get_close_matches(dependency, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise LookupError(
-                f"{self.name} asks for '{dependency}', but no role or node of {self._world.system.name} has "
-                f"that name; there are {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
-            )
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        return cast("socket.socket", _PlaceholderSocket())
 
     def emit(self, record: Row) -> None:
         if self._process.alive:
-            self._world.journal.emit(self.name, self.role, record)
-
-    def safeguard(self, name: str) -> bool:
-        try:
-            return self._world.safeguards[name]
-        except KeyError:
-            raise KeyError(
-                f"no safeguard '{name}' in System.safeguards of {self._world.system.name}; "
-                f"it declares {', '.join(self._world.safeguards) or 'none'}"
-            ) from None
-
-    async def close(self) -> None:
-        """Close the client sessions. Idempotent."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
+            super().emit(record)
 
 
-class _Plug:
-    """Stands for a connection between `sock_connect` and `create_connection`; no system call is made."""
+class _PlaceholderSocket:
+    """Stands for a connection between `sock_connect` and `create_connection`; makes no system call."""
 
     def setblocking(self, flag: bool) -> None:
         pass

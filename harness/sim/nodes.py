@@ -1,18 +1,18 @@
-"""A node of the topology in virtual time: its machine, the life of its service, and what holds it down."""
+"""A node of the topology in virtual time: its machine, its service, and the faults that stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from contextvars import Context
-from typing import Literal
 
 from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import NotReady
+from harness.runtime.holds import Hold, Stop
 from harness.runtime.interference import Interference
-from harness.runtime.journal import describe
+from harness.runtime.unhandled import describe_error
 from harness.sim.determinism import Collector, entropy
-from harness.sim.host import SimHost, World
+from harness.sim.host import SimContext, SimHost
 from harness.sim.network.machine import Machine
 from harness.system import Node
 from harness.system.streams import stream
@@ -20,21 +20,15 @@ from harness.system.streams import stream
 READY_S = 60.0
 """How long a node may take until it listens."""
 
-type Stop = Literal["kill", "power_off"]
-
-
-class Hold:
-    """Something that keeps a node from running; compared by identity."""
-
 
 class SimNode:
-    """Faults may overlap: the node runs again when the last that holds it is gone."""
+    """Faults may overlap: the node runs again when the last hold is released."""
 
-    def __init__(self, world: World, node: Node, collector: Collector) -> None:
-        self._world = world
+    def __init__(self, context: SimContext, node: Node, collector: Collector) -> None:
+        self._context = context
         self.node = node
-        self.peer = HostIdentity(node.name, node.role, node.zone)
-        self.machine: Machine = world.loop.network.add_machine(self.peer, names=(node.role,))
+        self.identity = HostIdentity(node.name, node.role, node.zone)
+        self.machine: Machine = context.loop.network.add_machine(self.identity, names=(node.role,))
         self.interference = Interference(collector.served)
         self._disk: dict[str, bytes] = {}
         self._incarnation = 0
@@ -47,20 +41,19 @@ class SimNode:
 
     def launch(self) -> None:
         """Start a new incarnation of the service. It has its own random stream; the disk is the old one."""
-        world, name = self._world, self.node.name
+        context, name = self._context, self.node.name
         self._incarnation += 1
         number = self._incarnation
-        ready = self._ready = world.loop.create_future()
-        own_entropy = stream(world.seed, "entropy", name, number)
-        rng: random.Random = stream(world.seed, "host", name, number)
+        ready = self._ready = context.loop.create_future()
+        own_entropy = stream(context.seed, "entropy", name, number)
+        rng: random.Random = stream(context.seed, "host", name, number)
 
         async def main() -> None:
             entropy.set(own_entropy)
             process = self.machine.process
             assert process is not None
             self._host = SimHost(
-                world,
-                self.peer,
+                context,
                 process,
                 config=self.node.config,
                 rng=rng,
@@ -80,10 +73,10 @@ class SimNode:
         if task.cancelled():
             why = "its service cancelled itself"
         elif error is not None:
-            why = describe(error)
+            why = describe_error(error)
         else:
             why = "its service returned; a service runs until it is cancelled"
-        self._world.journal.fail(self.node.name, why)
+        self._context.journal.fail(self.node.name, why)
         # A process that ends closes its sockets, whoever ended it.
         self.machine.kill()
         if self._ready is not None and not self._ready.done():
@@ -120,7 +113,7 @@ class SimNode:
         await self._discard_host()
 
     async def unstop(self, hold: Hold) -> None:
-        """Take a hold off; with the last one gone, start the service and wait until it is ready."""
+        """Release a hold; after the last one, start the service and wait until it is ready."""
         if self._stops.pop(hold, None) is None:
             return
         if not self._stops:
@@ -129,14 +122,14 @@ class SimNode:
             self.machine.power_on()
 
     async def start(self) -> None:
-        """Start the service unless it runs, whatever held it, and wait until it is ready."""
+        """Release all holds, start the service unless it runs, and wait until it is ready."""
         self._stops.clear()
         if not self.machine.alive:
             self.launch()
         await self.until_ready()
 
     def pause(self, hold: Hold) -> None:
-        """Stop the process in its tracks (SIGSTOP); nothing to do when it is down."""
+        """Stop the process (SIGSTOP) until `unpause(hold)`; nothing to do when it is down."""
         if self.machine.alive:
             self._pauses[hold] = None
             self.machine.pause()

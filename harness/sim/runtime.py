@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from typing import Any
+from typing import Any, Self
 
 from harness.experiment.model import Load
 from harness.faults.primitives import HostIdentity
-from harness.runtime.contract import NotReady, Recorded, RunSettings, ServiceFailure, Session, safeguards_of
-from harness.sim.determinism import Collector, deterministic, entropy
-from harness.sim.host import SimClock, SimHost, World
+from harness.runtime.contract import (
+    LeftBehind,
+    Recorded,
+    RunSettings,
+    ServiceFailure,
+    Session,
+    check_ready,
+    check_zone,
+    safeguards_of,
+)
+from harness.sim.determinism import Collector, determinism_patches, entropy
+from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
@@ -21,22 +30,16 @@ from harness.system import Client
 from harness.system.streams import stream
 from harness.workload.drive import Driver
 
-__all__ = ["NotReady", "SimRuntime", "SimSession"]
-
 START_S = 5.0
-"""Run time 0 is so long after all nodes were started, whether they needed it or not."""
+"""The time from the start of the nodes to run time 0. It does not depend on how soon they listen."""
 
 END_S = 30.0
-"""Virtual seconds that cancelled tasks are given to end after a run."""
-
-
-class LeftBehind(RuntimeError):
-    """Tasks that went on although they were cancelled."""
+"""How long cancelled tasks may take to end after a run, in virtual time."""
 
 
 class SimRuntime:
-    """`run` raises what `body` raises; NotReady when the system does not come up, VirtualTimeError when
-    nothing could ever happen again, ValueError for safeguards that the system does not have.
+    """`run` raises what `body` raises; NotReady when the system does not come up, VirtualTimeError when nothing can
+    happen any more, InvalidValue for safeguards that the system does not have.
     """
 
     name = "sim"
@@ -47,43 +50,35 @@ class SimRuntime:
         clock = SimClock(loop, START_S)
         journal = SimJournal(settings.system, clock.now)
         loop.set_exception_handler(journal.exception_handler)
-        world = World(loop, clock, settings.system, settings.seed, safeguards, journal)
-        with closing(loop), deterministic(loop, settings.seed) as collector, journal.logs():
-            return loop.run(_run(world, collector, body))
+        context = SimContext(loop, clock, settings.system, settings.seed, safeguards, journal)
+        with closing(loop), determinism_patches(loop, settings.seed) as collector, journal.captured_logs():
+            return loop.run(_run(context, collector, body))
 
 
-async def _run[T](world: World, collector: Collector, body: Callable[[Session], Awaitable[T]]) -> T:
-    session = SimSession(world, collector)
-    try:
-        await session.start()
-        result = await body(session)
-    except BaseException as error:
-        try:
-            await session.end()
-        except LeftBehind as left:
-            error.add_note(str(left))
-        raise
-    await session.end()
-    return result
+async def _run[T](context: SimContext, collector: Collector, body: Callable[[Session], Awaitable[T]]) -> T:
+    async with SimSession(context, collector) as session:
+        return await body(session)
 
 
 class SimSession:
-    """A started system (`harness.runtime.contract.Session`)."""
+    """A started system (`harness.runtime.contract.Session`), for the time of an `async with`."""
 
-    def __init__(self, world: World, collector: Collector) -> None:
-        self._world = world
-        self._journal = world.journal
+    def __init__(self, context: SimContext, collector: Collector) -> None:
+        self._context = context
+        self._journal = context.journal
         self._collector = collector
-        topology = world.system.topology
+        topology = context.topology
         for link in topology.links:
-            world.loop.network.add_link(link)
-        self._nodes = {node.name: SimNode(world, node, collector) for node in topology.nodes}
-        self._primitives = SimPrimitives(world.loop.network, self._nodes, world.seed)
+            context.loop.network.add_link(link)
+        self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
+        self._primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
         self._clients = 0
+
+    # ------------------------------------------------------------------ what the engine uses
 
     @property
     def clock(self) -> SimClock:
-        return self._world.clock
+        return self._context.clock
 
     @property
     def primitives(self) -> SimPrimitives:
@@ -98,87 +93,52 @@ class SimSession:
         return self._journal.failures
 
     def statistics(self) -> Mapping[str, Any]:
-        """`unhandled_errors`: what was raised where nobody could handle it, with its count."""
-        network = self._world.loop.network
+        """Figures of the journal, and of the network and the services."""
+        network = self._context.loop.network
         return {
-            "virtual_s": self._world.clock.now(),
+            "virtual_s": self._context.clock.now(),
             "clients": self._clients,
             "connections": network.connections,
             "requests": self._collector.requests,
-            "records": len(self._journal.records),
-            "unhandled_errors": dict(sorted(self._journal.background.items())),
-            "broken_since_s": dict(sorted(self._journal.broken_since_s.items())),
+            **self._journal.statistics(),
         }
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> Self:
         """Start all nodes at once, wait until every one listens, and go on to run time 0.
 
         NotReady names every node that did not come up in time, and why.
         """
+        try:
+            await self._start()
+        except BaseException as error:
+            await self._end_after(error)
+            raise
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Record nothing any more, and kill every process. LeftBehind when tasks do not end."""
+        if error is None:
+            await self._end()
+        else:
+            await self._end_after(error)
+
+    async def _start(self) -> None:
         for node in self._nodes.values():
             node.launch()
         outcomes = await asyncio.gather(
             *(node.until_ready(START_S) for node in self._nodes.values()), return_exceptions=True
         )
-        reasons = []
-        for name, outcome in zip(self._nodes, outcomes, strict=True):
-            if isinstance(outcome, NotReady):
-                reasons.append(f"{name}: {outcome}")
-            elif outcome is not None:
-                raise outcome
-        if reasons:
-            raise NotReady(
-                f"system {self._world.system.name}: {len(reasons)} of {len(self._nodes)} nodes did not come "
-                "up:\n  " + "\n  ".join(reasons)
-            )
-        await asyncio.sleep(-self._world.clock.now())
+        check_ready(self._context.system_name, dict(zip(self._nodes, outcomes, strict=True)))
+        await asyncio.sleep(-self._context.clock.now())
 
-    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Driver:
-        return Driver(self, self._world.system, loads, seed=seed, drain_s=drain_s)
-
-    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
-        """Put a client on the network. The block, and tasks created in it, run as that client's process.
-
-        ValueError when a host of that name is on the network, or the zone is unknown.
-        """
-        return self._client(client, role)
-
-    @asynccontextmanager
-    async def _client(self, client: Client, role: str) -> AsyncIterator[SimHost]:
-        world, network = self._world, self._world.loop.network
-        zones = world.system.topology.zones
-        if client.zone not in zones:
-            raise ValueError(f"client {client.name} is in zone '{client.zone}'; there are {', '.join(zones)}")
-        machine = network.add_machine(
-            HostIdentity(client.name, role, client.zone, client.group), access=client.access
-        )
-        self._clients += 1
-        process = machine.adopt()
-        host = SimHost(
-            world,
-            machine.peer,
-            process,
-            config=client.params,
-            rng=stream(world.seed, "host", client.name),
-            disk={},
-        )
-        process_token = Process.variable.set(process)
-        entropy_token = entropy.set(stream(world.seed, "entropy", client.name))
+    async def _end_after(self, error: BaseException) -> None:
+        """The first error counts; what is left behind becomes a note of it."""
         try:
-            yield host
-        finally:
-            try:
-                await host.close()
-                # What is queued (a last FIN) leaves before the machine does.
-                await asyncio.sleep(0)
-                network.flush(world.loop.now_s)
-            finally:
-                entropy.reset(entropy_token)
-                Process.variable.reset(process_token)
-                network.remove_machine(machine)
+            await self._end()
+        except LeftBehind as left:
+            error.add_note(str(left))
 
-    async def end(self) -> None:
-        """Nothing is recorded any more; every process dies. LeftBehind when tasks do not."""
+    async def _end(self) -> None:
         self._journal.sealed = True
         for node in self._nodes.values():
             await node.end()
@@ -191,3 +151,44 @@ class SimSession:
         left = sorted(task.get_name() for task in tasks if not task.done())
         if left:
             raise LeftBehind(f"{len(left)} tasks go on although they were cancelled: {', '.join(left[:8])}")
+
+    def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Driver:
+        return Driver(self, self._context.system, loads, seed=seed, drain_s=drain_s)
+
+    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
+        """Put a client on the network. The block, and tasks created in it, run as that client's process.
+
+        ValueError when a host of that name is on the network, or the zone is unknown.
+        """
+        return self._client(client, role)
+
+    @asynccontextmanager
+    async def _client(self, client: Client, role: str) -> AsyncIterator[SimHost]:
+        context, network = self._context, self._context.loop.network
+        check_zone(client.name, client.zone, context.topology)
+        machine = network.add_machine(
+            HostIdentity(client.name, role, client.zone, client.group), access=client.access
+        )
+        self._clients += 1
+        process = machine.adopt()
+        host = SimHost(
+            context,
+            process,
+            config=client.params,
+            rng=stream(context.seed, "host", client.name),
+            disk={},
+        )
+        process_token = Process.variable.set(process)
+        entropy_token = entropy.set(stream(context.seed, "entropy", client.name))
+        try:
+            yield host
+        finally:
+            try:
+                await host.close()
+                # What is queued (a last FIN) leaves before the machine does.
+                await asyncio.sleep(0)
+                network.flush(context.loop.now_s)
+            finally:
+                entropy.reset(entropy_token)
+                Process.variable.reset(process_token)
+                network.remove_machine(machine)

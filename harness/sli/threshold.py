@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.experiment.units import parse_bitrate, parse_bytes, parse_duration, parse_ratio
+from harness.text import quote
 
 _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
     ("s", parse_duration),
@@ -15,12 +18,14 @@ _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
 
 
 def parse_limit(text: str) -> tuple[float, str]:
-    """A limit in base units, and the unit: s, bps, bytes or share (of 1). ValueError for anything else."""
+    """A limit in base units, and the unit: s, bps, bytes or share (of 1). Raises InvalidValue for anything else."""
     for unit, parse in _UNITS:
         try:
             return float(parse(text)), unit
         except ValueError:
             continue
-    raise ValueError(
-        f"found '{text}'; expected a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%"
+    raise InvalidValue(
+        Code.BAD_VALUE,
+        f"found {quote(text)}",
+        "expected a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%",
     )

@@ -1,18 +1,21 @@
 """What a system under test provides (`System`) and all it sees of the world (`Host`)."""
 
+from harness.system.chart import Chart, StateChart
 from harness.system.host import Clock, Disk, Host
 from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
 from harness.system.records import Event, Row, Scalar
-from harness.system.registry import UnknownSystem, load_system, system_names
+from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 
 __all__ = [
     "Access",
+    "Chart",
     "Client",
     "Clock",
     "Disk",
     "Event",
     "Host",
+    "InvalidSystem",
     "Invariant",
     "Link",
     "Node",
@@ -21,10 +24,10 @@ __all__ = [
     "Safeguard",
     "Scalar",
     "Service",
+    "StateChart",
     "System",
     "Topology",
-    "UnknownSystem",
     "Workload",
-    "load_system",
+    "find_system",
     "system_names",
 ]

@@ -81,5 +81,5 @@ class Host(Protocol):
         ...
 
     def safeguard(self, name: str) -> bool:
-        """Whether this resilience mechanism is on in this run. An undeclared name is a KeyError."""
+        """Whether this resilience mechanism is on in this run. HostError for an undeclared name."""
         ...

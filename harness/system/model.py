@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
+from harness.system.chart import Chart, StateChart
 from harness.system.host import Host
 from harness.system.topology import Topology
 
@@ -31,9 +34,9 @@ class Access:
 
     def __post_init__(self) -> None:
         if not (self.down_bps > 0 and self.up_bps > 0 and self.rtt_s >= 0 and self.jitter_s >= 0):
-            raise ValueError(f"{self}: rates must be above 0, times 0 or more")
+            raise InvalidValue(Code.OUT_OF_RANGE, f"{self}: rates must be > 0, times >= 0")
         if not 0 <= self.loss < 1:
-            raise ValueError(f"{self}: loss is a probability below 1")
+            raise InvalidValue(Code.OUT_OF_RANGE, f"{self}: loss must be >= 0 and < 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class ParityMetric:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`tables`: table name to row dataclass. `events`: event name to what it means."""
+    """`tables`: table name to row dataclass. `events`: event name to what it means. `charts`: of a run's page."""
 
     name: str
     topology: Topology
@@ -105,3 +108,4 @@ class System:
     invariants: tuple[Invariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
     parity_metrics: tuple[ParityMetric, ...] = ()
+    charts: tuple[Chart | StateChart, ...] = ()

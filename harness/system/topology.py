@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from harness.diagnostics import Code, Diagnostic
+from harness.errors import InvalidInput
 
 if TYPE_CHECKING:
     from harness.system.host import Host
@@ -40,6 +44,10 @@ class Link:
     loss: float = 0.0
 
 
+class InvalidTopology(InvalidInput, ValueError):
+    """A topology does not fit together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     zones: tuple[str, ...]
@@ -47,31 +55,34 @@ class Topology:
     links: tuple[Link, ...]
 
     def __post_init__(self) -> None:
-        """ValueError with everything that does not fit together."""
+        """Raises InvalidTopology with everything that does not fit together."""
         names = [node.name for node in self.nodes]
+        places = {*self.zones, *names}
         problems = [
-            f"two nodes are called '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1
+            Diagnostic(Code.DUPLICATE, f"duplicate node name '{name}'")
+            for name, count in Counter(names).items()
+            if count > 1
         ]
-        zones = ", ".join(self.zones) or "none"
         problems += [
-            f"node '{node.name}' is in zone '{node.zone}'; there is {zones}"
+            Diagnostic(
+                Code.UNKNOWN_NAME,
+                f"node '{node.name}' is in unknown zone '{node.zone}'",
+                f"zones: {', '.join(self.zones) or 'none'}",
+            )
             for node in self.nodes
             if node.zone not in self.zones
         ]
-        places = {*self.zones, *names}
-        problems += [
-            f"a link leads from '{link.a}' to '{link.b}'; '{end}' is neither a zone nor a node"
-            for link in self.links
-            for end in (link.a, link.b)
-            if end not in places
-        ]
-        problems += [
-            f"the link from '{link.a}' to '{link.b}' carries nothing: its bandwidth must be above 0"
-            for link in self.links
-            if not link.bandwidth_bps > 0
-        ]
+        for link in self.links:
+            name = f"link from '{link.a}' to '{link.b}'"
+            problems += [
+                Diagnostic(Code.UNKNOWN_NAME, f"{name}: '{end}' is neither a zone nor a node")
+                for end in (link.a, link.b)
+                if end not in places
+            ]
+            if not link.bandwidth_bps > 0:
+                problems.append(Diagnostic(Code.OUT_OF_RANGE, f"{name}: bandwidth must be > 0"))
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidTopology(problems)
 
     def role(self, role: str) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.role == role)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from harness.system import Invariant, Link, Node, ParityMetric, Safeguard, System, Topology
 
+from .charts import CHARTS
 from .control.catalog import catalog
 from .control.gateway import gateway
 from .control.identity import identity
@@ -176,4 +177,5 @@ system = System(
     invariants=INVARIANTS,
     events=EVENTS,
     parity_metrics=PARITY_METRICS,
+    charts=CHARTS,
 )

@@ -49,7 +49,7 @@ def test_every_mistake_at_once_with_its_place(command: str, tmp_path: Path) -> N
     called = call(command, suite)
     assert_plain(called, 4)
     assert "broken.chaos.yaml:5:22: 4 needs a unit" in called.err
-    assert "broken.chaos.yaml:7:10: no SLO" in called.err
+    assert "broken.chaos.yaml:7:10: unknown SLO" in called.err
     assert "did you mean 'answered'?" in called.err
     assert "'backend-lost' (first in" in called.err
 
@@ -68,7 +68,7 @@ def test_an_unknown_safeguard_is_refused_before_anything_runs(command: str, suit
     more = () if command == "plan" else ("--reports", suite.parent / "reports")
     called = call(command, suite, "--without", "gateway.fallbak", *more)
     assert_plain(called, 4)
-    assert "no safeguard 'gateway.fallbak'" in called.err
+    assert "unknown safeguard 'gateway.fallbak'" in called.err
     assert "did you mean 'gateway.fallback'?" in called.err
     assert not list((suite.parent / "reports").glob("*Z"))
 
@@ -133,7 +133,7 @@ def test_when_all_are_left_out_nothing_was_selected(tmp_path: Path) -> None:
 def test_a_schema_of_something_else_names_those_that_there_are() -> None:
     called = call("schema", "slo")
     assert_plain(called, 4)
-    assert called.err == "schema slo: there are experiment and slos; did you mean 'slos'?\n"
+    assert called.err == "schema slo: use experiment or slos; did you mean 'slos'?\n"
 
 
 def test_an_unknown_command(tmp_path: Path) -> None:

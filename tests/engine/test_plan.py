@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engine.plan import MAIN, plan
+from harness.diagnostics import Code
+from harness.engine.plan import MAIN, make_plan
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Target
@@ -20,7 +21,7 @@ PICK = "- {at: 8s, for: 4s, fault: crash, target: {role: backend, pick: 1}}"
 
 def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
-    planned = plan(loaded, 1, ["gateway.fallback"])
+    planned = make_plan(loaded, 1, ["gateway.fallback"])
     main, arm = planned.arms
     assert (main.name, main.arm, main.without) == (MAIN, None, frozenset({"gateway.fallback"}))
     assert arm.name == "without gateway.retry, gateway.fallback"
@@ -33,34 +34,35 @@ def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> No
 
 def test_what_is_picked_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text(timeline=PICK))
-    picked = {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
-    assert picked == {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    picked = {seed: make_plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    assert picked == {seed: make_plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
     assert set(picked.values()) == {("backend-east",), ("backend-west",)}
 
 
 def test_every_fault_draws_for_itself(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text(timeline=f"{PICK}\n{PICK}"))
-    pairs = {tuple(fault.target.nodes for fault in plan(loaded, seed).faults) for seed in range(30)}
+    pairs = {tuple(fault.target.nodes for fault in make_plan(loaded, seed).faults) for seed in range(30)}
     assert len(pairs) == 4
     (alone,) = load(tmp_path / "alone", experiment_text(timeline=PICK))
     for seed in range(10):
-        assert plan(alone, seed).faults[0].target == plan(loaded, seed).faults[0].target
+        assert make_plan(alone, seed).faults[0].target == make_plan(loaded, seed).faults[0].target
 
 
 def test_faults_have_names_of_their_own(tmp_path: Path) -> None:
     timeline = "\n".join([CRASH, PICK, CRASH.replace("{at: 8s, for: 8s", "{name: crash-1, at: 17s, for: 2s")])
     (loaded,) = load(tmp_path, experiment_text(timeline=timeline))
-    assert [fault.name for fault in plan(loaded, 1).faults] == ["crash-2", "crash-3", "crash-1"]
+    assert [fault.name for fault in make_plan(loaded, 1).faults] == ["crash-2", "crash-3", "crash-1"]
 
 
 def test_unknown_safeguards_are_all_named(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     with pytest.raises(UsageError) as raised:
-        plan(loaded, 1, ["gateway.retries", "nonsense"])
-    first, second = raised.value.problems
-    assert "no safeguard 'gateway.retries' in system toy; it has gateway.retry, gateway.fallback" in first
-    assert "did you mean 'gateway.retry'?" in first
-    assert "nonsense" in second
+        make_plan(loaded, 1, ["gateway.retries", "nonsense"])
+    assert [one.code for one in raised.value.diagnostics] == [Code.UNKNOWN_NAME] * 2
+    assert str(raised.value.diagnostics[0]).endswith(
+        "unknown safeguard 'gateway.retries' in system toy; allowed: gateway.retry, gateway.fallback; "
+        "did you mean 'gateway.retry'?"
+    )
 
 
 def target(**given: object) -> Target:
@@ -91,41 +93,38 @@ def test_what_selectors_mean(selector: dict[str, object], names: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    ("selector", "problem"),
+    ("selector", "code", "path"),
     [
-        ({}, "the target says nothing"),
-        (
-            {"role": "backnd"},
-            "no role 'backnd' in system toy; it has gateway, backend, shopper; did you mean 'backend'?",
-        ),
-        ({"zone": "north"}, "no zone 'north'"),
-        ({"node": "gateway-north"}, "no node 'gateway-north'"),
-        ({"group": "medium"}, "no group 'medium'"),
-        ({"role": "gateway", "group": "slow"}, "matches no host"),
-        (
-            {"role": "backend", "pick": 3},
-            "pick: 3 of 2 (backend-east, backend-west); there are not that many",
-        ),
-        ({"role": "backend", "pick": 0}, "found pick: 0; it is a number from 1 to 2 or a share"),
-        ({"role": "backend", "pick": "150%"}, "found pick: 150%"),
-        ({"role": "shopper", "pick": 1}, "clients come and go"),
-        ({"link": {"from": "shopper", "to": "gatway"}}, "no role 'gatway'"),
-        ({"role": "gateway", "link": {"from": "shopper", "to": "gateway"}}, "'role' belongs inside the ends"),
+        ({}, Code.EMPTY, ()),
+        ({"role": "backnd"}, Code.UNKNOWN_NAME, ("role",)),
+        ({"zone": "north"}, Code.UNKNOWN_NAME, ("zone",)),
+        ({"node": "gateway-north"}, Code.UNKNOWN_NAME, ("node",)),
+        ({"group": "medium"}, Code.UNKNOWN_NAME, ("group",)),
+        ({"role": "gateway", "group": "slow"}, Code.NO_MATCH, ()),
+        ({"role": "backend", "pick": 3}, Code.NO_MATCH, ("pick",)),
+        ({"role": "backend", "pick": 0}, Code.BAD_VALUE, ("pick",)),
+        ({"role": "backend", "pick": "150%"}, Code.BAD_VALUE, ("pick",)),
+        ({"role": "shopper", "pick": 1}, Code.NO_MATCH, ("pick",)),
+        ({"link": {"from": "shopper", "to": "gatway"}}, Code.UNKNOWN_NAME, ("link", "to", "role")),
+        ({"role": "gateway", "link": {"from": "shopper", "to": "gateway"}}, Code.CONFLICT, ("role",)),
     ],
 )
-def test_selectors_that_mean_nothing_are_refused(selector: dict[str, object], problem: str) -> None:
+def test_selectors_that_match_nothing_are_refused(
+    selector: dict[str, object], code: Code, path: tuple[str, ...]
+) -> None:
     with pytest.raises(TargetError) as raised:
         resolve(target(**selector), system, 1, 0)
-    assert problem in str(raised.value)
+    assert [(one.code, one.path) for one in raised.value.diagnostics] == [(code, path)]
 
 
-def test_a_fault_on_nodes_wants_servers() -> None:
+def test_a_fault_on_nodes_needs_servers() -> None:
     assert resolve(target(zone="east"), system, 1, 0, nodes_only=True).names == (
         "gateway-east",
         "backend-east",
     )
-    with pytest.raises(TargetError, match="holds clients only; this fault acts on servers"):
+    with pytest.raises(TargetError) as raised:
         resolve(target(role="shopper"), system, 1, 0, nodes_only=True)
+    assert [one.code for one in raised.value.diagnostics] == [Code.NO_MATCH]
 
 
 @given(seed=st.integers(), index=st.integers(0, 50), pick=st.integers(1, 4))

@@ -16,6 +16,7 @@ from harness.engine.events import (
     EngineEvent,
     FaultChanged,
     RunFinished,
+    RunJudged,
     RunStarted,
     SuiteFinished,
     SuiteStarted,
@@ -25,7 +26,6 @@ from harness.engine.suite import run_suite
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
-from harness.verdict.recorded import RecordedRun
 from tests.engine.support import experiment_text, load, of_type, write
 
 QUICK = {"timeline": "", "arms": "", "load_for": "8s"}
@@ -72,8 +72,8 @@ def test_results_do_not_depend_on_jobs_and_come_in_order(tmp_path: Path) -> None
 def test_a_run_directory_holds_all_there_is_to_know(tmp_path: Path) -> None:
     seen: list[tuple[Path, Verdict]] = []
 
-    def finish(run: RecordedRun, result: ExperimentResult) -> None:
-        directory = run.directory
+    def finish(event: RunJudged) -> None:
+        directory, result = event.run.directory, event.result
         assert (directory / "verdict.json").is_file()
         (directory / "report.html").write_text(result.reason, encoding="utf-8")
         seen.append((directory, result.verdict))
@@ -163,8 +163,8 @@ def test_everything_that_was_asked_wrongly_is_said_before_anything_runs(tmp_path
     assert not (tmp_path / "reports").exists()
 
 
-def finish_badly(directory: Path, result: ExperimentResult) -> None:
-    if result.name == "bad":
+def finish_badly(event: RunJudged) -> None:
+    if event.result.name == "bad":
         raise OSError("disk full")
 
 
@@ -180,8 +180,8 @@ def test_a_report_that_cannot_be_written_is_an_error_of_its_run_alone(tmp_path: 
     assert (Path(bad.run) / "metadata.json").is_file()
 
 
-def die(directory: Path, result: ExperimentResult) -> None:
-    if result.name == "bad":
+def die(event: RunJudged) -> None:
+    if event.result.name == "bad":
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -258,9 +258,9 @@ def test_what_an_interrupted_run_had_written_is_taken_away(tmp_path: Path) -> No
 SCRIPT = """
 import sys
 from pathlib import Path
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.suite import run_suite
-finished = run_suite(load_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
+finished = run_suite(read_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
 print([(r.history_sha256, [a.history_sha256 for a in r.arms]) for r in finished.results])
 """
 

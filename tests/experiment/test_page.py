@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.experiment.model import (
     Arm,
     EventGate,
@@ -32,7 +32,7 @@ def test_the_examples_are_valid_and_fit_the_streaming_system(tmp_path: Path) -> 
     file = tmp_path / "example.chaos.yaml"
     file.write_text(EXAMPLE, encoding="utf-8")
     (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
-    (loaded,) = load_experiments([file])
+    (loaded,) = read_experiments([file])
     assert loaded.experiment.experiment == "edge-appliance-loss"
 
 

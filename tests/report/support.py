@@ -8,6 +8,12 @@ import random
 from pathlib import Path
 
 import duckdb
+from pydantic import TypeAdapter
+
+from harness.history.environment import Environment
+from harness.history.files import ENVIRONMENT, METADATA
+from harness.history.metadata import RunMetadata
+from harness.history.read import History
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -20,7 +26,7 @@ def check_snapshot(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8")
 
 
-def write_streaming_history(directory: Path, sessions: int = 200) -> Path:
+def write_streaming_history(directory: Path, sessions: int = 200) -> History:
     """Tables as a streaming system records them: sessions, requests, and events with stalls and breakers."""
     rng = random.Random(7)
     con = duckdb.connect()
@@ -54,15 +60,38 @@ def write_streaming_history(directory: Path, sessions: int = 200) -> Path:
     for name in ("sessions", "requests", "events"):
         con.execute(f"COPY {name} TO '{directory / name}.parquet'")
     con.close()
-    return directory
+    return open_history(directory)
 
 
-def write_plain_history(directory: Path) -> Path:
-    """A system that knows nothing of streaming: one table of answers."""
+def write_table(directory: Path, name: str, sql: str) -> History:
+    """A history of one table, with the rows of a query."""
     con = duckdb.connect()
-    con.execute(
-        f"COPY (SELECT i * 0.5 AS t_s, i % 10 <> 0 AS ok, 0.01 * (i % 7) AS latency_s FROM range(120) r(i))"
-        f" TO '{directory / 'answers.parquet'}'"
-    )
+    con.execute(f"COPY ({sql}) TO '{directory / name}.parquet'")
     con.close()
-    return directory
+    return open_history(directory)
+
+
+def open_history(directory: Path) -> History:
+    """The tables in the directory as the history of a run without faults."""
+    metadata = RunMetadata(arm="main", without=(), faults=(), failures=(), invariants=())
+    (directory / METADATA).write_bytes(TypeAdapter(RunMetadata).dump_json(metadata))
+    (directory / ENVIRONMENT).write_text(SAMPLE_ENVIRONMENT.model_dump_json(), encoding="utf-8")
+    return History(directory)
+
+
+SAMPLE_ENVIRONMENT = Environment(
+    experiment="a",
+    file="a.chaos.yaml",
+    slos_file=None,
+    system="toy",
+    runtime="sim",
+    options={},
+    seed=7,
+    without=(),
+    arm="main",
+    arms=(),
+    targets={},
+    run="reports/a.seed7",
+    replay="harness replay reports/a.seed7",
+    versions={"python": "3.13.0", "aiohttp": "3.14"},
+)

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from harness.report.arm_charts import comparisons
-from harness.report.artifacts import recorded
+from harness.report.suite import recorded_results
 from harness.report.svg import Figure, render
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExperimentResul
     suite = write_suite(tmp_path_factory.mktemp("toy"), backend_lost=f"{text}{ARMS}drain: 20s\n")
     called = call("run", suite, "--jobs", 1, "--reports", suite.parent / "reports")
     assert called.code in (0, 1, 2), called.err
-    (result,) = recorded(suite.parent / "reports" / "latest")
+    (result,) = recorded_results(suite.parent / "reports" / "latest")
     return Path(result.run), result
 
 
@@ -66,7 +66,7 @@ def test_a_share_is_drawn_as_bad_rows_counted_up(
 
 
 def test_a_percentile_is_drawn_with_its_limit(drawn: tuple[Figure, ...]) -> None:
-    assert drawn[1].limit == (2.0, "limit ≤ 2 s")
+    assert drawn[1].threshold == (2.0, "threshold ≤ 2 s")
     assert all(0 < value < 2 for series in drawn[1].series for _, value in series.line)
     assert "95th percentile" in drawn[1].note
 
@@ -83,6 +83,6 @@ def test_faults_are_shaded_and_the_page_has_them(
 def test_without_arms_there_is_nothing_to_compare(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, untouched=UNTOUCHED)
     call("run", suite, "--jobs", 1, "--reports", tmp_path / "reports")
-    (result,) = recorded(tmp_path / "reports" / "latest")
+    (result,) = recorded_results(tmp_path / "reports" / "latest")
     with RecordedRun(Path(result.run)) as recorded_run:
         assert comparisons(recorded_run, result) == ()

@@ -44,12 +44,12 @@ def test_durations(seconds: float, expected: str) -> None:
 
 def test_a_value_shows_one_decimal_more_than_its_limit() -> None:
     assert words.gate_value(replace(SUCCESS, threshold=0.9999, value=0.99987)) == "99.987%"
-    assert words.gate_limit(replace(SUCCESS, threshold=0.9999)) == "≥ 99.99%"
+    assert words.gate_threshold(replace(SUCCESS, threshold=0.9999)) == "≥ 99.99%"
 
 
 def test_a_limit_says_in_which_direction_it_holds() -> None:
-    assert words.gate_limit(SUCCESS) == "≥ 99.9%"
-    assert words.gate_limit(STARTUP) == "≤ 2 s"
+    assert words.gate_threshold(SUCCESS) == "≥ 99.9%"
+    assert words.gate_threshold(STARTUP) == "≤ 2 s"
 
 
 def test_a_fault_that_touched_nothing_says_so() -> None:
@@ -78,8 +78,8 @@ def test_long_targets_are_told_in_few_words_at_both_ends_of_a_link() -> None:
 def test_what_a_gate_did_in_an_arm() -> None:
     breached, held = replace(SUCCESS, verdict=Verdict.FAILED), SUCCESS
     arm = PASSED.arms[0]
-    assert words.arm_told(arm, breached) == "breached, as it must be"
-    assert words.arm_told(arm, held) == "held; one breach is enough"
-    assert words.arm_told(replace(arm, verdict=Verdict.FAILED), held) == "held"
-    assert words.arm_told(replace(arm, must="hold"), held) == "held, as it must"
-    assert words.arm_told(replace(arm, must="hold", verdict=Verdict.FAILED), breached) == "breached"
+    assert words.describe_arm_gate(arm, breached) == "breached (expected)"
+    assert words.describe_arm_gate(arm, held) == "held (one breach is enough)"
+    assert words.describe_arm_gate(replace(arm, verdict=Verdict.FAILED), held) == "held"
+    assert words.describe_arm_gate(replace(arm, must="hold"), held) == "held (expected)"
+    assert words.describe_arm_gate(replace(arm, must="hold", verdict=Verdict.FAILED), breached) == "breached"

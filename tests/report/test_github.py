@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.github import SUMMARY_BYTES_MOST, GitHubReporter, annotations, summary
+from harness.report.exporters.github import MAX_SUMMARY_BYTES, GitHubReporter, annotations, summary
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 
@@ -30,7 +30,7 @@ def test_ten_at_most_worst_first_and_the_last_says_how_many_more() -> None:
     assert len(lines) == 10
     assert lines[0].startswith("::error file=experiments/control/identity-down")
     assert lines[1].startswith("::error file=experiments/delivery/edge-appliance-loss")
-    assert lines[-1] == "::warning title=harness::9 more are not passed: see the report"
+    assert lines[-1] == "::warning title=harness::9 more have not passed: see the report"
 
 
 def test_nothing_to_say_about_a_passed_suite() -> None:
@@ -41,7 +41,7 @@ def test_the_summary_never_reaches_the_limit() -> None:
     gate = replace(FAILED.gates[0], reason="x" * 40_000)
     results = tuple(replace(FAILED, gates=(gate,)) for _ in range(60))
     text = summary(events.SuiteFinished(results, Verdict.FAILED, 1, 1.0, ""))
-    assert len(text.encode()) <= SUMMARY_BYTES_MOST
+    assert len(text.encode()) <= MAX_SUMMARY_BYTES
     assert "sections left out" in text
 
 
@@ -49,7 +49,7 @@ def test_the_reporter_appends_to_the_step_summary(tmp_path: Path) -> None:
     target = tmp_path / "summary.md"
     target.write_text("before\n")
     out = io.StringIO()
-    report = GitHubReporter(out, {"GITHUB_STEP_SUMMARY": str(target)})
+    report = GitHubReporter(stream=out, environment={"GITHUB_STEP_SUMMARY": str(target)})
     report(events.RunFinished(FAILED, 1.0))
     report(events.SuiteFinished((FAILED,), Verdict.FAILED, 1, 1.0, ""))
     assert out.getvalue().count("::error") == 1

@@ -15,7 +15,7 @@ from harness.faults.primitives import EndpointMatch, HostIdentity, LinkShape, Pa
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.loop import SimLoop
 from harness.sim.network.machine import Machine
-from harness.sim.network.network import SimNetwork
+from harness.sim.network.network import OutsideMachine, SimNetwork
 from harness.system import Access, Link
 
 EVERYTHING = EndpointMatch(everything=True)
@@ -218,7 +218,7 @@ def test_what_is_cut_is_held_and_sent_again_with_back_off() -> None:
 
     async def client(net: Net) -> None:
         reader, writer = await net.connect()
-        rule = net.network.rule(TO_SERVER, cut=True)
+        rule = net.network.impair(TO_SERVER, cut=True)
         start_s = net.now()
         writer.write(b"hello")
         await asyncio.sleep(10)
@@ -236,7 +236,7 @@ def test_what_is_cut_is_held_and_sent_again_with_back_off() -> None:
 def test_cut_one_way_the_request_arrives_and_the_answer_does_not() -> None:
     async def client(net: Net) -> None:
         reader, writer = await net.connect()
-        rule = net.network.rule(FROM_SERVER, cut=True)
+        rule = net.network.impair(FROM_SERVER, cut=True)
         writer.write(b"hello")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(5), 20)
@@ -254,7 +254,7 @@ def test_a_connection_that_is_cut_for_a_quarter_of_an_hour_is_given_up() -> None
 
     async def client(net: Net) -> None:
         reader, writer = await net.connect()
-        net.network.rule(TO_SERVER, cut=True)
+        net.network.impair(TO_SERVER, cut=True)
         start_s = net.now()
         writer.write(b"hello")
         with pytest.raises(TimeoutError):
@@ -268,7 +268,7 @@ def test_a_connection_that_is_cut_for_a_quarter_of_an_hour_is_given_up() -> None
 @pytest.mark.parametrize("match", [TO_SERVER, FROM_SERVER], ids=["to", "from"])
 def test_connecting_through_a_cut_is_tried_after_1_3_7_seconds(match: PathMatch) -> None:
     async def client(net: Net) -> None:
-        rule = net.network.rule(match, cut=True)
+        rule = net.network.impair(match, cut=True)
         connecting = asyncio.ensure_future(net.connect())
         await asyncio.sleep(4)
         assert not connecting.done()
@@ -305,9 +305,9 @@ def test_rules_add_up_and_come_off_one_by_one() -> None:
             await reader.read(1)
             return net.now() - start_s
 
-        one = net.network.rule(TO_SERVER, shape=LinkShape(latency_s=1))
-        two = net.network.rule(TO_SERVER, shape=LinkShape(latency_s=0.5))
-        back = net.network.rule(FROM_SERVER, shape=LinkShape(latency_s=0.25))
+        one = net.network.impair(TO_SERVER, shape=LinkShape(latency_s=1))
+        two = net.network.impair(TO_SERVER, shape=LinkShape(latency_s=0.5))
+        back = net.network.impair(FROM_SERVER, shape=LinkShape(latency_s=0.25))
         assert await trip() == pytest.approx(0.1004 + 1.75)
         one.remove()
         one.remove()
@@ -408,7 +408,7 @@ def test_a_machine_can_talk_to_itself() -> None:
 
 def test_the_harness_is_not_on_the_network() -> None:
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="only code that runs on a machine"):
+        with pytest.raises(OutsideMachine, match="only code that runs on a machine"):
             await asyncio.open_connection("server", 80)
 
     SimLoop().run(main())

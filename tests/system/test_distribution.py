@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-from harness.system import load_system
-reference = load_system("streaming")
-own = load_system("systems.mine:system")
+from harness.system import find_system
+reference = find_system("streaming")
+own = find_system("systems.mine:system")
 import systems.mine
 print(reference.name, own.name, systems.mine.__file__, reference.tables["sessions"].__module__)
 """

@@ -1,30 +1,30 @@
 from __future__ import annotations
 
 from harness.cli.options import Json, Paths
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 
 @takes_runtime(default=None)
-def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> Done:
+def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> CommandResult:
     """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
     from harness.cli.selection import load_all
-    from harness.report.formatting import counted
+    from harness.text import plural
 
     loaded, left_out = load_all(paths, runtime)
     for item in loaded:
         experiment = item.experiment
         parts = [
-            counted(len(experiment.timeline), "fault"),
-            counted(len(experiment.gates), "gate"),
-            counted(len(experiment.arms), "arm"),
+            plural(len(experiment.timeline), "fault"),
+            plural(len(experiment.gates), "gate"),
+            plural(len(experiment.arms), "arm"),
         ]
         if experiment.runtime is not None:
             parts.append(f"needs --runtime {experiment.runtime}")
-        print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
+        print(f"{item.display_path}: {experiment.experiment}: {', '.join(parts)}")
     for one in left_out:
         print(one)
-    print(f"{counted(len(loaded), 'experiment')} valid")
+    print(f"{plural(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
-    return Done(0, {"verdict": "valid", "exit_code": 0, "experiments": names})
+    return CommandResult(0, {"verdict": "valid", "exit_code": 0, "experiments": names})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import Any
 
 from harness.experiment.model import Load
 from harness.faults.primitives import HostIdentity
-from harness.live.host import LiveClock, LiveHost, MemoryDisk
+from harness.live.host import LiveClock, LiveHost
 from harness.live.locust import protocol as words
 from harness.live.locust.trace import CUT_OFF, RequestTrace
 from harness.live.messages import Address
-from harness.runtime.journal import describe, is_defect
-from harness.system import Row, System, Topology, load_system
+from harness.runtime.host import MemoryDisk
+from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
+from harness.system import Row, System, Topology, find_system
 from harness.system.streams import stream
 from harness.workload.drive import LEAVE_S
 from harness.workload.records import LoadRequest
@@ -41,7 +41,7 @@ class Clients:
         self._prepare = prepare
         self._tell = tell
         self._counted = counted
-        self._system: System = load_system(prepare.reference)
+        self._system: System = find_system(prepare.reference)
         self._tables = {table: name for name, table in self._system.tables.items()}
         self._workloads = {workload.name: workload for workload in self._system.workloads}
         self._roles = {node.name: node.role for node in self._system.topology.nodes}
@@ -62,8 +62,7 @@ class Clients:
         self._finished = False
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._exception_handler)
-        for name in ("aiohttp", "asyncio"):
-            logging.getLogger(name).addHandler(_LogHandler(self))
+        report_logs(self.unhandled)
         self._telling = loop.create_task(self._tell_attempts())
 
     # ------------------------------------------------------------------ what hosts need
@@ -155,7 +154,7 @@ class Clients:
         try:
             await workload.run(host)
         except Exception as raised:  # it ends this client, and is reported, never dropped
-            error = describe(raised)
+            error = describe_error(raised)
         finally:
             await host.close()
             for key in [key for key in self._routes if key[0] == client.name]:
@@ -167,7 +166,7 @@ class Clients:
         self._tasks.pop(task, None)
         self._over += 1
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.unhandled(f"a session: {describe(error)}", error)
+            self.unhandled(f"a session: {describe_error(error)}", error)
         if self._over == self._expected:
             self._finish()
 
@@ -243,17 +242,4 @@ class Clients:
         self._tell(words.Unhandled(self._prepare.name, error, defect or is_defect(cause)))
 
     def _exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
-        error = context.get("exception")
-        said = str(context.get("message", "unhandled"))
-        self.unhandled(said if error is None else f"{said}: {describe(error)}", error)
-
-
-class _LogHandler(logging.Handler):
-    def __init__(self, clients: Clients) -> None:
-        super().__init__(logging.WARNING)
-        self._clients = clients
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        said = record.getMessage() if error is None else f"{record.msg}: {describe(error)}"
-        self._clients.unhandled(said, error)
+        report_context(self.unhandled, context)

@@ -1,23 +1,28 @@
-"""The simulated network: machines with names and addresses, paths, connections, and faults laid on paths."""
+"""`SimNetwork`: machines with names and addresses, and the connections between them."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import heapq
 import math
 import socket
 import weakref
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
 from harness.faults.primitives import Exposure, HostIdentity, LinkShape, PathMatch
-from harness.runtime.routes import ATTACH_RTT_S, Hop, Routes, access_hops
+from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
+from harness.sim.network import handshake
+from harness.sim.network.event_queue import EventQueue
 from harness.sim.network.fair import FairShare
+from harness.sim.network.impairment import Impairment
+from harness.sim.network.listener import Listener
 from harness.sim.network.machine import Machine
-from harness.sim.network.path import Path, Pipes, Rule, make_path
+from harness.sim.network.paths import Paths
+from harness.sim.network.sender import Sender
 from harness.sim.network.transport import SimTransport
 from harness.sim.process import Process
 from harness.system import Access, Link
@@ -25,147 +30,9 @@ from harness.system import Access, Link
 if TYPE_CHECKING:
     from harness.sim.loop import SimLoop
 
-# Linux: SYN is repeated after 1 s, doubled, 6 times (net.ipv4.tcp_syn_retries); then ETIMEDOUT after 127 s.
-_SYN_FIRST_S = 1.0
-_SYN_RETRIES = 6
 
-type _Call = Callable[[float, Any], None]
-
-
-class Listener(asyncio.AbstractServer):
-    """A listening port of a machine; also what `loop.create_server` returns."""
-
-    def __init__(
-        self, machine: Machine, factory: Callable[[], asyncio.BaseProtocol], port: int, context: Context
-    ) -> None:
-        self._machine = machine
-        self._factory = factory
-        self._context = context
-        self.port = port
-        self._open = False
-        self._backlog: list[SimTransport] = []
-        self._accepted: dict[SimTransport, None] = {}
-        self._serving: asyncio.Future[None] | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-
-    @property
-    def sockets(self) -> tuple[_ListeningSocket, ...]:
-        return (_ListeningSocket(self._machine.address, self.port),) if self._open else ()
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    def is_serving(self) -> bool:
-        return self._open
-
-    async def start_serving(self) -> None:
-        self.open()
-
-    def open(self) -> None:
-        if not self._open:
-            if self.port in self._machine.listeners:
-                raise OSError(
-                    errno.EADDRINUSE,
-                    f"error while attempting to bind on address ('{self._machine.address}', {self.port}): "
-                    "address already in use",
-                )
-            self._machine.listeners[self.port] = self
-            self._open = True
-
-    async def serve_forever(self) -> None:
-        """Until cancelled, or closed by someone else; then wait for the connections."""
-        if self._serving is not None:
-            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
-        self.open()
-        self._serving = asyncio.get_running_loop().create_future()
-        try:
-            await self._serving
-        except asyncio.CancelledError:
-            try:
-                self.close()
-                await self.wait_closed()
-            finally:
-                raise
-        finally:
-            self._serving = None
-
-    def close(self) -> None:
-        """Listen no more; what was accepted lives on, what waits to be accepted is reset."""
-        if self._open:
-            self._open = False
-            self._machine.listeners.pop(self.port, None)
-            for end in self._backlog:
-                end.vanish(reset=True)
-            self._backlog.clear()
-            if self._serving is not None:
-                self._serving.cancel()
-            self._wake()
-
-    async def wait_closed(self) -> None:
-        """Until it is closed and the last connection it accepted has ended (as since Python 3.12)."""
-        if self._open or self._accepted:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-
-    def _wake(self) -> None:
-        if not self._open and not self._accepted:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def close_clients(self) -> None:
-        for end in list(self._accepted):
-            end.close()
-
-    def abort_clients(self) -> None:
-        for end in list(self._accepted):
-            end.abort()
-
-    def arrived(self, end: SimTransport) -> None:
-        """The kernel has a new connection; the process gets it now, or when it runs again."""
-        if self._machine.running:
-            self._accept(end)
-        else:
-            self._machine.note_held(end.connection, 0)
-            self._backlog.append(end)
-
-    def accept_backlog(self) -> None:
-        backlog, self._backlog = self._backlog, []
-        for end in backlog:
-            if not end.gone:
-                self._accept(end)
-
-    def ended(self, end: SimTransport) -> None:
-        """The process has been told that this connection is lost."""
-        self._accepted.pop(end, None)
-        self._wake()
-
-    def _accept(self, end: SimTransport) -> None:
-        asyncio.get_running_loop().call_soon(self._begin, end, context=self._context)
-
-    def _begin(self, end: SimTransport) -> None:
-        if end.gone:
-            return
-        self._accepted[end] = None
-        end.listener = self
-        protocol = self._factory()
-        end.attach(protocol, self._context)
-        protocol.connection_made(end)
-
-
-class _ListeningSocket:
-    """Enough of a socket to ask where it listens."""
-
-    family = socket.AF_INET
-    type = socket.SOCK_STREAM
-
-    def __init__(self, address: str, port: int) -> None:
-        self._name = (address, port)
-
-    def getsockname(self) -> tuple[str, int]:
-        return self._name
+class OutsideMachine(HarnessError):
+    """The network is used by code that does not run on a machine."""
 
 
 class SimNetwork:
@@ -173,55 +40,38 @@ class SimNetwork:
 
     def __init__(self, loop: SimLoop, seed: int) -> None:
         self.loop = loop
-        self._seed = seed
+        self.seed = seed
         self.fair = FairShare()
-        self.dirty: list[SimTransport] = []
-        """Connection ends to look at before time moves on."""
-        self._events: list[tuple[float, int, _Call, Any]] = []
-        self._order = 0
-        self._routes = Routes()
-        self._pipes = Pipes()
+        self.dirty: list[Sender] = []
+        """Senders to look at before time moves on."""
+        self._events = EventQueue()
+        self.at = self._events.at
+        self.next_event_s = self._events.next_s
+        self.run_due = self._events.run_due
+        self._paths = Paths(self._forget_paths)
+        self.path = self._paths.find
         self._machines: dict[str, Machine] = {}
         self._names: dict[str, dict[Machine, None]] = {}
         self._made = 0
-        self._connections = 0
-        self._rules: dict[Rule, None] = {}
+        self.connections = 0
+        """How many connections were ever made."""
         self._handed: weakref.WeakKeyDictionary[socket.socket, SimTransport] = weakref.WeakKeyDictionary()
 
-    # ------------------------------------------------------------------ the loop's side
-
-    def at(self, time_s: float, call: _Call, argument: Any) -> None:
-        """Call with the time and the argument then; in the order of asking at the same moment."""
-        self._order += 1
-        heapq.heappush(self._events, (time_s, self._order, call, argument))
-
-    def next_event_s(self) -> float:
-        return self._events[0][0] if self._events else math.inf
-
-    def run_due(self, now_s: float) -> None:
-        events = self._events
-        while events and events[0][0] <= now_s:
-            _, _, call, argument = heapq.heappop(events)
-            call(now_s, argument)
+    # ------------------------------------------------------------------ for the loop
 
     def flush(self, now_s: float) -> None:
         """Bring all flows in line with what changed at this instant."""
         while self.dirty or self.fair.unsettled:
             dirty, self.dirty = self.dirty, []
-            for end in dirty:
-                end.pump(now_s)
+            for sender in dirty:
+                sender.pump(now_s)
             if self.fair.unsettled:
                 self.fair.settle(now_s)
 
     def close(self) -> None:
-        """The end of the world: nothing happens any more."""
+        """Nothing happens any more."""
         self._events.clear()
         self.dirty.clear()
-
-    @property
-    def connections(self) -> int:
-        """How many connections were ever made."""
-        return self._connections
 
     @property
     def open_connections(self) -> int:
@@ -231,36 +81,40 @@ class SimNetwork:
     # ------------------------------------------------------------------ machines and names
 
     def add_link(self, link: Link) -> None:
-        self._routes.add(link)
-        self._forget_paths()
+        self._paths.add_link(link)
 
     def add_machine(
-        self, peer: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
+        self, identity: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
     ) -> Machine:
         """Put a machine on the network: at its zone through `access`, through a `Link` that names it, or
         else at 0.2 ms, unlimited. `names` are further DNS names (its role); one may have many machines."""
-        if peer.name in self._machines:
-            raise ValueError(f"there is a machine '{peer.name}' already; names must be unique")
+        if identity.name in self._machines:
+            raise ValueError(f"there is a machine '{identity.name}' already; names must be unique")
         self._made += 1
         n = self._made
         address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
-        up: tuple[Hop, ...]
-        down: tuple[Hop, ...]
-        if access is not None:
-            hop_up, hop_down = access_hops(access, peer.name)
-            up, down, rtt = (hop_up,), (hop_down,), access.rtt_s
-        elif (way_up := self._routes.find(peer.name, peer.zone)) and self._routes.has(peer.name):
-            way_down = self._routes.find(peer.zone, peer.name)
-            assert way_down is not None
-            up, down, rtt = way_up.hops, way_down.hops, way_up.rtt_s
-        else:
-            hop = Hop("", ATTACH_RTT_S / 2, 0.0, 0.0, math.inf)
-            up, down, rtt = (hop,), (hop,), ATTACH_RTT_S
-        machine = Machine(self, peer, address, (peer.name, address, *names), up, down, rtt)
-        self._machines[peer.name] = machine
+        up, down, rtt_s = self._attachment(identity, access)
+        machine = Machine(self, identity, address, (identity.name, address, *names), up, down, rtt_s)
+        self._machines[identity.name] = machine
         for name in machine.names:
             self._names.setdefault(name, {})[machine] = None
         return machine
+
+    def _attachment(
+        self, identity: HostIdentity, access: Access | None
+    ) -> tuple[tuple[Hop, ...], tuple[Hop, ...], float]:
+        """The hops from a machine to its zone, those from its zone, and the round trip."""
+        name, zone = identity.name, identity.zone
+        routes = self._paths.routes
+        if access is not None:
+            hop_up, hop_down = access_hops(access, name)
+            return (hop_up,), (hop_down,), access.rtt_s
+        if routes.has(name):
+            up, down = routes.find(name, zone), routes.find(zone, name)
+            if up is not None and down is not None:
+                return up.hops, down.hops, up.rtt_s
+        hop = Hop(f"{name} attached", ATTACH_RTT_S / 2, 0.0, 0.0, math.inf)
+        return (hop,), (hop,), ATTACH_RTT_S
 
     def remove_machine(self, machine: Machine) -> None:
         """A client that left: what is still open is reset, and nothing of it stays in memory."""
@@ -268,7 +122,7 @@ class SimNetwork:
         for end in list(machine.transports):
             end.vanish(reset=True)
         machine.removed = True
-        self._machines.pop(machine.peer.name, None)
+        self._machines.pop(machine.identity.name, None)
         for name in machine.names:
             holders = self._names.get(name, {})
             holders.pop(machine, None)
@@ -287,42 +141,25 @@ class SimNetwork:
         if not holders:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{name}'")
         if len(holders) > 1:
-            zone = asker.peer.zone
-            holders.sort(key=lambda other: (*self._routes.distance(zone, other.peer.zone), other.peer.name))
+            zone, distance = asker.identity.zone, self._paths.routes.distance
+            holders.sort(key=lambda other: (*distance(zone, other.identity.zone), other.identity.name))
         return [holder.address for holder in holders]
 
     def _here(self) -> Machine:
         process = Process.current()
         if process is None:
-            raise RuntimeError("only code that runs on a machine can use the network (Machine.start or .run)")
+            raise OutsideMachine(
+                "only code that runs on a machine can use the network (Machine.start or .run)"
+            )
         if not process.alive:
             raise OSError(errno.ENETDOWN, "this process is dead")
         return process.machine
 
-    # ------------------------------------------------------------------ paths
+    # ------------------------------------------------------------------ faults
 
-    def path(self, src: Machine, dst: Machine) -> Path:
-        """The way from one machine to the other, as it is now. `Path.valid` turns false when that changes."""
-        path = src.paths.get(dst)
-        if path is None:
-            path = self._make_path(src, dst)
-            if not (src.removed or dst.removed):
-                # Both ways at once, so that each knows who remembers it.
-                src.paths[dst] = path
-                if src not in dst.paths:
-                    dst.paths[src] = self._make_path(dst, src)
-        return path
-
-    def _make_path(self, src: Machine, dst: Machine) -> Path:
-        if src is dst:
-            return Path(0.00005, 0.0, 0.0, (), math.inf, False, ())
-        rules = tuple(rule for rule in self._rules if rule.match.matches(src.peer, dst.peer))
-        route = self._routes.find(src.peer.zone, dst.peer.zone)
-        pair = f"{src.peer.name}>{dst.peer.name}"
-        if route is None:
-            return Path(0.0, 0.0, 0.0, (), 0.0, True, rules)
-        rtt = src.attach_rtt_s + route.rtt_s + dst.attach_rtt_s
-        return make_path((*src.up, *route.hops, *dst.down), self._pipes, rtt, rules, pair)
+    def impair(self, match: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Impairment:
+        """As `Paths.impair`."""
+        return self._paths.impair(match, shape=shape, cut=cut)
 
     def _forget_paths(self) -> None:
         for machine in self._machines.values():
@@ -331,28 +168,14 @@ class SimNetwork:
             machine.paths.clear()
         for machine in self._machines.values():
             for end in machine.transports:
-                end.touch()
-
-    # ------------------------------------------------------------------ faults
-
-    def rule(self, match: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Rule:
-        """Change all traffic that fits, of existing connections and of new ones, until `Rule.remove()`."""
-        rule = Rule(match, shape, cut, self._drop_rule)
-        self._rules[rule] = None
-        self._forget_paths()
-        return rule
-
-    def _drop_rule(self, rule: Rule) -> None:
-        if rule in self._rules:
-            del self._rules[rule]
-            self._forget_paths()
+                end.sender.touch()
 
     def reset(self, match: PathMatch) -> Exposure:
         """Break every connection between the two sets, now, at both ends."""
         broken = 0
         for machine in self._machines.values():
             for end in list(machine.transports):
-                if not end.gone and match.matches(machine.peer, end.peer.machine.peer):
+                if not end.gone and match.matches(machine.identity, end.peer.machine.identity):
                     broken += 1
                     for side in (end, end.peer):
                         side.fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
@@ -363,93 +186,29 @@ class SimNetwork:
     def listen(
         self, factory: Callable[[], asyncio.BaseProtocol], port: int, *, start_serving: bool = True
     ) -> Listener:
-        """Listen on the asking process's machine; port 0 picks one."""
+        """Listen on the machine of the calling process; port 0 picks one."""
         machine = self._here()
-        listener = Listener(machine, factory, port or machine.port(), copy_context())
+        listener = Listener(machine, factory, port or machine.next_port(), copy_context())
         if start_serving:
             listener.open()
         return listener
 
     async def connect(self, address: str, port: int) -> SimTransport:
-        """The client's end of a new connection, one round trip from now.
-
-        ConnectionRefusedError when nobody listens there; TimeoutError after 127 s of silence.
-        """
+        """As `handshake.connect`, from the machine of the calling process. OSError where no route leads there."""
         src = self._here()
-        holders = list(self._names.get(address, ())) if address != "127.0.0.1" else [src]
-        dst = holders[0] if holders else None
-        if dst is not None and self._routes.find(src.peer.zone, dst.peer.zone) is None and dst is not src:
-            raise OSError(
-                errno.ENETUNREACH, f"Network is unreachable: no link from {src.peer.zone} to {dst.peer.zone}"
-            )
-        number = src.connections_made.get(address, 0)
-        src.connections_made[address] = number + 1
-        stream = f"{self._seed}/{src.peer.name}/{dst.peer.name if dst else address}/{number}"
-        wait, counted = _SYN_FIRST_S, False
-        for _ in range(_SYN_RETRIES + 1):
-            if dst is not None and dst.connected and src.connected:
-                forward, back = self.path(src, dst), self.path(dst, src)
-                if not (forward.blocked or back.blocked):
-                    end = await self._handshake(src, dst, port, stream, forward, back)
-                    if end is not None:
-                        return end
-                    continue
-                if not counted:
-                    for rule in {**dict.fromkeys(forward.rules), **dict.fromkeys(back.rules)}:
-                        if rule.cut:
-                            rule.blocked()
-                    counted = True
-            elif dst is not None and not counted:
-                dst.note_blocked()
-                counted = True
-            await asyncio.sleep(wait)
-            wait *= 2
-        raise TimeoutError(errno.ETIMEDOUT, f"Connect call failed ('{address}', {port})")
-
-    async def _handshake(
-        self, src: Machine, dst: Machine, port: int, stream: str, forward: Path, back: Path
-    ) -> SimTransport | None:
-        """SYN there, SYN-ACK or RST back. None when one was lost in the world meanwhile."""
-        self._connections += 1
-        connection = self._connections
-        mine = SimTransport(self, src, src.port(), f"{stream}/>", connection)
-        theirs = SimTransport(self, dst, port, f"{stream}/<", connection)
-        mine.pair(theirs, port)
-        theirs.pair(mine, mine.port)
-        await asyncio.sleep(mine.travel_s(forward))
-        if not dst.connected:
-            return None
-        refused = port not in dst.listeners
-        if refused:
-            dst.note_blocked()
-        await asyncio.sleep(theirs.travel_s(back))
-        for path in (forward, back):
-            for rule in path.rules:
-                rule.touch(connection, 0)
-        if refused or not src.connected:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed ('{dst.address}', {port})")
-        src.transports[mine] = None
-        dst.transports[theirs] = None
-        arrival = mine.hold_until(self.loop.now_s + forward.latency_s)
-        self.at(arrival, self._established, (dst, port, theirs))
-        return mine
-
-    def _established(self, _now_s: float, what: tuple[Machine, int, SimTransport]) -> None:
-        dst, port, theirs = what
-        listener = dst.listeners.get(port)
-        if theirs.gone or not dst.connected:
-            return
-        if listener is None:
-            theirs.vanish(reset=True)
-        else:
-            listener.arrived(theirs)
+        dst = src if address == "127.0.0.1" else next(iter(self._names.get(address, ())), None)
+        if dst is not None and dst is not src:
+            zone, other = src.identity.zone, dst.identity.zone
+            if self._paths.routes.find(zone, other) is None:
+                raise OSError(errno.ENETUNREACH, f"Network is unreachable: no link from {zone} to {other}")
+        return await handshake.connect(self, src, dst, address, port)
 
     def hand_over(self, sock: socket.socket, end: SimTransport) -> None:
-        """Let a real, unconnected socket stand for the connection until `taken_over`."""
+        """Let a real, unconnected socket stand for the connection until `take_over`."""
         self._handed[sock] = end
         weakref.finalize(sock, partial(_abandon, weakref.ref(end))).atexit = False
 
-    def taken_over(self, sock: socket.socket) -> SimTransport:
+    def take_over(self, sock: socket.socket) -> SimTransport:
         end = self._handed.pop(sock, None)
         if end is None:
             raise ValueError("this socket was not connected through sock_connect of this loop")

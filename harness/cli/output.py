@@ -1,0 +1,38 @@
+"""stdout for one JSON document: everything else that is printed meanwhile goes to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+
+@contextlib.contextmanager
+def reserved_stdout() -> Iterator[TextIO]:
+    """Yields the true stdout. Until the end, `sys.stdout` is stderr, for worker processes and C code as well.
+
+    The file descriptor is redirected only where `sys.stdout` is the process's own (in a test it may be a buffer).
+    """
+    true = sys.stdout
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        if sys.__stdout__ is None or true is not sys.__stdout__:
+            yield true
+            return
+        true.flush()
+        number = true.fileno()
+        kept = os.dup(number)
+        stack.callback(os.close, kept)
+        os.dup2(sys.stderr.fileno(), number)
+        stack.callback(os.dup2, kept, number)
+        with open(kept, "w", encoding="utf-8", closefd=False) as document:
+            yield document
+
+
+def print_json(document: object) -> None:
+    """The one document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

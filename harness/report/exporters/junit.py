@@ -1,0 +1,144 @@
+"""`junit`: JUnit XML with one test suite for each run, one test case for each gate, fault and arm.
+
+FAILED becomes `failure`, ERROR and INCONCLUSIVE `error` (of that type: without evidence it is never green),
+INTERRUPTED `skipped` beside an `error` of the run itself.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
+from harness.gates.result import Verdict
+from harness.report import formatting
+from harness.report.columns import describe_measurement
+from harness.report.problems import problems
+from harness.report.reporter import Reporter, reporter
+from harness.verdict.model import ExperimentResult
+
+# What XML 1.0 cannot carry: control characters but tab, newline and return; surrogates; two non-characters.
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@reporter("junit")
+class JunitReporter(Reporter):
+    """JUnit XML: junit.xml in each run directory, and one for the suite."""
+
+    file = "junit.xml"
+    artifacts = True
+
+    @classmethod
+    def is_default(cls, environment: Mapping[str, str]) -> bool:
+        return True
+
+    def __call__(self, event: EngineEvent) -> None:
+        match event:
+            case RunJudged():
+                (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
+            case SuiteFinished() if event.results:
+                self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    name: str
+    verdict: Verdict
+    message: str
+
+
+def to_junit(results: Iterable[ExperimentResult], elapsed_s: float | None = None) -> str:
+    """The document as text. `elapsed_s`: what the suite took; runs have no wall time of their own."""
+    root = ET.Element("testsuites", name="harness")
+    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for result in results:
+        suite, counts = _suite(result)
+        root.append(suite)
+        totals = {name: totals[name] + counts[name] for name in totals}
+    for name, count in totals.items():
+        root.set(name, str(count))
+    root.set("time", f"{elapsed_s or 0.0:.3f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def clean(text: str) -> str:
+    """The text without what XML 1.0 cannot carry."""
+    return _ILLEGAL.sub("", text)
+
+
+def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
+    cases = list(_cases(result))
+    counts = {
+        "tests": len(cases),
+        "failures": sum(case.verdict is Verdict.FAILED for case in cases),
+        "errors": sum(case.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE) for case in cases),
+        "skipped": sum(case.verdict is Verdict.INTERRUPTED for case in cases),
+    }
+    suite = ET.Element("testsuite", name=clean(result.name), time="0.000")
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (
+        ("seed", str(result.seed)),
+        ("verdict", result.verdict.value),
+        ("replay", result.replay),
+        ("history_sha256", result.history_sha256),
+        ("run", result.run),
+        *(("without", name) for name in result.without),
+    ):
+        ET.SubElement(properties, "property", name=name, value=clean(value))
+    for case in cases:
+        suite.append(_case(result, case))
+    return suite, counts
+
+
+def _cases(result: ExperimentResult) -> Iterator[_Case]:
+    for gate in result.steady_state:
+        yield _Case(
+            f"steady state: {gate.name}", gate.verdict, f"{gate.reason} ({describe_measurement(gate)})"
+        )
+    for fault in result.faults:
+        yield _Case(f"fault: {fault.name}", fault.verdict, f"{fault.reason} ({formatting.fault_line(fault)})")
+    for gate in result.gates:
+        yield _Case(f"gate: {gate.name}", gate.verdict, f"{gate.reason} ({describe_measurement(gate)})")
+    for arm in result.arms:
+        yield _Case(f"arm: {arm.name}", arm.verdict, arm.reason)
+    # The cause may be in none of the run's parts (a service broke): then the run is a case itself.
+    parts = [
+        *(gate.verdict for gate in (*result.steady_state, *result.gates)),
+        *(fault.verdict for fault in result.faults),
+        *(arm.verdict for arm in result.arms),
+    ]
+    if result.verdict not in parts:
+        verdict = Verdict.ERROR if result.verdict is Verdict.INTERRUPTED else result.verdict
+        yield _Case("run", verdict, result.reason)
+
+
+def _case(result: ExperimentResult, case: _Case) -> ET.Element:
+    element = ET.Element(
+        "testcase",
+        classname=clean(f"{result.name}"),
+        name=clean(f"{case.name} (seed {result.seed})"),
+        file=clean(result.file),
+        time="0.000",
+    )
+    if case.verdict is Verdict.PASSED:
+        return element
+    tag = {Verdict.FAILED: "failure", Verdict.INTERRUPTED: "skipped"}.get(case.verdict, "error")
+    message = clean(f"{formatting.verdict_word(case.verdict)}: {case.message}")
+    child = ET.SubElement(element, tag, message=message, type=case.verdict.value)
+    child.text = clean(_details(result))
+    return element
+
+
+def _details(result: ExperimentResult) -> str:
+    lines = []
+    for problem in problems(result):
+        lines += [problem.headline, f"  {problem.reason}", f"  at: {problem.where}"]
+        lines += [f"  {label}: {text}" for label, text in problem.details]
+    return "\n".join(lines)

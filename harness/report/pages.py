@@ -1,0 +1,190 @@
+"""One self-contained HTML page a run, and an index of the suite: no script, no request, works from file://.
+
+The page never grows beyond `MAX_PAGE_BYTES`: points are thinned first (see `downsample`), then whole charts
+are left out from the end, with a line that says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from harness.gates.result import GateResult, Verdict, worst
+from harness.report import formatting
+from harness.report.arm_charts import comparisons
+from harness.report.chart_context import asked
+from harness.report.charts import draw_charts
+from harness.report.columns import GATE_COLUMNS
+from harness.report.problems import ORDER, problems
+from harness.report.svg import Figure, draw_interval, render
+from harness.system import find_system
+from harness.text import plural
+from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MAX_PAGE_BYTES = 1_500_000
+MAX_CHARTS_BYTES = 1_000_000
+MAX_TEXT = 2_000
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+RUN_PAGE = "report.html"
+_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
+"""Fields of the environment that the page takes from the result, or leaves out."""
+
+
+def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
+    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
+    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    charts = find_system(run.environment.system).charts
+    drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
+    return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
+
+
+def run_page(
+    result: ExperimentResult,
+    charts: Iterable[Figure],
+    facts: Mapping[str, Any],
+    arm_charts: Sequence[Figure] = (),
+    *,
+    index: str = "../index.html",
+    has_charts: bool = True,
+) -> str:
+    """The page of one run.
+
+    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `has_charts`:
+    whether the system declares any.
+    """
+    compared, _ = _render(arm_charts)
+    drawn, left_out = _render(charts)
+    return (
+        page_environment()
+        .get_template("run.html.j2")
+        .render(
+            result=result,
+            problems=problems(result),
+            stated=[gate for gate in result.gates if not _calm(gate)],
+            calm=[gate for gate in result.gates if _calm(gate)],
+            passed=Verdict.PASSED,
+            compared=compared,
+            charts=drawn,
+            left_out=left_out,
+            no_charts="The run has no rows to draw." if has_charts else "The system declares no charts.",
+            exposure_names=_exposure_names(result),
+            environment=[(name, _text(value)) for name, value in facts.items()],
+            index=index,
+        )
+    )
+
+
+def index_page(
+    results: Sequence[ExperimentResult], reports: Path, about: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The page of a suite, with links to the runs' pages relative to `reports`.
+
+    `about`: what else there is to know of the suite, as label and text (when, with what, by which command).
+    """
+    verdict = worst(result.verdict for result in results)
+    passed = sum(result.verdict is Verdict.PASSED for result in results)
+    ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
+    rows = [(result, _link(result, reports)) for result in ordered]
+    return (
+        page_environment()
+        .get_template("index.html.j2")
+        .render(
+            results=rows,
+            verdict=verdict,
+            passed=Verdict.PASSED,
+            meaning=f"{formatting.MEANINGS[verdict][0].upper()}{formatting.MEANINGS[verdict][1:]}.",
+            about=about,
+            summary=f"{passed} of {plural(len(results), 'run')} passed",
+        )
+    )
+
+
+def _link(result: ExperimentResult, reports: Path) -> str:
+    return Path(os.path.relpath(Path(result.run) / RUN_PAGE, reports)).as_posix()
+
+
+def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
+    charts: list[tuple[Markup, Figure]] = []
+    size = left_out = 0
+    for figure in found:
+        svg = render(figure)
+        if size + len(svg) > MAX_CHARTS_BYTES:
+            left_out += 1
+            continue
+        size += len(svg)
+        charts.append((svg, figure))
+    return charts, left_out
+
+
+def _calm(gate: GateResult) -> bool:
+    """An invariant that holds: they are many, and all say the same."""
+    return gate.kind == "invariant" and gate.verdict is Verdict.PASSED
+
+
+def _exposure_names(result: ExperimentResult) -> list[str]:
+    """What any of the faults has touched; of nothing touched, all that is counted."""
+    names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
+    touched = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
+    return touched or list(names)
+
+
+def _hosts(names: Sequence[str]) -> Markup:
+    """All of the targets, each host's name in one piece; lines may break between them."""
+    parts = re.split(r"(, | > )", ", ".join(names))
+    return Markup("").join(
+        Markup('<span class="whole">{}</span>').format(part) if index % 2 == 0 else part
+        for index, part in enumerate(parts)
+    )
+
+
+def _interval(gate: GateResult) -> Markup:
+    if gate.interval is None or gate.value is None:
+        return Markup("")
+    return draw_interval(
+        *gate.interval, gate.value, gate.threshold, above=formatting.threshold_sign(gate) == "≥"
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(_text(item) for item in value)
+    else:
+        text = str(value)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
+
+
+@functools.cache
+def page_environment(*more: Path) -> Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader((TEMPLATES, *more)), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.globals.update(
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        failed=Verdict.FAILED,
+        describe_arm_gate=formatting.describe_arm_gate,
+        hosts=_hosts,
+        meanings=formatting.MEANINGS,
+        symbols=formatting.SYMBOLS,
+        word=formatting.verdict_word,
+        columns=GATE_COLUMNS,
+        formatting=formatting,
+        plural=plural,
+        interval=_interval,
+    )
+    return environment

@@ -1,0 +1,127 @@
+"""Results in a terminal: a line for each gate, then a block for each thing that has not passed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.gates.result import GateResult, Verdict
+from harness.report.columns import GATE_COLUMNS
+from harness.report.console import text_width
+from harness.report.formatting import SYMBOLS, describe_arm_gate, verdict_word
+from harness.report.problems import Problem, all_problems
+from harness.verdict.model import ArmResult, ExperimentResult
+
+STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.ERROR: "bold magenta",
+    Verdict.INTERRUPTED: "bold cyan",
+}
+_VERDICT = 17
+"""Characters that the verdict takes, and what is beside a problem's labels."""
+
+
+def badge(verdict: Verdict) -> Text:
+    return Text(f"{SYMBOLS[verdict]} {verdict_word(verdict):<12}", STYLES[verdict])
+
+
+def print_results(console: Console, results: Iterable[ExperimentResult]) -> None:
+    """The table of gates, then a block for everything that has not passed."""
+    results = tuple(results)
+    if not results:
+        return
+    width = text_width(console)
+    lines = [Text(), _header(width)]
+    for result in results:
+        lines += _result_lines(result, width)
+    for problem in all_problems(results):
+        lines += [Text(), *problem_lines(problem, width)]
+    for line in [*lines, Text()]:
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def problem_lines(problem: Problem, width: int) -> list[Text]:
+    """The block of one problem: what, why, the evidence, where it is written, how to run it again."""
+    first, *more = textwrap.wrap(f"{problem.experiment}: {problem.subject}", width - _VERDICT)
+    lines = [
+        badge(problem.verdict).append(f"   {first}", "bold"),
+        *(Text(" " * _VERDICT + part) for part in more),
+    ]
+    rows = [("why", problem.reason), *problem.details[:-1], ("at", problem.where), *problem.details[-1:]]
+    for label, text in rows:
+        lines += _labelled(label, text, width)
+    return lines
+
+
+def _header(width: int) -> Text:
+    first, *_ = _row("GATE", [column.title.upper() for column in GATE_COLUMNS], width)
+    return Text(f"  {'VERDICT':<{_VERDICT - 2}}{first}", "dim")
+
+
+def _row(name: str, cells: Iterable[str], width: int) -> list[str]:
+    """All of a line but the verdict; a long name goes on below itself, nothing is cut."""
+    room = width - _VERDICT - sum(column.width for column in GATE_COLUMNS)
+    first, *more = textwrap.wrap(name, room - 1) or [""]
+    text = "".join(f"{cell:>{column.width}}" for cell, column in zip(cells, GATE_COLUMNS, strict=True))
+    return [f"{first:<{room}}{text}".rstrip(), *(" " * (_VERDICT + 2) + part for part in more)]
+
+
+def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
+    head = Text().append(f"{result.name}", "bold").append(" ")
+    head.append(verdict_word(result.verdict), STYLES[result.verdict])
+    tail = f"  seed {result.seed}  {result.title}"
+    head.append(_cut(tail, max(10, width - len(head.plain))), "dim")
+    lines = [head]
+    # Invariants that hold are many and all say the same: one line for them, and a line for each that does not.
+    calm = [gate for gate in result.gates if gate.kind == "invariant" and gate.verdict is Verdict.PASSED]
+    for gate in result.gates:
+        if len(calm) < 2 or gate not in calm:
+            lines += _gate_lines(gate, gate.name, gate.verdict, width)
+    if len(calm) > 1:
+        together = replace(calm[0], samples=sum(gate.samples for gate in calm))
+        lines += _gate_lines(together, f"{len(calm)} invariants, never violated", Verdict.PASSED, width)
+    for arm in result.arms:
+        lines += _arm_lines(arm, width)
+    if (
+        result.verdict is not Verdict.ERROR
+    ):  # the notes of an error explain it: they are printed with the problem
+        for note in result.notes:
+            first, *more = textwrap.wrap(note, width - _VERDICT - 2)
+            lines.append(Text("  ").append(f"{'· note':<14}", "yellow").append(f" {first}"))
+            lines += [Text(" " * (_VERDICT + 2) + part) for part in more]
+    return lines
+
+
+def _gate_lines(gate: GateResult, name: str, verdict: Verdict, width: int) -> list[Text]:
+    first, *more = _row(name, [column.text(gate) for column in GATE_COLUMNS], width)
+    return [Text("  ").append_text(badge(verdict)).append(f" {first}"), *map(Text, more)]
+
+
+def _arm_lines(arm: ArmResult, width: int) -> list[Text]:
+    if not arm.gates:
+        text = _cut(f" {arm.name}: {arm.reason}", width - _VERDICT)
+        return [Text("  ").append_text(badge(arm.verdict)).append(text)]
+    lines = []
+    for gate in arm.gates:
+        name = f"without {', '.join(arm.without)}: {gate.name} {describe_arm_gate(arm, gate)}"
+        lines += _gate_lines(gate, name, arm.verdict, width)
+    return lines
+
+
+def _labelled(label: str, text: str, width: int) -> list[Text]:
+    # A command or a path is never broken: it must be copied in one piece.
+    keep = label in ("replay", "at")
+    parts = [text] if keep else textwrap.wrap(text, width - _VERDICT, break_long_words=False) or [""]
+    lines = [Text(f"    {label:<13}", "dim").append(parts[0], "default")]
+    lines += [Text(" " * _VERDICT).append(part) for part in parts[1:]]
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

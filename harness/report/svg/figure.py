@@ -1,0 +1,92 @@
+"""What is drawn: a `Figure` and its parts. Times are seconds of the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from harness.report.downsample import Point
+from harness.system.chart import Level
+
+MAX_SERIES = 8
+"""As many as there are colours."""
+
+WIDTH = 960
+LEFT = 62
+RIGHT = 200
+"""The margins in which ticks and names are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A fault that is active from `start_s` to `end_s` (equal: an instant)."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`dots`: (t, y) samples. `line`: (t, y) aggregate; a gap wider than `gap_s` breaks it."""
+
+    name: str
+    dots: Sequence[Point] = ()
+    line: Sequence[Point] = ()
+    gap_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of the run that is no fault, such as the last arrival."""
+
+    label: str
+    t_s: float
+
+
+class Span(NamedTuple):
+    """A state that lasts."""
+
+    start_s: float
+    end_s: float
+    state: str
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The states of one thing, as a strip."""
+
+    name: str
+    spans: Sequence[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One chart. `kind` lines: `series`; bars: the first series' line as bars of `bar_s`; states: `timelines`;
+    text: nothing is drawn, `note` says it all.
+
+    `threshold` is drawn as a labelled line. `tick` writes a value of the y axis, which starts at 0 unless `y_range`
+    says otherwise. `legend`: states and their levels, explained above the chart.
+    """
+
+    title: str
+    note: str
+    end_s: float
+    bands: Sequence[Band] = ()
+    kind: Literal["lines", "bars", "states", "text"] = "lines"
+    series: Sequence[Series] = ()
+    timelines: Sequence[Timeline] = ()
+    bar_s: float = 1.0
+    tick: Callable[[float], str] = field(default=lambda value: f"{value:g}")
+    y_range: tuple[float, float] | None = None
+    threshold: tuple[float, str] | None = None
+    legend: Sequence[tuple[str, Level]] = ()
+    marks: Sequence[Mark] = ()
+
+    def x(self, t_s: float) -> float:
+        """Where a moment is, in the picture's units."""
+        share = min(max(t_s / self.end_s, 0.0), 1.0) if self.end_s > 0 else 0.0
+        return LEFT + share * (WIDTH - LEFT - RIGHT)

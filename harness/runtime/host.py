@@ -1,0 +1,217 @@
+"""`BaseHost`: what the hosts of every runtime have in common (`harness.system.Host`)."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import math
+import random
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import web
+from aiohttp.abc import AbstractResolver
+
+from harness.errors import HarnessError
+from harness.faults.primitives import HostIdentity
+from harness.runtime.interference import Interference
+from harness.system import Clock, Disk, Row, Topology
+
+SHUTDOWN_S = 1.0
+"""How long a server that is stopped waits for the requests under way."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math.inf)
+"""aiohttp's defaults, but exact: it rounds time-outs above 5 s up to a whole second of the loop."""
+
+
+class HostError(HarnessError):
+    """A service or a client asks its host for something that does not exist, or that it may not have."""
+
+
+class HostContext(Protocol):
+    """What the hosts of one process share."""
+
+    @property
+    def system_name(self) -> str: ...
+    @property
+    def topology(self) -> Topology: ...
+    @property
+    def safeguards(self) -> Mapping[str, bool]:
+        """Every declared safeguard: whether it is on in this run."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def emit(self, host: str, role: str, row: Row) -> None: ...
+
+
+class MemoryDisk:
+    """A disk that lives as long as `data`, which its owner may keep."""
+
+    def __init__(self, data: dict[str, bytes] | None = None) -> None:
+        self._data = {} if data is None else data
+
+    async def read(self, key: str) -> bytes | None:
+        return self._data.get(key)
+
+    async def write(self, key: str, data: bytes) -> None:
+        self._data[key] = bytes(data)
+
+
+class BaseHost(ABC):
+    """One process of a node, or one client.
+
+    `interference` is that of a node; a client has none and cannot serve. `traces` see every request that it makes.
+    A runtime says where the host listens and what its connections are made of.
+    """
+
+    def __init__(
+        self,
+        context: HostContext,
+        identity: HostIdentity,
+        *,
+        config: Mapping[str, Any],
+        rng: random.Random,
+        disk: Disk,
+        interference: Interference | None = None,
+        traces: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        self._context = context
+        self._identity = identity
+        self._config = config
+        self._rng = rng
+        self._disk = disk
+        self._interference = interference
+        self._traces = list(traces)
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    @property
+    def name(self) -> str:
+        return self._identity.name
+
+    @property
+    def role(self) -> str:
+        return self._identity.role
+
+    @property
+    def zone(self) -> str:
+        return self._identity.zone
+
+    @property
+    def group(self) -> str | None:
+        return self._identity.group
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._config
+
+    @property
+    def topology(self) -> Topology:
+        return self._context.topology
+
+    @property
+    def clock(self) -> Clock:
+        return self._context.clock
+
+    @property
+    def rng(self) -> random.Random:
+        return self._rng
+
+    @property
+    def disk(self) -> Disk:
+        return self._disk
+
+    # ------------------------------------------------------------------ what differs between runtimes
+
+    @abstractmethod
+    def _site(self, runner: web.AppRunner, port: int) -> web.TCPSite:
+        """Where the application listens."""
+
+    @abstractmethod
+    def _listening(self, port: int) -> None:
+        """The application listens: the node is ready."""
+
+    @abstractmethod
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """A socket for one connection attempt (aiohttp's `socket_factory`)."""
+
+    def _resolver(self) -> AbstractResolver | None:
+        """The resolver of a session; None for that of the loop."""
+        return None
+
+    # ------------------------------------------------------------------ what services use
+
+    async def serve(self, app: web.Application, *, port: int = 80) -> None:
+        """Listen, report this node as ready, and serve until cancelled.
+
+        HostError for a client; InterferenceError for an application that was served before.
+        """
+        if self._interference is None:
+            raise HostError(f"{self.name} is a client; only nodes of the topology serve")
+        self._interference.install(app)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await self._site(runner, port).start()
+            self._listening(port)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await runner.cleanup()
+
+    def http(self, dependency: str) -> aiohttp.ClientSession:
+        """The session for one dependency; HostError when no role or node has that name.
+
+        aiohttp's own defaults (100 connections, kept alive for 15 s idle), without a name cache, so that every new
+        connection tries the nodes of a role in order, and with exact time-outs. Note that aiohttp silently repeats
+        an idempotent request once when a kept-alive connection turns out to be closed or reset: a server may have
+        executed it twice.
+        """
+        session = self._sessions.get(dependency)
+        if session is None:
+            self._check_known(dependency)
+            session = self._sessions[dependency] = aiohttp.ClientSession(
+                base_url=f"http://{dependency}/",
+                connector=aiohttp.TCPConnector(
+                    resolver=self._resolver(),
+                    use_dns_cache=False,
+                    timeout_ceil_threshold=math.inf,
+                    socket_factory=self._socket,
+                ),
+                timeout=_TIMEOUT,
+                trace_configs=self._traces,
+            )
+        return session
+
+    def _check_known(self, dependency: str) -> None:
+        topology = self.topology
+        known = (*topology.roles, *(node.name for node in topology.nodes))
+        if dependency not in known:
+            near = difflib.get_close_matches(dependency, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise HostError(
+                f"{self.name}: no role or node '{dependency}' in system {self._context.system_name}; "
+                f"it has {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
+            )
+
+    def emit(self, record: Row) -> None:
+        self._context.emit(self.name, self.role, record)
+
+    def safeguard(self, name: str) -> bool:
+        """Whether a safeguard is on. HostError when the system does not declare it."""
+        declared = self._context.safeguards
+        if name not in declared:
+            raise HostError(
+                f"no safeguard '{name}' in System.safeguards of {self._context.system_name}; "
+                f"it declares {', '.join(declared) or 'none'}"
+            )
+        return declared[name]
+
+    async def close(self) -> None:
+        """Close the client sessions. Idempotent."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()

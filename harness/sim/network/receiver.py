@@ -1,0 +1,201 @@
+"""`Receiver`: the receiving half of one end of a connection.
+
+Pieces go to the protocol when the process reads, or wait in the kernel's buffer, whose window then holds the sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.sim.network.network import SimNetwork
+    from harness.sim.network.transport import SimTransport
+
+WINDOW_BYTES = 256 * 1024
+"""What the receiver's kernel takes while the process does not read."""
+
+
+class Receiver:
+    __slots__ = (
+        "_data_received",
+        "_drain_soon",
+        "_end",
+        "_eof_given",
+        "_eof_received",
+        "_error",
+        "_inbox",
+        "_network",
+        "reading",
+        "unread",
+    )
+
+    def __init__(self, end: SimTransport, network: SimNetwork) -> None:
+        self._end = end
+        self._network = network
+        self._data_received: Callable[[bytes], None] | None = None
+        self.reading = True
+        """Whether the process wants to read."""
+        self._inbox: deque[bytes] = deque()
+        self.unread = 0
+        """Bytes in the kernel's buffer."""
+        self._eof_received = False
+        self._eof_given = False
+        self._error: OSError | None = None
+        """What the process learns once it has read everything."""
+        self._drain_soon = False
+
+    # ------------------------------------------------------------------ for the process
+
+    def deliver_to(self, protocol: asyncio.BaseProtocol | None) -> None:
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            self._data_received = _Buffered(protocol)
+        else:
+            self._data_received = getattr(protocol, "data_received", None)
+
+    def pause(self) -> None:
+        if self.reading:
+            self.reading = False
+            self._window_changed()
+
+    def resume(self) -> None:
+        if not self.reading and not self._end.closing:
+            self.reading = True
+            self.drain_later()
+            self._window_changed()
+
+    def _window_changed(self) -> None:
+        sender = self._end.peer.sender
+        if sender.queue.n_bytes:
+            sender.touch()
+
+    def discard(self) -> bool:
+        """Drop what is unread. Whether there was any."""
+        unread, self.unread = self.unread, 0
+        self._inbox.clear()
+        return unread > 0
+
+    def drain_later(self) -> None:
+        """Give the process what waits for it, if anything does."""
+        if not (self._inbox or self._eof_received or self._error is not None):
+            return
+        if not self._drain_soon and self._end.attached:
+            self._drain_soon = True
+            self._network.loop.call_soon(self._drain, context=self._end.context)
+
+    def _drain(self) -> None:
+        """Runs in the context of the process."""
+        self._drain_soon = False
+        inbox = self._inbox
+        if inbox:
+            while inbox and self._can_read():
+                piece = inbox.popleft()
+                self.unread -= len(piece)
+                assert self._data_received is not None
+                self._data_received(piece)
+            self._end.peer.sender.touch()
+        if self._can_read() and not inbox:
+            if self._error is not None:
+                error, self._error = self._error, None
+                self._end.lose(error)
+            elif self._eof_received:
+                self._give_eof()
+
+    def _can_read(self) -> bool:
+        return self.reading and self._data_received is not None and self._end.machine.running
+
+    def _give_eof(self) -> None:
+        end = self._end
+        if self._eof_given or end.protocol is None or end.closing:
+            return
+        self._eof_given = True
+        if not end.protocol.eof_received():
+            end.close()
+
+    # ------------------------------------------------------------------ for the kernel
+
+    def room_bytes(self) -> int | None:
+        """How much may be under way to this end; None, any amount, while the process reads."""
+        if self.reading and not self._inbox and self._end.machine.running:
+            return None
+        return WINDOW_BYTES - self.unread
+
+    def fail_later(self, error: OSError) -> bool:
+        """Keep the error until the process has read what arrived before it. False when it can learn it now."""
+        if (self._inbox and not self._end.closing) or not self._end.machine.running:
+            self._error = error
+            return True
+        return False
+
+    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int]) -> None:
+        """Pieces (or None, a FIN) come in from the peer."""
+        pieces, n = what
+        end = self._end
+        end.peer.sender.in_flight -= n
+        if end.gone or not end.machine.connected:
+            if end.gone and end.machine.connected:
+                end.reset_peer()
+            elif n:
+                end.machine.note_held(end.connection, n)
+            return
+        if end.closing:
+            if end.lost and n:
+                end.reset_peer()
+            return
+        if pieces is None:
+            self._eof_received = True
+            if self._can_read() and not self._inbox:
+                self._call(self._give_eof)
+            return
+        if not end.machine.running:
+            end.machine.note_held(end.connection, n)
+        if self._inbox or not self._can_read():
+            self._inbox.extend(pieces)
+            self.unread += n
+            return
+        for index, piece in enumerate(pieces):
+            if self.reading and self._data_received is not None:
+                self._call(self._data_received, piece)
+            elif not end.closing:
+                rest = pieces[index:]
+                self._inbox.extend(rest)
+                self.unread += sum(map(len, rest))
+                break
+
+    def _call(self, call: Callable[..., None], *args: Any) -> None:
+        """Call in the context of the process; what it raises breaks the connection."""
+        end = self._end
+        assert end.context is not None
+        try:
+            end.context.run(call, *args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._network.loop.call_exception_handler(
+                {
+                    "message": "Fatal error: protocol.data_received() call failed.",
+                    "exception": error,
+                    "transport": end,
+                    "protocol": end.protocol,
+                }
+            )
+            end.fail(ConnectionAbortedError(errno.ECONNABORTED, "protocol failed"))
+
+
+class _Buffered:
+    """`data_received` for a protocol that brings its own buffers."""
+
+    def __init__(self, protocol: asyncio.BufferedProtocol) -> None:
+        self._protocol = protocol
+
+    def __call__(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            room = memoryview(self._protocol.get_buffer(len(view)))
+            n = min(len(room), len(view))
+            room[:n] = view[:n]
+            self._protocol.buffer_updated(n)
+            view = view[n:]
