@@ -18,7 +18,7 @@ from harness.version import __version__
 if TYPE_CHECKING:
     from harness.diagnostics import Code, Diagnostic
     from harness.engine.events import EngineEvent
-    from harness.engine.judge import judge
+    from harness.engine.judge import judge_directory
     from harness.engine.read import ReadyExperiment, read_experiment
     from harness.engine.suite import run, run_suite
     from harness.errors import ExperimentError, HarnessError, InvalidValue, UsageError
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         Primitives,
     )
     from harness.faults.target import ResolvedTarget
+    from harness.gates.base import CheckContext, Gate, JudgeContext
+    from harness.gates.registry import gate_kind
     from harness.gates.result import GateResult, Verdict
     from harness.history.errors import HistoryError
     from harness.history.read import History
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "diagnostics": ("Code", "Diagnostic"),
     "engine.events": ("EngineEvent",),
-    "engine.judge": ("judge",),
+    "engine.judge": ("judge_directory",),
     "engine.read": ("ReadyExperiment", "read_experiment"),
     "engine.suite": ("run", "run_suite"),
     "errors": ("ExperimentError", "HarnessError", "InvalidValue", "UsageError"),
@@ -79,6 +81,8 @@ _MODULES = {
         "Primitives",
     ),
     "faults.target": ("ResolvedTarget",),
+    "gates.base": ("CheckContext", "Gate", "JudgeContext"),
+    "gates.registry": ("gate_kind",),
     "gates.result": ("GateResult", "Verdict"),
     "history.errors": ("HistoryError",),
     "history.read": ("History",),
@@ -101,7 +105,7 @@ _MODULES = {
 
 _MODULE_OF = {name: f"harness.{module}" for module, names in _MODULES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, RUF022 (the table is the list)
+__all__ = [  # noqa: PLE0604 (the table is the list)
     "__version__",
     *sorted(_MODULE_OF),
 ]

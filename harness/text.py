@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,6 +42,14 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
             seen[name] += 1
         unique.append(f"{name}-{seen[name]}")
     return tuple(unique)
+
+
+def describe_error(error: BaseException) -> str:
+    """One line: the type of the error, its message, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    message = str(error)
+    return f"{type(error).__name__}{f': {message}' if message else ''}{where}"
 
 
 def quote(value: object, max_length: int = 60) -> str:

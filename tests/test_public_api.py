@@ -41,7 +41,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_it_imports_nothing_else() -> None:
-    program = "import sys, json, harness; print(json.dumps([m for m in sys.modules if m.startswith('harness')]))"
+    program = (
+        "import sys, json, harness; print(json.dumps([m for m in sys.modules if m.startswith('harness')]))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
     assert set(json.loads(done.stdout)) == {"harness", "harness.version"}
 

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.engine.events import FaultChanged, Handler, Progress
+from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
-from harness.engine.timeline import Change, Timeline, never_applied
+from harness.engine.timeline import Timeline, never_applied
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
 from harness.system import System
-from harness.workload.drive import LoadResult
+from harness.workload.driver import LoadResult
 
 PROGRESS_CHECK_S = 1.0
 """Run seconds between two looks at the progress."""
@@ -137,7 +137,7 @@ class _Arm:
         if self._load_result is not None:
             failures = self._load_result.failures
             outcome.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in failures]
-            outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.asked_to_leave}
+            outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.cancelled}
         outcome.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
         outcome.failures += _broken_before_faults(outcome)
 

@@ -12,14 +12,18 @@ from harness.engine.runtimes import DEFAULT, RUNTIMES
 from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
-from harness.experiment.model import EventGate, Experiment, Slo
+from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
+from harness.gates.base import Gate
+from harness.gates.registry import gate_kinds
 from harness.history.charts import check_tables
 from harness.history.columns import TableError
 from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.capabilities import Capabilities
 from harness.runtime.options import RuntimeOptions
+from harness.sli.base import Slo
+from harness.sli.kinds import SLO_KINDS
 from harness.system import InvalidSystem, System, find_system, system_names
 from harness.text import display_path, nearest
 from harness.verdict.recorded import RecordedRun
@@ -69,10 +73,10 @@ class ExperimentTexts:
 
     def parse(self) -> ReadyExperiment:
         """Parse them again, without validation. Raises ExperimentError where the packages are not the same."""
-        draft = parse_draft(self.text, self.display_path, FAULTS)
+        draft = parse_draft(self.text, self.display_path, FAULTS, gate_kinds())
         problems = list(draft.problems)
         path = self.slos_display_path
-        slos = {} if path is None else parse_slos(self.slos_text, path)[0]
+        slos = {} if path is None else parse_slos(self.slos_text, path, SLO_KINDS)
         system = _find_system(draft, problems, is_checked=True)
         return _ready(draft, problems, self.file, system, slos, self.slos_file, self.slos_text)
 
@@ -151,7 +155,7 @@ class _Reader:
         self, file: Path, path: str, text: str, slos_file: Path | None, slos_text: str
     ) -> ReadyExperiment:
         """`path`: the file as messages name it."""
-        draft = parse_draft(text, path, FAULTS)
+        draft = parse_draft(text, path, FAULTS, gate_kinds())
         problems = list(draft.problems)
         system = _find_system(draft, problems)
         checked_against = system or _probable_system(draft)
@@ -159,7 +163,7 @@ class _Reader:
         if slos_file is not None:
             slos = self._validate_slos(slos_file, slos_text, checked_against)
             problems += slos.problems
-        elif any(gate is not None and not isinstance(gate, EventGate) for gate in draft.gates):
+        elif any(isinstance(gate, Gate) and gate.slo_name is not None for gate in draft.gates):
             found = f"found no {SLOS_FILE} beside it or above it"
             allowed = "it defines the SLOs that the gates use"
             problems.append(Diagnostic(Code.UNREADABLE, found, allowed, file=path))
@@ -184,12 +188,13 @@ class _Reader:
         key = (file, "" if system is None else system.name)
         if key not in self._slos:
             try:
-                draft = parse_slos_draft(text, display_path(file))
+                draft = parse_slos_draft(text, display_path(file), SLO_KINDS)
             except ExperimentError as error:
                 self._slos[key] = _SlosFile(None, error.diagnostics)
             else:
                 problems = validate_slos(draft, system)
-                self._slos[key] = _SlosFile(draft.slos, (*draft.problems, *problems))
+                slos = {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
+                self._slos[key] = _SlosFile(slos, (*draft.problems, *problems))
         return self._slos[key]
 
 

@@ -16,9 +16,11 @@ from harness.live.fork_client import ForkServer
 from harness.live.host import real_port
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks, Rule
+from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
+from harness.runtime.messages import Channel
 from harness.system import Node
 
 READY_S = 30.0
@@ -42,6 +44,7 @@ class LiveNode:
         fork_server: ForkServer,
         wires: ProxyLinks,
         journal: Journal,
+        rows: RowCodec,
         attempts: Counter[str],
         group: Group,
         namespace: str | None = None,
@@ -52,6 +55,7 @@ class LiveNode:
         self._fork_server = fork_server
         self._wires = wires
         self._journal = journal
+        self._rows = rows
         self._attempts = attempts
         self._namespace = namespace
         self.ports: set[int] = set()
@@ -207,7 +211,7 @@ class LiveNode:
     def relent(self, number: int) -> None:
         del self._rules[number]
         if self._process is not None:
-            self._process.send(messages.Relent(number))
+            self._process.send(messages.StopInterfering(number))
 
     def taken(self, number: int) -> int:
         """How many requests an interference has taken, as far as this node has told."""
@@ -225,7 +229,7 @@ class LiveNode:
         """Called by the line."""
         match message:
             case messages.Emitted(t_s, row):
-                self._journal.emit(self.node.name, self.node.role, row, t_s)
+                self._journal.emit(self.node.name, self.node.role, self._rows.decode(row), t_s)
             case messages.Unhandled(error, defect):
                 self._journal.unhandled(self.node.name, error, defect=defect)
             case messages.Ended(why):
@@ -282,7 +286,7 @@ class _Process:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: Channel | None = None
         self._reading: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[int, asyncio.Future[None]] = {}
@@ -293,17 +297,17 @@ class _Process:
         with theirs:
             self.pid = await fork_server.launch(launch, theirs, self._exited)
         self.alive = True
-        reader, self._writer = await asyncio.open_connection(sock=own)
-        self._reading = asyncio.ensure_future(self._read(reader))
+        self._channel = await Channel.open(messages.NODE, own)
+        self._reading = asyncio.ensure_future(self._read(self._channel))
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        while (message := await messages.receive(reader)) is not None:
+    async def _read(self, channel: Channel) -> None:
+        async for message in channel:
             match message:
                 case messages.Ready(port):
                     self._node.ports.add(port)
                     if not self.ready.done():
                         self.ready.set_result(None)
-                case messages.Answer(number):
+                case messages.Flushed(number):
                     if (answer := self._answers.pop(number, None)) and not answer.done():
                         answer.set_result(None)
                 case _:
@@ -315,8 +319,8 @@ class _Process:
         task.add_done_callback(self._tasks.discard)
 
     def send(self, message: object) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(messages.frame(message))
+        if self._channel is not None:
+            self._channel.send(message)
 
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
@@ -340,7 +344,7 @@ class _Process:
         """Everything that the process has said so far has been heard when this returns."""
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        self.send(messages.Ask(number))
+        self.send(messages.Flush(number))
         await asyncio.wait({answer, self._gone}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         self._answers.pop(number, None)
 
@@ -353,8 +357,8 @@ class _Process:
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=ANSWER_S)
             self._reading.cancel()
-        if self._writer is not None:
-            self._writer.close()
+        if self._channel is not None:
+            self._channel.close()
         self._node.exited(self, status)
         if not self._gone.done():
             self._gone.set_result(None)

@@ -33,6 +33,7 @@ from harness.live.primitives import LivePrimitives
 from harness.live.processes import run_environment
 from harness.live.proxy_links import ProxyLinks
 from harness.live.proxy_server import proxy_server
+from harness.live.rows import RowCodec
 from harness.live.run_lock import LiveUnavailable
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
@@ -52,7 +53,7 @@ from harness.runtime.journal import Journal
 from harness.runtime.unhandled import report_context
 from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
-from harness.workload.drive import Driver, LoadDriver
+from harness.workload.driver import Driver, LoadDriver
 
 __all__ = ["LiveRuntime", "LiveSession", "LiveUnavailable", "NotReady"]
 
@@ -218,6 +219,7 @@ class LiveSession:
             self._wires = ProxyLinks(self._api, topology, addresses, PROXIES, Controller(network))
         if self._crew is not None and self._crew.address is not None:
             self._wires.listen_clients = self._crew.address
+        rows = RowCodec(self._system)
         self._nodes = {
             node.name: LiveNode(
                 node,
@@ -225,6 +227,7 @@ class LiveSession:
                 fork_server=forks,
                 wires=self._wires,
                 journal=self._journal,
+                rows=rows,
                 attempts=self.attempts,
                 group=Group(self._workspace.run, node.name),
                 namespace=None if network is None else network.path(node.name),
@@ -239,7 +242,12 @@ class LiveSession:
         if load is not None:
             raise load
         if self._crew is not None:
-            await self._crew.prepare(self, self._settings.reference, self._settings.seed)
+            await self._crew.prepare(
+                self._settings.reference,
+                self._settings.seed,
+                safeguards=self.safeguards,
+                origin_s=self.origin_s,
+            )
         self._ready_s = self.clock.now()
         await asyncio.sleep(max(0.0, -self.clock.now()))
 
@@ -259,7 +267,7 @@ class LiveSession:
 
     async def _start_load(self) -> None:
         if self._crew is not None and not self._crew.workers:
-            await self._crew.gather(self.clients_environment())
+            await self._crew.start(self.clients_environment())
 
     async def _start(self, node: LiveNode) -> None:
         await node.launch()

@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
-from harness.report.arm_charts import comparisons
-from harness.report.chart_context import asked
+from harness.report.chart_context import ChartContext
 from harness.report.charts import draw_charts
-from harness.report.columns import GATE_COLUMNS
+from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
+from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
 from harness.text import plural
@@ -38,47 +38,53 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 RUN_PAGE = "report.html"
-_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
-"""Fields of the environment that the page takes from the result, or leaves out."""
+_FACTS = ("seed", "system", "runtime", "arguments", "slos_file", "rows", "versions")
+"""Fields of the environment that a page shows where they are not empty; others are in the result, or of no interest."""
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
-    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
-    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    """The page of a recorded run, with the charts that its system declares, or else of the SLOs of its gates.
+
+    Raises HistoryError, InvalidSystem.
+    """
+    environment = run.environment.model_dump(mode="json")
+    facts = {name: environment[name] for name in _FACTS if environment.get(name) not in (None, "", [], {})}
     charts = find_system(run.environment.system).charts
-    drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
-    return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
+    context = ChartContext(run.slos, run.load_end_s)
+    drawn = (
+        draw_charts(charts, run.main, result.faults, result.gates, context)
+        if charts
+        else objective_charts(run, result)
+    )
+    return run_page(result, drawn, facts, arm_charts(run, result))
 
 
 def run_page(
     result: ExperimentResult,
     charts: Iterable[Figure],
     facts: Mapping[str, Any],
-    arm_charts: Sequence[Figure] = (),
-    *,
+    below_arms: Sequence[Figure] = (),
     index: str = "../index.html",
-    has_charts: bool = True,
 ) -> str:
     """The page of one run.
 
-    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `has_charts`:
-    whether the system declares any.
+    `facts`: what else is known of the run, such as versions. `below_arms`: charts that compare the arms.
     """
-    compared, _ = _render(arm_charts)
+    compared, _ = _render(below_arms)
     drawn, left_out = _render(charts)
+    invariants = held_invariants(result.gates)
     return (
         page_environment()
         .get_template("run.html.j2")
         .render(
             result=result,
             problems=problems(result),
-            stated=[gate for gate in result.gates if not _calm(gate)],
-            calm=[gate for gate in result.gates if _calm(gate)],
+            gates=[gate for gate in result.gates if gate not in invariants],
+            invariants=invariants,
             passed=Verdict.PASSED,
             compared=compared,
             charts=drawn,
             left_out=left_out,
-            no_charts="The run has no rows to draw." if has_charts else "The system declares no charts.",
             exposure_names=_exposure_names(result),
             environment=[(name, _text(value)) for name, value in facts.items()],
             index=index,
@@ -128,16 +134,11 @@ def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
     return charts, left_out
 
 
-def _calm(gate: GateResult) -> bool:
-    """An invariant that holds: they are many, and all say the same."""
-    return gate.kind == "invariant" and gate.verdict is Verdict.PASSED
-
-
 def _exposure_names(result: ExperimentResult) -> list[str]:
-    """What any of the faults has touched; of nothing touched, all that is counted."""
+    """The counts that are above zero for any fault; if none is, all of them."""
     names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
-    touched = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
-    return touched or list(names)
+    affected = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
+    return affected or list(names)
 
 
 def _hosts(names: Sequence[str]) -> Markup:

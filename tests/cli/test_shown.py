@@ -105,7 +105,7 @@ def test_the_failure_in_the_readme_is_that_of_the_arm(sample: Called) -> None:
     )
     assert figures is not None
     value, interval, samples = figures.groups()
-    assert f"why {value} {interval} of {samples} samples are good, not at least 99.0%" in text
+    assert f"why {value} {interval} of {samples} samples are good, less than 99.0%" in text
     assert f"measured {value} {interval}, threshold ≥ 99.0%, {samples} samples" in text
 
 

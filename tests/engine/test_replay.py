@@ -69,17 +69,17 @@ def test_judging_again_writes_the_same_verdict(run: Path) -> None:
     assert (run / "verdict.json").read_bytes() == before
 
 
-def test_what_is_no_run_cannot_be_replayed(tmp_path: Path) -> None:
+def test_only_a_run_directory_can_be_replayed(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="is not a run directory"):
         replay_run(tmp_path)
 
 
-def test_arms_have_places_that_any_file_system_takes_and_no_two_the_same() -> None:
+def test_arms_have_unique_directories_on_any_file_system() -> None:
     names = ["without a.b, c", "without a.b-c", "without a.b, c-2", "../..", "without playback.catalog_cache"]
     assert arm_directories(names) == (
-        "arms/without-a.b-c",
+        "arms/without-a.b-c-1",
+        "arms/without-a.b-c-3",
         "arms/without-a.b-c-2",
-        "arms/without-a.b-c-2-2",
         "arms/arm",
         "arms/without-playback.catalog_cache",
     )

@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import pickle
 import signal
 import socket
 import struct
@@ -30,6 +29,7 @@ from harness.live.kernel.layout import ROUTER, STAGE_HOP, Line
 from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
 from harness.live.kernel.requests import (
+    CODEC,
     Build,
     Built,
     Change,
@@ -42,8 +42,8 @@ from harness.live.kernel.requests import (
     Refused,
     Within,
 )
-from harness.live.messages import HEADER_BYTES, frame
 from harness.live.processes import inhabitants
+from harness.runtime.messages import SocketChannel
 
 SETTINGS = {
     "net/ipv6/conf/all/disable_ipv6": "1",
@@ -124,7 +124,7 @@ class Agent:
                 there.close()
                 return Counted()
             case Queues():
-                return Queued(dict(self._queues()))
+                return Queued(tuple(self._queues()))
         raise ValueError(f"no such request: {request!r}")
 
     def inhabited(self) -> bool:
@@ -203,14 +203,14 @@ class Agent:
         room = max(QUEUE_LEAST, round(wire_Bps * QUEUE_S / FRAME_BYTES))
         self._netlink.tc("add", "pfifo", device, limit.minor << 16, parent=handle, limit=room)
 
-    def _queues(self) -> Iterator[tuple[tuple[int, int], Queue]]:
+    def _queues(self) -> Iterator[Queue]:
         for stage, device in self._devices.items():
             for message in self._netlink.get_classes(device):
                 basic = message.get_attr("TCA_STATS2")
                 sent, waited = basic.get_attr("TCA_STATS_BASIC"), basic.get_attr("TCA_STATS_QUEUE")
-                yield (
-                    (stage, message["handle"] & 0xFFFF),
-                    Queue(sent["bytes"], sent["packets"], waited["drops"], waited["overlimits"]),
+                minor = message["handle"] & 0xFFFF
+                yield Queue(
+                    *(stage, minor, sent["bytes"], sent["packets"], waited["drops"], waited["overlimits"])
                 )
 
     # ------------------------------------------------------------------ rules
@@ -312,13 +312,9 @@ def _set(name: str, value: str) -> None:
 def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.unshare(os.CLONE_NEWNET)
-    line = socket.socket(fileno=fd)
+    channel = SocketChannel(CODEC, socket.socket(fileno=fd))
     fabric: Agent | None = None
-    while (size := _exactly(line, HEADER_BYTES)) is not None:
-        data = _exactly(line, int.from_bytes(size))
-        if data is None:
-            break
-        request = pickle.loads(data)
+    while (request := channel.receive()) is not None:
         try:
             fabric = fabric or Agent()
             answer = fabric.answer(request)
@@ -326,7 +322,7 @@ def main(fd: int) -> int:
             logging.exception("%s", request)
             answer = Refused(f"{type(error).__name__}: {error}")
         with suppress(BrokenPipeError):
-            line.sendall(frame(answer))
+            channel.send(answer)
     if fabric is not None:
         _end(fabric)
     return 0
@@ -337,20 +333,6 @@ def _end(fabric: Agent) -> None:
     deadline = monotonic() + END_S
     while (fabric.inhabited() or fabric.abort()) and monotonic() < deadline:
         sleep(0.01)
-
-
-def _exactly(line: socket.socket, n_bytes: int) -> bytes | None:
-    """None when the harness is gone."""
-    data = b""
-    while len(data) < n_bytes:
-        try:
-            more = line.recv(n_bytes - len(data))
-        except ConnectionResetError:  # it died before it read the last answer
-            return None
-        if not more:
-            return None
-        data += more
-    return data
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 
 from harness.faults.primitives import FaultFailed
-from harness.live import messages
 from harness.live.kernel.layout import CLIENTS_LINE, HUB, lines
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
 from harness.live.kernel.requests import (
+    CODEC,
     Build,
     Built,
     Change,
@@ -26,9 +26,10 @@ from harness.live.kernel.requests import (
     Within,
 )
 from harness.live.processes import run_environment
-from harness.live.resources import NetworkNamespaces
+from harness.live.resources import NetworkNamespaces, Process
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
+from harness.runtime.messages import Channel
 
 ANSWER_S = 30.0
 END_S = 5.0
@@ -42,7 +43,7 @@ class KernelNetwork:
         self._workspace = workspace
         self._died = died
         self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: Channel | None = None
         self._reading: asyncio.Task[None] | None = None
         self._asked: deque[asyncio.Future[object]] = deque()
         self._ending = False
@@ -64,8 +65,9 @@ class KernelNetwork:
                 env=run_environment(self._workspace.directory, ends_itself=True),
                 start_new_session=True,
             )
-        reader, self._writer = await asyncio.open_connection(sock=own)
-        self._reading = asyncio.ensure_future(self._read(reader))
+        self._workspace.ledger.add(Process.of(self._process.pid, "kernel-network"))
+        self._channel = await Channel.open(CODEC, own)
+        self._reading = asyncio.ensure_future(self._read(self._channel))
         try:
             built = await self._ask(Build(lines(nodes)))
         except FaultFailed as error:
@@ -111,16 +113,16 @@ class KernelNetwork:
     async def queues(self) -> dict[tuple[int, int], Queue]:
         queued = await self._ask(Queues())
         assert isinstance(queued, Queued)
-        return dict(queued.queues)
+        return {(queue.stage, queue.minor): queue for queue in queued.queues}
 
     # ------------------------------------------------------------------ the line
 
     async def _ask(self, request: object) -> object:
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if self._writer is None or self._writer.is_closing() or (self._reading and self._reading.done()):
+        if self._channel is None or self._channel.closing or (self._reading and self._reading.done()):
             raise FaultFailed("the kernel network is gone")
         self._asked.append(answer)
-        self._writer.write(messages.frame(request))
+        self._channel.send(request)
         try:
             async with asyncio.timeout(ANSWER_S):
                 said = await asyncio.shield(answer)
@@ -130,8 +132,8 @@ class KernelNetwork:
             raise FaultFailed(f"the kernel network refused: {said.why}")
         return said
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        while (message := await messages.receive(reader)) is not None:
+    async def _read(self, channel: Channel) -> None:
+        async for message in channel:
             answer = self._asked.popleft()
             if not answer.done():
                 answer.set_result(message)
@@ -146,8 +148,8 @@ class KernelNetwork:
     async def end(self) -> None:
         """Everything in it is gone when its last process is. Idempotent."""
         self._ending = True
-        if self._writer is not None:
-            self._writer.close()
+        if self._channel is not None:
+            self._channel.close()
         if self._process is not None:
             try:
                 async with asyncio.timeout(END_S):

@@ -1,4 +1,4 @@
-"""What the harness asks of the process that holds the kernel network (`fabric`), and what that answers."""
+"""The messages between the harness and the agent, the process that holds the kernel network: requests and answers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.live.kernel.layout import Line
+from harness.runtime.messages import Codec, message
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Build:
     """Make these namespaces and join them to R. Answer: `Built`."""
 
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Built:
     """Where each namespace can be entered (a path below /proc, by the line's name), and what it is known by."""
 
@@ -32,7 +33,7 @@ class Limit:
     rate_bps: float
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Change:
     """First the new limiters and queues, then the rules (nft's own language; all or none), then what goes.
     Answer: `Counted`, of the rules named in `count`, from before the change."""
@@ -57,12 +58,12 @@ class Lost:
     """Connections or attempts, each counted once."""
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Counted:
     lost: Mapping[int, Lost] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Within:
     """Rules in the namespace of one line. Answer: `Counted`."""
 
@@ -70,28 +71,34 @@ class Within:
     nft: str
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Queues:
     """What the queues of the limiters have done so far. Answer: `Queued`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """bytes and packets sent, packets dropped because the queue was full, times that it had to wait."""
+    """A queue of the limiter `stage`: bytes and packets sent, packets dropped because the queue was full, times that it
+    had to wait."""
 
+    stage: int
+    minor: int
     bytes: int
     packets: int
     dropped: int
     overlimits: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Queued:
-    queues: Mapping[tuple[int, int], Queue]
+    queues: tuple[Queue, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Refused:
     """What was asked could not be done."""
 
     why: str
+
+
+CODEC = Codec(Build, Built, Change, Counted, Within, Queues, Queued, Refused)

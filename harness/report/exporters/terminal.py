@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.text import Text
@@ -23,9 +23,7 @@ from harness.verdict.model import ExperimentResult
 class TerminalReporter(ProgressReporter):
     """Progress in the terminal, then a line for each gate and a block for everything that has not passed."""
 
-    @classmethod
-    def is_default(cls, environment: Mapping[str, str]) -> bool:
-        return True
+    default = True
 
     def __call__(self, event: EngineEvent) -> None:
         super().__call__(event)
