@@ -33,6 +33,7 @@ def test_type_checkers_see_the_same_names() -> None:
     }
     for_users = {(f"harness.{module}", name) for module, names in harness._MODULES.items() for name in names}
     assert for_checkers - {("harness.version", "__version__")} == for_users
+    assert {name for _, name in for_users} == {*harness.__all__} - {"__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
