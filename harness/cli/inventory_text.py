@@ -42,6 +42,13 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(["faults", *(line for name, fault in found.items() for line in _fault(name, fault))])
 
 
+def _gates(found: dict[str, Any]) -> Iterator[str]:
+    for key, gate in found.items():
+        yield _table(
+            f"gate {key}: {gate['about']}", {name: one["about"] for name, one in gate["keys"].items()}
+        )
+
+
 def _runtimes(found: dict[str, Any]) -> Iterator[str]:
     for name, runtime in found.items():
         lacks = {capability: f"NO: {lack}" for capability, lack in runtime["lacks"].items()}
@@ -57,6 +64,7 @@ SECTIONS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "systems": _systems,
     "safeguards": _safeguards,
     "faults": _faults,
+    "gates": _gates,
     "runtimes": _runtimes,
     "reporters": _reporters,
 }

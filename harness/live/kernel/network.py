@@ -26,7 +26,7 @@ from harness.live.kernel.requests import (
     Within,
 )
 from harness.live.processes import run_environment
-from harness.live.resources import NetworkNamespaces
+from harness.live.resources import NetworkNamespaces, Process
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
@@ -65,6 +65,7 @@ class KernelNetwork:
                 env=run_environment(self._workspace.directory, ends_itself=True),
                 start_new_session=True,
             )
+        self._workspace.ledger.add(Process.of(self._process.pid, "kernel-network"))
         self._channel = await Channel.open(CODEC, own)
         self._reading = asyncio.ensure_future(self._read(self._channel))
         try:
