@@ -88,7 +88,7 @@ def test_the_reports_are_those_of_the_command_line(ran: Run) -> None:
 
 
 def test_inconclusive_is_not_called_a_breach(ran: Run) -> None:
-    ran.has_lines("untouched: INCONCLUSIVE: *", "*touched no traffic*")
+    ran.has_lines("untouched: INCONCLUSIVE: *", "*affected no traffic*")
     assert "FAILED untouched: " not in ran.out
 
 
