@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from harness.experiment.entries import Faults, Gates, SloKinds
 from harness.experiment.model import NAME, Experiment, FaultDefinition
-from harness.experiment.parse import Faults, Gates, SloKinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/$defs/{model}"
