@@ -7,5 +7,5 @@
 Latency and jitter stay with the proxies (most kernels have no netem). What the kernel acts on is the leg between
 whoever opens a connection and its proxy: each pair of hosts has a proxy of its own, so the packets to and from one
 port are exactly the two-way traffic of that pair. All of them are forwarded by R, where nft drops them and htb
-queues them. A process in R (`fabric`) holds all namespaces; when it dies, the kernel takes everything down.
+queues them. A process in R (`agent`) holds all namespaces; when it dies, the kernel takes everything down.
 """

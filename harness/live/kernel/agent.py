@@ -26,7 +26,7 @@ from typing import Any
 
 from harness.live.kernel import ruleset
 from harness.live.kernel.abort import abort_connections
-from harness.live.kernel.layout import ROUTER, STAGE_HOP, Line
+from harness.live.kernel.layout import ROUTER, LIMITER_HOP, Line
 from harness.live.kernel.namespaces import inhabitants, inode, inside, new
 from harness.live.kernel.nft import Nft
 from harness.live.kernel.requests import (
@@ -68,11 +68,11 @@ FRAME_BYTES, PAYLOAD_BYTES = 1514, 1448
 """A full packet on the wire and what it carries (Ethernet, IPv4, TCP with timestamps)."""
 
 QUEUE_S = 0.05
-QUEUE_LEAST = 32
+MIN_QUEUE = 32
 """A queue holds as many packets as its rate carries full ones in so long, and so many at least."""
 
 BURST_S = 0.002
-BURST_LEAST_BYTES = 64
+MIN_BURST_BYTES = 64
 """What an idle queue lets pass at once, beyond one packet."""
 
 ACTIVE_S = 5.0
@@ -95,7 +95,7 @@ class Agent:
         self._netlink.link("set", index=1, state="up")
         self._netlink.addr("add", index=1, address=ROUTER, prefixlen=32)
         self._netlink.rule("add", table=ENTRY_TABLE, priority=30_000)
-        self._stages: list[int] = []
+        self._limiters: list[int] = []
         self._devices: dict[int, int] = {}
         self._namespaces: dict[str, int] = {}
         self._nft = Nft()
@@ -158,34 +158,34 @@ class Agent:
 
     # ------------------------------------------------------------------ limiters
 
-    def _stage(self, stage: int) -> None:
+    def _limiter(self, limiter: int) -> None:
         """One more limiter at the end of the row that every packet passes: a veth pair within R, and htb on it.
 
         What comes in by any other line is routed to the first, what comes out of one to the next, what comes out
         of the last to where it is meant for.
         """
-        name, out = ruleset.stage_device(stage), f"s{stage}b"
+        name, out = ruleset.limiter_device(limiter), f"s{limiter}b"
         self._netlink.link("add", ifname=name, kind="veth", peer=out)
         device, end = self._index(name), self._index(out)
         for each in (device, end):
             self._netlink.link("set", index=each, state="up")
         _until_active(self._netlink)
         hardware = self._netlink.get_links(end)[0].get_attr("IFLA_ADDRESS")
-        self._netlink.neigh("add", dst=STAGE_HOP, lladdr=hardware, ifindex=device, state="permanent")
+        self._netlink.neigh("add", dst=LIMITER_HOP, lladdr=hardware, ifindex=device, state="permanent")
         self._netlink.tc("add", "htb", device, 0x10000, default=0)
-        self._devices[stage] = device
-        self._nft.run(ruleset.stage_made(stage))
-        before = ENTRY_TABLE if not self._stages else ENTRY_TABLE + 1 + self._stages[-1]
-        after = ENTRY_TABLE + 1 + stage
+        self._devices[limiter] = device
+        self._nft.run(ruleset.add_limiter(limiter))
+        before = ENTRY_TABLE if not self._limiters else ENTRY_TABLE + 1 + self._limiters[-1]
+        after = ENTRY_TABLE + 1 + limiter
         self._netlink.rule("add", iifname=out, table=after, priority=10)
         self._netlink.rule("add", iifname=out, table=254, priority=11)
-        self._netlink.route("add", dst="default", gateway=STAGE_HOP, oif=device, table=before, flags=_ONLINK)
-        self._stages.append(stage)
+        self._netlink.route("add", dst="default", gateway=LIMITER_HOP, oif=device, table=before, flags=_ONLINK)
+        self._limiters.append(limiter)
 
     def _limit(self, limit: Limit) -> None:
-        device, wire_Bps = self._devices[limit.stage], limit.rate_bps / 8 * FRAME_BYTES / PAYLOAD_BYTES
+        device, wire_Bps = self._devices[limit.limiter], limit.rate_bps / 8 * FRAME_BYTES / PAYLOAD_BYTES
         rate = max(1, round(wire_Bps))
-        burst = max(BURST_LEAST_BYTES, round(wire_Bps * BURST_S))
+        burst = max(MIN_BURST_BYTES, round(wire_Bps * BURST_S))
         handle = 0x10000 | limit.minor
         self._netlink.tc(
             "add-class",
@@ -199,32 +199,32 @@ class Agent:
             cburst=burst,
             quantum=FRAME_BYTES,
         )
-        room = max(QUEUE_LEAST, round(wire_Bps * QUEUE_S / FRAME_BYTES))
+        room = max(MIN_QUEUE, round(wire_Bps * QUEUE_S / FRAME_BYTES))
         self._netlink.tc("add", "pfifo", device, limit.minor << 16, parent=handle, limit=room)
 
     def _queues(self) -> Iterator[tuple[tuple[int, int], Queue]]:
-        for stage, device in self._devices.items():
+        for limiter, device in self._devices.items():
             for message in self._netlink.get_classes(device):
                 basic = message.get_attr("TCA_STATS2")
                 sent, waited = basic.get_attr("TCA_STATS_BASIC"), basic.get_attr("TCA_STATS_QUEUE")
                 yield (
-                    (stage, message["handle"] & 0xFFFF),
+                    (limiter, message["handle"] & 0xFFFF),
                     Queue(sent["bytes"], sent["packets"], waited["drops"], waited["overlimits"]),
                 )
 
     # ------------------------------------------------------------------ rules
 
     def _change(self, change: Change) -> Counted:
-        for stage in change.stages:
-            self._stage(stage)
+        for limiter in change.limiters:
+            self._limiter(limiter)
         for limit in change.limits:
             self._limit(limit)
         lost = {number: _lost(self._nft, number) for number in change.count}
         if change.nft:
             self._nft.run(change.nft)
-        for stage, minor in change.unlimits:
+        for limiter, minor in change.unlimits:
             # The rate means nothing here; pyroute2 cannot make the message without one.
-            self._netlink.tc("del-class", "htb", self._devices[stage], 0x10000 | minor, rate=1000)
+            self._netlink.tc("del-class", "htb", self._devices[limiter], 0x10000 | minor, rate=1000)
         return Counted(lost)
 
 
@@ -312,29 +312,29 @@ def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.unshare(os.CLONE_NEWNET)
     line = socket.socket(fileno=fd)
-    fabric: Agent | None = None
+    agent: Agent | None = None
     while (size := _exactly(line, HEADER_BYTES)) is not None:
         data = _exactly(line, int.from_bytes(size))
         if data is None:
             break
         request = pickle.loads(data)
         try:
-            fabric = fabric or Agent()
-            answer = fabric.answer(request)
+            agent = agent or Agent()
+            answer = agent.answer(request)
         except Exception as error:
             logging.exception("%s", request)
             answer = Refused(f"{type(error).__name__}: {error}")
         with suppress(BrokenPipeError):
             line.sendall(frame(answer))
-    if fabric is not None:
-        _end(fabric)
+    if agent is not None:
+        _end(agent)
     return 0
 
 
-def _end(fabric: Agent) -> None:
+def _end(agent: Agent) -> None:
     """The run's other processes are dying just now, and leave connections until the last is dead."""
     deadline = monotonic() + END_S
-    while (fabric.inhabited() or fabric.abort()) and monotonic() < deadline:
+    while (agent.inhabited() or agent.abort()) and monotonic() < deadline:
         sleep(0.01)
 
 

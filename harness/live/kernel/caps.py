@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from harness.live.kernel.controller import MOST_BPS
+from harness.live.kernel.controller import MAX_BPS
 from harness.runtime.routes import Routes
 from harness.system import Topology
 
 
-def shared_links(routes: Routes, topology: Topology, below_bps: float = MOST_BPS) -> dict[str, int]:
+def shared_links(routes: Routes, topology: Topology, below_bps: float = MAX_BPS) -> dict[str, int]:
     """A row for every direction of a link that is limited to less than this, by the name of its hop.
 
     A packet waits in one queue of a row at most: links that lie on one way come into different rows (a colouring,

@@ -13,7 +13,7 @@ from harness.live.kernel.network import KernelNetwork
 from harness.live.kernel.requests import Change, Limit, Lost
 from harness.live.kernel.ruleset import DOWN, UP, Drop
 
-MOST_BPS = 4e9
+MAX_BPS = 4e9
 """What is faster is not limited: no machine that this runs on carries more through one queue."""
 
 FIRST_MINOR, LAST_MINOR = 0x10, 0xFFFF
@@ -46,7 +46,7 @@ class Flow:
 
 @dataclass(slots=True)
 class _Queue:
-    stage: int
+    limiter: int
     minor: int
     flows: set[Flow] = field(default_factory=set)
 
@@ -55,7 +55,7 @@ class _Queue:
 class _Fault:
     shape: LinkShape | None
     drop: Drop | None
-    stage: int | None
+    limiter: int | None
     flows: set[Flow] = field(default_factory=set)
 
     def queue_of(self, flow: Flow) -> Hashable:
@@ -73,9 +73,9 @@ class Controller:
         self._queues: dict[tuple[int, Hashable], _Queue] = {}
         self._minors: dict[int, count[int]] = {}
         self._free_minors: dict[int, list[int]] = defaultdict(list)
-        self._stages: dict[Hashable, int] = {}
-        self._free_stages: list[int] = []
-        self._n_stages = 0
+        self._limiters: dict[Hashable, int] = {}
+        self._free_limiters: list[int] = []
+        self._n_limiters = 0
         self._faults: dict[int, _Fault] = {}
         self._losses: dict[float, Drop] = {}
 
@@ -87,8 +87,8 @@ class Controller:
         for flow, faults in flows.items():
             self._flows[flow.port].add(flow)
             for cap in flow.caps:
-                if cap.rate_bps < MOST_BPS:
-                    self._enqueue(change, self._stage(change, cap.group), cap.key, cap.rate_bps, flow)
+                if cap.rate_bps < MAX_BPS:
+                    self._enqueue(change, self._limiter(change, cap.group), cap.key, cap.rate_bps, flow)
             if flow.loss:
                 change.ports(self._loss(change, flow.loss), flow, add=True)
             for number in faults:
@@ -121,8 +121,8 @@ class Controller:
         if fault.drop is not None:
             change.before.append(ruleset.drop_made(fault.drop))
             change.drops = True
-        if shape is not None and shape.bandwidth_bps is not None and shape.bandwidth_bps < MOST_BPS:
-            fault.stage = self._stage(change, ("fault", number))
+        if shape is not None and shape.bandwidth_bps is not None and shape.bandwidth_bps < MAX_BPS:
+            fault.limiter = self._limiter(change, ("fault", number))
         for flow in flows:
             self._lay(change, number, flow)
         await self._make(change)
@@ -137,11 +137,11 @@ class Controller:
             change.drops = True
             change.after.append(ruleset.drop_gone(fault.drop))
             change.count.append(number)
-        if fault.stage is not None:
-            for key in [key for key in self._queues if key[0] == fault.stage]:
+        if fault.limiter is not None:
+            for key in [key for key in self._queues if key[0] == fault.limiter]:
                 for flow in list(self._queues[key].flows):
                     self._dequeue(change, key, flow)
-            self._free_stages.append(self._stages.pop(("fault", number)))
+            self._free_limiters.append(self._limiters.pop(("fault", number)))
         return (await self._make(change)).get(number)
 
     async def dark(self, node: str, address: str) -> None:
@@ -164,10 +164,10 @@ class Controller:
         fault.flows.add(flow)
         if fault.drop is not None:
             change.ports(fault.drop, flow, add=True)
-        if fault.stage is not None:
+        if fault.limiter is not None:
             assert fault.shape is not None
             assert fault.shape.bandwidth_bps is not None
-            self._enqueue(change, fault.stage, fault.queue_of(flow), fault.shape.bandwidth_bps, flow)
+            self._enqueue(change, fault.limiter, fault.queue_of(flow), fault.shape.bandwidth_bps, flow)
 
     def _loss(self, change: _Changing, loss: float) -> Drop:
         if loss not in self._losses:
@@ -176,44 +176,44 @@ class Controller:
             change.drops = True
         return self._losses[loss]
 
-    def _stage(self, change: _Changing, group: Hashable) -> int:
+    def _limiter(self, change: _Changing, group: Hashable) -> int:
         """One that nobody uses, or a new one."""
-        if group not in self._stages:
-            if self._free_stages:
-                stage = self._free_stages.pop()
+        if group not in self._limiters:
+            if self._free_limiters:
+                limiter = self._free_limiters.pop()
             else:
-                stage = self._n_stages
-                self._n_stages += 1
-                self._minors[stage] = count(FIRST_MINOR)
-                change.stages.append(stage)
-            self._stages[group] = stage
-        return self._stages[group]
+                limiter = self._n_limiters
+                self._n_limiters += 1
+                self._minors[limiter] = count(FIRST_MINOR)
+                change.limiters.append(limiter)
+            self._limiters[group] = limiter
+        return self._limiters[group]
 
-    def _enqueue(self, change: _Changing, stage: int, key: Hashable, rate_bps: float, flow: Flow) -> None:
-        queue = self._queues.get((stage, key))
+    def _enqueue(self, change: _Changing, limiter: int, key: Hashable, rate_bps: float, flow: Flow) -> None:
+        queue = self._queues.get((limiter, key))
         if queue is None:
-            free = self._free_minors[stage]
-            minor = free.pop() if free else next(self._minors[stage])
+            free = self._free_minors[limiter]
+            minor = free.pop() if free else next(self._minors[limiter])
             assert minor <= LAST_MINOR
-            queue = self._queues[stage, key] = _Queue(stage, minor)
-            change.limits.append(Limit(stage, minor, rate_bps))
+            queue = self._queues[limiter, key] = _Queue(limiter, minor)
+            change.limits.append(Limit(limiter, minor, rate_bps))
         queue.flows.add(flow)
-        change.queued[stage, flow.way][flow.port] = queue.minor
+        change.queued[limiter, flow.way][flow.port] = queue.minor
 
     def _dequeue(self, change: _Changing, key: tuple[int, Hashable], flow: Flow) -> None:
         queue = self._queues[key]
         queue.flows.discard(flow)
-        change.unqueued[queue.stage, flow.way][flow.port] = queue.minor
+        change.unqueued[queue.limiter, flow.way][flow.port] = queue.minor
         if not queue.flows:
             del self._queues[key]
-            change.unlimits.append((queue.stage, queue.minor))
+            change.unlimits.append((queue.limiter, queue.minor))
 
     async def _make(self, change: _Changing) -> dict[int, Lost]:
         drops = [fault.drop for fault in self._faults.values() if fault.drop is not None]
         made = change.made([*drops, *self._losses.values()])
         lost = {} if made == Change() else await self._network.change(made)
-        for stage, minor in made.unlimits:
-            self._free_minors[stage].append(minor)
+        for limiter, minor in made.unlimits:
+            self._free_minors[limiter].append(minor)
         return lost
 
 
@@ -224,7 +224,7 @@ class _Changing:
         self.before: list[str] = []
         self.after: list[str] = []
         self.drops = False
-        self.stages: list[int] = []
+        self.limiters: list[int] = []
         self.limits: list[Limit] = []
         self.unlimits: list[tuple[int, int]] = []
         self.count: list[int] = []
@@ -240,14 +240,14 @@ class _Changing:
         for (drop, way, add), ports in self._ports.items():
             parts.append(ruleset.drop_ports(drop, way, ports, add=add))
         for queues, add in ((self.unqueued, False), (self.queued, True)):
-            for (stage, way), by_port in queues.items():
-                parts.append(ruleset.queue_ports(stage, way, by_port, add=add))
+            for (limiter, way), by_port in queues.items():
+                parts.append(ruleset.queue_ports(limiter, way, by_port, add=add))
         if self.drops:
             parts.append(ruleset.drops_in_force(drops))
         parts += self.after
         return Change(
             "".join(parts),
-            tuple(self.stages),
+            tuple(self.limiters),
             tuple(self.limits),
             tuple(self.unlimits),
             tuple(self.count),

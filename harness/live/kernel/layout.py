@@ -19,7 +19,7 @@ PROXIES_OUT = "198.18.0.3"
 CLIENTS = "198.19.0.1"
 """C: all clients; they are told apart by their proxies' ports."""
 
-STAGE_HOP = "198.18.0.4"
+LIMITER_HOP = "198.18.0.4"
 """The far end of every limiter, for the routes into it; nobody has it."""
 
 HUB, CLIENTS_LINE = "hub", "clients"

@@ -120,8 +120,8 @@ class _Trial:
 
         os.unshare(os.CLONE_NEWNET)
         self._router = own()
-        self._fabric = Agent()
-        built = self._fabric.answer(Build(self._lines))
+        self._agent = Agent()
+        built = self._agent.answer(Build(self._lines))
         assert isinstance(built, Built)
         self._built = built
         return "namespaces without names, joined by veth, routed; nft takes the rules"
@@ -157,10 +157,10 @@ class _Trial:
                 raise RuntimeError("a connect through the router got no answer")
             made = ruleset.drop_made(drop) + ruleset.drop_made(part)
             on = ruleset.drop_ports(drop, ruleset.UP, [port]) + ruleset.drops_in_force([drop, part])
-            self._fabric.answer(Change(made + on))
+            self._agent.answer(Change(made + on))
             if self._connect(port, SILENT_S):
                 raise RuntimeError("a connect came through although its packets were to be dropped")
-            counted = self._fabric.answer(Change(ruleset.drops_in_force([]), count=(1,)))
+            counted = self._agent.answer(Change(ruleset.drops_in_force([]), count=(1,)))
             assert isinstance(counted, Counted)
             if not counted.lost[1].packets or counted.lost[1].connects != 1:
                 raise RuntimeError(f"the kernel did not count what it dropped: {counted.lost[1]}")
@@ -173,9 +173,9 @@ class _Trial:
         from harness.live.kernel.requests import Change, Limit
 
         put = ruleset.queue_ports(0, ruleset.UP, {9: 0x10})
-        self._fabric.answer(Change(put, stages=(0,), limits=(Limit(0, 0x10, 1e6),)))
+        self._agent.answer(Change(put, limiters=(0,), limits=(Limit(0, 0x10, 1e6),)))
         off = ruleset.queue_ports(0, ruleset.UP, {9: 0x10}, add=False)
-        self._fabric.answer(Change(off, unlimits=((0, 0x10),)))
+        self._agent.answer(Change(off, unlimits=((0, 0x10),)))
         return "htb queues with rates, for pairs of hosts and shared"
 
     def power(self) -> str:
@@ -183,7 +183,7 @@ class _Trial:
         from harness.live.kernel.requests import Within
 
         for text in (ruleset.POWERLESS, ruleset.POWERED):
-            self._fabric.answer(Within(self._layout.HUB, text))
+            self._agent.answer(Within(self._layout.HUB, text))
         return "nft resets the sockets of a machine without power"
 
 

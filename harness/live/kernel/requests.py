@@ -1,4 +1,4 @@
-"""What the harness asks of the process that holds the kernel network (`fabric`), and what that answers."""
+"""What the harness asks of the process that holds the kernel network (`agent`), and what that answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Built:
 class Limit:
     """A queue with a rate in a limiter: `minor` is its class. bit/s of payload, in full packets."""
 
-    stage: int
+    limiter: int
     minor: int
     rate_bps: float
 
@@ -38,7 +38,7 @@ class Change:
     Answer: `Counted`, of the rules named in `count`, from before the change."""
 
     nft: str = ""
-    stages: tuple[int, ...] = ()
+    limiters: tuple[int, ...] = ()
     limits: tuple[Limit, ...] = ()
     unlimits: tuple[tuple[int, int], ...] = ()
     count: tuple[int, ...] = ()

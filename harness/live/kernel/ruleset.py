@@ -9,7 +9,7 @@ from harness.live.kernel.layout import PROXIES
 
 TABLE = "ip harness"
 
-SEEN_MOST = 65_535
+MAX_SEEN = 65_535
 """Connections that one rule tells apart."""
 
 PARTS = 1_000_000
@@ -30,7 +30,7 @@ PORT = {UP: "tcp dport", DOWN: "tcp sport"}
 BASE = f"""
 table {TABLE} {{
   set dark {{ type ipv4_addr; }}
-  map stages {{ type ifname : verdict; }}
+  map limiters {{ type ifname : verdict; }}
   chain up {{ }}
   chain down {{ }}
   chain faults {{
@@ -42,7 +42,7 @@ table {TABLE} {{
   chain forward {{
     type filter hook forward priority 0; policy accept;
     iifname != "s*" jump faults
-    oifname vmap @stages
+    oifname vmap @limiters
   }}
 }}
 """
@@ -77,7 +77,7 @@ def drop_made(drop: Drop) -> str:
             f"add set {TABLE} {name}{way} {{ type inet_service; }}",
             *(
                 f"add set {TABLE} {name}{way}{what} {{ type ipv4_addr . inet_service . inet_service;"
-                f" size {SEEN_MOST}; flags dynamic; }}"
+                f" size {MAX_SEEN}; flags dynamic; }}"
                 for what in ("data", "syn")
             ),
             f"add chain {TABLE} {name}{way}",
@@ -121,28 +121,28 @@ def drop_ports(drop: Drop, way: str, ports: Iterable[int], *, add: bool = True) 
     return elements(f"f{drop.number}{way}", map(str, ports), add=add)
 
 
-def stage_made(stage: int) -> str:
+def add_limiter(limiter: int) -> str:
     """The maps of a limiter: from a proxy's port to the queue."""
-    name = f"s{stage}"
+    name = f"s{limiter}"
     return _lines(
         [
             *(f"add map {TABLE} {name}{way} {{ type inet_service : classid; }}" for way in (UP, DOWN)),
             f"add chain {TABLE} {name}",
             f"add rule {TABLE} {name} ip daddr {PROXIES} meta priority set tcp dport map @{name}{UP}",
             f"add rule {TABLE} {name} ip saddr {PROXIES} meta priority set tcp sport map @{name}{DOWN}",
-            f'add element {TABLE} stages {{ "{stage_device(stage)}" : jump {name} }}',
+            f'add element {TABLE} limiters {{ "{limiter_device(limiter)}" : jump {name} }}',
         ]
     )
 
 
-def stage_device(stage: int) -> str:
-    return f"s{stage}a"
+def limiter_device(limiter: int) -> str:
+    return f"s{limiter}a"
 
 
-def queue_ports(stage: int, way: str, queues: Mapping[int, int], *, add: bool = True) -> str:
+def queue_ports(limiter: int, way: str, queues: Mapping[int, int], *, add: bool = True) -> str:
     """`queues`: class by port."""
     items = (f"{port} : 1:{minor:x}" if add else str(port) for port, minor in queues.items())
-    return elements(f"s{stage}{way}", items, add=add)
+    return elements(f"s{limiter}{way}", items, add=add)
 
 
 def dark(address: str, is_dark: bool) -> str:
