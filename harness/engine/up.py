@@ -23,8 +23,8 @@ from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
 from harness.faults.primitives import Applied, FaultFailed
-from harness.live.ledger import own_directory, state_directory
 from harness.live.options import LiveOptions
+from harness.live.run_lock import own_directory, state_directory
 from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
 from harness.sli.formatting import exposure, quantity
@@ -316,17 +316,17 @@ def _worded(problem: Diagnostic) -> str:
     return "; ".join(part for part in (problem.found, problem.allowed, problem.hint) if part)
 
 
-def ask(request: Mapping[str, Any], state: Path | None = None, slot: str | None = None) -> Mapping[str, Any]:
-    """Ask the system that is up; with more than one, that in `slot` (`slot-64`). UsageError when there is none."""
-    state = own_directory(state or state_directory())
-    sockets = {path.parent.name: path for path in sorted(state.glob(f"slot-*/{CONTROL}")) if _listens(path)}
+def ask(request: Mapping[str, Any], state: Path | None = None, run: str | None = None) -> Mapping[str, Any]:
+    """Ask the system that is up; with more than one, that in `run` (`run-64`). UsageError when there is none."""
+    state = state_directory() if state is None else own_directory(state)
+    sockets = {path.parent.name: path for path in sorted(state.glob(f"run-*/{CONTROL}")) if _listens(path)}
     names = ", ".join(sockets) or "none"
-    if slot is not None and slot not in sockets:
-        raise UsageError([f"--in {slot}: no system is up there; up are {names}"])
-    if slot is None and len(sockets) != 1:
+    if run is not None and run not in sockets:
+        raise UsageError([f"--in {run}: no system is up there; up are {names}"])
+    if run is None and len(sockets) != 1:
         more = "; say which with --in" if sockets else ": 'harness up SYSTEM' brings one up"
         raise UsageError([f"exactly one system must be up; up are {names}{more}"])
-    (chosen,) = sockets if slot is None else (slot,)
+    (chosen,) = sockets if run is None else (run,)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_S)
         sock.connect(str(sockets[chosen]))

@@ -46,7 +46,7 @@ def capabilities(*, kernel: bool, external: bool) -> Capabilities:
         lacks[Capability.SHAPE_LOSS] = NO_LOSS
     if external and not kernel:
         lacks[Capability.SHARED_RATE] = NO_SHARED_RATE
-    if (reason := cpu.unable()) is not None:
+    if (reason := cpu.unavailable_reason()) is not None:
         lacks[Capability.CPU_LIMIT] = Lack(reason, "see: harness doctor")
     provided = KERNEL if kernel else PROXIES
     return Capabilities({one: how for one, how in provided.items() if one not in lacks}, lacks)

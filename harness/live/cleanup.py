@@ -5,46 +5,92 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.live.ledger import (
-    Cleaned,
-    Remains,
-    clean_slot,
+from harness.live import ledger
+from harness.live.resources import Item, Resource, resources_of_every_run
+from harness.live.run_lock import (
+    RunLock,
     holder,
+    ledger_file,
     own_directory,
-    remains,
-    slots,
+    run_directory,
     state_directory,
+    used_runs,
 )
 
 
 @dataclass(frozen=True, slots=True)
+class CleanedRun:
+    """`undone`: what was there. `left`: what is still there."""
+
+    run: int
+    undone: tuple[Item, ...]
+    left: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup:
-    """`held`: slots of living harnesses (slot, who), left alone. `left`: what could not be undone."""
+    """`cleaned`: runs of dead harnesses of which something was there. `held`: runs of living harnesses (number, who),
+    left alone."""
 
     state: Path
-    cleaned: tuple[Cleaned, ...]
+    cleaned: tuple[CleanedRun, ...]
     held: tuple[tuple[int, str], ...]
-    left: tuple[tuple[int, Remains], ...]
 
     @property
     def clean(self) -> bool:
-        return not self.left
+        return not any(run.left for run in self.cleaned)
 
 
 def cleanup(state: Path | None = None) -> Cleanup:
-    """Undo every slot that no living harness holds; then look again at processes, sockets and files.
+    """Undo every run that no living harness holds, and look again.
 
-    NoSlot when the state directory is not this user's own.
+    LiveUnavailable when the state directory is not this user's own.
     """
-    state = own_directory(state or state_directory())
-    cleaned, held, left = [], [], []
-    for slot, free in slots(state):
+    state = state_directory() if state is None else own_directory(state)
+    cleaned, held = [], []
+    for run, free in used_runs(state):
         if not free:
-            held.append((slot, holder(state, slot)))
+            held.append((run, holder(state, run)))
             continue
-        done = clean_slot(state, slot)
-        if done.found or done.killed:
+        done = clean_run(state, run)
+        if done.undone or done.left:
             cleaned.append(done)
-        if (still := remains(state, slot)).any:
-            left.append((slot, still))
-    return Cleanup(state, tuple(cleaned), tuple(held), tuple(left))
+    return Cleanup(state, tuple(cleaned), tuple(held))
+
+
+def clean_run(state: Path, run: int) -> CleanedRun:
+    """Undo everything of a run whose lock this process holds. What cannot be undone stays in the ledger."""
+    resources = resources_of(state, run)
+    undone, failed = ledger.undo(resources)
+    ledger.keep(ledger_file(state, run), failed)
+    return CleanedRun(run, tuple(undone), remains(resources))
+
+
+def clean_free_run(state: Path, run: int) -> bool:
+    """Undo everything of a run, unless another process holds its lock: then False."""
+    lock = RunLock.acquire(state, run)
+    if lock is None:
+        return False
+    with lock:
+        clean_run(state, run)
+    return True
+
+
+def resources_of(state: Path, run: int) -> list[Resource]:
+    """What each run has, and what is in the ledger of this one."""
+    implied = resources_of_every_run(run, run_directory(state, run))
+    return [*implied, *ledger.read(ledger_file(state, run))]
+
+
+def remains(resources: list[Resource]) -> tuple[Item, ...]:
+    """Look what of these resources is on the machine now; each thing once."""
+    return tuple(dict.fromkeys(item for resource in resources for item in resource.remains()))
+
+
+def run_remains(state: Path, run: int) -> tuple[Item, ...]:
+    """Look what of a run is on the machine now."""
+    return remains(resources_of(state, run))
+
+
+def describe(items: tuple[Item, ...]) -> str:
+    return ", ".join(item.description for item in items) or "nothing"

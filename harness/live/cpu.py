@@ -1,7 +1,7 @@
 """Less processor time for a node: a control group (cgroup) with a quota, version 1 or 2, whichever the machine has.
 
-Each slowed node has a directory of its own, named after its slot, so that one that a dead harness has left is known
-by its name alone. Sources: cgroups(7); the kernel's sched-bwc.rst and cgroup-v2.rst.
+Each limited node has a directory of its own with the number of the run in its name, so that one that a dead harness
+left is known by its name alone. Sources: cgroups(7); the kernel's sched-bwc.rst and cgroup-v2.rst.
 """
 
 from __future__ import annotations
@@ -13,27 +13,33 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep  # noqa: TID251 (the kernel takes real time to let a dead process go)
+from time import monotonic, sleep  # noqa: TID251 (the kernel takes real time to release a dead process)
+
+from harness.errors import HarnessError
 
 PREFIX = "harness-live"
 
-QUOTA_LEAST_US = 2_000
-PERIOD_LEAST_US, PERIOD_MOST_US = 20_000, 1_000_000
-"""The kernel refuses quotas below 1 ms and periods above 1 s. A short period is a slow processor; a long one is a
-processor that stands still now and then."""
+MIN_QUOTA_US = 2_000
+MIN_PERIOD_US, MAX_PERIOD_US = 20_000, 1_000_000
+"""The kernel refuses quotas below 1 ms and periods above 1 s. A short period looks like a slow
+processor, a long one like a processor that pauses."""
 
-FACTOR_MOST = PERIOD_MOST_US / QUOTA_LEAST_US
+MAX_FACTOR = MAX_PERIOD_US / MIN_QUOTA_US
 
 EMPTY_S = 5.0
 """How long a killed process may take to leave its group."""
 
 
-class NoQuota(RuntimeError):
+class QuotaUnavailable(HarnessError):
     """This machine does not let this user limit processor time; the message says why."""
 
 
+class FactorOutOfRange(HarnessError, ValueError):
+    """The kernel cannot limit processor time by this factor."""
+
+
 @dataclass(frozen=True, slots=True)
-class Base:
+class ParentGroup:
     """Where groups can be made: `directory` is a group of the cpu controller that this process may write to."""
 
     directory: Path
@@ -43,35 +49,35 @@ class Base:
         return f"cgroup version {self.version}, {self.directory}"
 
 
-def base() -> Base:
-    """The nearest group that children with a quota can be made in. Raises NoQuota."""
+def parent_group() -> ParentGroup:
+    """The nearest group that children with a quota can be made in. Raises QuotaUnavailable."""
     reasons = []
     for place in _places():
         try:
-            _try(place)
+            _check(place)
         except OSError as error:
             reasons.append(f"{place.directory}: {error.strerror or error}")
         else:
             return place
-    said = "; ".join(reasons) or "no cgroup file system with a cpu controller is mounted"
-    raise NoQuota(f"this machine does not let this user limit processor time ({said})")
+    reason = "; ".join(reasons) or "no cgroup file system with a cpu controller is mounted"
+    raise QuotaUnavailable(f"this machine does not let this user limit processor time ({reason})")
 
 
-def unable() -> str | None:
-    """Why no node can be slowed here; None when one can."""
+def unavailable_reason() -> str | None:
+    """Why no node can be limited here; None when one can."""
     try:
-        base()
-    except NoQuota as error:
+        parent_group()
+    except QuotaUnavailable as error:
         return str(error)
     return None
 
 
-def left_of(slot: int) -> tuple[Path, ...]:
-    """Groups of a slot that are there now."""
+def groups_of(run: int) -> tuple[Path, ...]:
+    """Groups of a run that this process finds by their names."""
     return tuple(
         entry
         for place in _places()
-        for entry in sorted(place.directory.glob(f"{PREFIX}-{slot}-*"))
+        for entry in sorted(place.directory.glob(f"{PREFIX}-{run}-*"))
         if entry.is_dir()
     )
 
@@ -89,29 +95,29 @@ def remove(groups: Iterable[Path]) -> tuple[Path, ...]:
 
 
 class Group:
-    """The processes of one node, and what they may use. Nothing is there before `limit` and after `release`."""
+    """The processes of one node, and what they may use. There is no group before `limit` and after `release`."""
 
-    def __init__(self, slot: int, node: str) -> None:
-        self.name = f"{PREFIX}-{slot}-{node}"
-        self._base: Base | None = None
+    def __init__(self, run: int, node: str) -> None:
+        self.name = f"{PREFIX}-{run}-{node}"
+        self._base: ParentGroup | None = None
         self._throttled_us = 0
 
     @property
     def directory(self) -> Path:
-        """Where it is, or would be. Raises NoQuota."""
-        return self._where.directory / self.name
+        """Where it is, or would be. Raises QuotaUnavailable."""
+        return self._parent.directory / self.name
 
     @property
-    def _where(self) -> Base:
+    def _parent(self) -> ParentGroup:
         if self._base is None:
-            self._base = base()
+            self._base = parent_group()
         return self._base
 
     def limit(self, factor: float, pids: Iterable[int]) -> None:
-        """Give all processes together 1/`factor` of one core. OSError, NoQuota when that cannot be done."""
+        """Give all processes together 1/`factor` of one core. OSError, QuotaUnavailable when that cannot be done."""
         quota_us, period_us = quota(factor)
         self.directory.mkdir(exist_ok=True)
-        if self._where.version == 2:
+        if self._parent.version == 2:
             (self.directory / "cpu.max").write_text(f"{quota_us} {period_us}")
         else:
             # Shorter first: a quota above what the period gives is refused when groups are nested.
@@ -121,14 +127,14 @@ class Group:
         self.add(pids)
 
     def add(self, pids: Iterable[int]) -> None:
-        """Put processes into it; those that are gone already are left out."""
+        """Move processes into it; those that are gone already are skipped."""
         _move(pids, self.directory)
 
     def throttled_us(self) -> int:
-        """Processor time that was waited for so far, in microseconds; kept after `release`."""
-        return self._throttled_us + self._waited_us()
+        """How long processes waited for the quota so far, in microseconds; kept after `release`."""
+        return self._throttled_us + self._group_throttled_us()
 
-    def _waited_us(self) -> int:
+    def _group_throttled_us(self) -> int:
         if self._base is None:
             return 0
         try:
@@ -141,29 +147,29 @@ class Group:
         return int(found.get("throttled_time", 0)) // 1000
 
     def release(self) -> None:
-        """Let every process go on without a limit, and take the group away. OSError when that cannot be done."""
+        """Move every process to the parent group, and remove this one. OSError when that cannot be done."""
         if self._base is None or not self.directory.exists():
             return
-        self._throttled_us += self._waited_us()
+        self._throttled_us += self._group_throttled_us()
         deadline = monotonic() + EMPTY_S
         while not _removed(self.directory):
-            _move(_pids(self.directory), self._where.directory)
+            _move(_pids(self.directory), self._parent.directory)
             if monotonic() > deadline:
                 raise OSError(
-                    errno.EBUSY, f"processes stay in it: {_pids(self.directory)}", str(self.directory)
+                    errno.EBUSY, f"it still has processes {_pids(self.directory)}", str(self.directory)
                 )
             sleep(0.001)
 
 
 def quota(factor: float) -> tuple[int, int]:
-    """Quota and period in microseconds for 1/`factor` of one core. ValueError for what cannot be done."""
-    if not 1 <= factor <= FACTOR_MOST:
-        raise ValueError(f"a factor of {factor:g}; it can be from 1 to {FACTOR_MOST:g}")
-    period_us = min(PERIOD_MOST_US, max(PERIOD_LEAST_US, round(QUOTA_LEAST_US * factor)))
+    """Quota and period in microseconds for 1/`factor` of one core. FactorOutOfRange."""
+    if not 1 <= factor <= MAX_FACTOR:
+        raise FactorOutOfRange(f"factor must be from 1 to {MAX_FACTOR:g}; found {factor:g}")
+    period_us = min(MAX_PERIOD_US, max(MIN_PERIOD_US, round(MIN_QUOTA_US * factor)))
     return max(1, round(period_us / factor)), period_us
 
 
-def _places() -> Iterator[Base]:
+def _places() -> Iterator[ParentGroup]:
     """This process's own group of the cpu controller, then its parents; version 1 before 2."""
     own = {}
     with contextlib.suppress(OSError):
@@ -178,12 +184,12 @@ def _places() -> Iterator[Base]:
         try:
             inside = Path(mine).relative_to(root)
         except ValueError:
-            # Seen from another cgroup namespace: the mount itself is all there is.
+            # Seen from another cgroup namespace, only the mount itself is visible.
             inside = Path()
         directory = mount / inside
         for place in (directory, *directory.parents):
             if place.is_relative_to(mount):
-                yield Base(place, version)
+                yield ParentGroup(place, version)
 
 
 def _mounts() -> Iterator[tuple[int, str, Path]]:
@@ -204,12 +210,12 @@ def _mounts() -> Iterator[tuple[int, str, Path]]:
     yield from sorted(found)
 
 
-def _try(place: Base) -> None:
-    """Make a group with a quota there, and take it away. OSError with the reason when that cannot be done."""
+def _check(place: ParentGroup) -> None:
+    """Make a group with a quota there, and remove it. OSError with the reason when that cannot be done."""
     if place.version == 2:
         control = place.directory / "cgroup.subtree_control"
         if "cpu" not in control.read_text().split():
-            # Not ours to change: it is the machine's setting, and would be left behind.
+            # A setting of the machine: a change would outlive the run.
             raise OSError(
                 errno.ENOTSUP, f"its children have no cpu controller; as root: echo +cpu > {control}"
             )
@@ -217,7 +223,7 @@ def _try(place: Base) -> None:
     probe.mkdir()
     try:
         (probe / ("cpu.max" if place.version == 2 else "cpu.cfs_quota_us")).write_text(
-            f"{PERIOD_LEAST_US} {PERIOD_LEAST_US}" if place.version == 2 else str(PERIOD_LEAST_US)
+            f"{MIN_PERIOD_US} {MIN_PERIOD_US}" if place.version == 2 else str(MIN_PERIOD_US)
         )
     finally:
         probe.rmdir()
@@ -225,7 +231,7 @@ def _try(place: Base) -> None:
 
 def _move(pids: Iterable[int], group: Path) -> None:
     for pid in pids:
-        # One that is gone, or on its way (ESRCH), needs no processor any more.
+        # One that is gone or ends now (ESRCH) needs no limit.
         with contextlib.suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid))
 
@@ -238,7 +244,7 @@ def _pids(group: Path) -> list[int]:
 
 
 def _removed(group: Path) -> bool:
-    """Whether it is gone. A group with processes in it stays."""
+    """Remove it. False when processes are still in it."""
     try:
         group.rmdir()
     except FileNotFoundError:
@@ -251,5 +257,5 @@ def _removed(group: Path) -> bool:
 
 
 if __name__ == "__main__":
-    print(unable() or f"processor time can be limited: {base()}")
-    sys.exit(unable() is not None)
+    print(unavailable_reason() or f"processor time can be limited: {parent_group()}")
+    sys.exit(unavailable_reason() is not None)

@@ -1,4 +1,4 @@
-"""What this machine can do in live runs, found out by trying."""
+"""What this machine can do in live runs, by trying."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from harness.errors import HarnessError
 from harness.live.kernel.probe import probe
-from harness.live.ledger import FIRST, LAST, NoSlot, hold_slot, own_directory, slots, state_directory
 from harness.live.limits import open_files
-from harness.live.supervisor import ProxyServer
+from harness.live.proxy_server import proxy_server
+from harness.live.run_lock import FIRST, LAST, LiveUnavailable, state_directory, used_runs
 from harness.live.toxiproxy import ToxiproxyApi
+from harness.live.workspace import open_workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that live runs need: whether it is there, and what was found or is to be done."""
+    """One thing that live runs need. `detail`: what was found, or what to do."""
 
     name: str
     ok: bool
-    said: str
+    detail: str
 
 
 def examine() -> tuple[Finding, ...]:
     """Try everything; about a second."""
     findings = list(_platform())
     if all(finding.ok for finding in findings):
-        findings += [_tried(name, look) for name, look in _LOOKS]
+        findings += [_finding(name, check) for name, check in _CHECKS]
     return tuple(findings)
 
 
@@ -41,12 +43,12 @@ def examine_kernel() -> tuple[Finding, ...]:
 def _platform() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     yield Finding("platform", linux, sys.platform if linux else f"{sys.platform}; live runs need Linux")
-    yield Finding("cores", True, f"{os.cpu_count()}; every node and the load share them")
+    yield Finding("cores", True, f"{os.cpu_count()}; all nodes and the load share them")
     yield Finding("load", True, _load())
 
 
 def _load() -> str:
-    """Who can bring clients; without Locust the asyncio driver does."""
+    """The load drivers that are installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -55,15 +57,15 @@ def _load() -> str:
         return "asyncio; no Locust (the extra 'load'), so --load locust is refused"
 
 
-def _tried(name: str, look: Callable[[], str]) -> Finding:
+def _finding(name: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(name, True, look())
-    except (OSError, RuntimeError) as error:
+        return Finding(name, True, check())
+    except (OSError, HarnessError) as error:
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
 def _loopback() -> str:
-    """Every node has an address of its own, and a silent listener joins it when its power is cut."""
+    """Every node has its own address, and a listener that never accepts joins it at power-off."""
     address = f"127.{FIRST}.0.1"
     with socket.socket() as first, socket.socket() as second:
         for sock in (first, second):
@@ -74,40 +76,37 @@ def _loopback() -> str:
 
 
 def _files() -> str:
-    with open_files() as most:
-        return f"{most} open files at most"
+    with open_files() as limit:
+        return f"{limit} open files at most"
 
 
-def _slots() -> str:
-    state = own_directory(state_directory())
-    held = sum(not free for _, free in slots(state))
+def _runs() -> str:
+    state = state_directory()
+    held = sum(not free for _, free in used_runs(state))
     if held > LAST - FIRST:
-        raise NoSlot("every slot is held by a live run")
+        raise LiveUnavailable("every run lock is held by a live run")
     return f"{state}; {held} live runs now"
 
 
 def _proxies() -> str:
     """Start the proxy server, ask it, and end it: nothing may be left."""
 
-    async def ask() -> str:
-        server = ProxyServer(lease, 0)
-        try:
-            api = ToxiproxyApi(await server.start())
+    async def ask() -> None:
+        async with proxy_server(workspace, 0) as url:
+            api = ToxiproxyApi(url)
             try:
                 await api.traffic()
             finally:
                 await api.close()
-        finally:
-            await server.end()
-        return "the embedded proxy server starts, answers, ends and leaves nothing"
 
-    with hold_slot() as lease:
-        return asyncio.run(ask())
+    with open_workspace() as workspace:
+        asyncio.run(ask())
+    return "the embedded proxy server starts, answers, ends and leaves nothing"
 
 
-_LOOKS: tuple[tuple[str, Callable[[], str]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[], str]], ...] = (
     ("loopback", _loopback),
     ("files", _files),
-    ("state", _slots),
+    ("state", _runs),
     ("proxies", _proxies),
 )

@@ -1,26 +1,35 @@
-"""Another Toxiproxy server than the embedded one (`--toxiproxy URL`): looked at before, cleaned up after.
+"""An external Toxiproxy server (`--toxiproxy URL`), synchronously: checked before a run, cleaned up after it.
 
-It outlives the harness, so that what we make there has to be undone there: our proxies carry the slot in their names,
-and whoever cleans the slot, after a run or after a harness was killed, removes them. Everything else on it is left
-alone.
+It outlives the harness, so what a run makes there has to be undone there. Our proxies carry the number of the run in
+their names; everything else on the server is left alone.
+
+Proxies are removed with toxiproxy-python (`harness.live.remove_proxies`). That client keeps host and port for the
+whole process, has no time limit, and accepts whatever answers, so it runs in a process of its own, and this module
+asks with urllib whether the server fits and what is on it. While a run goes on, hundreds of requests are in flight
+and their errors are told apart: `harness.live.toxiproxy` and `harness.live.vanilla_toxiproxy` use aiohttp.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 ANSWER_S = 5.0
 """How long the server may take for an answer."""
 
 
-def unfit(url: str) -> str | None:
-    """Why live runs cannot use the server at this URL; None when they can. Asks it."""
+def server_problem(url: str) -> str | None:
+    """Why live runs cannot use the server at this URL; None when they can. Asks the server."""
     parts = urlsplit(url)
     try:
         host, _ = parts.hostname, parts.port
@@ -36,54 +45,66 @@ def unfit(url: str) -> str | None:
     ):
         return f"{url}: give http://HOST:PORT, such as http://127.0.0.1:8474"
     try:
-        found = {str(at[4][0]) for at in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError as error:
-        return f"{url}: {host} is not known ({error.strerror})"
-    if away := sorted(address for address in found if not ipaddress.ip_address(address).is_loopback):
-        return f"{url}: live runs stay on this machine's loopback, and {host} is {away[0]}"
-    for path, kind in (("/version", "version"), ("/proxies", None)):
+        return f"{url}: host {host} is unknown ({error.strerror})"
+    if remote := sorted(one for one in addresses if not ipaddress.ip_address(one).is_loopback):
+        return f"{url}: live runs stay on the loopback addresses of this machine; {host} is {remote[0]}"
+    for path, key in (("/version", "version"), ("/proxies", None)):
         try:
-            answer = ask(url, "GET", path)
+            answer = _get(url, path)
         except ConnectionRefusedError:
             return f"{url}: nothing listens there; start a server, such as 'harness toxiproxy serve'"
         except (OSError, ValueError) as error:
-            return f"{url}: what answers is not a Toxiproxy server: GET {path}: {error}"
-        if not isinstance(answer, dict) or (kind is not None and kind not in answer):
-            return f"{url}: what answers is not a Toxiproxy server: GET {path} gave {str(answer)[:80]!r}"
+            return f"{url}: not a Toxiproxy server: GET {path}: {error}"
+        if not isinstance(answer, dict) or (key is not None and key not in answer):
+            return f"{url}: not a Toxiproxy server: GET {path} gave {str(answer)[:80]!r}"
     return None
 
 
-def ask(url: str, method: str, path: str) -> Any:
-    """What the server answers, decoded; None for nothing. OSError (`urllib.error.HTTPError` too), ValueError."""
-    request = urllib.request.Request(url.rstrip("/") + path, method=method, headers={"User-Agent": "harness"})
-    # Proxies of the environment are for the world outside.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def proxies_named(url: str, prefix: str) -> list[str]:
+    """Names of the proxies that begin with `prefix`; none where no server is any more. OSError, ValueError."""
     try:
-        with opener.open(request, timeout=ANSWER_S) as answer:
-            body = answer.read()
-    except urllib.error.URLError as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-            raise
-        raise error.reason if isinstance(error.reason, OSError) else error from None
-    return json.loads(body) if body else None
-
-
-def ours(url: str, prefix: str) -> list[str]:
-    """Names of our proxies on the server; none where no server is any more. OSError, ValueError."""
-    try:
-        return sorted(name for name in ask(url, "GET", "/proxies") if name.startswith(prefix))
+        return sorted(name for name in _get(url, "/proxies") if name.startswith(prefix))
     except ConnectionRefusedError:
         return []
 
 
-def remove(url: str, prefix: str) -> tuple[list[str], str | None]:
-    """Delete our proxies, with their toxics: which, and what has gone wrong."""
-    gone: list[str] = []
+def remove_proxies(url: str, prefix: str) -> Iterator[str]:
+    """Delete the proxies whose names begin with `prefix`; yields each name. OSError, ValueError."""
+    if not proxies_named(url, prefix):
+        return
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "harness.live.remove_proxies"),
+            *(str(host), str(parts.port or 80), prefix, str(ANSWER_S)),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        # HTTP proxies of the environment are for other hosts.
+        env={**os.environ, "no_proxy": "*"},
+        text=True,
+        check=False,
+    )
+    yield from done.stdout.splitlines()
+    if done.returncode == -signal.SIGALRM:
+        raise TimeoutError(f"no answer within {ANSWER_S:g} s")
+    if done.returncode:
+        raise OSError(done.stderr.strip().rpartition("\n")[2])
+
+
+def _get(url: str, path: str) -> Any:
+    """The decoded answer. OSError (`urllib.error.HTTPError` too), ValueError."""
+    request = urllib.request.Request(url.rstrip("/") + path, headers={"User-Agent": "harness"})
+    # HTTP proxies of the environment are for other hosts.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        for name in ours(url, prefix):
-            ask(url, "DELETE", f"/proxies/{quote(name, safe='')}")
-            gone.append(name)
-    except (OSError, ValueError) as error:
-        return gone, f"proxies named {prefix}... on {url}: {error}"
-    return gone, None
+        with opener.open(request, timeout=ANSWER_S) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+    except urllib.error.URLError as error:
+        raise error.reason if isinstance(error.reason, OSError) else error from None

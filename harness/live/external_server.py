@@ -1,53 +1,47 @@
-"""`ExternalServer`: stands where `ProxyServer` does when proxies are made on another Toxiproxy server."""
+"""An external Toxiproxy server, in place of the embedded one, for the time of a run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from harness.faults.primitives import FaultFailed
-from harness.live.external_proxies import unfit
-from harness.live.ledger import Lease
+from harness.live.external_proxies import server_problem
+from harness.live.resources import ExternalProxies
+from harness.live.supervisor import background
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
+from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 
 WATCH_S = 1.0
-"""Between two looks whether it is still there."""
+"""Between two checks that the server still answers."""
 
 
-class ExternalServer:
-    """`prefix`: what the names of our proxies begin with. `died` is called with the reason when it answers no more:
-    nothing that clients see is the system's doing then.
+@asynccontextmanager
+async def external_server(
+    workspace: Workspace, url: str, prefix: str, died: Callable[[str], None]
+) -> AsyncIterator[str]:
+    """The URL of its API. NotReady when no Toxiproxy server answers there.
+
+    `prefix`: of the names of our proxies, which are removed when the workspace is cleaned. `died` is called with the
+    reason when the server stops answering: whatever clients see then is not the system's doing.
     """
+    url = url.rstrip("/")
+    if problem := await asyncio.to_thread(server_problem, url):
+        raise NotReady(problem)
+    workspace.ledger.add(ExternalProxies(url=url, prefix=prefix))
+    async with background(_watch(url, died)):
+        yield url
 
-    def __init__(self, lease: Lease, url: str, prefix: str, died: Callable[[str], None]) -> None:
-        self._lease = lease
-        self._url = url.rstrip("/")
-        self._prefix = prefix
-        self._died = died
-        self._watching: asyncio.Task[None] | None = None
 
-    async def start(self, environment: Mapping[str, str] | None = None) -> str:
-        """Write down what will have to be undone; returns the URL. NotReady when no such server is there."""
-        if problem := await asyncio.to_thread(unfit, self._url):
-            raise NotReady(problem)
-        self._lease.proxies(self._url, self._prefix)
-        self._watching = asyncio.ensure_future(self._watch())
-        return self._url
-
-    async def _watch(self) -> None:
-        api = VanillaToxiproxyApi(self._url)
-        try:
-            while True:
-                await asyncio.sleep(WATCH_S)
-                await api.version()
-        except FaultFailed as error:
-            self._died(str(error))
-        finally:
-            await api.close()
-
-    async def end(self) -> None:
-        """It goes on without us. Our proxies are removed with the slot, as after a harness that was killed."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+async def _watch(url: str, died: Callable[[str], None]) -> None:
+    api = VanillaToxiproxyApi(url)
+    try:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await api.version()
+    except FaultFailed as error:
+        died(str(error))
+    finally:
+        await api.close()

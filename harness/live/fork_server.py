@@ -1,7 +1,7 @@
 """`... harness.live.fork_server FD`: loads the system once and forks a process for every node.
 
-Forking spares each node the imports: it is up in milliseconds, so that a restart is a restart and not a wait for
-Python. The nursery has no threads and no event loop; it dies with the harness, and every node dies with it.
+A forked node needs no imports, so it starts in milliseconds. The fork server has no threads and no event loop; it dies
+with the harness, and every node dies with it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=fd)
     world: messages.World = pickle.loads(control.recv(MESSAGE_BYTES))
-    import aiohttp.web  # noqa: F401 (so that no node has to)
+    import aiohttp.web  # noqa: F401 (imported once for all nodes)
 
     import harness.live.node  # noqa: F401
 
     system = find_system(world.reference)
     control.send(pickle.dumps("ready"))
-    wake, woken = socket.socketpair()
+    wake, wake_end = socket.socketpair()
     wake.setblocking(False)
-    woken.setblocking(False)
+    wake_end.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
@@ -57,15 +57,15 @@ def main(fd: int) -> int:
                 return 0
             launch: messages.Launch = pickle.loads(data)
             (line,) = fds
-            own = os.getpid()
+            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 selector.close()
-                for each in (control, wake, woken):
+                for each in (control, wake, wake_end):
                     each.close()
-                _child(system, world, launch, socket.socket(fileno=line), own)
+                _run_child(system, world, launch, socket.socket(fileno=line), parent)
             os.close(line)
             control.send(pickle.dumps(messages.Launched(launch.node, launch.incarnation, pid)))
 
@@ -81,7 +81,7 @@ def _reap(control: socket.socket) -> None:
         control.send(pickle.dumps(messages.Exited(pid, os.waitstatus_to_exitcode(status))))
 
 
-def _child(
+def _run_child(
     system: System, world: messages.World, launch: messages.Launch, line: socket.socket, parent: int
 ) -> Any:
     """Never returns."""

@@ -6,32 +6,32 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.live.ledger import NoSlot
+from harness.live.run_lock import LiveUnavailable
 
-FILES_MOST = 65_536
-FILES_LEAST = 1024
-"""What a run with a hundred clients comes to."""
+MAX_FILES = 65_536
+MIN_FILES = 1024
+"""A run with a hundred clients needs about so many."""
 
 
 @contextmanager
 def open_files() -> Iterator[int]:
-    """For the time of the block as many as this user may have, for processes that are started in it, too.
+    """Raise the limit to what this user may have, for the time of the block and for processes started in it.
 
-    NoSlot where that are too few.
+    LiveUnavailable where these are too few.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    may = FILES_MOST if hard == resource.RLIM_INFINITY else min(hard, FILES_MOST)
-    most = max(may, soft) if soft != resource.RLIM_INFINITY else FILES_MOST
-    if most < FILES_LEAST:
-        raise NoSlot(
-            f"at most {most} open files are allowed here (the hard limit); a live run needs {FILES_LEAST}: raise it "
+    allowed = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    limit = max(allowed, soft) if soft != resource.RLIM_INFINITY else MAX_FILES
+    if limit < MIN_FILES:
+        raise LiveUnavailable(
+            f"at most {limit} open files are allowed here (the hard limit); a live run needs {MIN_FILES}: raise it "
             "(ulimit -Hn, /etc/security/limits.conf)"
         )
-    if soft in (resource.RLIM_INFINITY, most):
-        yield most
+    if soft in (resource.RLIM_INFINITY, limit):
+        yield limit
         return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:
-        yield most
+        yield limit
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.faults.primitives import HttpRule
 
-# ---------------------------------------------------------------------- to the nursery
+# ---------------------------------------------------------------------- to the fork server
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The life of a node's process: its service, its host, and its line to the harness. Forked by the nursery."""
+"""The life of a node's process: its service, its host, and its line to the harness. Forked by the fork server."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from itertools import count
 from harness.faults.primitives import EndpointMatch, FaultFailed, HostIdentity, HttpRule, PathMatch
 from harness.live import messages
 from harness.live.cpu import Group
+from harness.live.fork_client import ForkServer
 from harness.live.host import real_port
-from harness.live.pdeathsig import session_of
+from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks, Rule
-from harness.live.supervisor import ForkServer
 from harness.runtime.contract import NotReady
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
@@ -39,7 +39,7 @@ class LiveNode:
         node: Node,
         address: str,
         *,
-        nursery: ForkServer,
+        fork_server: ForkServer,
         wires: ProxyLinks,
         journal: Journal,
         attempts: Counter[str],
@@ -49,7 +49,7 @@ class LiveNode:
         self.node = node
         self.peer = HostIdentity(node.name, node.role, node.zone)
         self.address = address
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._wires = wires
         self._journal = journal
         self._attempts = attempts
@@ -79,7 +79,7 @@ class LiveNode:
         self._incarnation += 1
         launch = messages.Launch(self.node.name, self._incarnation, self.address, self._namespace)
         process = self._process = _Process(self)
-        await process.begin(self._nursery, launch)
+        await process.begin(self._fork_server, launch)
         if self._slows:
             self.group.add([process.pid])
         for rule in self._rules.values():
@@ -92,7 +92,7 @@ class LiveNode:
             async with asyncio.timeout(limit_s):
                 await asyncio.shield(self._process.ready)
         except TimeoutError:
-            said = self._nursery.log(self.node.name)
+            said = self._fork_server.log(self.node.name)
             raise NotReady(f"it did not listen (host.serve) within {limit_s:g} s\n{said}") from None
 
     async def stop(self, hold: Hold, how: Stop) -> None:
@@ -180,7 +180,7 @@ class LiveNode:
                 self._process.signal(signal.SIGCONT)
 
     def cpu_limit(self, hold: Hold, factor: float) -> None:
-        """Give it less processor time, also in processes to come. OSError, NoQuota when that cannot be done."""
+        """Give it less processor time, also in processes to come. OSError, QuotaUnavailable."""
         self._slows[hold] = factor
         self._limit()
 
@@ -254,7 +254,7 @@ class LiveNode:
             why = "it was stopped before it listened"
         else:
             why = process.why or _died(status)
-            said = self._nursery.log(self.node.name)
+            said = self._fork_server.log(self.node.name)
             self._journal.fail(self.node.name, f"{why}\n{said}" if said else why)
         if not process.ready.done():
             process.ready.set_exception(NotReady(why))
@@ -288,10 +288,10 @@ class _Process:
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._numbers = count(1)
 
-    async def begin(self, nursery: ForkServer, launch: messages.Launch) -> None:
+    async def begin(self, fork_server: ForkServer, launch: messages.Launch) -> None:
         own, theirs = socket.socketpair()
         with theirs:
-            self.pid = await nursery.launch(launch, theirs, self._exited)
+            self.pid = await fork_server.launch(launch, theirs, self._exited)
         self.alive = True
         reader, self._writer = await asyncio.open_connection(sock=own)
         self._reading = asyncio.ensure_future(self._read(reader))
@@ -320,8 +320,8 @@ class _Process:
 
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
-            # Its parent, the nursery, tells its exit before the id can be another's. What it has started itself is
-            # of its process group; just after the fork there is none yet.
+            # The fork server reports the exit before the id is used again. Its children are in its process group;
+            # just after the fork there is none yet.
             try:
                 os.killpg(self.pid, number)
             except ProcessLookupError:

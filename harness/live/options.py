@@ -148,9 +148,9 @@ class LiveOptions:
                 "leave out one of them"
             )
             return
-        from harness.live.external_proxies import unfit
+        from harness.live.external_proxies import server_problem
 
-        if problem := unfit(self.toxiproxy):
+        if problem := server_problem(self.toxiproxy):
             yield f"--toxiproxy {problem}"
 
     def _load_problems(self, jobs: int) -> Iterator[str]:

@@ -15,11 +15,12 @@ from harness.faults.primitives import (
     LinkShape,
     PathMatch,
 )
-from harness.live.cpu import NoQuota
+from harness.live.cpu import QuotaUnavailable
 from harness.live.kernel.controller import exposure
-from harness.live.ledger import Lease
 from harness.live.nodes import LiveNode
 from harness.live.proxy_links import ProxyLinks
+from harness.live.resources import ControlGroups, Fault
+from harness.live.workspace import Workspace
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_undo, restart
 
@@ -32,9 +33,9 @@ class LivePrimitives:
     """
 
     def __init__(
-        self, lease: Lease, wires: ProxyLinks, nodes: Mapping[str, LiveNode], attempts: Counter[str]
+        self, workspace: Workspace, wires: ProxyLinks, nodes: Mapping[str, LiveNode], attempts: Counter[str]
     ) -> None:
-        self._lease = lease
+        self._workspace = workspace
         self._wires = wires
         self._nodes = nodes
         self._attempts = attempts
@@ -49,7 +50,7 @@ class LivePrimitives:
 
     async def _rule(self, path: PathMatch, shape: LinkShape | None) -> Applied:
         undoing = "remove toxics" if self._wires.plane is None else "remove toxics, rules and queues"
-        fault = self._lease.fault(f"{'cut' if shape is None else shape} on {path}", undoing)
+        fault = self._note(f"{'cut' if shape is None else shape} on {path}", undoing)
         watch = await self._wires.watch(path)
         seen = Exposure()
         try:
@@ -66,7 +67,7 @@ class LivePrimitives:
         return self._applied(fault, undo, lambda: seen)
 
     async def reset(self, path: PathMatch) -> Applied:
-        fault = self._lease.fault(f"reset of {path}", "nothing")
+        fault = self._note(f"reset of {path}", "nothing")
         exposure = await self._wires.reset(path)
         return self._applied(fault, nothing_to_undo, lambda: exposure)
 
@@ -78,7 +79,7 @@ class LivePrimitives:
 
     async def _stop(self, name: str, how: Stop) -> Applied:
         node = node_named(name, self._nodes)
-        fault = self._lease.fault(f"{how} of {name}", f"start {name}")
+        fault = self._note(f"{how} of {name}", f"start {name}")
         watch = await self._wires.watch(_around(name))
         before = self._attempts[name]
         hold = Hold()
@@ -102,7 +103,7 @@ class LivePrimitives:
 
     async def pause(self, node: str) -> Applied:
         held = node_named(node, self._nodes)
-        fault = self._lease.fault(f"pause of {node}", f"continue {node}")
+        fault = self._note(f"pause of {node}", f"continue {node}")
         watch = await self._wires.watch(_around(node))
         hold = Hold()
         held.pause(hold)
@@ -117,7 +118,7 @@ class LivePrimitives:
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
         target = node_named(node, self._nodes)
-        fault = self._lease.fault(f"interference at {node}: {rule}", f"relent at {node}")
+        fault = self._note(f"interference at {node}: {rule}", f"relent at {node}")
         again = self._interfered[node, rule]
         self._interfered[node, rule] += 1
         self._interferences += 1
@@ -135,13 +136,13 @@ class LivePrimitives:
     async def cpu_limit(self, node: str, factor: float) -> Applied:
         target = node_named(node, self._nodes)
         group, hold = target.group, Hold()
-        fault = self._lease.fault(f"slow of {node} to 1/{factor:g} of a core", "remove the control group")
+        fault = self._note(f"slow of {node} to 1/{factor:g} of a core", "remove the control group")
         try:
             # Written down before it is made, like everything.
-            self._lease.cgroup(group.directory)
+            self._workspace.ledger.add(ControlGroups(run=self._workspace.run, directory=group.directory))
             before_us = group.throttled_us()
             target.cpu_limit(hold, factor)
-        except (OSError, NoQuota, ValueError) as error:
+        except (OSError, QuotaUnavailable, ValueError) as error:
             with contextlib.suppress(OSError):
                 target.unslow(hold)
             raise FaultFailed(f"{node} cannot be slowed: {error}") from error
@@ -162,6 +163,10 @@ class LivePrimitives:
 
         return self._applied(fault, undo, waited)
 
+    def _note(self, fault: str, undone_by: str) -> int:
+        """Write a fault down before it is applied. Returns its number in the ledger."""
+        return self._workspace.ledger.add(Fault(name=fault, undone_by=undone_by))
+
     async def _settle(self) -> None:
         """All nodes tell how often they tried to connect."""
         for node in self._nodes.values():
@@ -170,11 +175,11 @@ class LivePrimitives:
     def _applied(
         self, fault: int, undo: Callable[[], Awaitable[None]], exposure: Callable[[], Exposure]
     ) -> Applied:
-        """Once it is undone, the lease need not know of the fault any more."""
+        """The ledger forgets the fault once it is undone."""
 
         async def undo_and_note() -> None:
             await undo()
-            self._lease.undone(fault)
+            self._workspace.ledger.remove(fault)
 
         return AppliedPrimitive(undo_and_note, exposure)
 

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,25 @@ from harness.experiment.model import Load
 from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.cpu import Group
-from harness.live.external_server import ExternalServer
+from harness.live.external_server import external_server
+from harness.live.fork_client import ForkServer, fork_server
 from harness.live.host import LiveClock, LiveHost
 from harness.live.kernel.controller import Controller
 from harness.live.kernel.layout import PROXIES, node_address
 from harness.live.kernel.network import KernelNetwork
-from harness.live.ledger import Lease, NoSlot, hold_slot
 from harness.live.limits import open_files
 from harness.live.locust.cluster import LocustCluster, locust_cluster
 from harness.live.locust.driver import LocustDriver
 from harness.live.nodes import LiveNode
 from harness.live.options import KERNEL, PROXY, LiveOptions, Network
-from harness.live.pdeathsig import environment
 from harness.live.primitives import LivePrimitives
+from harness.live.processes import run_environment
 from harness.live.proxy_links import ProxyLinks
-from harness.live.supervisor import ForkServer, ProxyServer
+from harness.live.proxy_server import proxy_server
+from harness.live.run_lock import LiveUnavailable
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
+from harness.live.workspace import Workspace, open_workspace
 from harness.runtime.contract import (
     NotReady,
     Recorded,
@@ -52,7 +54,7 @@ from harness.system import Access, Client, Row, System, Topology
 from harness.system.streams import stream
 from harness.workload.drive import Driver, LoadDriver
 
-__all__ = ["LiveRuntime", "LiveSession", "NoSlot", "NotReady"]
+__all__ = ["LiveRuntime", "LiveSession", "LiveUnavailable", "NotReady"]
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -62,8 +64,8 @@ SETTLE_PER_NODE_S = 0.15
 
 
 class LiveRuntime:
-    """`run` raises what `body` raises; NotReady when the system does not come up, NoSlot when this machine cannot,
-    LeftBehind when something is still there after a run, ValueError for safeguards that the system does not have.
+    """`run` raises what `body` raises; NotReady when the system does not come up, LiveUnavailable when this machine
+    cannot, LeftBehind when something is still there after a run, ValueError for safeguards that the system lacks.
 
     Linux only. With the network `proxy` nothing leaves 127.0.0.0/8; with `kernel` nothing leaves the namespaces that
     the run makes for itself.
@@ -77,25 +79,27 @@ class LiveRuntime:
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
         if not sys.platform.startswith("linux"):
-            raise NoSlot(f"live runs need Linux (found {sys.platform}); use --runtime sim")
+            raise LiveUnavailable(f"live runs need Linux (found {sys.platform}); use --runtime sim")
         if not settings.reference:
             raise ValueError(
                 "RunSettings.reference is empty: other processes must be able to load the system"
             )
         # Not `asyncio.run`: Ctrl-C is the engine's, which undoes the faults first.
-        with open_files(), hold_slot() as lease, asyncio.Runner() as runner:
-            return runner.get_loop().run_until_complete(_run(lease, settings, safeguards, self.options, body))
+        with open_files(), open_workspace() as workspace, asyncio.Runner() as runner:
+            return runner.get_loop().run_until_complete(
+                _run(workspace, settings, safeguards, self.options, body)
+            )
 
 
 async def _run[T](
-    lease: Lease,
+    workspace: Workspace,
     settings: RunSettings,
     safeguards: Mapping[str, bool],
     options: LiveOptions,
     body: Callable[[Session], Awaitable[T]],
 ) -> T:
-    async with locust_cluster(options.load, lease) as crew:
-        session = LiveSession(lease, settings, safeguards, options.network, crew, options.toxiproxy)
+    async with locust_cluster(options.load, workspace) as crew:
+        session = LiveSession(workspace, settings, safeguards, options.network, crew, options.toxiproxy)
         asyncio.get_running_loop().set_exception_handler(session.exception_handler)
         try:
             await session.start()
@@ -109,7 +113,7 @@ class LiveSession:
 
     def __init__(
         self,
-        lease: Lease,
+        workspace: Workspace,
         settings: RunSettings,
         safeguards: Mapping[str, bool],
         network: Network = PROXY,
@@ -117,7 +121,7 @@ class LiveSession:
         toxiproxy: str | None = None,
     ) -> None:
         self._crew = crew
-        self._lease = lease
+        self._workspace = workspace
         self._settings = settings
         self._system: System = settings.system
         self.safeguards = safeguards
@@ -130,20 +134,17 @@ class LiveSession:
         def died(why: str) -> None:
             self._journal.fail("the harness", why)
 
-        self._prefix = "" if toxiproxy is None else f"harness-{lease.slot}~"
+        self._prefix = "" if toxiproxy is None else f"harness-{workspace.run}~"
         """Of our proxies among those of others."""
-        self._proxies: ProxyServer | ExternalServer = (
-            ProxyServer(lease, settings.seed, died)
-            if toxiproxy is None
-            else ExternalServer(lease, toxiproxy, self._prefix, died)
+        self._died = died
+        self._toxiproxy = toxiproxy
+        self._world = messages.World(
+            settings.reference, settings.seed, dict(safeguards), origin_s, str(workspace.directory)
         )
-        world = messages.World(
-            settings.reference, settings.seed, dict(safeguards), origin_s, str(lease.directory)
-        )
-        self._nursery = ForkServer(lease, world)
+        self._servers = AsyncExitStack()
         self._network: KernelNetwork | None = None
         if network == KERNEL:
-            self._network = KernelNetwork(lease, died=died)
+            self._network = KernelNetwork(workspace, died=died)
         self._api: ToxiproxyApi | None = None
         self._wires: ProxyLinks | None = None
         self._primitives: LivePrimitives | None = None
@@ -204,13 +205,13 @@ class LiveSession:
         """
         topology = self.topology
         network = self._network
-        place = node_address if network is not None else self._lease.address
+        place = node_address if network is not None else self._workspace.address
         addresses = {node.name: place(number) for number, node in enumerate(topology.nodes, start=1)}
-        url, _ = await _both(self._start_proxies(addresses), self._nursery.start())
+        url, forks = await _both(self._start_proxies(addresses), self._start_fork_server())
         if network is None:
             self._api = VanillaToxiproxyApi(url) if self._prefix else ToxiproxyApi(url)
             self._wires = ProxyLinks(
-                self._api, topology, addresses, self._lease.address(0), prefix=self._prefix
+                self._api, topology, addresses, self._workspace.address(0), prefix=self._prefix
             )
         else:
             self._api = ToxiproxyApi(url, network.hub_sockets())
@@ -221,16 +222,16 @@ class LiveSession:
             node.name: LiveNode(
                 node,
                 addresses[node.name],
-                nursery=self._nursery,
+                fork_server=forks,
                 wires=self._wires,
                 journal=self._journal,
                 attempts=self.attempts,
-                group=Group(self._lease.slot, node.name),
+                group=Group(self._workspace.run, node.name),
                 namespace=None if network is None else network.path(node.name),
             )
             for node in topology.nodes
         }
-        self._primitives = LivePrimitives(self._lease, self._wires, self._nodes, self.attempts)
+        self._primitives = LivePrimitives(self._workspace, self._wires, self._nodes, self.attempts)
         load, *outcomes = await asyncio.gather(
             self._start_load(), *(self._start(node) for node in self._nodes.values()), return_exceptions=True
         )
@@ -243,10 +244,18 @@ class LiveSession:
         await asyncio.sleep(max(0.0, -self.clock.now()))
 
     async def _start_proxies(self, addresses: dict[str, str]) -> str:
-        if self._network is None:
-            return await self._proxies.start()
-        await self._network.start(addresses)
-        return await self._proxies.start(self._network.hub_environment())
+        if self._toxiproxy is not None:
+            server = external_server(self._workspace, self._toxiproxy, self._prefix, self._died)
+        else:
+            variables = {}
+            if self._network is not None:
+                await self._network.start(addresses)
+                variables = self._network.hub_environment()
+            server = proxy_server(self._workspace, self._settings.seed, self._died, variables)
+        return await self._servers.enter_async_context(server)
+
+    async def _start_fork_server(self) -> ForkServer:
+        return await self._servers.enter_async_context(fork_server(self._workspace, self._world))
 
     async def _start_load(self) -> None:
         if self._crew is not None and not self._crew.workers:
@@ -309,14 +318,14 @@ class LiveSession:
         return LocustDriver(self._crew, self, self._system, loads, drain_s=drain_s)
 
     def clients_environment(self) -> dict[str, str]:
-        """For a process that plays clients: started with `tied`, it is where clients are, and dies with the run."""
+        """For a process of `harness.live.supervised` that plays clients, in their place on the network."""
         there = {} if self._network is None else self._network.clients_environment()
-        return {**environment(self._lease.directory), **there}
+        return {**run_environment(self._workspace.directory), **there}
 
     @property
     def directory(self) -> Path:
         """This run's own, gone when it ends."""
-        return self._lease.directory
+        return self._workspace.directory
 
     async def addresses(self) -> dict[str, str]:
         """Where a person reaches each node: through a proxy of their own, so that faults reach them too.
@@ -343,8 +352,7 @@ class LiveSession:
         if self._api is not None:
             await self._api.close()
         await asyncio.gather(*(node.end() for node in self._nodes.values()), return_exceptions=True)
-        await self._nursery.end()
-        await self._proxies.end()
+        await self._servers.aclose()
         if self._network is not None:
             await self._network.end()
 

@@ -1,4 +1,4 @@
-"""`python -m harness.live.supervised PARENT MODULE ARGUMENTS...`: run a module, tied to the life of PARENT.
+"""`python -m harness.live.supervised PARENT MODULE ARGUMENTS...`: run a module that dies with the process PARENT.
 
 In the network namespace that `$HARNESS_LIVE_NETNS` names (a path), if that is set.
 """
@@ -14,8 +14,8 @@ from harness.live.pdeathsig import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
-    if there := os.environ.get(VARIABLE):
-        enter(there)
+    if namespace := os.environ.get(VARIABLE):
+        enter(namespace)
     module = sys.argv[2]
     del sys.argv[:2]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

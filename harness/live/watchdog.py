@@ -1,8 +1,8 @@
-"""`python -m harness.live.watchdog STATE SLOT`: waits until its harness is gone, and then cleans the slot.
+"""`python -m harness.live.watchdog STATE RUN`: wait until the harness is gone, then clean its run.
 
-The kernel kills what the harness has started (PR_SET_PDEATHSIG), but not what that has started in turn, and it
-removes neither files nor control groups. So a process of its own session reads from a pipe whose other end only the
-harness has: whatever kills the harness, it ends. A harness that comes to its own end stops its warden first.
+The kernel kills what the harness started (PR_SET_PDEATHSIG), but not the children of those processes, and it removes
+neither files nor control groups. So a process of its own session reads from a pipe whose other end only the harness
+holds: the pipe ends whatever kills the harness. A harness that ends by itself stops its watchdog first.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep  # noqa: TID251 (it waits for another process's end)
+from time import monotonic, sleep  # noqa: TID251 (it waits for the end of another process)
+
+from harness.live.cleanup import clean_free_run
 
 LOCK_S = 10.0
-"""How long the kernel may take to drop the hold of a dead harness, which may have been forking."""
+"""How long the kernel may take to release the lock of a dead harness, which may have been forking."""
 
 
-class Warden:
-    """One that watches over this process from now on, until it is dismissed."""
+class Watchdog:
+    """It watches this process until it is dismissed."""
 
-    def __init__(self, state: Path, slot: int) -> None:
+    def __init__(self, state: Path, run: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.live.watchdog", str(state), str(slot)],
+            [sys.executable, "-m", "harness.live.watchdog", str(state), str(run)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -33,16 +35,16 @@ class Warden:
         self._dismissed = False
 
     def dismiss(self) -> None:
-        """There is nothing left for it to do."""
+        """The run is clean: end the watchdog."""
         self._dismissed = True
         self._process.kill()
         self._process.wait()
         self._close()
 
     def release(self) -> None:
-        """At the end, however it came: unless dismissed, it cleans as soon as nobody holds the slot any more."""
+        """Unless it is dismissed, it cleans the run as soon as the lock is free."""
         if not self._dismissed:
-            _at_work.append(self._process)
+            _cleaning.append(self._process)
             self._close()
 
     def _close(self) -> None:
@@ -50,29 +52,27 @@ class Warden:
         self._process.stdin.close()
 
 
-_at_work: list[subprocess.Popen[bytes]] = []
-"""Not waited for: they wait for us to let the slot go."""
+_cleaning: list[subprocess.Popen[bytes]] = []
+"""Not waited for: they wait for this process to release its lock."""
 
 
 @contextmanager
-def watched(state: Path, slot: int) -> Iterator[Warden]:
-    """Have a warden watch over this process for as long as the block takes, and after it unless dismissed."""
-    warden = Warden(state, slot)
+def watchdog(state: Path, run: int) -> Iterator[Watchdog]:
+    """A watchdog for the time of the block, and after it unless it is dismissed."""
+    watching = Watchdog(state, run)
     try:
-        yield warden
+        yield watching
     finally:
-        warden.release()
+        watching.release()
 
 
-def main(state: Path, slot: int) -> None:
-    """Return when the slot is clean, or held by somebody else, who has cleaned it."""
-    from harness.live.ledger import clean_free_slot
-
+def main(state: Path, run: int) -> None:
+    """Return when the run is clean, or when another process holds its lock and has cleaned it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
     deadline = monotonic() + LOCK_S
-    while not clean_free_slot(state, slot) and monotonic() < deadline:
+    while not clean_free_run(state, run) and monotonic() < deadline:
         sleep(0.01)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
+from harness.live.cleanup import run_remains
 from harness.live.kernel.probe import missing
+from harness.live.resources import Item
 
 
 @functools.cache
@@ -19,3 +22,14 @@ def require_kernel() -> None:
     """Skip, with the reason, where there can be no kernel network."""
     if lacks := kernel_lacks():
         pytest.skip(f"no kernel network here: {lacks}")
+
+
+def run_number(state: Path) -> int:
+    """The one run that was ever started with this state directory."""
+    (lock,) = state.glob("run-*.lock")
+    return int(lock.stem.removeprefix("run-"))
+
+
+def remains(state: Path) -> tuple[Item, ...]:
+    """What of that run is on the machine now."""
+    return run_remains(state, run_number(state))

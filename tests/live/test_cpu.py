@@ -21,17 +21,20 @@ from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
 from harness.live import cpu
 from harness.live.cleanup import cleanup
-from harness.live.ledger import STATE_VARIABLE, hold_slot, remains
 from harness.live.options import LiveOptions
-from harness.live.pdeathsig import session_of
+from harness.live.processes import session_of
+from harness.live.resources import names
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime, LiveSession
+from harness.live.workspace import open_workspace
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client
+from tests.live.support import remains
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
 
-needs_quota = pytest.mark.skipif(cpu.unable() is not None, reason=str(cpu.unable()))
+needs_quota = pytest.mark.skipif(cpu.unavailable_reason() is not None, reason=str(cpu.unavailable_reason()))
 
 BUSY = "while True: pass"
 SETTINGS = RunSettings(system, 1, reference="tests.support.toy_system:system")
@@ -66,7 +69,7 @@ def test_what_the_kernel_does_not_take_is_refused(factor: float) -> None:
 
 def test_a_machine_without_the_controller_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_mounts", lambda: iter(()))
-    assert "no cgroup file system with a cpu controller is mounted" in str(cpu.unable())
+    assert "no cgroup file system with a cpu controller is mounted" in str(cpu.unavailable_reason())
 
 
 def test_version_2_without_the_controller_for_children_is_not_changed(
@@ -74,14 +77,14 @@ def test_version_2_without_the_controller_for_children_is_not_changed(
 ) -> None:
     control = tmp_path / "cgroup.subtree_control"
     control.write_text("memory pids\n")
-    monkeypatch.setattr(cpu, "_places", lambda: iter([cpu.Base(tmp_path, 2)]))
-    assert f"echo +cpu > {control}" in str(cpu.unable())
+    monkeypatch.setattr(cpu, "_places", lambda: iter([cpu.ParentGroup(tmp_path, 2)]))
+    assert f"echo +cpu > {control}" in str(cpu.unavailable_reason())
     assert control.read_text() == "memory pids\n"
 
 
 def test_version_2_is_told_quota_and_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a directory that stands for a cgroup of version 2, as this machine has version 1."""
-    monkeypatch.setattr(cpu, "base", lambda: cpu.Base(tmp_path, 2))
+    monkeypatch.setattr(cpu, "parent_group", lambda: cpu.ParentGroup(tmp_path, 2))
     group = cpu.Group(64, "edge-1")
     group.limit(10, [41])
     assert (tmp_path / "harness-live-64-edge-1" / "cpu.max").read_text() == "2000 20000"
@@ -108,10 +111,10 @@ def test_a_limited_process_waits(busy: subprocess.Popen[bytes]) -> None:
         # 5 % of a core; two ticks are what the counter's steps may add.
         assert used_s <= 0.05 * took_s + 2 / os.sysconf("SC_CLK_TCK") + 0.01
         assert group.throttled_us() > 100_000
-        assert cpu.left_of(64) == (group.directory,)
+        assert cpu.groups_of(64) == (group.directory,)
     finally:
         group.release()
-    assert cpu.left_of(64) == ()
+    assert cpu.groups_of(64) == ()
     assert busy.poll() is None
     assert group.throttled_us() > 100_000
 
@@ -133,8 +136,8 @@ def test_a_slow_node_answers_late_also_after_a_restart(state: Path) -> None:
         node = session._nodes["backend-east"]
         assert node._process is not None
         quick_s = await _ask(session, 20)
-        more = await do.slow("backend-east", 10)
-        most = await do.slow("backend-east", 200)
+        more = await do.cpu_limit("backend-east", 10)
+        most = await do.cpu_limit("backend-east", 200)
         assert _limited(node.group) == session_of(node._process.pid)
         assert await _ask(session, 20) > 2 * quick_s
         killed = await do.kill("backend-east")
@@ -150,13 +153,12 @@ def test_a_slow_node_answers_late_also_after_a_restart(state: Path) -> None:
             assert applied.exposure().throttled_ms > 50
             await applied.undo()
         with pytest.raises(FaultFailed, match="from 1 to 500"):
-            await do.slow("backend-east", 1000)
+            await do.cpu_limit("backend-east", 1000)
         assert not node.group.directory.exists()
-        await do.slow("backend-west", 10)
+        await do.cpu_limit("backend-west", 10)
 
     LiveRuntime().run(SETTINGS, body)
-    (lock,) = state.glob("slot-*.lock")
-    assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
+    assert not remains(state)
 
 
 def _limited(group: cpu.Group) -> list[int]:
@@ -168,12 +170,13 @@ import asyncio, os, signal
 from pathlib import Path
 from harness.runtime.contract import RunSettings
 from harness.live.runtime import LiveRuntime
+from tests.live.support import remains
 from tests.support.toy_system import system
-from tests.support.watchdogs import kill_wardens
+from tests.support.watchdogs import kill_watchdogs
 
 async def body(session):
-    await session.primitives.slow("backend-east", 10)
-    kill_wardens(Path(os.environ["HARNESS_LIVE_STATE"]))
+    await session.primitives.cpu_limit("backend-east", 10)
+    kill_watchdogs(Path(os.environ["HARNESS_LIVE_STATE"]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 LiveRuntime().run(RunSettings(system, 1, reference="tests.support.toy_system:system"), body)
@@ -185,24 +188,22 @@ LiveRuntime().run(RunSettings(system, 1, reference="tests.support.toy_system:sys
 def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> None:
     died = subprocess.run([sys.executable, "-c", DIES], stderr=subprocess.PIPE, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    (lock,) = state.glob("slot-*.lock")
-    slot = int(lock.stem.removeprefix("slot-"))
     deadline_s = time.perf_counter() + 5
-    while remains(state, slot).processes and time.perf_counter() < deadline_s:
+    while names(remains(state), "process") and time.perf_counter() < deadline_s:
         time.sleep(0.01)  # noqa: TID251 (the kernel kills them, one after the other)
-    (group,) = remains(state, slot).cgroups
+    (group,) = map(Path, names(remains(state), "control-group"))
     assert not (group / "cgroup.procs").read_text()
     if who == "cleanup":
         (cleaned,) = cleanup(state).cleaned
-        assert cleaned.cgroups == (group,)
-        assert cleaned.faults == (("slow of backend-east to 1/10 of a core", "remove the control group"),)
+        assert names(cleaned.undone, "control-group") == [str(group)]
+        assert names(cleaned.undone, "fault") == ["slow of backend-east to 1/10 of a core"]
     else:
         with contextlib.ExitStack() as held:
             # The first that is free; another test may hold that one, and then it has cleaned it.
             while group.exists():
-                held.enter_context(hold_slot(state))
+                held.enter_context(open_workspace(state))
     assert not group.exists()
-    assert not remains(state, slot).any
+    assert not remains(state)
 
 
 CPU_LIMIT = """

@@ -25,14 +25,16 @@ from harness.faults.bandwidth import Bandwidth
 from harness.faults.capability import Capability
 from harness.faults.primitives import EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
 from harness.live.cleanup import cleanup
-from harness.live.external_proxies import unfit
-from harness.live.ledger import STATE_VARIABLE, hold_slot
+from harness.live.external_proxies import server_problem
 from harness.live.options import LiveOptions
+from harness.live.resources import names
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
+from harness.live.workspace import open_workspace
 from harness.runtime.contract import NotReady, RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.support.toy_system import system
-from tests.support.watchdogs import kill_wardens
+from tests.support.watchdogs import kill_watchdogs
 from tests.toxiproxy.process import echoing, serving
 
 pytestmark = pytest.mark.live
@@ -165,7 +167,9 @@ import asyncio, sys
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
 from harness.runtime.contract import RunSettings
 from harness.live.options import LiveOptions
+from harness.live.resources import names
 from harness.live.runtime import LiveRuntime
+from harness.live.workspace import open_workspace
 from harness.system import Access, Client
 from tests.support.toy_system import shop, system
 
@@ -183,8 +187,8 @@ LiveRuntime(LiveOptions(toxiproxy=sys.argv[1])).run(settings, body)
 
 
 @contextmanager
-def killed_harness(state: Path, url: str, *, warden: bool = False) -> Iterator[None]:
-    """A harness that was killed while a fault was in force, and before it its warden, unless that is asked for."""
+def killed_harness(state: Path, url: str, *, watchdog: bool = False) -> Iterator[None]:
+    """A harness that was killed while a fault was in force, and before it its watchdog, unless that is asked for."""
     with subprocess.Popen(
         [sys.executable, "-c", HARNESS, url],
         env={**os.environ, STATE_VARIABLE: str(state)},
@@ -193,8 +197,8 @@ def killed_harness(state: Path, url: str, *, warden: bool = False) -> Iterator[N
     ) as harness:
         assert harness.stdout is not None
         assert harness.stdout.readline() == "faulty\n"
-        if not warden:
-            kill_wardens(state)
+        if not watchdog:
+            kill_watchdogs(state)
         harness.send_signal(signal.SIGKILL)
     yield
 
@@ -209,35 +213,36 @@ def test_what_a_killed_harness_leaves_is_removed_by_cleanup(state: Path, server:
         assert ours(server)
     done = cleanup()
     assert done.clean
-    (slot,) = done.cleaned
-    assert slot.proxies
-    assert all(name.startswith(f"harness-{slot.slot}~") for name in slot.proxies)
+    (cleaned,) = done.cleaned
+    removed = names(cleaned.undone, "proxy")
+    assert removed
+    assert all(name.startswith(f"harness-{cleaned.run}~") for name in removed)
     assert api(server, "GET", "/proxies") == before
 
 
-def test_what_a_killed_harness_leaves_is_removed_by_its_warden(state: Path, server: str) -> None:
+def test_what_a_killed_harness_leaves_is_removed_by_its_watchdog(state: Path, server: str) -> None:
     before = api(server, "GET", "/proxies")
-    with killed_harness(state, server, warden=True):
+    with killed_harness(state, server, watchdog=True):
         deadline_s = time.perf_counter() + 10
         while api(server, "GET", "/proxies") != before and time.perf_counter() < deadline_s:
             time.sleep(0.05)  # noqa: TID251 (another process does it, in real time)
     assert api(server, "GET", "/proxies") == before
 
 
-def take(state: Path, slot: int) -> None:
-    """Hold this slot for a moment, as a run does; slots before it are held meanwhile."""
+def take(state: Path, run: int) -> None:
+    """Hold the lock of this run for a moment; locks before it are held meanwhile."""
     for _ in range(200):
         with ExitStack() as held:
-            lease = held.enter_context(hold_slot(state))
-            while lease.slot < slot:
-                lease = held.enter_context(hold_slot(state))
-            if lease.slot == slot:
+            workspace = held.enter_context(open_workspace(state))
+            while workspace.run < run:
+                workspace = held.enter_context(open_workspace(state))
+            if workspace.run == run:
                 return
         time.sleep(0.05)  # noqa: TID251 (another process has it)
-    raise AssertionError(f"slot {slot} was never free")
+    raise AssertionError(f"lock {run} was never free")
 
 
-def test_what_a_killed_harness_leaves_is_removed_by_the_next_run_in_its_slot(state: Path) -> None:
+def test_what_a_killed_harness_leaves_is_removed_by_the_next_run_with_its_number(state: Path) -> None:
     with serving(*STRICT) as (_, url), killed_harness(state, url):
         left = ours(url)
         take(state, int(left[0].removeprefix("harness-").partition("~")[0]))
@@ -250,7 +255,7 @@ def test_a_server_that_has_gone_has_taken_its_proxies_with_it(state: Path) -> No
     assert cleanup().clean
 
 
-def test_a_server_that_does_not_answer_is_said_and_tried_again(
+def test_a_server_that_does_not_answer_is_reported_and_tried_again(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.live.external_proxies.ANSWER_S", 0.3)
@@ -261,9 +266,10 @@ def test_a_server_that_does_not_answer_is_said_and_tried_again(
         finally:
             process.send_signal(signal.SIGCONT)
         assert not done.clean
-        ((_, remains),) = done.left
-        assert any(url in text for text in remains.proxies)
+        (cleaned,) = done.cleaned
+        assert any(url in name for name in names(cleaned.left, "proxy"))
         assert cleanup().clean
+        assert not list(state.glob("run-*.ledger"))
         assert ours(url) == []
 
 
@@ -300,11 +306,11 @@ class NotToxiproxy(http.server.BaseHTTPRequestHandler):
         ("127.0.0.1:8474", "give http://HOST:PORT"),
         ("http://127.0.0.1:8474/proxies", "give http://HOST:PORT"),
         ("http://127.0.0.1:99999", "Port out of range"),
-        ("http://192.0.2.1:8474", "stay on this machine's loopback"),
+        ("http://192.0.2.1:8474", "stay on the loopback addresses"),
     ],
 )
 def test_an_address_that_cannot_be_it(url: str, said: str) -> None:
-    problem = unfit(url)
+    problem = server_problem(url)
     assert problem is not None
     assert problem.startswith(url)
     assert said in problem
@@ -313,13 +319,13 @@ def test_an_address_that_cannot_be_it(url: str, said: str) -> None:
 def test_what_does_not_answer_as_toxiproxy_does(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    assert "nothing listens there; start a server" in str(unfit(f"http://127.0.0.1:{port}"))
+    assert "nothing listens there; start a server" in str(server_problem(f"http://127.0.0.1:{port}"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NotToxiproxy) as other:
         thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             url = f"http://127.0.0.1:{other.server_address[1]}"
-            assert "not a Toxiproxy server: GET /version gave '[1, 2]'" in str(unfit(url))
+            assert "not a Toxiproxy server: GET /version gave '[1, 2]'" in str(server_problem(url))
             with pytest.raises(NotReady, match="not a Toxiproxy server"):
                 run(url, lambda _: pytest.fail("it must not begin"))
         finally:

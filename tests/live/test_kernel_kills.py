@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -16,8 +15,10 @@ import pytest
 
 from harness.live.cleanup import cleanup
 from harness.live.kernel.namespaces import inside, new
-from harness.live.ledger import STATE_VARIABLE, remains
-from tests.live.support import require_kernel
+from harness.live.processes import marked
+from harness.live.resources import names
+from harness.live.run_lock import STATE_VARIABLE
+from tests.live.support import remains, require_kernel
 
 pytestmark = pytest.mark.live
 
@@ -104,10 +105,9 @@ def opened(directory: Path) -> list[int]:
     """Descriptors of all namespaces of a run: those that its processes are in, or hold."""
     found: dict[int, int] = {}
     here = os.stat("/proc/self/ns/net").st_ino
-    for line in (directory / "lease.jsonl").read_text().splitlines():
-        process = json.loads(line).get("process")
+    for process in marked(directory):
         links = [*Path(f"/proc/{process}/task").glob("*/ns/net"), *Path(f"/proc/{process}/fd").glob("*")]
-        for link in links if process else ():
+        for link in links:
             try:
                 if not os.readlink(link).startswith("net:["):
                     continue
@@ -140,23 +140,23 @@ def test_no_namespace_is_left_whenever_the_harness_is_killed(tmp_path: Path) -> 
             assert not birds.alive(), f"kill {number}, after {after_s:.2f} s: {birds.alive()} namespaces"
         done = cleanup(tmp_path)
         assert done.clean
-        # The slot is free, so that another run on this machine may have it by now.
-        assert done.held or not list(tmp_path.glob("slot-*/"))
+        # The lock is free: another run on this machine may hold it by now.
+        assert done.held or not list(tmp_path.glob("run-*/"))
 
 
 def killed_after(after_s: float, state: Path, birds: Canaries) -> None:
-    """Run a harness, put a canary into every namespace that there is so long after it has a slot, and kill it."""
+    """Run a harness, put a canary into every namespace that there is so long after it holds a lock, and kill it."""
     with subprocess.Popen(
         [sys.executable, "-c", HARNESS],
         env={**os.environ, STATE_VARIABLE: str(state)},
         stderr=subprocess.PIPE,
     ) as harness:
         try:
-            until(lambda: bool(list(state.glob("slot-*/lease.jsonl"))), BEGIN_S)
-            (lease,) = state.glob("slot-*/lease.jsonl")
+            until(lambda: bool(list(state.glob("run-*/"))), BEGIN_S)
+            (directory,) = state.glob("run-*/")
             time.sleep(after_s)  # noqa: TID251 (the moment of the kill)
             assert harness.poll() is None, harness.stderr and harness.stderr.read().decode()
-            namespaces = opened(lease.parent)
+            namespaces = opened(directory)
             if after_s == LONGEST_S:
                 assert len(namespaces) == 1 + 2 + 4  # the router, proxies, clients, four nodes
             birds.put_into(namespaces)
@@ -165,6 +165,5 @@ def killed_after(after_s: float, state: Path, birds: Canaries) -> None:
             assert birds.alive() == len(namespaces)
         finally:
             harness.kill()
-    slot = int(lease.parent.name.removeprefix("slot-"))
-    until(lambda: not remains(state, slot).processes, GONE_S)
-    assert not remains(state, slot).processes, f"after {after_s:.2f} s: {remains(state, slot)}"
+    until(lambda: not names(remains(state), "process"), GONE_S)
+    assert not names(remains(state), "process"), f"after {after_s:.2f} s: {remains(state)}"

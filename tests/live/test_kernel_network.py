@@ -13,13 +13,13 @@ import aiohttp
 import pytest
 
 from harness.faults.primitives import Applied, ClientMatch, EndpointMatch, HttpRule, LinkShape, PathMatch
-from harness.live.ledger import STATE_VARIABLE, remains
 from harness.live.options import LiveOptions
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.live.bulk_system import NARROW_BPS, system
-from tests.live.support import require_kernel
+from tests.live.support import remains, require_kernel
 
 pytestmark = pytest.mark.live
 
@@ -262,8 +262,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseExceptio
         LiveRuntime(LiveOptions("kernel")).run(
             RunSettings(system, 1, reference="tests.live.bulk_system:system"), body
         )
-        (lock,) = state.glob("slot-*.lock")
-        assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
+        assert not remains(state)
     assert of_the_machine() == before
     return found
 

@@ -13,7 +13,7 @@ import pytest
 from harness.cli.main import invoke
 from harness.live.kernel import nft, probe
 from harness.live.kernel.probe import Found, missing
-from harness.live.ledger import STATE_VARIABLE
+from harness.live.run_lock import STATE_VARIABLE
 from tests.live.support import require_kernel
 from tests.live.test_run import EXPERIMENT, SLOS
 

@@ -2,7 +2,7 @@
 
 Moments are drawn from every phase of a run in turn: start-up, load, faults in force, recovery, end; of runs through
 proxies, in the kernel network where this machine has it, and of whole `harness run`s with Locust. What is left is
-looked for twice: with the harness's own eyes (`remains`), and with the test's, which knows nothing of leases.
+looked for twice: by the harness (`run_remains`), and by the test, which does not know the ledger.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from harness.live.cleanup import cleanup
-from harness.live.ledger import STATE_VARIABLE, remains, slots
+from harness.live.cleanup import cleanup, run_remains
+from harness.live.run_lock import STATE_VARIABLE, used_runs
 from tests.live.support import kernel_lacks
 
 pytestmark = pytest.mark.live
@@ -33,7 +33,7 @@ FIRST = int(os.environ.get("HARNESS_KILLS_FIRST", "0"))
 """To go on with a series where another one has ended."""
 
 GONE_S = 5.0
-"""The lease time: everything is gone by then, files and control groups, too, without anybody's help."""
+"""Everything is gone by then, files and control groups, too, and nothing else has to run."""
 
 OTHERS_S = 60.0
 
@@ -76,8 +76,8 @@ async def body(session):
         await do.power_off("backend-east"),
         await do.kill("backend-west"),
     ]
-    if cpu.unable() is None:
-        applied.append(await do.slow("gateway-west", 10))
+    if cpu.unavailable_reason() is None:
+        applied.append(await do.cpu_limit("gateway-west", 10))
     await asyncio.sleep(0.3)
     phase("recovery")
     for one in reversed(applied):
@@ -199,11 +199,11 @@ def test_nothing_is_left_whenever_the_harness_is_killed(
 def still_there(state: Path) -> str:
     """In words."""
     found = [f"process {pid}" for pid in children(state)]
-    for slot, free in slots(state):
-        # One that is held by now is another harness's, with another state directory, and so are its listeners.
-        left = remains(state, slot) if free else replace(remains(state, slot), listeners=())
-        found += [str(left)] if left.any else []
-    found += [str(directory) for directory in state.glob("slot-*/")]
+    for run, free in used_runs(state):
+        # A lock that is held is another harness's, with another state directory, and so are its listeners.
+        left = [item for item in run_remains(state, run) if free or item.kind != "listener"]
+        found += [item.description for item in left]
+    found += [str(path) for path in (*state.glob("run-*/"), *state.glob("run-*.ledger*"))]
     return "; ".join(found)
 
 

@@ -6,7 +6,6 @@ One system, one run with each network: the same looks, but for what a network ca
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,13 +22,15 @@ from harness.faults.primitives import (
     LinkShape,
     PathMatch,
 )
-from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.ledger import read
 from harness.live.options import LiveOptions, Network
-from harness.live.pdeathsig import marked
+from harness.live.processes import started
+from harness.live.resources import Process
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
-from tests.live.support import require_kernel
+from tests.live.support import remains, require_kernel
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -311,12 +312,14 @@ async def a_service_that_dies_by_itself_is_a_failure(shop: Shop) -> None:
 
 
 def shop_processes(shop: Shop) -> dict[int, str]:
-    """The processes of nodes by id, as the lease has noted them."""
-    lease = shop.session._lease  # type: ignore[attr-defined]
-    lines = (lease.directory / "lease.jsonl").read_text().splitlines()
-    entries = [json.loads(line) for line in lines]
-    alive = marked(lease.directory)
-    return {e["process"]: e["what"].removeprefix("node ") for e in entries if e.get("process") in alive}
+    """The living processes of nodes by id, from the ledger."""
+    workspace = shop.session._workspace  # type: ignore[attr-defined]
+    (file,) = workspace.directory.parent.glob(f"run-{workspace.run}.ledger")
+    return {
+        one.pid: one.name.removeprefix("node ")
+        for one in read(file)
+        if isinstance(one, Process) and started(one.pid) == one.started
+    }
 
 
 LOOKS = (
@@ -371,8 +374,7 @@ def outcomes(
         patch.setenv(STATE_VARIABLE, str(state))
         settings = RunSettings(system, 1, reference="tests.support.toy_system:system")
         LiveRuntime(LiveOptions(network)).run(settings, body)
-        (lock,) = state.glob("slot-*.lock")
-        assert not remains(state, int(lock.stem.removeprefix("slot-"))).any
+        assert not remains(state)
         yield found
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness.history.read import History
-from harness.live.ledger import STATE_VARIABLE
+from harness.live.run_lock import STATE_VARIABLE
 from tests.live.test_locust import EXPERIMENT, SLOS, harness, left, until
 
 SHIFT_S = 5000
@@ -135,7 +135,7 @@ def test_clients_come_from_another_machine(state: Path, elsewhere: Elsewhere) ->
 def test_a_worker_that_vanishes_is_an_error_that_names_it(state: Path, elsewhere: Elsewhere) -> None:
     brought, running = begin(state, elsewhere, 1)
     try:
-        until(lambda: bool(list(state.glob("slot-*/disks/backend-*"))), running)
+        until(lambda: bool(list(state.glob("run-*/disks/backend-*"))), running)
         # Locust's process is the only child of `harness load worker`.
         (locust,) = children(_python(brought[0].pid))
         os.kill(locust, signal.SIGKILL)

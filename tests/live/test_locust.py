@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import os
 import signal
 import statistics
@@ -19,8 +18,11 @@ from typing import Any
 import pytest
 
 from harness.experiment.model import Load
-from harness.live.ledger import STATE_VARIABLE, remains
+from harness.live.cleanup import run_remains
+from harness.live.ledger import read
 from harness.live.options import LiveOptions, LoadSettings
+from harness.live.resources import Fault, Process, Resource
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import NotReady, RunSettings, ServiceFailure, Session
 from harness.workload.drive import LoadDriver, LoadResult
@@ -79,9 +81,12 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def left(state: Path) -> str:
-    found = [remains(state, int(lock.stem.removeprefix("slot-"))) for lock in state.glob("slot-*.lock")]
-    # Not the slot's listeners: it may be somebody else's by now.
-    return "; ".join(str(one) for one in found if one.processes or one.directory)
+    runs = [int(lock.stem.removeprefix("run-")) for lock in state.glob("run-*.lock")]
+    # Not the listeners: the addresses may be another run's by now.
+    kinds = ("process", "files")
+    return "; ".join(
+        item.description for run in runs for item in run_remains(state, run) if item.kind in kinds
+    )
 
 
 def who(seen: Seen) -> set[tuple[str, str, str]]:
@@ -258,13 +263,12 @@ def test_a_process_of_the_load_that_dies_ends_the_run(
 
 
 def process(state: Path, what: str) -> int:
-    return next(int(entry["process"]) for entry in entries(state) if entry.get("what") == what)
+    return next(one.pid for one in resources(state) if isinstance(one, Process) and one.name == what)
 
 
-def entries(state: Path) -> list[dict[str, Any]]:
+def resources(state: Path) -> list[Resource]:
     """What the run has written down so far."""
-    found = [lease.read_text() for lease in state.glob("slot-*/lease.jsonl")]
-    return [json.loads(line) for text in found for line in text.splitlines() if line.endswith("}")]
+    return [one for file in state.glob("run-*.ledger") for one in read(file)]
 
 
 # ---------------------------------------------------------------------- the whole way
@@ -320,7 +324,7 @@ def until(holds: Callable[[], bool], running: subprocess.Popen[str], limit_s: fl
 def test_asked_to_end_it_undoes_its_faults_and_sees_clients_out(state: Path, experiment: Path) -> None:
     options = ["--runtime", "live", "--locust-workers", "2", "--reports", experiment.parent / "reports"]
     with harness("run", experiment, *options) as running:
-        until(lambda: any("fault" in entry for entry in entries(state)), running)
+        until(lambda: any(isinstance(one, Fault) for one in resources(state)), running)
         running.send_signal(signal.SIGTERM)
         said = running.communicate(timeout=30)[0]
     assert running.returncode == 130

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.model import Load
-from harness.live.ledger import STATE_VARIABLE
 from harness.live.options import LiveOptions, LoadSettings
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.workload.records import LoadRequest, LoadSession

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from harness.faults.primitives import EndpointMatch, LinkShape, PathMatch
-from harness.live.ledger import STATE_VARIABLE
+from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host

@@ -20,7 +20,7 @@ from harness.engine.up import ControlServer, Up, parse_fault
 from harness.errors import UsageError
 from harness.faults.primitives import Exposure, FaultFailed
 from harness.live.cleanup import cleanup
-from harness.live.ledger import STATE_VARIABLE
+from harness.live.run_lock import STATE_VARIABLE
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -39,7 +39,7 @@ def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
             assert process.stdout is not None
             found = {}
             for line in process.stdout:
-                if line.startswith("up in slot-"):
+                if line.startswith("up in run-"):
                     break
                 name, url = line.split()
                 found[name] = url
@@ -100,8 +100,8 @@ def test_a_person_and_faults(urls: dict[str, str], capsys: pytest.CaptureFixture
 
 
 def test_two_at_once(urls: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each in a slot of its own; a person says which one is meant."""
-    (first,) = (path.parent.name for path in tmp_path.glob("slot-*/control"))
+    """Each in a directory of its own; a person says which one is meant."""
+    (first,) = (path.parent.name for path in tmp_path.glob("run-*/control"))
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         said = ""
@@ -127,7 +127,7 @@ def test_without_a_system_that_is_up(
     code, said = fault(capsys, "list")
     assert code == 4
     assert said == "exactly one system must be up; up are none: 'harness up SYSTEM' brings one up"
-    assert fault(capsys, "list", "--in", "slot-99") == (4, "--in slot-99: no system is up there; up are none")
+    assert fault(capsys, "list", "--in", "run-99") == (4, "--in run-99: no system is up there; up are none")
     assert fault(capsys, "remove", "one")[0] == 4
     assert fault(capsys, "explode")[0] == 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import invoke
-from harness.live.ledger import STATE_VARIABLE
+from harness.live.run_lock import STATE_VARIABLE
 
 pytestmark = pytest.mark.live
 

@@ -1,32 +1,27 @@
-"""A harness without its warden: what is left then is found by whoever comes next."""
+"""A harness without its watchdog: what it leaves is found by the next run or by `harness cleanup`."""
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
-WARDEN = b"harness.live.watchdog"
+import psutil
+
+MODULE = "harness.live.watchdog"
 
 
-def wardens(state: Path) -> list[int]:
+def watchdogs(state: Path) -> list[int]:
     """Of harnesses with this state directory."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if WARDEN in words and str(state).encode() in words:
-            found.append(int(entry.name))
+    for process in psutil.process_iter(["cmdline"]):
+        arguments = process.info["cmdline"] or ()
+        if MODULE in arguments and str(state) in arguments:
+            found.append(process.pid)
     return found
 
 
-def kill_wardens(state: Path) -> None:
+def kill_watchdogs(state: Path) -> None:
     """AssertionError when there is none."""
-    found = wardens(state)
+    found = watchdogs(state)
     assert found
     for pid in found:
-        os.kill(pid, signal.SIGKILL)
+        psutil.Process(pid).kill()

@@ -48,11 +48,11 @@ def _all_ok(findings: Sequence[Finding]) -> bool:
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     print(f"{title}:")
     for finding in findings:
-        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.said}")
+        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
 
 
 def _findings_document(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    return [{"name": f.name, "ok": f.ok, "said": f.said} for f in findings]
+    return [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
 
 
 def _document(capabilities: Capabilities) -> dict[str, str]:

@@ -18,8 +18,8 @@ def fault(
             help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number that add said."
         ),
     ] = "",
-    slot: Annotated[
-        str | None, typer.Option("--in", help="Which system, when more than one is up: slot-64.")
+    run: Annotated[
+        str | None, typer.Option("--in", help="Which system, when more than one is up: run-64.")
     ] = None,
     as_json: Json = False,
 ) -> Done:
@@ -28,7 +28,7 @@ def fault(
     from harness.engine.up import ask
     from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.ledger import NoSlot
+    from harness.live.run_lock import LiveUnavailable
 
     request: dict[str, Any] = {"do": action}
     if action == "add":
@@ -40,8 +40,8 @@ def fault(
     elif action != "list":
         raise usage(f"fault {action}: there are {', '.join(ACTIONS)}")
     try:
-        answer = ask(request, slot=slot)
-    except (UsageError, NoSlot) as error:
+        answer = ask(request, run=run)
+    except (UsageError, LiveUnavailable) as error:
         raise usage(str(error)) from error
     if "problems" in answer:
         raise usage(*answer["problems"])

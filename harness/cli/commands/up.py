@@ -25,7 +25,7 @@ def up(
     from harness.engine.up import Up, bring_up
     from harness.errors import UsageError
     from harness.experiment.units import parse_rate
-    from harness.live.ledger import NoSlot
+    from harness.live.run_lock import LiveUnavailable
     from harness.runtime.contract import NotReady
     from harness.system import InvalidSystem, find_system
 
@@ -36,7 +36,11 @@ def up(
         bring_up(Up(system, find_system(system), seed, frozenset(without or ()), rate, runtime), _tell)
     except UsageError as error:
         raise usage(*error.problems) from error
+<<<<<<< HEAD
+    except (UnknownSystem, LiveUnavailable, NotReady, ValueError) as error:
+=======
     except (InvalidSystem, NoSlot, NotReady, ValueError) as error:
+>>>>>>> main
         raise usage(str(error)) from error
     return Done(0)
 

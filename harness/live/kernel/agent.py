@@ -26,8 +26,8 @@ from typing import Any
 
 from harness.live.kernel import ruleset
 from harness.live.kernel.abort import abort_connections
-from harness.live.kernel.layout import ROUTER, LIMITER_HOP, Line
-from harness.live.kernel.namespaces import inhabitants, inode, inside, new
+from harness.live.kernel.layout import LIMITER_HOP, ROUTER, Line
+from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
 from harness.live.kernel.requests import (
     Build,
@@ -43,6 +43,7 @@ from harness.live.kernel.requests import (
     Within,
 )
 from harness.live.messages import HEADER_BYTES, frame
+from harness.live.processes import inhabitants
 
 SETTINGS = {
     "net/ipv6/conf/all/disable_ipv6": "1",

@@ -21,20 +21,20 @@ def own() -> int:
 
 
 def enter(namespace: int | str) -> None:
-    """The calling thread moves there for good. Needs CAP_SYS_ADMIN."""
+    """Move the calling thread there for good. Needs CAP_SYS_ADMIN."""
     if isinstance(namespace, int):
         os.setns(namespace, os.CLONE_NEWNET)
         return
-    there = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.setns(there, os.CLONE_NEWNET)
+        os.setns(descriptor, os.CLONE_NEWNET)
     finally:
-        os.close(there)
+        os.close(descriptor)
 
 
 @contextmanager
 def inside(namespace: int) -> Iterator[None]:
-    """The calling thread is there within the block, which must not await: the loop's other work would be there too."""
+    """Move the calling thread there for the time of the block, which must not await: other tasks would be moved too."""
     back = own()
     try:
         os.setns(namespace, os.CLONE_NEWNET)
@@ -70,19 +70,8 @@ def sockets_in(namespace: int) -> MakeSocket:
 
 
 def inode(namespace: int) -> int:
-    """What a namespace is known by as long as it lives."""
+    """The identity of a namespace as long as it lives."""
     return os.fstat(namespace).st_ino
-
-
-def inhabitants(inodes: set[int]) -> list[int]:
-    """Processes that are in one of these namespaces (by their main threads)."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with suppress(OSError):  # it has just ended, or is a zombie
-                if (process / "ns" / "net").stat().st_ino in inodes:
-                    found.append(int(process.name))
-    return found
 
 
 def held(inodes: frozenset[int]) -> set[int]:
@@ -91,8 +80,8 @@ def held(inodes: frozenset[int]) -> set[int]:
         return set()
     process = Path("/proc/self")
     links = [*process.glob("task/*/ns/net"), *process.glob("fd/*")]
-    found = set()
+    targets = set()
     for link in links:
         with suppress(FileNotFoundError):  # the descriptor of the look itself, or a thread that has ended
-            found.add(os.readlink(link))
-    return {inode for inode in inodes if f"net:[{inode}]" in found}
+            targets.add(os.readlink(link))
+    return {inode for inode in inodes if f"net:[{inode}]" in targets}

@@ -25,8 +25,9 @@ from harness.live.kernel.requests import (
     Refused,
     Within,
 )
-from harness.live.ledger import Lease
-from harness.live.pdeathsig import environment
+from harness.live.processes import run_environment
+from harness.live.resources import NetworkNamespaces
+from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 
 ANSWER_S = 30.0
@@ -37,8 +38,8 @@ END_S = 5.0
 class KernelNetwork:
     """`start` once, then anything else; `end` in any case. `died` is called with the reason when it is gone before."""
 
-    def __init__(self, lease: Lease, died: Callable[[str], None] = lambda _: None) -> None:
-        self._lease = lease
+    def __init__(self, workspace: Workspace, died: Callable[[str], None] = lambda _: None) -> None:
+        self._workspace = workspace
         self._died = died
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -51,19 +52,18 @@ class KernelNetwork:
     async def start(self, nodes: dict[str, str]) -> None:
         """Make all namespaces. `nodes`: addresses by name. NotReady, with the reason, when it cannot."""
         own, theirs = socket.socketpair()
-        with theirs, self._lease.log("kernel-network") as log:
+        with theirs, self._workspace.log("kernel-network") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                # Not tied to this process's life: it has something left to do, and ends when the line does.
+                # Not supervised: it has work left to do when this process dies, and ends when the line does.
                 *("-m", "harness.live.kernel.agent", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(self._lease.directory),
+                env=run_environment(self._workspace.directory, ends_itself=True),
                 start_new_session=True,
             )
-        self._lease.process(self._process.pid, "kernel network", ends_itself=True)
         reader, self._writer = await asyncio.open_connection(sock=own)
         self._reading = asyncio.ensure_future(self._read(reader))
         try:
@@ -72,7 +72,7 @@ class KernelNetwork:
             raise NotReady(f"no kernel network: {error}") from error
         assert isinstance(built, Built)
         self._built = built
-        self._lease.namespaces(built.inodes)
+        self._workspace.ledger.add(NetworkNamespaces(inodes=built.inodes))
         for line in (HUB, CLIENTS_LINE):
             self._held[line] = os.open(built.paths[line], os.O_RDONLY | os.O_CLOEXEC)
 
@@ -135,7 +135,7 @@ class KernelNetwork:
             answer = self._asked.popleft()
             if not answer.done():
                 answer.set_result(message)
-        why = f"the kernel network's process ended\n{self._lease.logged('kernel-network')}".rstrip()
+        why = f"the kernel network's process ended\n{self._workspace.log_tail('kernel-network')}".rstrip()
         for answer in self._asked:
             if not answer.done():
                 answer.set_result(Refused(why))

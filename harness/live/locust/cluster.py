@@ -16,11 +16,12 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from harness.faults.primitives import HostIdentity
-from harness.live.ledger import Lease
 from harness.live.locust import protocol as words
 from harness.live.messages import Address
 from harness.live.options import LoadSettings
-from harness.live.pdeathsig import environment
+from harness.live.processes import run_environment
+from harness.live.resources import Process
+from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal
 from harness.runtime.unhandled import describe_error
@@ -94,7 +95,7 @@ def refuse_without_locust() -> str | None:
 
 
 @asynccontextmanager
-async def locust_cluster(settings: LoadSettings, lease: Lease) -> AsyncIterator[LocustCluster | None]:
+async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncIterator[LocustCluster | None]:
     """The processes of a load, all gone at the end of the block; None for a load that needs none.
 
     Workers that people start elsewhere are waited for here, before the run has begun.
@@ -102,10 +103,10 @@ async def locust_cluster(settings: LoadSettings, lease: Lease) -> AsyncIterator[
     if settings.driver == "asyncio":
         yield None
         return
-    crew = LocustCluster(lease, settings)
+    crew = LocustCluster(workspace, settings)
     try:
         if settings.master is not None:
-            await crew.gather(environment(lease.directory))
+            await crew.gather(run_environment(workspace.directory))
         yield crew
     finally:
         await crew.end()
@@ -114,8 +115,8 @@ async def locust_cluster(settings: LoadSettings, lease: Lease) -> AsyncIterator[
 class LocustCluster:
     """`gather`, `prepare`, a `LocustDriver`, `end`."""
 
-    def __init__(self, lease: Lease, settings: LoadSettings) -> None:
-        self._lease = lease
+    def __init__(self, workspace: Workspace, settings: LoadSettings) -> None:
+        self._workspace = workspace
         self._settings = settings
         self._environment: dict[str, str] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -146,7 +147,7 @@ class LocustCluster:
         self._environment = {**environment, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         own, theirs = socket.socketpair()
         line = str(theirs.fileno())
-        host, port = settings.address or (self._lease.address(0), 0)
+        host, port = settings.address or (self._workspace.address(0), 0)
         with theirs:
             if settings.alone:
                 await self._spawn("locust", ["alone", "--line", line], theirs.fileno())
@@ -258,7 +259,7 @@ class LocustCluster:
             self._writer.close()
 
     async def _spawn(self, name: str, arguments: Sequence[str], *fds: int) -> None:
-        with self._lease.log(name) as log:
+        with self._workspace.log(name) as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "harness.live.supervised", str(os.getpid()), "harness.live.locust.process"),
@@ -271,7 +272,7 @@ class LocustCluster:
                 env=self._environment,
                 start_new_session=True,
             )
-        self._lease.process(process.pid, name)
+        self._workspace.ledger.add(Process.of(process.pid, name))
         self._processes[name] = process
         self._watching.append(asyncio.ensure_future(self._watch(name, process)))
 
@@ -279,7 +280,7 @@ class LocustCluster:
         status = await process.wait()
         if not self._ending and self.totals is None:
             self.broke(
-                f"{name}, a process of the load, ended (status {status})\n{self._lease.logged(name)}".rstrip()
+                f"{name}, a process of the load, ended (status {status})\n{self._workspace.log_tail(name)}".rstrip()
             )
 
     def broke(self, why: str) -> None:

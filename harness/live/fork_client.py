@@ -1,0 +1,115 @@
+"""`ForkServer`: the harness's side of the process that forks the nodes (`harness.live.fork_server`)."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from harness.live import messages
+from harness.live.fork_server import MESSAGE_BYTES
+from harness.live.resources import Process
+from harness.live.supervisor import supervised_process
+from harness.live.workspace import Workspace
+from harness.runtime.contract import NotReady
+
+START_S = 30.0
+"""How long the fork server may take to load the system."""
+
+LOG = "fork-server"
+
+type OnExit = Callable[[int], None]
+
+
+@asynccontextmanager
+async def fork_server(workspace: Workspace, world: messages.World) -> AsyncIterator[ForkServer]:
+    """A fork server that has loaded the system; it and every node are killed at the end of the block.
+
+    NotReady when it does not start.
+    """
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own.setblocking(False)
+    with own, theirs:
+        fd = theirs.fileno()
+        async with supervised_process(workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]):
+            theirs.close()
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(own, pickle.dumps(world))
+            try:
+                async with asyncio.timeout(START_S):
+                    answer = await loop.sock_recv(own, MESSAGE_BYTES)
+            except TimeoutError:
+                raise NotReady(f"the fork server did not start within {START_S:g} s") from None
+            if not answer:
+                raise NotReady(f"the fork server ended:\n{workspace.log_tail(LOG)}")
+            server = ForkServer(workspace, own)
+            loop.add_reader(own, server.receive)
+            try:
+                yield server
+            finally:
+                loop.remove_reader(own)
+
+
+class ForkServer:
+    """`launch` forks a process for a node, and calls the function that came with it when that process exits."""
+
+    def __init__(self, workspace: Workspace, control: socket.socket) -> None:
+        self._workspace = workspace
+        self._control = control
+        self._launches: dict[tuple[str, int], asyncio.Future[int]] = {}
+        self._on_exit: dict[int, OnExit] = {}
+        self._early_exits: dict[int, int] = {}
+
+    def log(self, name: str, lines: int = 12) -> str:
+        """The last lines that a process has printed."""
+        return self._workspace.log_tail(name, lines)
+
+    async def launch(self, launch: messages.Launch, line: socket.socket, on_exit: OnExit) -> int:
+        """Fork; returns the process id. `on_exit` is called with the exit status, never before this returns."""
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._launches[launch.node, launch.incarnation] = answer
+        try:
+            socket.send_fds(self._control, [pickle.dumps(launch)], [line.fileno()])
+        except OSError as error:
+            raise NotReady(f"the fork server is gone: {error}\n{self.log(LOG)}") from error
+        pid = await answer
+        self._workspace.ledger.add(Process.of(pid, f"node {launch.node}"))
+        self._on_exit[pid] = on_exit
+        if pid in self._early_exits:
+            self._report_exit(pid, self._early_exits.pop(pid))
+        return pid
+
+    def receive(self) -> None:
+        """Handle a message of the fork server; called when the socket is readable."""
+        try:
+            data = self._control.recv(MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._fork_server_died()
+            return
+        match pickle.loads(data):
+            case messages.Launched(node, incarnation, pid):
+                self._launches.pop((node, incarnation)).set_result(pid)
+            case messages.Exited(pid, status):
+                if pid in self._on_exit:
+                    self._report_exit(pid, status)
+                else:
+                    self._early_exits[pid] = status
+
+    def _fork_server_died(self) -> None:
+        """The kernel has killed every node with it."""
+        asyncio.get_running_loop().remove_reader(self._control)
+        for answer in self._launches.values():
+            answer.set_exception(NotReady(f"the fork server is gone\n{self.log(LOG)}"))
+        self._launches.clear()
+        for pid in list(self._on_exit):
+            self._report_exit(pid, -signal.SIGKILL)
+
+    def _report_exit(self, pid: int, status: int) -> None:
+        asyncio.get_running_loop().call_soon(self._on_exit.pop(pid), status)
