@@ -6,9 +6,9 @@ import asyncio
 from typing import cast
 
 import pytest
+from harness.live.kernel.caps import shared_links
 
 from harness.faults.primitives import Exposure, LinkShape
-from harness.live.kernel.caps import shared_links
 from harness.live.kernel.controller import DOWN, MOST_BPS, UP, Cap, Controller, Flow, exposure
 from harness.live.kernel.network import KernelNetwork
 from harness.live.kernel.requests import Change, Lost

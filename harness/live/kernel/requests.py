@@ -1,23 +1,23 @@
-"""What the harness asks of the process that holds the kernel network (`agent`), and what that answers."""
+"""The messages between the harness and the agent, the process that holds the kernel network: requests and answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.live.kernel.layout import Line
+from harness.live.kernel.layout import NamespacePlan
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
     """Make these namespaces and join them to R. Answer: `Built`."""
 
-    lines: tuple[Line, ...]
+    namespaces: tuple[NamespacePlan, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Where each namespace can be entered (a path below /proc, by the line's name), and what it is known by."""
+    """By name: where each namespace can be entered (a path below /proc), and its inode."""
 
     paths: Mapping[str, str]
     inodes: Mapping[str, int]
@@ -25,7 +25,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A queue with a rate in a limiter: `minor` is its class. bit/s of payload, in full packets."""
+    """A queue with a rate (bit/s of payload, in full packets) in a limiter. `minor`: its class."""
 
     limiter: int
     minor: int
@@ -34,8 +34,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """First the new limiters and queues, then the rules (nft's own language; all or none), then what goes.
-    Answer: `Counted`, of the rules named in `count`, from before the change."""
+    """Add limiters and queues, then change the rules (nft's own language; all or none), then remove queues.
+
+    `count`: the rules to count before the change. Answer: `Counted`.
+    """
 
     nft: str = ""
     limiters: tuple[int, ...] = ()
@@ -46,8 +48,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What a rule has dropped: packets, their bytes (headers included), connections that lost data packets, and
-    connection attempts that lost a packet of their handshake."""
+    """What a rule has dropped: packets, their bytes (headers included), connections that lost data, and connection
+    attempts that lost a packet of their handshake."""
 
     packets: int = 0
     bytes: int = 0
@@ -64,34 +66,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Rules in the namespace of one line. Answer: `Counted`."""
+    """Change the rules of one namespace. Answer: `Counted`."""
 
-    line: str
+    namespace: str
     nft: str
 
 
 @dataclass(frozen=True, slots=True)
-class Queues:
-    """What the queues of the limiters have done so far. Answer: `Queued`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """bytes and packets sent, packets dropped because the queue was full, times that it had to wait."""
-
-    bytes: int
-    packets: int
-    dropped: int
-    overlimits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    queues: Mapping[tuple[int, int], Queue]
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
-    """What was asked could not be done."""
+    """The request failed."""
 
-    why: str
+    reason: str
