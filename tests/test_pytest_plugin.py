@@ -162,7 +162,7 @@ def test_an_experiment_for_live_runs_is_left_out_with_the_reason(pytester: pytes
     write_suite(pytester.path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
     done = pytester.runpytest_subprocess("experiments", "-rs")
     done.assert_outcomes(passed=1, skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*left out: needs harness run --runtime live"])
+    done.stdout.fnmatch_lines(["SKIPPED*left out: needs --chaos-runtime live"])
 
 
 def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_success(
@@ -171,5 +171,5 @@ def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_suc
     suite = write_suite(pytester.path, only_live=LIVE_ONLY)
     named = pytester.runpytest_subprocess(str(suite / "only-live.chaos.yaml"))
     named.assert_outcomes(errors=1)
-    named.stdout.fnmatch_lines(["*needs harness run --runtime live"])
+    named.stdout.fnmatch_lines(["*needs --chaos-runtime live"])
     assert pytester.runpytest_subprocess("experiments").ret == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -6,28 +6,36 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli.outcome import empty, shown, usage
+from harness.errors import EXIT_EMPTY, HarnessError, UsageError
 
 SUFFIX = ".chaos.yaml"
 SLOS = "slos.yaml"
 
 
+class NothingSelected(HarnessError):
+    """No experiment was selected: never green by absence."""
+
+    exit_code = EXIT_EMPTY
+
+
 def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
     """The files, each once, sorted within a directory; hidden directories are left out.
 
-    Stops with usage (a path that is not there, or is something else) or empty.
+    Raises UsageError for a path that does not exist or is something else, NothingSelected for none at all.
     """
-    complaints = [_missing(path) for path in paths if not path.exists()]
-    complaints += [_other(path) for path in paths if path.is_file() and _is_other(path)]
-    if complaints:
-        raise usage(*complaints)
+    problems = [_missing(path) for path in paths if not path.exists()]
+    problems += [_other(path) for path in paths if path.is_file() and _is_other(path)]
+    if problems:
+        raise UsageError(problems)
     found: dict[Path, Path] = {}
     for path in paths:
         for file in _below(path) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), file)
     if not found:
-        where = ", ".join(shown(path) for path in paths)
-        raise empty(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
+        from harness.engine.load import shown_path
+
+        where = ", ".join(shown_path(path) for path in paths)
+        raise NothingSelected(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
     return tuple(found.values())
 
 
@@ -51,8 +59,10 @@ def _hidden(path: Path) -> bool:
 
 
 def _missing(path: Path) -> str:
+    from harness.engine.load import shown_path
+
     parent = path.parent if path.parent.is_dir() else Path()
     names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() or entry.name.endswith(SUFFIX))
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {shown(parent / near[0])}?" if near else ""
+    hint = f"; did you mean {shown_path(parent / near[0])}?" if near else ""
     return f"{path}: no such file or directory; give a *{SUFFIX} file or a directory that holds some{hint}"

@@ -10,9 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.outcome import usage
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
-from harness.errors import UsageError
 from harness.runtime.options import Option, RuntimeOptions
 
 
@@ -54,14 +52,11 @@ def takes_runtime(
 
 
 def _value(name: str | None, given: Mapping[str, Any], names: Iterable[str]) -> RuntimeOptions | None:
-    """Stops with usage."""
+    """Raises UsageError."""
     chosen = {option: value for option, value in given.items() if value not in (None, [])}
     if name is None and not chosen:
         return None
-    try:
-        return runtime_options(name or DEFAULT.name, chosen, allowed=names)
-    except UsageError as error:
-        raise usage(*error.problems) from error
+    return runtime_options(name or DEFAULT.name, chosen, allowed=names)
 
 
 def _runtime_parameter(default: str | None) -> inspect.Parameter:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.files import experiment_files
-from harness.cli.outcome import empty, usage
+from harness.cli.files import NothingSelected, experiment_files
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.engine.load import Loaded
@@ -30,7 +30,7 @@ class LeftOut:
 def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[Loaded, ...]:
     """All experiments, valid for `runtime`, or for the runtime that each is made for.
 
-    Stops with usage and all diagnostics, or with empty.
+    Raises InvalidInput with all diagnostics, or NothingSelected.
     """
     from harness.engine.load import load_experiments
     from harness.errors import ExperimentError
@@ -40,9 +40,9 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
     try:
         loaded = load_experiments(files, runtime)
     except ExperimentError as error:
-        raise usage(*problems, *map(str, error.diagnostics)) from error
+        raise (UsageError([*problems, *error.diagnostics]) if problems else error) from None
     if problems:
-        raise usage(*problems)
+        raise UsageError(problems)
     return loaded
 
 
@@ -58,18 +58,18 @@ def load_for(
 ) -> tuple[tuple[Loaded, ...], tuple[LeftOut, ...]]:
     """The experiments that can run there, and those of directories that are made for another runtime.
 
-    Stops as `load_files`; also with usage for a file that was named and is made for another runtime, and with empty
-    when all are left out.
+    Raises as `load_files`; also UsageError for a file that was named and is made for another runtime, and
+    NothingSelected when all are left out.
     """
     loaded = load_files(paths, runtime)
     named = {path.resolve() for path in paths if path.is_file()}
     others = [item for item in loaded if item.experiment.runtime not in (None, runtime.name)]
     if refused := [item for item in others if item.file.resolve() in named]:
-        raise usage(*(f"{item.shown}: needs --runtime {item.experiment.runtime}" for item in refused))
+        raise UsageError(f"{item.shown}: needs --runtime {item.experiment.runtime}" for item in refused)
     left_out = tuple(
         LeftOut(item.experiment.experiment, item.shown, f"needs --runtime {item.experiment.runtime}")
         for item in others
     )
     if left_out and len(left_out) == len(loaded):
-        raise empty(*map(str, left_out))
+        raise NothingSelected("\n".join(map(str, left_out)))
     return tuple(item for item in loaded if item not in others), left_out

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.engine.events import EngineEvent, FaultChanged, Progress
-from harness.engine.interrupt import cancelled_by_signals
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
 from harness.engine.timeline import Change, Timeline, never_applied
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
+from harness.runtime.interrupt import cancelled_by_signals
 from harness.system import System
 from harness.workload.drive import LoadDriver
 

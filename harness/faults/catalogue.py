@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
+from harness.errors import HarnessError
 from harness.faults.bandwidth import Bandwidth
 from harness.faults.base import Fault
 from harness.faults.cpu_limit import CpuLimit
@@ -44,7 +45,7 @@ BUILT_IN: tuple[type[Fault], ...] = (
 )
 
 
-class FaultModelError(TypeError):
+class FaultModelError(HarnessError):
     """An entry point of the group `harness.faults` does not give a usable fault; the message says why."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+from harness.errors import HarnessError
+
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
@@ -129,7 +131,7 @@ class Applied(Protocol):
     def exposure(self) -> Exposure: ...
 
 
-class FaultFailed(RuntimeError):
+class FaultFailed(HarnessError):
     """A primitive could not be applied or undone: the verdict is `error`, never a pass."""
 
 

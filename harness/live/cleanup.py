@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from harness.live.run_lock import (
 
 @dataclass(frozen=True, slots=True)
 class CleanedRun:
-    """`undone`: what was there. `left`: what is still there."""
+    """`undone`: what was there. `left`: what is still there. `failures`: why something could not be undone."""
 
     run: int
     undone: tuple[Item, ...]
     left: tuple[Item, ...]
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def cleanup(state: Path | None = None) -> Cleanup:
             held.append((run, holder(state, run)))
             continue
         done = clean_run(state, run)
-        if done.undone or done.left:
+        if done.undone or done.left or done.failures:
             cleaned.append(done)
     return Cleanup(state, tuple(cleaned), tuple(held))
 
@@ -62,8 +64,8 @@ def clean_run(state: Path, run: int) -> CleanedRun:
     """Undo everything of a run whose lock this process holds. What cannot be undone stays in the ledger."""
     resources = resources_of(state, run)
     undone, failed = ledger.undo(resources)
-    ledger.keep(ledger_file(state, run), failed)
-    return CleanedRun(run, tuple(undone), remains(resources))
+    ledger.keep(ledger_file(state, run), [resource for resource, _ in failed])
+    return CleanedRun(run, tuple(undone), remains(resources), tuple(reason for _, reason in failed))
 
 
 def clean_free_run(state: Path, run: int) -> bool:
@@ -82,7 +84,7 @@ def resources_of(state: Path, run: int) -> list[Resource]:
     return [*implied, *ledger.read(ledger_file(state, run))]
 
 
-def remains(resources: list[Resource]) -> tuple[Item, ...]:
+def remains(resources: Iterable[Resource]) -> tuple[Item, ...]:
     """Look what of these resources is on the machine now; each thing once."""
     return tuple(dict.fromkeys(item for resource in resources for item in resource.remains()))
 
@@ -92,5 +94,5 @@ def run_remains(state: Path, run: int) -> tuple[Item, ...]:
     return remains(resources_of(state, run))
 
 
-def describe(items: tuple[Item, ...]) -> str:
+def describe(items: Iterable[Item]) -> str:
     return ", ".join(item.description for item in items) or "nothing"

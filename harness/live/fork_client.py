@@ -63,9 +63,9 @@ class ForkServer:
         self._on_exit: dict[int, OnExit] = {}
         self._early_exits: dict[int, int] = {}
 
-    def log(self, name: str, lines: int = 12) -> str:
-        """The last lines that a process has printed."""
-        return self._workspace.log_tail(name, lines)
+    def log_tail(self, name: str) -> str:
+        """The last lines of a process's log."""
+        return self._workspace.log_tail(name)
 
     async def launch(self, launch: messages.Launch, line: socket.socket, on_exit: OnExit) -> int:
         """Fork; returns the process id. `on_exit` is called with the exit status, never before this returns."""
@@ -74,7 +74,7 @@ class ForkServer:
         try:
             socket.send_fds(self._control, [pickle.dumps(launch)], [line.fileno()])
         except OSError as error:
-            raise NotReady(f"the fork server is gone: {error}\n{self.log(LOG)}") from error
+            raise NotReady(f"the fork server is gone: {error}\n{self.log_tail(LOG)}") from error
         pid = await answer
         self._workspace.ledger.add(Process.of(pid, f"node {launch.node}"))
         self._on_exit[pid] = on_exit
@@ -106,7 +106,7 @@ class ForkServer:
         """The kernel has killed every node with it."""
         asyncio.get_running_loop().remove_reader(self._control)
         for answer in self._launches.values():
-            answer.set_exception(NotReady(f"the fork server is gone\n{self.log(LOG)}"))
+            answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
         self._launches.clear()
         for pid in list(self._on_exit):
             self._report_exit(pid, -signal.SIGKILL)

@@ -70,15 +70,16 @@ def read(file: Path) -> list[Resource]:
     return list(resources.values())
 
 
-def undo(resources: Iterable[Resource]) -> tuple[list[Item], list[Resource]]:
-    """Undo them in the order of `KINDS`. Returns what was undone, and the resources that could not be undone."""
+def undo(resources: Iterable[Resource]) -> tuple[list[Item], list[tuple[Resource, str]]]:
+    """Undo them in the order of `KINDS`. Returns what was undone, and the resources that could not be undone, with
+    the reason."""
     done: list[Item] = []
-    failed = []
+    failed: list[tuple[Resource, str]] = []
     for resource in sorted(resources, key=lambda one: KINDS.index(type(one))):
         try:
             done.extend(resource.undo())
-        except (UndoFailed, OSError):
-            failed.append(resource)
+        except (UndoFailed, OSError) as error:
+            failed.append((resource, str(error)))
     return done, failed
 
 

@@ -131,7 +131,7 @@ class LiveNode:
             async with asyncio.timeout(READY_S):
                 await process.ready()
         except TimeoutError:
-            log = self._context.fork_server.log(self._node.name)
+            log = self._context.fork_server.log_tail(self._node.name)
             raise NotReady(f"it did not listen (host.serve) within {READY_S:g} s\n{log}") from None
 
     async def _kill(self) -> None:
@@ -237,5 +237,5 @@ class LiveNode:
         self._interfered.update(process.counts.taken)
         process.counts = messages.Counts()
         if not process.killed:
-            log = self._context.fork_server.log(self._node.name)
+            log = self._context.fork_server.log_tail(self._node.name)
             self._context.journal.fail(self._node.name, f"{process.end_reason}\n{log}".rstrip())

@@ -13,7 +13,7 @@ from typing import IO, Self
 
 import psutil
 
-from harness.errors import HarnessError
+from harness.errors import EXIT_USAGE, HarnessError
 from harness.live.processes import command, environment_of
 
 STATE_VARIABLE = "HARNESS_LIVE_STATE"
@@ -26,6 +26,8 @@ MAX_NODES = 65_000
 
 class LiveUnavailable(HarnessError):
     """No live run can be started on this machine now; the message says why."""
+
+    exit_code = EXIT_USAGE
 
 
 def state_directory() -> Path:

@@ -152,7 +152,7 @@ class BaseHost(ABC):
         """
         if self._interference is None:
             raise HostError(f"{self.name} is a client; only nodes of the topology serve")
-        self._interference.put_before(app)
+        self._interference.install(app)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:

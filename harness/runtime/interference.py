@@ -1,4 +1,4 @@
-"""Interference with HTTP requests at a node: a middleware in front of the service's own."""
+"""Interference with HTTP requests at a node: a middleware in front of the service."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class InterferenceError(HarnessError):
 
 
 class Interferer:
-    """One `HttpRule` in force; `rng` is its own stream, so that what it draws shifts nothing else."""
+    """One `HttpRule` in force. `rng` is its own stream: its draws do not shift those of others."""
 
     def __init__(self, rule: HttpRule, rng: random.Random) -> None:
         self.rule = rule
         self._rng = rng
-        self._fits = re.compile(fnmatch.translate(rule.route)).match
+        self._route_matches = re.compile(fnmatch.translate(rule.route)).match
         self._requests = 0
 
-    def takes(self, method: str, path: str) -> bool:
-        """Whether this request is interfered with; counts it if so."""
+    def applies_to(self, method: str, path: str) -> bool:
+        """Whether to interfere with this request; count it if so."""
         rule = self.rule
-        if (rule.method is not None and rule.method != method) or not self._fits(path):
+        if (rule.method is not None and rule.method != method) or not self._route_matches(path):
             return False
         if rule.probability < 1.0 and self._rng.random() >= rule.probability:
             return False
@@ -43,7 +43,10 @@ class Interferer:
 
 
 class Interference:
-    """The rules in force at one node, in the order of application. They outlive a restart of the node."""
+    """The rules in force at one node, in the order in which they were added. They outlive a restart of the node.
+
+    `served` is called for every request.
+    """
 
     def __init__(self, served: Callable[[], None]) -> None:
         self._served = served
@@ -55,9 +58,9 @@ class Interference:
     def remove(self, interferer: Interferer) -> None:
         self._rules.pop(interferer, None)
 
-    def put_before(self, app: web.Application) -> None:
-        """Put the middleware in front. The delays of all rules that take a request add up; then the first
-        status among them is the answer. InterferenceError for an application that was served before.
+    def install(self, app: web.Application) -> None:
+        """Add the middleware in front of all others. The delays of all rules that apply to a request add up; then
+        the first status among them is the answer. InterferenceError for an application that was served before.
         """
         if app.frozen:
             raise InterferenceError(
@@ -69,10 +72,10 @@ class Interference:
             self._served()
             if not self._rules:
                 return await handler(request)
-            takers = [each.rule for each in self._rules if each.takes(request.method, request.path)]
-            if delay_s := sum(rule.delay_s for rule in takers):
+            rules = [each.rule for each in self._rules if each.applies_to(request.method, request.path)]
+            if delay_s := sum(rule.delay_s for rule in rules):
                 await asyncio.sleep(delay_s)
-            for rule in takers:
+            for rule in rules:
                 if rule.status is not None:
                     return web.json_response({"error": "injected fault"}, status=rule.status)
             return await handler(request)

@@ -1,23 +1,23 @@
-"""What makes one Python process deterministic for the time of a run.
+"""The patches that make one Python process deterministic for the time of a run.
 
-Virtual time decides when things happen; this decides the rest: clocks, entropy and orders that libraries
-take from the machine behind the program's back (facts: measured with aiohttp 3.14 and Python 3.13).
+Virtual time decides when things happen. The patches decide the rest: the clocks, the entropy and the orders that
+libraries take from the machine (found with aiohttp 3.14 and Python 3.13).
 
 * Inside a simulated process (and only there) `time.time`, `time.monotonic` and their like are virtual, and
   `os.urandom`, and with it `uuid.uuid4`, `secrets` and `SystemRandom`, come from that host's own stream.
 * In aiohttp: the `Date` header, cookie expiry, the age of idle connections, the order in which waiting
   requests get a freed connection, web socket masks, whether headers and body are written as one, and the
-  resolver. Time-outs are exact: aiohttp rounds those above 5 s up to a whole second of the loop (a different
-  amount in every phase), which is taken out.
+  resolver. Time-outs are exact: aiohttp rounds those above 5 s up to a whole second of the loop, which adds a
+  different amount in every phase.
 * Sets of objects are iterated in the order of their addresses. Tasks are hashed by creation (`SimTask`,
   also where aiohttp makes `asyncio.Task` by itself), and the sets that asyncio and aiohttp iterate keep the
   order of insertion.
 * The garbage collector runs at set points (`Collector`), since what it frees may close connections.
 
-Not guarded, because it cannot be: `datetime.now()` (use `host.clock.wall()`), `random.Random()` without a
+Not patched, because it cannot be: `datetime.now()` (use `host.clock.wall()`), `random.Random()` without a
 seed (use `host.rng`), the order of sets of strings (PYTHONHASHSEED), threads.
 
-A library that has moved a patch point makes `deterministic` fail at once: see `GuardError`.
+`determinism_patches` fails at once when a library has moved a patch point: see `DeterminismError`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
 from harness.sim.loop import SimLoop, SimTask
+from harness.sim.patching import DeterminismError, PatchPoint, moved, patch
 from harness.system.streams import stream
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -48,12 +47,8 @@ entropy: ContextVar[random.Random] = ContextVar("harness_sim_entropy")
 """The stream behind `os.urandom` in a simulated process. Code in whose context it is not set is outside."""
 
 
-class GuardError(RuntimeError):
-    """Determinism cannot be promised; the message says which library and version, and what is missing."""
-
-
-class Ordered(dict[Any, None]):
-    """A set that keeps the order of insertion; stands where a library iterates a set of objects."""
+class OrderedSet(dict[Any, None]):
+    """A set that keeps the order of insertion, for libraries that iterate a set of objects."""
 
     def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(dict.fromkeys(items))
@@ -69,9 +64,9 @@ class Ordered(dict[Any, None]):
 
 
 class Collector:
-    """Collects garbage after so many requests served, not when the allocator happens to think of it.
+    """Collects garbage after a fixed number of requests, not when the allocator decides.
 
-    A request leaves a few objects in cycles; so many of them are a few MB, and one in fifty of the CPU time.
+    A request leaves a few objects in cycles: a few MB between two collections, which take 2 % of the CPU time.
     """
 
     YOUNG_EVERY = 1024
@@ -87,38 +82,25 @@ class Collector:
             gc.collect(2 if not self.requests % self.FULL_EVERY else 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """A global of a module that is replaced. `used_by`: functions that must be looking it up there.
-
-    `shadows` marks a builtin: the global does not exist until it is put there.
-    """
-
-    module: str
-    attribute: str
-    used_by: tuple[str, ...] = ()
-    shadows: bool = False
-
-
 @contextmanager
-def deterministic(loop: SimLoop, seed: int) -> Iterator[Collector]:
-    """Hold this process deterministic for one run on `loop`. Everything is put back at the end.
+def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
+    """Make this process deterministic for one run on `loop`. All patches are undone at the end.
 
-    Raises GuardError when a library does not look as expected, or when a run is under way already (the
-    guards hold for the whole process: run in parallel with processes).
+    Raises DeterminismError when a library does not look as expected, or when a run is under way already (the
+    patches change the whole process: run in parallel with processes).
     """
     if _Active.loop is not None:
-        raise GuardError(
-            "a simulated run is under way in this process already; run one after the other, or use processes"
+        raise DeterminismError(
+            "another simulated run is under way in this process; run one after the other, or use processes"
         )
     _Active.loop = loop
     try:
         with ExitStack() as undo:
-            for point, value in _replacements(loop, seed).items():
-                undo.callback(_replace(point, value))
-            undo.callback(_websocket_masks(seed))
-            undo.callback(_global_generators(seed))
-            undo.callback(_no_collection())
+            for point, value in _patches(loop, seed).items():
+                undo.callback(patch(point, value))
+            undo.callback(_patch_websocket_masks(seed))
+            undo.callback(_seed_global_generators(seed))
+            undo.callback(_disable_collection())
             yield Collector()
     finally:
         _Active.loop = None
@@ -132,40 +114,42 @@ class _Active:
 # ---------------------------------------------------------------------- what is replaced
 
 
-def _replacements(loop: SimLoop, seed: int) -> Mapping[_Point, Any]:
+def _patches(loop: SimLoop, seed: int) -> Mapping[PatchPoint, Any]:
     epoch_s = EPOCH.timestamp()
 
     def wall_s() -> float:
         return epoch_s + loop.now_s
 
-    common = stream(seed, "guards")
+    common = stream(seed, "guards")  # a new label would change every run
     connector, helpers, tasks = "aiohttp.connector", "aiohttp.helpers", "asyncio.tasks"
     wall_module = _Module(time, time=wall_s, time_ns=lambda: int(wall_s() * 1e9))
-    points: dict[_Point, Any] = {
-        _Point(connector, "monotonic", ("BaseConnector._get", "BaseConnector._release")): loop.time,
-        _Point(connector, "random", ("BaseConnector._release_waiter",)): _Module(
+    points: dict[PatchPoint, Any] = {
+        PatchPoint(connector, "monotonic", ("BaseConnector._get", "BaseConnector._release")): loop.time,
+        PatchPoint(connector, "random", ("BaseConnector._release_waiter",)): _Module(
             random, shuffle=lambda items: entropy.get(common).shuffle(items)
         ),
-        _Point(connector, "set", ("BaseConnector.__init__",), shadows=True): Ordered,
-        _Point(connector, "DefaultResolver", ("TCPConnector.__init__",)): _threaded_resolver(),
-        _Point("aiohappyeyeballs.impl", "set", ("start_connection",), shadows=True): Ordered,
-        _Point(helpers, "time", ("rfc822_formatted_time",)): wall_module,
-        _Point(helpers, "ceil", ("ceil_timeout", "calculate_timeout_when", "TimeoutHandle.start")): _exactly,
+        PatchPoint(connector, "set", ("BaseConnector.__init__",), shadows=True): OrderedSet,
+        PatchPoint(connector, "DefaultResolver", ("TCPConnector.__init__",)): _threaded_resolver(),
+        PatchPoint("aiohappyeyeballs.impl", "set", ("start_connection",), shadows=True): OrderedSet,
+        PatchPoint(helpers, "time", ("rfc822_formatted_time",)): wall_module,
+        PatchPoint(
+            helpers, "ceil", ("ceil_timeout", "calculate_timeout_when", "TimeoutHandle.start")
+        ): _unrounded,
         # Python before 3.13.2 (3.12.9) has a defect in its own writelines, for which aiohttp joins headers and
         # body there. Our transport has none, and what arrives when must not depend on the release.
-        _Point("aiohttp.http_writer", "SKIP_WRITELINES", ("StreamWriter._writelines",)): False,
-        _Point(
+        PatchPoint("aiohttp.http_writer", "SKIP_WRITELINES", ("StreamWriter._writelines",)): False,
+        PatchPoint(
             "aiohttp.cookiejar", "time", ("CookieJar._do_expiration", "CookieJar._update_cookies")
         ): wall_module,
-        _Point(tasks, "set", ("wait",), shadows=True): _ordered_set,
-        _Point("asyncio", "Task"): SimTask,
-        _Point("os", "urandom"): _inside(lambda n: entropy.get().randbytes(n), os.urandom),
-        _Point("random", "_urandom", ("SystemRandom.getrandbits",)): _inside(
+        PatchPoint(tasks, "set", ("wait",), shadows=True): _ordered_set,
+        PatchPoint("asyncio", "Task"): SimTask,
+        PatchPoint("os", "urandom"): _virtual_inside(lambda n: entropy.get().randbytes(n), os.urandom),
+        PatchPoint("random", "_urandom", ("SystemRandom.getrandbits",)): _virtual_inside(
             lambda n: entropy.get().randbytes(n), os.urandom
         ),
     }
     for name, virtual in (
-        ("sleep", _blocked),
+        ("sleep", _refuse_to_block),
         ("time", wall_s),
         ("time_ns", lambda: int(wall_s() * 1e9)),
         ("monotonic", loop.time),
@@ -173,14 +157,16 @@ def _replacements(loop: SimLoop, seed: int) -> Mapping[_Point, Any]:
         ("perf_counter", loop.time),
         ("perf_counter_ns", lambda: int(loop.now_s * 1e9)),
     ):
-        points[_Point("time", name)] = _inside(virtual, getattr(time, name))
+        points[PatchPoint("time", name)] = _virtual_inside(virtual, getattr(time, name))
     if "pybreaker" in sys.modules:
         # Its storage dates the opening with datetime.now, so that a breaker would never close again.
-        points[_Point("pybreaker", "datetime", ("CircuitOpenState.before_call",))] = _virtual_datetime(loop)
+        points[PatchPoint("pybreaker", "datetime", ("CircuitOpenState.before_call",))] = _virtual_datetime(
+            loop
+        )
     return points
 
 
-def _inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+def _virtual_inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
     """`virtual` for code of a simulated process, `real` for everything else (the harness, other threads)."""
 
     def either(*args: Any) -> Any:
@@ -189,11 +175,11 @@ def _inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[.
     return either
 
 
-def _blocked(_seconds: float) -> NoReturn:
-    raise GuardError("time.sleep blocks the whole simulation; write `await host.clock.sleep(seconds)`")
+def _refuse_to_block(_seconds: float) -> NoReturn:
+    raise DeterminismError("time.sleep blocks the whole simulation; write `await host.clock.sleep(seconds)`")
 
 
-def _exactly(value: float) -> float:
+def _unrounded(value: float) -> float:
     return value
 
 
@@ -230,63 +216,21 @@ class _Module:
         return getattr(self._real, name)
 
 
-# ---------------------------------------------------------------------- putting it in force
-
-
-def _replace(point: _Point, value: Any) -> Callable[[], None]:
-    module = importlib.import_module(point.module)
-    if not point.shadows and not hasattr(module, point.attribute):
-        raise _moved(point, f"there is no global '{point.attribute}'")
-    for path in point.used_by:
-        _check_use(module, point, path)
-    if point.shadows:
-        if point.attribute in vars(module):
-            raise _moved(point, f"there is a global '{point.attribute}' of its own")
-        setattr(module, point.attribute, value)
-        return lambda: delattr(module, point.attribute)
-    before = getattr(module, point.attribute)
-    setattr(module, point.attribute, value)
-    return lambda: setattr(module, point.attribute, before)
-
-
-def _check_use(module: ModuleType, point: _Point, path: str) -> None:
-    found: Any = module
-    for name in path.split("."):
-        found = getattr(found, name, None)
-    code = getattr(found, "__code__", None)
-    if code is None:
-        raise _moved(point, f"there is no function '{path}'")
-    if point.attribute not in code.co_names:
-        raise _moved(point, f"'{path}' does not use '{point.attribute}' any more")
-
-
-def _moved(point: _Point, what: str) -> GuardError:
-    library = point.module.partition(".")[0]
-    try:
-        release = version(library)
-    except PackageNotFoundError:
-        release = sys.version.split()[0]
-    return GuardError(
-        f"{library} {release}: in {point.module}, {what}; runs would not be repeatable. Install the version "
-        "that constraints.txt names, or mend harness/sim/determinism.py"
-    )
-
-
-def _websocket_masks(seed: int) -> Callable[[], None]:
+def _patch_websocket_masks(seed: int) -> Callable[[], None]:
     """Masks come from a generator that is a default argument, made when aiohttp was imported."""
     from aiohttp.http_websocket import WebSocketWriter
 
     defaults: dict[str, Any] | None = WebSocketWriter.__init__.__kwdefaults__
-    point = _Point("aiohttp.http_websocket", "WebSocketWriter")
+    point = PatchPoint("aiohttp.http_websocket", "WebSocketWriter")
     if defaults is None or not isinstance(defaults.get("random"), random.Random):
-        raise _moved(point, "WebSocketWriter.__init__ has no default argument 'random'")
+        raise moved(point, "WebSocketWriter.__init__ has no default argument 'random'")
     before = defaults["random"]
     common = stream(seed, "websocket masks")
     defaults["random"] = _Module(random, getrandbits=lambda bits: entropy.get(common).getrandbits(bits))
     return lambda: defaults.__setitem__("random", before)
 
 
-def _global_generators(seed: int) -> Callable[[], None]:
+def _seed_global_generators(seed: int) -> Callable[[], None]:
     """Seed the generators of the modules `random` and `numpy.random`, for systems that use them."""
     before = random.getstate()
     random.seed(seed)
@@ -304,7 +248,7 @@ def _global_generators(seed: int) -> Callable[[], None]:
     return restore
 
 
-def _no_collection() -> Callable[[], None]:
+def _disable_collection() -> Callable[[], None]:
     """No automatic collection; and what was imported is never looked at again (once in a process)."""
     if not _Active.frozen:
         gc.collect()

@@ -1,8 +1,8 @@
-"""An event loop in virtual time: asyncio's own, except that waiting is replaced by moving the clock.
+"""An event loop in virtual time: asyncio's own, except that it advances the clock instead of waiting.
 
-Tasks, futures, timers and their order are the standard library's. Only the selector is ours: where a real
-one would wait for sockets, it lets the simulated network catch up and moves the clock to whatever comes
-next. What would reach outside (sockets, threads, processes, signals) is either simulated or refused.
+Tasks, futures, timers and their order are the standard library's. Only the selector is ours: where another
+one waits for sockets, it runs the simulated network and advances the clock to whatever happens next. What
+would leave the process (sockets, threads, processes, signals) is either simulated or refused.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
+from harness.errors import HarnessError
 from harness.sim.network.listener import Listener
 from harness.sim.network.network import SimNetwork
 from harness.sim.process import Process
 
-# Ready callbacks run at one instant before the network is looked at, and before it is called a livelock.
+# Rounds of callbacks at one instant before the network is run, and before it is a livelock.
 _SPINS_BEFORE_NETWORK = 64
 _SPINS_BEFORE_LIVELOCK = 500_000
 
@@ -28,8 +29,8 @@ _RESOLUTION_S = 1e-9
 _FINE_UNTIL_S = 2.0**20
 
 
-class VirtualTimeError(RuntimeError):
-    """Virtual time cannot go on: nothing will ever happen again, or everything happens at one instant."""
+class VirtualTimeError(HarnessError):
+    """Virtual time cannot advance: nothing will happen any more, or everything happens at one instant."""
 
 
 class SimTask[T](asyncio.Task[T]):
@@ -57,7 +58,7 @@ class SimTask[T](asyncio.Task[T]):
 
 
 class _Selector:
-    """Stands where the loop expects a selector."""
+    """Replaces the loop's selector."""
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
@@ -73,7 +74,7 @@ class _Selector:
                 self._spins = 0
                 raise VirtualTimeError(
                     f"livelock at t={loop.now_s:.6f} s: {_SPINS_BEFORE_LIVELOCK:,} rounds of callbacks, and "
-                    "time did not move; look for a loop that awaits sleep(0), or a task that never waits"
+                    "time did not advance; look for a loop that awaits sleep(0), or a task that never waits"
                 )
             network.flush(loop.now_s)
             network.run_due(loop.now_s)
@@ -88,10 +89,10 @@ class _Selector:
             if timeout is not None:
                 return []
             raise VirtualTimeError(
-                f"deadlock at t={loop.now_s:.6f} s: nothing will ever happen; {loop.waiting()}"
+                f"deadlock at t={loop.now_s:.6f} s: nothing will happen any more; {loop.describe_tasks()}"
             )
         if target > loop.now_s:
-            loop.move(target)
+            loop.advance_to(target)
         if event <= loop.now_s:
             network.run_due(loop.now_s)
         return []
@@ -101,7 +102,7 @@ class _Selector:
 
 
 class SimLoop(base_events.BaseEventLoop):
-    """`now_s` is virtual time, from 0. `network` is the world its sockets live in."""
+    """`now_s` is virtual time, from 0. `network` is where its sockets connect."""
 
     # What BaseEventLoop keeps; typed here because the stubs hide it.
     _ready: Any
@@ -119,8 +120,8 @@ class SimLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         return self.now_s
 
-    def move(self, now_s: float) -> None:
-        """Let it be later."""
+    def advance_to(self, now_s: float) -> None:
+        """Advance the clock."""
         self.now_s = now_s
         if now_s > _FINE_UNTIL_S:
             # A timer is due when it is less than this away, which has to be more than the last bit of the time.
@@ -138,8 +139,8 @@ class SimLoop(base_events.BaseEventLoop):
             handle._scheduled = False  # type: ignore[attr-defined]
         return scheduled[0].when() if scheduled else float("inf")
 
-    def waiting(self) -> str:
-        """What the unfinished tasks are, for the message of a deadlock."""
+    def describe_tasks(self) -> str:
+        """The unfinished tasks, for the message of a deadlock."""
         names = sorted(f"{task.get_name()} ({_where(task)})" for task in asyncio.all_tasks(self))
         shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{len(names)} tasks wait: {shown}" if names else "no task is left"
@@ -161,7 +162,7 @@ class SimLoop(base_events.BaseEventLoop):
         pass
 
     def _write_to_self(self) -> None:
-        """Nothing sleeps, so there is nothing to wake."""
+        """Nothing to wake: the loop never waits."""
 
     def close(self) -> None:
         if not self.is_closed():
@@ -171,10 +172,10 @@ class SimLoop(base_events.BaseEventLoop):
     # --- holding back one process (SIGSTOP) ---
 
     def hold(self, process: Process) -> None:
-        """Take everything this process is about to run, now or later, out of the loop."""
+        """Remove from the loop everything that this process is about to run, now or later."""
         ready = list(self._ready)
         process.held_ready = [handle for handle in ready if _belongs(handle, process)]
-        # The loop has counted what is ready, so what is taken out leaves something in its place.
+        # The loop has counted what is ready, so a placeholder replaces what is removed.
         nothing = asyncio.Handle(_nothing, (), self)
         nothing.cancel()
         self._ready.clear()
@@ -188,7 +189,7 @@ class SimLoop(base_events.BaseEventLoop):
                 timer._scheduled = False  # type: ignore[attr-defined]
 
     def release(self, process: Process) -> None:
-        """Put it all back; timers that are overdue fire at once, in their order."""
+        """Add it all again; timers that are overdue fire at once, in their order."""
         self._ready.extend(handle for handle in process.held_ready if not handle.cancelled())
         for timer in process.held_timers:
             if not timer.cancelled():
@@ -201,7 +202,7 @@ class SimLoop(base_events.BaseEventLoop):
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[tuple[Any, ...]]:
-        """The simulated names; IPv4 only. An unknown name is `socket.gaierror`, as ever."""
+        """The simulated names; IPv4 only. `socket.gaierror` for an unknown name."""
         name = host.decode() if isinstance(host, bytes) else host
         addresses = self.network.resolve(name)
         number = int(port or 0)
@@ -211,7 +212,7 @@ class SimLoop(base_events.BaseEventLoop):
         ]
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect in the simulated network; the real socket only stands for the connection meanwhile."""
+        """Connect in the simulated network; `sock` stands for the connection until `create_connection`."""
         self.network.hand_over(sock, await self.network.connect(address[0], int(address[1])))
 
     async def create_connection(  # type: ignore[override]
@@ -271,7 +272,7 @@ class SimLoop(base_events.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Threads would make runs differ, so the function runs here and now, in no virtual time."""
+        """Run the function at once, in no virtual time: threads would make runs differ."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
@@ -280,7 +281,7 @@ class SimLoop(base_events.BaseEventLoop):
         return future
 
     def run[T](self, main: Coroutine[Any, Any, T]) -> T:
-        """Run to the end, then close what is left, as `asyncio.run` does."""
+        """As `asyncio.run`: run to the end, then cancel all other tasks and close the loop."""
         asyncio.set_event_loop(self)
         try:
             return self.run_until_complete(main)
@@ -293,7 +294,7 @@ class SimLoop(base_events.BaseEventLoop):
                 self.close()
 
     def cancel_tasks_of(self, process: Process) -> None:
-        """Let all tasks of a dead process end; whatever they still do has no effect."""
+        """Cancel all tasks of a dead process; whatever they still do has no effect."""
         for task in sorted(process.spawned, key=hash):
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""A node of the topology in virtual time: its machine, the life of its service, and what holds it down."""
+"""A node of the topology in virtual time: its machine, its service, and the faults that stop it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READY_S = 60.0
 
 
 class SimNode:
-    """Faults may overlap: the node runs again when the last that holds it is gone."""
+    """Faults may overlap: the node runs again when the last hold is released."""
 
     def __init__(self, context: SimContext, node: Node, collector: Collector) -> None:
         self._context = context
@@ -113,7 +113,7 @@ class SimNode:
         await self._discard_host()
 
     async def unstop(self, hold: Hold) -> None:
-        """Take a hold off; with the last one gone, start the service and wait until it is ready."""
+        """Release a hold; after the last one, start the service and wait until it is ready."""
         if self._stops.pop(hold, None) is None:
             return
         if not self._stops:
@@ -122,14 +122,14 @@ class SimNode:
             self.machine.power_on()
 
     async def start(self) -> None:
-        """Start the service unless it runs, whatever held it, and wait until it is ready."""
+        """Release all holds, start the service unless it runs, and wait until it is ready."""
         self._stops.clear()
         if not self.machine.alive:
             self.launch()
         await self.until_ready()
 
     def pause(self, hold: Hold) -> None:
-        """Stop the process in its tracks (SIGSTOP); nothing to do when it is down."""
+        """Stop the process (SIGSTOP) until `unpause(hold)`; nothing to do when it is down."""
         if self.machine.alive:
             self._pauses[hold] = None
             self.machine.pause()

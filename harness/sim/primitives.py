@@ -23,7 +23,7 @@ NO_PROCESSOR = "virtual time has no processor cost that could grow: a step of a 
 
 
 class SimPrimitives:
-    """Every primitive but slow. An unknown node, or one that does not come up again, is `FaultFailed`."""
+    """FaultFailed for an unknown node, and for one that does not start again."""
 
     def __init__(self, network: SimNetwork, nodes: Mapping[str, SimNode], seed: int) -> None:
         self._network = network
@@ -32,18 +32,18 @@ class SimPrimitives:
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
-        return self._rule(path, shape=shape)
+        return self._impair(path, shape=shape)
 
     async def cut(self, path: PathMatch) -> Applied:
-        return self._rule(path, cut=True)
+        return self._impair(path, cut=True)
 
-    def _rule(self, path: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Applied:
-        rule = self._network.impair(path, shape=shape, cut=cut)
+    def _impair(self, path: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Applied:
+        impairment = self._network.impair(path, shape=shape, cut=cut)
 
         async def remove() -> None:
-            rule.remove()
+            impairment.remove()
 
-        return AppliedPrimitive(remove, rule.exposure)
+        return AppliedPrimitive(remove, impairment.exposure)
 
     async def reset(self, path: PathMatch) -> Applied:
         exposure = self._network.reset(path)

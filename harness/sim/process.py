@@ -1,4 +1,4 @@
-"""One incarnation of a program on a simulated machine, and how code knows which one it runs in."""
+"""`Process`: one incarnation of a program on a simulated machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """Everything that was started by one `Machine.start`. Once dead, nothing it does has any effect."""
+    """All code that one `Machine.start` started. Once it is not `alive`, nothing that it does has any effect.
+
+    `variable` tells code which process it runs in.
+    """
 
     variable: ClassVar[ContextVar[Process]] = ContextVar("harness_sim_process")
 

@@ -19,7 +19,7 @@ from harness.runtime.contract import (
     check_zone,
     safeguards_of,
 )
-from harness.sim.determinism import Collector, deterministic, entropy
+from harness.sim.determinism import Collector, determinism_patches, entropy
 from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
@@ -51,7 +51,7 @@ class SimRuntime:
         journal = SimJournal(settings.system, clock.now)
         loop.set_exception_handler(journal.exception_handler)
         context = SimContext(loop, clock, settings.system, settings.seed, safeguards, journal)
-        with closing(loop), deterministic(loop, settings.seed) as collector, journal.captured_logs():
+        with closing(loop), determinism_patches(loop, settings.seed) as collector, journal.captured_logs():
             return loop.run(_run(context, collector, body))
 
 

@@ -112,8 +112,8 @@ def test_list_of_an_installed_system_by_its_name() -> None:
     [
         ("nowhere:system", "No module named 'nowhere'"),
         ("tests.support.toy_system:sytem", "has no attribute 'sytem'"),
-        ("tests.support.toy_system:shop", "is a function, not a harness.system.System"),
-        ("tests.support.toy_system:shopper", "cannot be made: "),
+        ("tests.support.toy_system:shop", "it is a function; expected a harness.system.System"),
+        ("tests.support.toy_system:shopper", "calling it fails: "),
         ("sytems", "did you mean 'systems'?"),
     ],
 )

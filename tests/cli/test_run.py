@@ -145,7 +145,7 @@ def test_a_verdict_that_was_never_written_is(as_json: Called, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("file", "arm"), [("visits.parquet", False), ("events.parquet", True), ("facts.json", False)]
+    ("file", "arm"), [("visits.parquet", False), ("events.parquet", True), ("metadata.json", False)]
 )
 def test_an_altered_history_is_an_error_and_its_verdict_is_not_kept(
     as_json: Called, tmp_path: Path, file: str, arm: bool
@@ -165,7 +165,7 @@ def test_an_altered_history_is_an_error_and_its_verdict_is_not_kept(
     for options in ((), ("--write",)):
         again = call("judge", run, *options)
         assert again.code == 3
-        assert f"its history is not what was recorded: {named}" in " ".join(again.out.split())
+        assert f"the history is not what was recorded: {named}" in " ".join(again.out.split())
         assert (run / "verdict.json").read_bytes() == before
     assert call("judge", run, "--json").document["altered"] == [named]
 

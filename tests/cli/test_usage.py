@@ -133,7 +133,7 @@ def test_when_all_are_left_out_nothing_was_selected(tmp_path: Path) -> None:
 def test_a_schema_of_something_else_names_those_that_there_are() -> None:
     called = call("schema", "slo")
     assert_plain(called, 4)
-    assert called.err == "schema slo: there are experiment and slos; did you mean 'slos'?\n"
+    assert called.err == "schema slo: use experiment or slos; did you mean 'slos'?\n"
 
 
 def test_an_unknown_command(tmp_path: Path) -> None:

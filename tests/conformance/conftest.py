@@ -1,10 +1,10 @@
-"""Every test that takes `world` runs in both."""
+"""Every test that takes `testbed` runs in both."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.conformance.worlds import Loopback, Simulated, World
+from tests.conformance.testbeds import Loopback, Simulated, Testbed
 
 
 @pytest.fixture(
@@ -13,6 +13,6 @@ from tests.conformance.worlds import Loopback, Simulated, World
         pytest.param(Simulated, id="simulated"),
     ]
 )
-def world(request: pytest.FixtureRequest) -> World:
-    made: World = request.param()
+def testbed(request: pytest.FixtureRequest) -> Testbed:
+    made: Testbed = request.param()
     return made

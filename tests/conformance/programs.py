@@ -36,11 +36,17 @@ async def echo(port: int, ready: Callable[[], None]) -> None:
     await _serve(handler, port, ready)
 
 
+def _transport(writer: asyncio.StreamWriter) -> asyncio.Transport:
+    """What a stream writes to can be read from, too."""
+    assert isinstance(writer.transport, asyncio.Transport)
+    return writer.transport
+
+
 async def mute(port: int, ready: Callable[[], None]) -> None:
     """Accepts, and never reads."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
+        _transport(writer).pause_reading()
         await asyncio.sleep(1000)
 
     await _serve(handler, port, ready)
@@ -50,9 +56,9 @@ async def slow_reader(port: int, ready: Callable[[], None]) -> None:
     """Reads nothing for 0.3 s, then everything; answers with the number of bytes."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
+        _transport(writer).pause_reading()
         await asyncio.sleep(0.3)
-        writer.transport.resume_reading()
+        _transport(writer).resume_reading()
         count = 0
         while data := await reader.read(65536):
             count += len(data)
@@ -128,7 +134,7 @@ async def closes_unread(port: int, ready: Callable[[], None]) -> None:
     """Closes 0.1 s after it accepted, without having read."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
+        _transport(writer).pause_reading()
         await asyncio.sleep(0.1)
         writer.close()
 
@@ -230,6 +236,7 @@ async def website(port: int, ready: Callable[[], None]) -> None:
                 async for message in socket:
                     await socket.send_str(message.data.upper())
                 return socket
+        assert request.transport is not None
         return web.Response(text=str(request.transport.get_extra_info("peername")[1]))
 
     app = web.Application(client_max_size=2**30)

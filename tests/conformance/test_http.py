@@ -1,4 +1,4 @@
-"""aiohttp on the simulated network as on a real kernel: every test runs in both worlds."""
+"""aiohttp on the simulated network as on a real kernel: every test runs in both testbeds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from tests.conformance.programs import BIG
-from tests.conformance.worlds import World
+from tests.conformance.testbeds import Testbed
 
 
-def session(world: World) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(f"http://{world.host}:{world.port}/")
+def session(testbed: Testbed) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(f"http://{testbed.host}:{testbed.port}/")
 
 
 async def port_of(http: aiohttp.ClientSession, path: str = "/") -> str:
@@ -23,79 +23,79 @@ async def port_of(http: aiohttp.ClientSession, path: str = "/") -> str:
         return await answer.text()
 
 
-async def handled(world: World) -> list[str]:
+async def handled(testbed: Testbed) -> list[str]:
     """What the server was asked for so far."""
-    async with session(world) as http, http.get("/count") as answer:
+    async with session(testbed) as http, http.get("/count") as answer:
         found: list[str] = await answer.json()
         return found
 
 
-def test_connections_are_kept_and_expire(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
+def test_connections_are_kept_and_expire(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
             first = await port_of(http)
             assert await port_of(http) == first
             # The server ends what is idle for 0.3 s, and the client then takes a new one.
             await asyncio.sleep(0.6)
             assert await port_of(http) != first
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_nobody_there(world: World) -> None:
-    async def client(world: World) -> None:
-        async with session(world) as http:
+def test_nobody_there(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        async with session(testbed) as http:
             with pytest.raises(aiohttp.ClientConnectorError) as caught:
                 await http.get("/")
             assert isinstance(caught.value.os_error, ConnectionRefusedError)
 
-    world.run(client)
+    testbed.run(client)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_killed_while_it_works_on_the_answer(world: World, method: str) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
+def test_killed_while_it_works_on_the_answer(testbed: Testbed, method: str) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
             asked = asyncio.ensure_future(http.request(method, "/hang"))
             await asyncio.sleep(0.1)
-            await world.kill()
+            await testbed.kill()
             with pytest.raises(aiohttp.ClientConnectionError) as caught:
                 await asked
             # A GET is silently tried once more, and meets a port that is closed, or just about to be.
             assert method == "GET" or type(caught.value) is aiohttp.ServerDisconnectedError
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_killed_in_the_middle_of_the_answer(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http, http.get("/half") as answer:
+def test_killed_in_the_middle_of_the_answer(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http, http.get("/half") as answer:
             assert answer.status == 200
             assert await answer.content.readexactly(len(BIG)) == BIG
-            await world.kill()
+            await testbed.kill()
             with pytest.raises(aiohttp.ClientPayloadError):
                 await answer.content.read()
 
-    world.run(client)
+    testbed.run(client)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_restarted_between_two_requests(world: World, method: str) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
+def test_restarted_between_two_requests(testbed: Testbed, method: str) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
             await port_of(http)
-            await world.kill()
-            await world.start("website")
+            await testbed.kill()
+            await testbed.start("website")
             await asyncio.sleep(0.05)
             async with http.request(method, "/") as answer:
                 assert answer.status == 200
-        assert await handled(world) == [f"{method} /"]
+        assert await handled(testbed) == [f"{method} /"]
 
-    world.run(client)
+    testbed.run(client)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_restarted_between_two_requests(world: World, method: str) -> None:
     [aiohttp.ClientTimeout(total=0.2), aiohttp.ClientTimeout(sock_read=0.2)],
     ids=["total", "sock_read"],
 )
-def test_an_answer_that_does_not_come_times_out(world: World, timeout: aiohttp.ClientTimeout) -> None:
-    async def client(world: World) -> None:
+def test_an_answer_that_does_not_come_times_out(testbed: Testbed, timeout: aiohttp.ClientTimeout) -> None:
+    async def client(testbed: Testbed) -> None:
         loop = asyncio.get_running_loop()
-        await world.start("website")
-        async with session(world) as http:
+        await testbed.start("website")
+        async with session(testbed) as http:
             start_s = loop.time()
             with pytest.raises(TimeoutError):
                 await http.get("/hang", timeout=timeout)
@@ -116,53 +116,53 @@ def test_an_answer_that_does_not_come_times_out(world: World, timeout: aiohttp.C
                 async with http.get("/half", timeout=timeout) as answer:
                     await answer.read()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_connection_attempt_that_is_not_answered_times_out(world: World) -> None:
-    async def client(world: World) -> None:
-        async with world.unanswered() as (host, port), aiohttp.ClientSession() as http:
+def test_a_connection_attempt_that_is_not_answered_times_out(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        async with testbed.unanswered() as (host, port), aiohttp.ClientSession() as http:
             with pytest.raises(aiohttp.ConnectionTimeoutError):
                 await http.get(f"http://{host}:{port}/", timeout=aiohttp.ClientTimeout(sock_connect=0.2))
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_giving_up_does_not_stop_the_server(world: World) -> None:
+def test_giving_up_does_not_stop_the_server(testbed: Testbed) -> None:
     """aiohttp's default: a handler is not cancelled when its client goes away."""
 
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
             asked = asyncio.ensure_future(http.get("/slow"))
             await asyncio.sleep(0.1)
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked
         await asyncio.sleep(0.3)
-        assert await handled(world) == ["GET /slow", "slow is done"]
+        assert await handled(testbed) == ["GET /slow", "slow is done"]
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_stopped_server_answers_when_it_goes_on(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
-            await world.pause()
+def test_a_stopped_server_answers_when_it_goes_on(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
+            await testbed.pause()
             asked = asyncio.ensure_future(port_of(http))
             await asyncio.sleep(0.3)
             assert not asked.done()
-            await world.resume()
+            await testbed.resume()
             assert (await asyncio.wait_for(asked, 5)).isdigit()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_bodies_both_ways(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http:
+def test_bodies_both_ways(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http:
             async with http.post("/upload", data=io.BytesIO(BIG * 3)) as answer:
                 assert await answer.text() == str(3 * len(BIG))
 
@@ -176,20 +176,20 @@ def test_bodies_both_ways(world: World) -> None:
                 assert answer.headers["Transfer-Encoding"] == "chunked"
                 assert await answer.read() == BIG * 3
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_web_sockets(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("website")
-        async with session(world) as http, http.ws_connect("/socket") as socket:
+def test_web_sockets(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("website")
+        async with session(testbed) as http, http.ws_connect("/socket") as socket:
             for word in ("one", "two" * 100_000):
                 await socket.send_str(word)
                 assert await socket.receive_str() == word.upper()
             await socket.ping()
-            await world.kill()
+            await testbed.kill()
             message = await socket.receive(timeout=5)
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
             assert socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
 
-    world.run(client)
+    testbed.run(client)

@@ -1,4 +1,4 @@
-"""The same socket behaviour on the simulated network as on a real kernel: every test runs in both worlds."""
+"""The same socket behaviour on the simulated network as on a real kernel: every test runs in both testbeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tests.conformance.programs import BIG
-from tests.conformance.worlds import Loopback, World, can_lose_power
+from tests.conformance.testbeds import Loopback, Testbed, can_lose_power
 
 
 class Notes(asyncio.Protocol):
@@ -57,42 +57,42 @@ class Notes(asyncio.Protocol):
             await asyncio.wait_for(self.changed.wait(), 5)
 
 
-async def attach(world: World, *, keeps_open: bool = False) -> tuple[asyncio.Transport, Notes]:
+async def attach(testbed: Testbed, *, keeps_open: bool = False) -> tuple[asyncio.Transport, Notes]:
     return await asyncio.get_running_loop().create_connection(
-        lambda: Notes(keeps_open=keeps_open), world.host, world.port
+        lambda: Notes(keeps_open=keeps_open), testbed.host, testbed.port
     )
 
 
 # ---------------------------------------------------------------------- connecting
 
 
-def test_nobody_listens(world: World) -> None:
-    async def client(world: World) -> None:
+def test_nobody_listens(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
         with pytest.raises(ConnectionRefusedError):
-            await world.connect()
+            await testbed.connect()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_refused_after_a_kill_and_accepted_after_a_restart(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        _, writer = await world.connect()
+def test_refused_after_a_kill_and_accepted_after_a_restart(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        _, writer = await testbed.connect()
         writer.close()
-        await world.kill()
+        await testbed.kill()
         with pytest.raises(ConnectionRefusedError):
-            await world.connect()
-        await world.start("echo")
-        _, writer = await world.connect()
+            await testbed.connect()
+        await testbed.start("echo")
+        _, writer = await testbed.connect()
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_silence_is_waited_for_and_may_be_cancelled(world: World) -> None:
-    async def client(world: World) -> None:
+def test_silence_is_waited_for_and_may_be_cancelled(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
         loop = asyncio.get_running_loop()
-        async with world.unanswered() as (host, port):
+        async with testbed.unanswered() as (host, port):
             start_s = loop.time()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.open_connection(host, port), 0.3)
@@ -103,62 +103,62 @@ def test_silence_is_waited_for_and_may_be_cancelled(world: World) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_cancelled_connection_is_closed(world: World) -> None:
+def test_a_cancelled_connection_is_closed(testbed: Testbed) -> None:
     """Cancelled at any point on its way, it leaves nothing open at the server."""
 
-    async def client(world: World) -> None:
-        await world.start("echo")
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
         for yields in range(6):
-            task = asyncio.ensure_future(world.connect())
+            task = asyncio.ensure_future(testbed.connect())
             for _ in range(yields):
                 await asyncio.sleep(0)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 _, writer = await task
                 writer.close()
-        reader, writer = await world.connect()
+        reader, writer = await testbed.connect()
         writer.write(b"x")
         assert await reader.read(1) == b"x"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_addresses(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("tells_peer")
-        reader, writer = await world.connect()
+def test_addresses(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("tells_peer")
+        reader, writer = await testbed.connect()
         seen, own = ast.literal_eval((await reader.read()).decode())
         assert writer.get_extra_info("sockname") == seen
         assert writer.get_extra_info("peername") == own
-        assert own[1] == world.port
+        assert own[1] == testbed.port
         assert writer.get_extra_info("cipher", "none") == "none"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_port_is_taken_once(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("twice")
-        reader, writer = await world.connect()
+def test_a_port_is_taken_once(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("twice")
+        reader, writer = await testbed.connect()
         assert await reader.read() == str(errno.EADDRINUSE).encode()
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
 # ---------------------------------------------------------------------- data and its end
 
 
 @pytest.mark.parametrize("size", [1, 1000, 65537, 3_000_000])
-def test_what_was_sent_arrives_in_order(world: World, size: int) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        reader, writer = await world.connect()
+def test_what_was_sent_arrives_in_order(testbed: Testbed, size: int) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        reader, writer = await testbed.connect()
         data = (BIG * 3)[:size]
 
         async def send() -> None:
@@ -172,25 +172,25 @@ def test_what_was_sent_arrives_in_order(world: World, size: int) -> None:
         await sending
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_all_data_comes_before_the_end(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("big_then_close")
-        _, notes = await attach(world)
+def test_all_data_comes_before_the_end(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("big_then_close")
+        _, notes = await attach(testbed)
         await asyncio.wait_for(notes.lost, 10)
         assert bytes(notes.data) == BIG
         assert notes.calls == ["made", "data", "eof", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_the_end_of_one_direction_leaves_the_other_open(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("count_after_eof")
-        reader, writer = await world.connect()
+def test_the_end_of_one_direction_leaves_the_other_open(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("count_after_eof")
+        reader, writer = await testbed.connect()
         assert writer.can_write_eof()
         writer.write(b"x" * 100_000)
         writer.write_eof()
@@ -199,13 +199,13 @@ def test_the_end_of_one_direction_leaves_the_other_open(world: World) -> None:
         assert await reader.read() == b"100000"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_the_other_side_half_closes(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("half_closes")
-        transport, notes = await attach(world, keeps_open=True)
+def test_the_other_side_half_closes(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("half_closes")
+        transport, notes = await attach(testbed, keeps_open=True)
         await notes.until("eof")
         assert bytes(notes.data) == b"bye"
         await asyncio.sleep(0.05)
@@ -213,45 +213,45 @@ def test_the_other_side_half_closes(world: World) -> None:
         transport.close()
         await asyncio.wait_for(notes.lost, 5)
         await asyncio.sleep(0.1)
-        reader, writer = await world.connect()
+        reader, writer = await testbed.connect()
         assert await reader.read() == b"5000"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_the_end_closes_unless_kept_open(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("half_closes")
-        _, notes = await attach(world)
+def test_the_end_closes_unless_kept_open(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("half_closes")
+        _, notes = await attach(testbed)
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "data", "eof", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_closing_sends_what_was_written(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("half_closes")
-        transport, notes = await attach(world, keeps_open=True)
+def test_closing_sends_what_was_written(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("half_closes")
+        transport, notes = await attach(testbed, keeps_open=True)
         await notes.until("eof")
         transport.write(BIG)
         transport.close()
         assert transport.is_closing()
         await asyncio.wait_for(notes.lost, 5)
         await asyncio.sleep(0.2)
-        reader, writer = await world.connect()
+        reader, writer = await testbed.connect()
         assert await reader.read() == str(len(BIG)).encode()
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_writing_after_closing_does_nothing(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        transport, notes = await attach(world)
+def test_writing_after_closing_does_nothing(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        transport, notes = await attach(testbed)
         transport.close()
         transport.write(b"x")
         transport.close()
@@ -262,13 +262,13 @@ def test_writing_after_closing_does_nothing(world: World) -> None:
         assert notes.calls == ["made", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_nothing_is_received_after_closing(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("endless")
-        transport, notes = await attach(world)
+def test_nothing_is_received_after_closing(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("endless")
+        transport, notes = await attach(testbed)
         await notes.until("data")
         transport.close()
         size = len(notes.data)
@@ -277,16 +277,16 @@ def test_nothing_is_received_after_closing(world: World) -> None:
         assert len(notes.data) == size
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
 # ---------------------------------------------------------------------- pressure
 
 
-def test_a_reader_that_does_not_read_stops_the_writer(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("mute")
-        transport, notes = await attach(world)
+def test_a_reader_that_does_not_read_stops_the_writer(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("mute")
+        transport, notes = await attach(testbed)
         transport.write(BIG * 16)
         await asyncio.sleep(0.2)
         assert notes.calls == ["made", "pause"]
@@ -298,13 +298,13 @@ def test_a_reader_that_does_not_read_stops_the_writer(world: World) -> None:
         await asyncio.wait_for(notes.lost, 5)
         assert transport.get_write_buffer_size() == 0
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_the_writer_goes_on_when_the_reader_does(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("slow_reader")
-        transport, notes = await attach(world)
+def test_the_writer_goes_on_when_the_reader_does(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("slow_reader")
+        transport, notes = await attach(testbed)
         for _ in range(8):
             transport.write(BIG)
         assert "pause" in notes.calls
@@ -315,14 +315,14 @@ def test_the_writer_goes_on_when_the_reader_does(world: World) -> None:
         await asyncio.wait_for(notes.lost, 5)
         assert bytes(notes.data) == str(8 * len(BIG)).encode()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_drain_waits(world: World) -> None:
-    async def client(world: World) -> None:
+def test_drain_waits(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
         loop = asyncio.get_running_loop()
-        await world.start("slow_reader")
-        reader, writer = await world.connect()
+        await testbed.start("slow_reader")
+        reader, writer = await testbed.connect()
         start_s = loop.time()
         for _ in range(16):
             writer.write(BIG)
@@ -332,13 +332,13 @@ def test_drain_waits(world: World) -> None:
         assert await reader.read() == str(16 * len(BIG)).encode()
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_reading_can_be_paused(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("big_then_close")
-        transport, notes = await attach(world)
+def test_reading_can_be_paused(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("big_then_close")
+        transport, notes = await attach(testbed)
         transport.pause_reading()
         assert not transport.is_reading()
         size = len(notes.data)
@@ -350,18 +350,18 @@ def test_reading_can_be_paused(world: World) -> None:
         await asyncio.wait_for(notes.lost, 5)
         assert bytes(notes.data) == BIG
 
-    world.run(client)
+    testbed.run(client)
 
 
 # ---------------------------------------------------------------------- breaking
 
 
-def test_an_abort_of_the_other_side(world: World) -> None:
+def test_an_abort_of_the_other_side(testbed: Testbed) -> None:
     """Aborting with nothing unread is an ordinary end for the peer, as close is."""
 
-    async def client(world: World) -> None:
-        await world.start("aborts")
-        transport, notes = await attach(world)
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("aborts")
+        transport, notes = await attach(testbed)
         await notes.until("data")
         transport.write(b"x")
         await asyncio.wait_for(notes.lost, 5)
@@ -369,25 +369,25 @@ def test_an_abort_of_the_other_side(world: World) -> None:
         assert notes.calls == ["made", "data", "eof", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_closing_without_having_read_resets(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("closes_unread")
-        transport, notes = await attach(world)
+def test_closing_without_having_read_resets(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("closes_unread")
+        transport, notes = await attach(testbed)
         transport.write(b"x" * 1000)
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "lost"]
         assert isinstance(notes.error, ConnectionResetError)
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_writing_to_who_has_closed(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("closes_read")
-        transport, notes = await attach(world, keeps_open=True)
+def test_writing_to_who_has_closed(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("closes_read")
+        transport, notes = await attach(testbed, keeps_open=True)
         transport.write(b"x")
         await notes.until("eof")
         await asyncio.sleep(0.05)
@@ -398,84 +398,84 @@ def test_writing_to_who_has_closed(world: World) -> None:
         assert notes.calls == ["made", "eof", "lost"]
         assert isinstance(notes.error, ConnectionError)
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_kill_ends_an_idle_connection(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        transport, notes = await attach(world)
+def test_a_kill_ends_an_idle_connection(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        transport, notes = await attach(testbed)
         transport.write(b"x")
         await notes.until("data")
-        await world.kill()
+        await testbed.kill()
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "data", "eof", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_kill_resets_when_something_was_not_read(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("mute")
-        transport, notes = await attach(world)
+def test_a_kill_resets_when_something_was_not_read(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("mute")
+        transport, notes = await attach(testbed)
         transport.write(b"x" * 1000)
         await asyncio.sleep(0.1)
-        await world.kill()
+        await testbed.kill()
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "lost"]
         assert isinstance(notes.error, ConnectionResetError)
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_kill_in_the_middle_of_a_transfer(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("endless")
-        _, notes = await attach(world)
+def test_a_kill_in_the_middle_of_a_transfer(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("endless")
+        _, notes = await attach(testbed)
         await notes.until("data")
-        await world.kill()
+        await testbed.kill()
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "data", "eof", "lost"]
         assert notes.error is None
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_a_stale_connection_is_reset_after_a_power_loss(world: World) -> None:
-    if isinstance(world, Loopback) and not can_lose_power():
+def test_a_stale_connection_is_reset_after_a_power_loss(testbed: Testbed) -> None:
+    if isinstance(testbed, Loopback) and not can_lose_power():
         pytest.skip("losing power on a real kernel takes the right to repair sockets (CAP_NET_ADMIN)")
 
-    async def client(world: World) -> None:
-        await world.start("echo")
-        transport, notes = await attach(world)
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        transport, notes = await attach(testbed)
         transport.write(b"x")
         await notes.until("data")
-        await world.lose_power_and_restart("echo")
+        await testbed.lose_power_and_restart("echo")
         await asyncio.sleep(0.1)
         assert notes.calls == ["made", "data"]
         transport.write(b"y")
         await asyncio.wait_for(notes.lost, 5)
         assert notes.calls == ["made", "data", "lost"]
         assert isinstance(notes.error, ConnectionResetError)
-        reader, writer = await world.connect()
+        reader, writer = await testbed.connect()
         writer.write(b"z")
         assert await reader.read(1) == b"z"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
 # ---------------------------------------------------------------------- a stopped process
 
 
-def test_a_stopped_process_keeps_its_connections(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        old_reader, old_writer = await world.connect()
-        await world.pause()
+def test_a_stopped_process_keeps_its_connections(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        old_reader, old_writer = await testbed.connect()
+        await testbed.pause()
         await asyncio.sleep(0.05)
-        new_reader, new_writer = await world.connect()
+        new_reader, new_writer = await testbed.connect()
         for writer in (old_writer, new_writer):
             writer.write(b"hello")
             await writer.drain()
@@ -484,48 +484,48 @@ def test_a_stopped_process_keeps_its_connections(world: World) -> None:
             await asyncio.wait_for(old_reader.read(5), 0.1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(new_reader.read(5), 0.1)
-        await world.resume()
+        await testbed.resume()
         assert await asyncio.wait_for(old_reader.read(5), 5) == b"hello"
         assert await asyncio.wait_for(new_reader.read(5), 5) == b"hello"
         for writer in (old_writer, new_writer):
             writer.close()
 
-    world.run(client)
+    testbed.run(client)
 
 
-def test_closing_a_connection_to_a_stopped_process(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("echo")
-        transport, notes = await attach(world)
-        await world.pause()
+def test_closing_a_connection_to_a_stopped_process(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("echo")
+        transport, notes = await attach(testbed)
+        await testbed.pause()
         await asyncio.sleep(0.05)
         transport.write(b"hello")
         transport.close()
         await asyncio.wait_for(notes.lost, 5)
         assert notes.error is None
-        await world.resume()
+        await testbed.resume()
 
-    world.run(client)
+    testbed.run(client)
 
 
 # ---------------------------------------------------------------------- servers
 
 
-def test_a_closed_server_goes_on_serving_and_waits_for_the_last(world: World) -> None:
-    async def client(world: World) -> None:
-        await world.start("one_only")
-        reader, writer = await world.connect()
+def test_a_closed_server_goes_on_serving_and_waits_for_the_last(testbed: Testbed) -> None:
+    async def client(testbed: Testbed) -> None:
+        await testbed.start("one_only")
+        reader, writer = await testbed.connect()
         writer.write(b"hello")
         assert await reader.read(5) == b"hello"
         await asyncio.sleep(0.05)
         with pytest.raises(ConnectionRefusedError):
-            await world.connect()
+            await testbed.connect()
         writer.write_eof()
         assert await reader.read() == b"last"
         writer.close()
         await asyncio.sleep(0.1)
-        reader, writer = await world.connect()
+        reader, writer = await testbed.connect()
         assert await reader.read() == b"ended"
         writer.close()
 
-    world.run(client)
+    testbed.run(client)

@@ -1,4 +1,4 @@
-"""Less processor time for a node: the quota, what a client sees of it, and that no group outlives its harness."""
+"""Less processor time for a node: the quota, its effect on clients, and no group outlives its harness."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def busy() -> Iterator[subprocess.Popen[bytes]]:
     ("factor", "found"),
     [(1, (20_000, 20_000)), (10, (2_000, 20_000)), (100, (2_000, 200_000)), (500, (2_000, 1_000_000))],
 )
-def test_the_quota_is_what_the_kernel_takes(factor: float, found: tuple[int, int]) -> None:
+def test_the_quota_fits_the_kernel(factor: float, found: tuple[int, int]) -> None:
     assert cpu.quota(factor) == found
 
 
 @pytest.mark.parametrize("factor", [0.5, 501])
-def test_what_the_kernel_does_not_take_is_refused(factor: float) -> None:
+def test_a_factor_out_of_range_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="from 1 to 500"):
         cpu.quota(factor)
 
@@ -82,7 +82,7 @@ def test_version_2_without_the_controller_for_children_is_not_changed(
     assert control.read_text() == "memory pids\n"
 
 
-def test_version_2_is_told_quota_and_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_2_gets_quota_and_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a directory that stands for a cgroup of version 2, as this machine has version 1."""
     monkeypatch.setattr(cpu, "parent_group", lambda: cpu.ParentGroup(tmp_path, 2))
     group = cpu.Group(64, "edge-1")

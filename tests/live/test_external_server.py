@@ -1,4 +1,4 @@
-"""`--toxiproxy URL`: live runs on a server that has only what Toxiproxy has, and that is as it was afterwards."""
+"""`--toxiproxy URL`: live runs on a server with Toxiproxy's API alone, which is unchanged afterwards."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=[(), ("-proxy-metrics",)], ids=["no metrics", "metrics"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Somebody else's, who has proxies of their own there."""
+    """A server with proxies that are not ours."""
     with serving(*STRICT, *request.param) as (_, url), echoing() as address:
         for name in ("theirs", "harness-tool"):
             api(url, "POST", "/proxies", {"name": name, "listen": "127.0.0.1:0", "upstream": address})
@@ -92,7 +92,7 @@ class Shop:
 
 
 async def faults(shop: Shop) -> dict[str, Exposure]:
-    """One after the other; what each has touched."""
+    """Apply every fault in turn; return the exposure of each."""
     found = {}
     assert 0.01 <= await shop.took_s() < 0.3
 
@@ -141,7 +141,7 @@ def run(url: str, look: Callable[[Shop], Any]) -> Any:
     return LiveRuntime(LiveOptions(toxiproxy=url)).run(settings, body)
 
 
-def test_faults_and_what_they_touch_with_the_standard_api_alone(state: Path, server: str) -> None:
+def test_faults_and_their_exposure_with_the_vanilla_api(state: Path, server: str) -> None:
     before = api(server, "GET", "/proxies")
 
     async def look(shop: Shop) -> dict[str, Exposure]:
@@ -188,7 +188,7 @@ LiveRuntime(LiveOptions(toxiproxy=sys.argv[1])).run(settings, body)
 
 @contextmanager
 def killed_harness(state: Path, url: str, *, watchdog: bool = False) -> Iterator[None]:
-    """A harness that was killed while a fault was in force, and before it its watchdog, unless that is asked for."""
+    """A harness that was killed while a fault was in force; its watchdog was killed before, unless `watchdog`."""
     with subprocess.Popen(
         [sys.executable, "-c", HARNESS, url],
         env={**os.environ, STATE_VARIABLE: str(state)},
@@ -249,7 +249,7 @@ def test_what_a_killed_harness_leaves_is_removed_by_the_next_run_with_its_number
         assert api(url, "GET", "/proxies") == {}
 
 
-def test_a_server_that_has_gone_has_taken_its_proxies_with_it(state: Path) -> None:
+def test_the_proxies_of_a_dead_server_are_gone(state: Path) -> None:
     with serving(*STRICT) as (_, url), killed_harness(state, url):
         assert ours(url)
     assert cleanup().clean
@@ -273,7 +273,7 @@ def test_a_server_that_does_not_answer_is_reported_and_tried_again(
         assert ours(url) == []
 
 
-def test_a_server_that_ends_while_it_is_used_is_the_harness_s_failure(state: Path) -> None:
+def test_a_server_that_ends_during_a_run_is_a_failure_of_the_harness(state: Path) -> None:
     with serving(*STRICT) as (process, url):
 
         async def look(shop: Shop) -> list[str]:
@@ -309,14 +309,14 @@ class NotToxiproxy(http.server.BaseHTTPRequestHandler):
         ("http://192.0.2.1:8474", "stay on the loopback addresses"),
     ],
 )
-def test_an_address_that_cannot_be_it(url: str, said: str) -> None:
+def test_an_unusable_url(url: str, said: str) -> None:
     problem = server_problem(url)
     assert problem is not None
     assert problem.startswith(url)
     assert said in problem
 
 
-def test_what_does_not_answer_as_toxiproxy_does(state: Path) -> None:
+def test_a_server_that_is_not_toxiproxy(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     assert "nothing listens there; start a server" in str(server_problem(f"http://127.0.0.1:{port}"))
@@ -343,7 +343,7 @@ def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
 LATENCY = "experiments/live/live-recommender-latency.chaos.yaml"
 
 
-def test_the_command_refuses_what_cannot_be_before_anything_starts(state: Path) -> None:
+def test_the_command_refuses_an_unusable_server_before_anything_starts(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         nobody = f"http://127.0.0.1:{sock.getsockname()[1]}"
     for command in ("run --runtime live", "parity"):

@@ -190,7 +190,7 @@ def test_resources_are_undone_in_the_order_of_kinds_and_failures_are_kept(tmp_pa
             patch.setattr("harness.live.external_proxies.ANSWER_S", 0.1)
             done, failed = undo([directory, proxies, Fault(name="pause", undone_by="continue")])
     assert [item.kind for item in done] == ["fault", "files"]
-    assert failed == [proxies]
+    assert [resource for resource, _ in failed] == [proxies]
 
 
 def test_every_kind_has_its_own_name() -> None:

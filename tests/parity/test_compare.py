@@ -2,67 +2,61 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gates.result import GateResult, Verdict
-from harness.parity.compare import Comparison, Measured, Outcome, Pair, compare, worst_line
-from harness.parity.distance import LEAST_ROWS, distribution, ks_distance, wasserstein
+from harness.parity.comparison import Measurement, compare_results
+from harness.parity.distributions import MIN_ROWS, compare_samples
+from harness.parity.model import Comparison, ExperimentParity, Outcome, ParityResult
+from harness.parity.text import summarize
 from harness.system import ParityMetric
 from harness.verdict.model import ArmResult, ExperimentResult
 
-values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(sorted)
-
-
-@settings(deadline=None)
-@given(values, values)
-def test_the_ks_distance_is_one(a: list[float], b: list[float]) -> None:
-    """Symmetric, between 0 and 1, 0 for the same sample; and what its definition says, by counting."""
-    found = ks_distance(a, b)
-    assert 0 <= found <= 1
-    assert found == ks_distance(b, a)
-    assert ks_distance(a, a) == 0
-    below = [
-        abs(sum(x <= value for x in a) / len(a) - sum(x <= value for x in b) / len(b)) for value in a + b
-    ]
-    assert found == pytest.approx(max(below))
-
-
-def test_samples_without_overlap_are_as_far_apart_as_can_be() -> None:
-    assert ks_distance([1.0, 2.0], [3.0]) == 1
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=6), st.data())
-def test_the_shift_is_what_moving_the_rows_costs(a: list[int], data: st.DataObject) -> None:
-    """Of samples of one size: the cheapest way to pair them, found by trying all."""
-    b = data.draw(st.lists(st.integers(-1000, 1000), min_size=len(a), max_size=len(a)))
-    cheapest = min(
-        sum(abs(x - y) for x, y in zip(a, order, strict=True)) for order in itertools.permutations(b)
-    )
-    assert wasserstein(sorted(a), sorted(b)) == pytest.approx(cheapest / len(a))
-
-
-def test_a_shifted_sample_is_shifted_by_as_much() -> None:
-    assert wasserstein([1.0, 2.0, 5.0], [1.25, 2.25, 5.25]) == pytest.approx(0.25)
+MANY = [float(n) for n in range(MIN_ROWS)]
 
 
 def test_few_rows_are_no_distribution() -> None:
-    many, few = [1.0] * LEAST_ROWS, [1.0] * (LEAST_ROWS - 1)
-    assert distribution("t", "c", many, few) is None
-    found = distribution("t", "c", many, [2.0] * LEAST_ROWS)
+    assert compare_samples("t", "c", MANY, MANY[1:]) is None
+
+
+def test_samples_without_overlap_are_as_far_apart_as_can_be() -> None:
+    found = compare_samples("t", "c", [1.0] * MIN_ROWS, [2.0] * MIN_ROWS)
     assert found is not None
     assert (found.sim.p50, found.live.p50, found.distance, found.shift_s) == (1, 2, 1, 1)
 
 
-GATE = GateResult("visits", Verdict.PASSED, 1.0, (0.9, 1.0), 0.9, 100, "ratio", "good")
-EVENT = GateResult("retry after fault", Verdict.PASSED, 1.0, None, 5, 3, "s", "seen", kind="event")
-STARTUP_P90 = GateResult("startup p90", Verdict.PASSED, 1.0, (0.9, 1.1), 2, 50, "s", "quick")
-CALM = GateResult("never", Verdict.PASSED, 0.0, None, 0, 50, "count", "none", kind="invariant")
+@settings(deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=MIN_ROWS, max_size=40), st.integers(-100, 100))
+def test_a_shifted_sample_is_shifted_by_as_much(values: list[int], shift: int) -> None:
+    """And the order of the rows does not matter."""
+    found = compare_samples("t", "c", values, [value + shift for value in reversed(values)])
+    assert found is not None
+    assert found.shift_s == pytest.approx(abs(shift), abs=1e-9)
+    assert (found.distance == 0) == (shift == 0)
+    assert 0 <= found.distance <= 1
+    assert found.live.p90 - found.sim.p90 == pytest.approx(shift)
+
+
+GATE = GateResult(
+    name="visits",
+    verdict=Verdict.PASSED,
+    reason="good",
+    value=1.0,
+    interval=(0.9, 1.0),
+    threshold=0.9,
+    unit="ratio",
+    samples=100,
+)
+EVENT = replace(GATE, name="retry after fault", kind="event", interval=None, threshold=5, unit="s", samples=3)
+STARTUP_P90 = replace(GATE, name="startup p90", interval=(0.9, 1.1), threshold=2, unit="s", samples=50)
+CALM = replace(
+    GATE, name="never", kind="invariant", value=0.0, interval=None, threshold=0, unit="count", samples=50
+)
 RESULT = ExperimentResult(
     name="e",
     title="t",
@@ -80,12 +74,12 @@ STARTUP = ParityMetric("startup", "sessions", "median(startup_s)", 0.15)
 STALLED = ParityMetric("stalled", "sessions", "sum(stall_s)", 0.02, unit="ratio", relative=False)
 
 
-def pair(live: ExperimentResult, sim: ExperimentResult = RESULT) -> Pair:
-    return Pair(sim, live, tuple(compare(sim, live)))
+def pair(live: ExperimentResult, sim: ExperimentResult = RESULT) -> ExperimentParity:
+    return ExperimentParity(sim, live, tuple(compare_results(sim, live)))
 
 
 def only(gate: GateResult, live: GateResult) -> Comparison:
-    (_, found) = compare(replace(RESULT, gates=(gate,)), replace(RESULT, gates=(live,)))
+    (_, found) = compare_results(replace(RESULT, gates=(gate,)), replace(RESULT, gates=(live,)))
     return found
 
 
@@ -101,7 +95,7 @@ def only(gate: GateResult, live: GateResult) -> Comparison:
         (STARTUP_P90, 1.16, Outcome.OUTSIDE),
     ],
 )
-def test_a_gates_value_has_the_aim_of_its_kind(
+def test_a_gates_value_has_the_threshold_of_its_kind(
     gate: GateResult, live: float | None, outcome: Outcome
 ) -> None:
     assert only(gate, replace(gate, value=live)).outcome is outcome
@@ -121,7 +115,7 @@ def test_one_row_does_not_matter() -> None:
 def test_another_verdict_is_outside_however_near_the_value() -> None:
     found = only(GATE, replace(GATE, verdict=Verdict.INCONCLUSIVE))
     assert found.outcome is Outcome.OUTSIDE
-    assert found.said == ("passed", "inconclusive")
+    assert found.verdicts == ("passed", "inconclusive")
 
 
 def test_a_gate_that_one_world_does_not_have_is_outside() -> None:
@@ -133,21 +127,30 @@ def test_a_gate_that_one_world_does_not_have_is_outside() -> None:
 
 def test_invariants_are_one_line_unless_they_differ() -> None:
     both = replace(RESULT, gates=(CALM, replace(CALM, name="nor this")))
-    assert [one.what for one in pair(both, both).comparisons] == ["verdict", "2 invariants"]
+    assert [one.name for one in pair(both, both).comparisons] == ["verdict", "2 invariants"]
     broken = replace(both, gates=(replace(CALM, verdict=Verdict.FAILED, value=1.0), both.gates[1]))
-    assert [one.what for one in pair(broken, both).outside] == ["never"]
+    assert [one.name for one in pair(broken, both).outside] == ["never"]
 
 
 def test_arms_are_compared_by_their_verdicts() -> None:
-    arm = ArmResult("without retry", ("retry",), "breach", Verdict.PASSED, (), (), "", "it did")
+    arm = ArmResult(
+        name="without retry",
+        without=("retry",),
+        must="breach",
+        verdict=Verdict.PASSED,
+        reason="it did",
+        history_sha256="",
+        gates=(),
+        faults=(),
+    )
     sim = replace(RESULT, arms=(arm,))
     live = replace(RESULT, arms=(replace(arm, verdict=Verdict.FAILED),))
-    assert [one.what for one in pair(live, sim).outside] == ["arm without retry"]
+    assert [one.name for one in pair(live, sim).outside] == ["arm without retry"]
 
 
 def measure(sim: float | None, live: float | None, quantity: ParityMetric = STARTUP) -> Comparison:
-    measured = {quantity.name: (Measured(sim, 9), Measured(live, 9))}
-    return tuple(compare(RESULT, RESULT, (quantity,), measured))[-1]
+    measured = {quantity.name: (Measurement(sim, 9), Measurement(live, 9))}
+    return tuple(compare_results(RESULT, RESULT, (quantity,), measured))[-1]
 
 
 @pytest.mark.parametrize(
@@ -157,23 +160,23 @@ def measure(sim: float | None, live: float | None, quantity: ParityMetric = STAR
         (STARTUP, 1.0, 1.151, Outcome.OUTSIDE),
         (STARTUP, 1.0, 0.84, Outcome.OUTSIDE),
         (STARTUP, None, 1.0, Outcome.OUTSIDE),
-        (STARTUP, None, None, Outcome.NOTHING),
+        (STARTUP, None, None, Outcome.NOT_COMPARED),
         (STALLED, 0.0, 0.02, Outcome.WITHIN),
         (STALLED, 0.5, 0.521, Outcome.OUTSIDE),
     ],
 )
-def test_what_a_system_declares_has_the_aim_that_it_says(
+def test_what_a_system_declares_has_the_threshold_that_it_says(
     quantity: ParityMetric, sim: float | None, live: float | None, outcome: Outcome
 ) -> None:
     assert measure(sim, live, quantity).outcome is outcome
 
 
-def test_how_far_apart_is_said_in_the_units_of_the_aim() -> None:
-    assert measure(1.0, 1.1).apart == "+10%"
-    assert measure(0.5, 0.49, STALLED).apart == "-1.0 points"
+def test_how_far_apart_is_said_in_the_units_of_the_threshold() -> None:
+    assert measure(1.0, 1.1).difference == "+10%"
+    assert measure(0.5, 0.49, STALLED).difference == "-1.0 points"
     found = measure(0.5, 0.49, STALLED)
-    assert found.aim is not None
-    assert found.aim.text(found.unit) == "2 points"
+    assert found.threshold is not None
+    assert found.threshold.text(found.unit) == "2 points"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_how_far_apart_is_said_in_the_units_of_the_aim() -> None:
 )
 def test_the_verdict_on_a_pair(live: ExperimentResult, verdict: Verdict, code: int) -> None:
     assert pair(live).verdict is verdict
-    assert pair(live).exit_code == code
+    assert ParityResult(Path("reports"), (pair(live),)).exit_code == code
 
 
 def test_absence_is_not_agreement() -> None:
@@ -199,10 +202,10 @@ def test_absence_is_not_agreement() -> None:
 
 
 def test_what_cannot_be_computed_is_an_error() -> None:
-    found = Pair(RESULT, RESULT, tuple(compare(RESULT, RESULT)), (), ("startup: cannot be computed",))
+    found = replace(pair(RESULT), errors=("startup: cannot be computed",))
     assert found.verdict is Verdict.ERROR
-    assert worst_line(found) == "startup: cannot be computed"
+    assert summarize(found) == "startup: cannot be computed"
 
 
 def test_what_is_outside_is_named() -> None:
-    assert worst_line(pair(replace(RESULT, gates=(replace(GATE, value=0.5),)))) == "visits"
+    assert summarize(pair(replace(RESULT, gates=(replace(GATE, value=0.5),)))) == "outside: visits"

@@ -54,10 +54,10 @@ def test_both_ways(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (experiment,) = found["experiments"]
     assert found["agree"], experiment["comparisons"]
     assert found["exit_code"] == code
-    # Whether a busy machine keeps within the aims is not this test's question; whether it says so, is.
-    outside = [one["what"] for one in experiment["comparisons"] if one["outcome"] == "outside"]
+    # Whether a busy machine keeps within the thresholds is not this test's question; whether it says so, is.
+    outside = [one["name"] for one in experiment["comparisons"] if one["outcome"] == "outside"]
     assert code == (1 if outside else 0)
-    assert [one["what"] for one in experiment["comparisons"]][:3] == [
+    assert [one["name"] for one in experiment["comparisons"]][:3] == [
         "verdict",
         "visits",
         "gateway.retry after fault",

@@ -172,13 +172,13 @@ def test_charts_that_fit_their_tables_are_valid() -> None:
     ("chart", "code", "part"),
     [
         (Chart("A", "visit", "mean", "latency_s"), Code.UNKNOWN_NAME, "did you mean 'visits'"),
-        (Chart("A", "visits", "mean", "latency"), Code.UNKNOWN_NAME, "did you mean 'latency_s'"),
+        (Chart("A", "visits", "mean", "latency"), Code.BAD_EXPRESSION, "did you mean 'latency_s'"),
         (Chart("A", "visits", "mean", "shop"), Code.BAD_EXPRESSION, "chart 'A': value: "),
         (Chart("A", "visits", "share", "latency_s"), Code.BAD_EXPRESSION, "value: "),
-        (Chart("A", "visits", "mean", "latency_s", by="town"), Code.UNKNOWN_NAME, "by: "),
+        (Chart("A", "visits", "mean", "latency_s", by="town"), Code.BAD_EXPRESSION, "by: "),
         (Chart("A", "visits", "mean", "latency_s", where="latency_s"), Code.BAD_EXPRESSION, "where: "),
-        (Chart("A", "visits", "mean", "latency_s", at="began_s"), Code.UNKNOWN_NAME, "at: "),
-        (StateChart("A", "events", "state", by="host", initial="up"), Code.UNKNOWN_NAME, "value: "),
+        (Chart("A", "visits", "mean", "latency_s", at="began_s"), Code.BAD_EXPRESSION, "at: "),
+        (StateChart("A", "events", "state", by="host", initial="up"), Code.BAD_EXPRESSION, "value: "),
     ],
 )
 def test_a_chart_that_does_not_fit_is_an_error_that_says_why(

@@ -12,7 +12,7 @@ import pytest
 from harness.faults.primitives import ClientMatch, EndpointMatch, Exposure, LinkShape, PathMatch
 from harness.sim.network.machine import Machine
 from harness.system import Access, Link
-from tests.sim.wire import SERVERS, TO_CLIENT, TO_SERVER, Wire, echo, ignore, send_size
+from tests.sim.small_network import SERVERS, TO_CLIENT, TO_SERVER, SmallNetwork, echo, ignore, send_size
 
 RTT_S = 0.0502
 """Of the link, of the client's access line and of the server's attachment (0.2 ms)."""
@@ -28,11 +28,11 @@ def link(**changes: float) -> Link:
 class Arrivals:
     """A server that notes when each numbered message (a line) came."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, net: SmallNetwork) -> None:
         self.numbers: list[int] = []
         self.times_s: list[float] = []
-        self._wire = wire
-        wire.server(self._note)
+        self._wire = net
+        net.server(self._note)
 
     async def _note(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -41,22 +41,22 @@ class Arrivals:
 
 
 def send_numbers(
-    wire: Wire, count: int, every_s: float, settle_s: float = 30.0
+    net: SmallNetwork, count: int, every_s: float, settle_s: float = 30.0
 ) -> tuple[list[float], list[float]]:
     """Send so many lines, evenly spaced; when each was sent, and when it arrived."""
-    arrivals = Arrivals(wire)
+    arrivals = Arrivals(net)
     sent_s: list[float] = []
 
     async def main() -> None:
-        _, writer = await wire.connect()
+        _, writer = await net.connect()
         await asyncio.sleep(1)
         for number in range(count):
-            sent_s.append(wire.now_s)
+            sent_s.append(net.now_s)
             writer.write(b"%d\n" % number)
             await asyncio.sleep(every_s)
         await asyncio.sleep(settle_s)
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
     assert arrivals.numbers == list(range(count)), "a stream keeps everything, in order"
     return sent_s, arrivals.times_s
 
@@ -65,31 +65,31 @@ def send_numbers(
 
 
 def test_latency_of_a_fault_is_one_way() -> None:
-    wire = Wire(link())
-    arrivals = Arrivals(wire)
+    net = SmallNetwork(link())
+    arrivals = Arrivals(net)
 
     async def main() -> None:
-        _, writer = await wire.connect()
+        _, writer = await net.connect()
         moments: list[float] = []
         for path, delay_s in ((TO_CLIENT, 0.0), (TO_SERVER, 0.3)):
-            rule = wire.network.impair(path, shape=LinkShape(latency_s=0.3))
-            moments.append(wire.now_s + ONE_WAY_S + delay_s)
+            rule = net.network.impair(path, shape=LinkShape(latency_s=0.3))
+            moments.append(net.now_s + ONE_WAY_S + delay_s)
             writer.write(b"0\n")
             await asyncio.sleep(1)
             rule.remove()
         assert arrivals.times_s == pytest.approx(moments)
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
 
 
 def test_what_is_sent_after_a_fault_does_not_overtake_what_was_sent_during_it() -> None:
-    wire = Wire(link())
-    arrivals = Arrivals(wire)
+    net = SmallNetwork(link())
+    arrivals = Arrivals(net)
 
     async def main() -> None:
-        _, writer = await wire.connect()
-        rule = wire.network.impair(TO_SERVER, shape=LinkShape(latency_s=2.0))
-        start_s = wire.now_s
+        _, writer = await net.connect()
+        rule = net.network.impair(TO_SERVER, shape=LinkShape(latency_s=2.0))
+        start_s = net.now_s
         writer.write(b"1\n")
         await asyncio.sleep(0.5)
         rule.remove()
@@ -101,7 +101,7 @@ def test_what_is_sent_after_a_fault_does_not_overtake_what_was_sent_during_it() 
         slow_s = start_s + 2.0 + ONE_WAY_S
         assert arrivals.times_s == pytest.approx([slow_s, slow_s, start_s + 5.5 + ONE_WAY_S])
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
 
 
 # ---------------------------------------------------------------------- jitter
@@ -109,14 +109,14 @@ def test_what_is_sent_after_a_fault_does_not_overtake_what_was_sent_during_it() 
 
 def test_jitter_is_a_function_of_the_seed() -> None:
     def arrivals(seed: int) -> list[float]:
-        return send_numbers(Wire(link(jitter_s=0.03), seed=seed), 30, 0.01)[1]
+        return send_numbers(SmallNetwork(link(jitter_s=0.03), seed=seed), 30, 0.01)[1]
 
     assert arrivals(1) == arrivals(1)
     assert arrivals(1) != arrivals(2)
 
 
 def test_nothing_arrives_before_it_was_sent() -> None:
-    sent_s, arrived_s = send_numbers(Wire(link(jitter_s=10.0)), 50, 1.0)
+    sent_s, arrived_s = send_numbers(SmallNetwork(link(jitter_s=10.0)), 50, 1.0)
     assert all(sent <= arrived for sent, arrived in zip(sent_s, arrived_s, strict=True))
 
 
@@ -126,13 +126,13 @@ def test_nothing_arrives_before_it_was_sent() -> None:
 def test_a_lost_packet_comes_later_and_those_behind_it_wait() -> None:
     """The retransmission time-out is 200 ms at least. 5 % of 2,000 are 100, give or take 30 (3 sigma); each
     holds up what is sent in the next 200 ms."""
-    sent_s, arrived_s = send_numbers(Wire(link(loss=0.05)), 2000, 1.0)
+    sent_s, arrived_s = send_numbers(SmallNetwork(link(loss=0.05)), 2000, 1.0)
     late_s = [arrived - sent - ONE_WAY_S for sent, arrived in zip(sent_s, arrived_s, strict=True)]
     assert all(late == pytest.approx(0.0, abs=1e-4) or late > 0.199 for late in late_s)
     assert 70 < sum(late > 0.1 for late in late_s) < 130
     assert any(late > 0.599 for late in late_s), "the retransmission may be lost too"
 
-    sent_s, arrived_s = send_numbers(Wire(link(loss=0.05)), 2000, 0.05)
+    sent_s, arrived_s = send_numbers(SmallNetwork(link(loss=0.05)), 2000, 0.05)
     stuck = [
         arrived
         for sent, arrived, before in zip(sent_s[1:], arrived_s[1:], arrived_s, strict=False)
@@ -143,18 +143,18 @@ def test_a_lost_packet_comes_later_and_those_behind_it_wait() -> None:
 
 def test_a_lossy_link_delays_connections_by_whole_seconds() -> None:
     """A SYN, or its answer, is sent again after a second (RFC 6298)."""
-    wire = Wire(link(loss=0.2))
-    wire.server(ignore)
+    net = SmallNetwork(link(loss=0.2))
+    net.server(ignore)
 
     async def main() -> list[float]:
         took_s: list[float] = []
         for _ in range(200):
-            start_s = wire.now_s
-            await wire.connect()
-            took_s.append(wire.now_s - start_s - RTT_S)
+            start_s = net.now_s
+            await net.connect()
+            took_s.append(net.now_s - start_s - RTT_S)
         return took_s
 
-    took_s = wire.run(main, on=wire.client(access=ACCESS))
+    took_s = net.run(main, on=net.client(access=ACCESS))
     assert all(took == pytest.approx(round(took), abs=1e-6) for took in took_s)
     assert 40 < sum(took > 0.5 for took in took_s) < 104  # 1 - 0.8 * 0.8 = 36 % of 200 are 72
 
@@ -163,40 +163,40 @@ def test_a_lossy_link_delays_connections_by_whole_seconds() -> None:
 
 
 def test_a_fault_meets_only_the_clients_that_it_names() -> None:
-    wire = Wire(link())
-    wire.server(send_size)
+    net = SmallNetwork(link())
+    net.server(send_size)
     slow = PathMatch(SERVERS, EndpointMatch(clients=ClientMatch(group="dsl")))
-    rule = wire.network.impair(slow, shape=LinkShape(bandwidth_bps=8e6))
+    rule = net.network.impair(slow, shape=LinkShape(bandwidth_bps=8e6))
 
     async def download() -> float:
-        reader, writer = await wire.connect()
-        start_s = wire.now_s + RTT_S
+        reader, writer = await net.connect()
+        start_s = net.now_s + RTT_S
         writer.write(b"1000000\n")
         await reader.read()
-        return wire.now_s - start_s
+        return net.now_s - start_s
 
     async def main() -> list[float]:
         machines = [
-            wire.client(f"c{number}", group=group, access=ACCESS) for number, group in enumerate(groups)
+            net.client(f"c{number}", group=group, access=ACCESS) for number, group in enumerate(groups)
         ]
         return list(await asyncio.gather(*(machine.run(download()) for machine in machines)))
 
     groups = ("dsl", "fibre", "dsl")
-    assert wire.run(main) == pytest.approx([1.0, 0.0, 1.0], abs=1e-6)
+    assert net.run(main) == pytest.approx([1.0, 0.0, 1.0], abs=1e-6)
     assert rule.exposure() == Exposure(connections=2, bytes=2_000_000)
 
 
 @pytest.mark.parametrize("bandwidth_bps", [8e6, 10e9, 400e9])
 def test_transfers_end_however_late_it_is_and_however_fast_the_link(bandwidth_bps: float) -> None:
     """After ten years the clock moves in steps of 60 ns, in which a fast link carries thousands of bytes."""
-    wire = Wire(link(bandwidth_bps=bandwidth_bps))
-    wire.server(send_size)
+    net = SmallNetwork(link(bandwidth_bps=bandwidth_bps))
+    net.server(send_size)
 
     async def main() -> None:
         for wait_s in (0.0, 1000.0, 10_000.0, 1e6, 3e8):
             await asyncio.sleep(wait_s + 0.123456789)
             sizes = [1, 1461, 1_234_567, 3_456_789]
-            pairs = [await wire.connect() for _ in sizes]
+            pairs = [await net.connect() for _ in sizes]
             for size, (_, writer) in zip(sizes, pairs, strict=True):
                 writer.write(b"%d\n" % size)
             assert await asyncio.gather(*(count(reader) for reader, _ in pairs)) == sizes
@@ -207,7 +207,7 @@ def test_transfers_end_however_late_it_is_and_however_fast_the_link(bandwidth_bp
             n_bytes += len(data)
         return n_bytes
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
 
 
 # ---------------------------------------------------------------------- cuts
@@ -216,30 +216,30 @@ def test_transfers_end_however_late_it_is_and_however_fast_the_link(bandwidth_bp
 def test_a_cut_one_way_holds_that_way_only_and_backs_off() -> None:
     """What was sent at 0 is tried again after 0.2, 0.6, 1.4 and 3 s (RFC 6298). Healed at 2 s, it gets there
     with the try at 3; what the other side says gets through all the time."""
-    wire = Wire(link())
+    net = SmallNetwork(link())
     heard_s: list[float] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def listen() -> None:
             while await reader.read(100):
-                heard_s.append(wire.now_s)
+                heard_s.append(net.now_s)
 
         listening = asyncio.ensure_future(listen())
         while not listening.done():
             writer.write(b"!")
             await asyncio.sleep(0.1)
 
-    wire.server(talk)
+    net.server(talk)
 
     async def main() -> None:
-        reader, writer = await wire.connect()
-        cut = wire.network.impair(TO_SERVER, cut=True)
-        start_s = wire.now_s
+        reader, writer = await net.connect()
+        cut = net.network.impair(TO_SERVER, cut=True)
+        start_s = net.now_s
         writer.write(b"?")
         for _ in range(10):
             await reader.readexactly(1)
-        assert wire.now_s < start_s + 1.2
-        await asyncio.sleep(start_s + 2 - wire.now_s)
+        assert net.now_s < start_s + 1.2
+        await asyncio.sleep(start_s + 2 - net.now_s)
         cut.remove()
         await asyncio.sleep(2)
         assert heard_s == pytest.approx([start_s + 3.0 + ONE_WAY_S])
@@ -248,37 +248,37 @@ def test_a_cut_one_way_holds_that_way_only_and_backs_off() -> None:
         assert heard_s[1:] == pytest.approx([start_s + 4.0 + ONE_WAY_S]), "the next one is not held"
         assert cut.exposure() == Exposure(connections=1, bytes=1)
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
 
 
 def test_without_acknowledgements_a_sender_gets_one_window_through() -> None:
     """Cut towards the server, the client still hears ten segments (RFC 6928), and the rest after the heal."""
-    wire = Wire(link())
-    wire.server(send_size)
+    net = SmallNetwork(link())
+    net.server(send_size)
 
     async def main() -> None:
-        reader, writer = await wire.connect()
+        reader, writer = await net.connect()
         writer.write(b"1000000\n")
         await asyncio.sleep(ONE_WAY_S / 2)
-        cut = wire.network.impair(TO_SERVER, cut=True)
+        cut = net.network.impair(TO_SERVER, cut=True)
         await asyncio.sleep(10)
         assert len(reader._buffer) == 14_600  # type: ignore[attr-defined]
         cut.remove()
         assert len(await reader.read()) == 1_000_000
 
-    wire.run(main, on=wire.client(access=ACCESS))
+    net.run(main, on=net.client(access=ACCESS))
 
 
 def test_a_cut_in_the_middle_of_a_transfer() -> None:
     """1 MB/s. Cut both ways from 1 s to 2.5 s; the next try of the sender is 3 s after it noticed."""
-    wire = Wire(link(bandwidth_bps=8e6))
-    wire.server(send_size)
+    net = SmallNetwork(link(bandwidth_bps=8e6))
+    net.server(send_size)
     everything = PathMatch(EndpointMatch(everything=True), EndpointMatch(everything=True))
 
     async def main() -> float:
-        reader, writer = await wire.connect()
+        reader, writer = await net.connect()
         writer.write(b"2000000\n")
-        start_s = wire.now_s + RTT_S
+        start_s = net.now_s + RTT_S
         received = bytearray()
 
         async def read() -> None:
@@ -287,36 +287,36 @@ def test_a_cut_in_the_middle_of_a_transfer() -> None:
 
         reading = asyncio.ensure_future(read())
         await asyncio.sleep(ONE_WAY_S + 1)
-        cut = wire.network.impair(everything, cut=True)
+        cut = net.network.impair(everything, cut=True)
         await asyncio.sleep(1.5)
         assert len(received) == pytest.approx(1_000_000, abs=20)
         cut.remove()
         await reading
         assert len(received) == 2_000_000
         assert cut.exposure().connections == 1
-        return wire.now_s - start_s
+        return net.now_s - start_s
 
-    assert wire.run(main, on=wire.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.01)
+    assert net.run(main, on=net.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.01)
 
 
 # ---------------------------------------------------------------------- what is counted
 
 
 @pytest.fixture
-def three() -> tuple[Wire, list[Machine]]:
-    wire = Wire(link())
-    wire.server(echo)
+def three() -> tuple[SmallNetwork, list[Machine]]:
+    net = SmallNetwork(link())
+    net.server(echo)
     return (
-        wire,
+        net,
         [
-            wire.client(f"c{number}", group="odd" if number % 2 else "even", access=ACCESS)
+            net.client(f"c{number}", group="odd" if number % 2 else "even", access=ACCESS)
             for number in range(3)
         ],
     )
 
 
-def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[Wire, list[Machine]]) -> None:
-    wire, machines = three
+def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[SmallNetwork, list[Machine]]) -> None:
+    net, machines = three
     path = PathMatch(EndpointMatch(clients=ClientMatch(group="even")), SERVERS)
 
     async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int) -> None:
@@ -325,10 +325,10 @@ def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[Wire, li
 
     async def main() -> None:
         async def connect(machine: Machine) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            return await machine.run(wire.connect())
+            return await machine.run(net.connect())
 
         ends = [await connect(machine) for machine in machines]
-        rule = wire.network.impair(path, shape=LinkShape(latency_s=0.1))
+        rule = net.network.impair(path, shape=LinkShape(latency_s=0.1))
         assert rule.exposure() == Exposure(), "idle connections are not touched"
         await ask(*ends[1], 1000)
         assert rule.exposure() == Exposure(), "nor those of others"
@@ -344,22 +344,22 @@ def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[Wire, li
         await ask(*ends[0], 1000)
         assert rule.exposure() == Exposure(connections=3, bytes=2500), "no more after its end"
 
-    wire.run(main)
+    net.run(main)
 
 
-def test_a_reset_counts_each_connection_once(three: tuple[Wire, list[Machine]]) -> None:
-    wire, machines = three
+def test_a_reset_counts_each_connection_once(three: tuple[SmallNetwork, list[Machine]]) -> None:
+    net, machines = three
 
     async def main() -> None:
-        ends = [await machine.run(wire.connect()) for machine in machines]
+        ends = [await machine.run(net.connect()) for machine in machines]
         await asyncio.sleep(1)
         even = EndpointMatch(clients=ClientMatch(group="even"))
-        assert wire.network.reset(PathMatch(even, SERVERS)) == Exposure(connections=2, resets=2)
+        assert net.network.reset(PathMatch(even, SERVERS)) == Exposure(connections=2, resets=2)
         for reader, _ in ends[::2]:
             with pytest.raises(ConnectionResetError):
                 await reader.read()
         ends[1][1].write(b"?")
         assert await ends[1][0].read(1) == b"?"
-        assert wire.network.reset(PathMatch(even, SERVERS)) == Exposure()
+        assert net.network.reset(PathMatch(even, SERVERS)) == Exposure()
 
-    wire.run(main)
+    net.run(main)

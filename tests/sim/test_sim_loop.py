@@ -47,11 +47,14 @@ def test_years_pass_at_once() -> None:
 def test_timers_fire_at_their_times_in_order(delays_ms: list[int]) -> None:
     fired: list[tuple[float, float]] = []
 
+    def note(delay_s: float) -> None:
+        fired.append((now(), delay_s))
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         for delay_ms in delays_ms:
             delay_s = delay_ms / 1000
-            loop.call_later(delay_s, lambda delay_s=delay_s: fired.append((now(), delay_s)))
+            loop.call_later(delay_s, note, delay_s)
         await asyncio.sleep(1e6 + 1)
 
     on_loop(main)

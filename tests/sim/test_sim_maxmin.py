@@ -13,35 +13,35 @@ from hypothesis import strategies as st
 
 from harness.sim.network.sender import PROGRESS_S
 from harness.system import Access, Link
-from tests.sim.wire import Wire, send_size
+from tests.sim.small_network import SmallNetwork, send_size
 
 MEGABYTE = 1_000_000
 
 
-async def download(wire: Wire, server: str, size: int) -> tuple[float, float]:
+async def download(net: SmallNetwork, server: str, size: int) -> tuple[float, float]:
     """Seconds from the request until half of it was there (it shows twice a second), and all of it."""
-    reader, writer = await wire.connect(server)
-    start_s = wire.now_s
+    reader, writer = await net.connect(server)
+    start_s = net.now_s
     writer.write(b"%d\n" % size)
     count, half_s = 0, 0.0
     while data := await reader.read(1 << 20):
         count += len(data)
         if not half_s and count >= size / 2:
-            half_s = wire.now_s - start_s
+            half_s = net.now_s - start_s
     assert count == size
-    return half_s, wire.now_s - start_s
+    return half_s, net.now_s - start_s
 
 
 @pytest.mark.parametrize("count", [1, 4, 16])
 def test_downloads_share_a_link(count: int) -> None:
-    wire = Wire(Link("here", "there", rtt_s=0.001, bandwidth_bps=10e6))
-    wire.server(send_size)
+    net = SmallNetwork(Link("here", "there", rtt_s=0.001, bandwidth_bps=10e6))
+    net.server(send_size)
 
     async def main() -> list[tuple[float, float]]:
-        clients = [wire.client(f"c{number}") for number in range(count)]
-        return await asyncio.gather(*(each.run(download(wire, "server", MEGABYTE)) for each in clients))
+        clients = [net.client(f"c{number}") for number in range(count)]
+        return await asyncio.gather(*(each.run(download(net, "server", MEGABYTE)) for each in clients))
 
-    results = wire.run(main)
+    results = net.run(main)
     ideal_s = count * MEGABYTE * 8 / 10e6
     for half_s, done_s in results:
         assert ideal_s <= done_s <= ideal_s * 1.02
@@ -95,9 +95,9 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 def fair_rates(plan: Plan) -> list[float]:
-    """Water filling, the slow way: raise all rates together; whoever meets a full pipe stays where it is.
+    """Progressive filling by definition: raise all rates together; those at a full pipe rise no more.
 
-    inf where nothing holds a download at all.
+    inf where nothing limits a download.
     """
     capacity: dict[object, float] = {}
     users: dict[object, list[int]] = {}
@@ -121,9 +121,8 @@ def fair_rates(plan: Plan) -> list[float]:
             break
         for number in rising:
             rates[number] += step
-        for hop, left in room.items():
-            if left <= step * (1 + 1e-12):
-                rising.difference_update(users[hop])
+        for full in [hop for hop, left in room.items() if left <= step * (1 + 1e-12)]:
+            rising.difference_update(users[full])
     return rates
 
 
@@ -139,19 +138,19 @@ def test_every_download_gets_its_max_min_share(plan: Plan) -> None:
     """Each is given what its share carries in 4 s: then all run together, and end together, after 4 s."""
     rates = fair_rates(plan)
     event(f"{len(set(rates))} different rates")
-    wire = Wire(
+    net = SmallNetwork(
         *(Link(f"z{up}", f"z{zone}", 0.001, rate * 1e6) for zone, (up, rate) in enumerate(plan.uplinks, 1))
     )
     for zone in range(len(plan.uplinks) + 1):
-        wire.server(send_size, f"s{zone}", f"z{zone}")
+        net.server(send_size, f"s{zone}", f"z{zone}")
 
     async def main() -> list[tuple[float, float]]:
         tasks = []
         for number, ((server, client, access), rate) in enumerate(zip(plan.downloads, rates, strict=True)):
-            machine = wire.client(f"c{number}", f"z{client}", access=Access(access * 1e6, math.inf, 0.001))
+            machine = net.client(f"c{number}", f"z{client}", access=Access(access * 1e6, math.inf, 0.001))
             size = MEGABYTE if math.isinf(rate) else round(rate * 1e6 / 8 * 4)
-            tasks.append(machine.run(download(wire, f"s{server}", size)))
+            tasks.append(machine.run(download(net, f"s{server}", size)))
         return await asyncio.gather(*tasks)
 
-    for rate, (_, done_s) in zip(rates, wire.run(main), strict=True):
+    for rate, (_, done_s) in zip(rates, net.run(main), strict=True):
         assert done_s == pytest.approx(0.0 if math.isinf(rate) else 4.0, abs=0.02)

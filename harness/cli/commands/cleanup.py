@@ -3,25 +3,22 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from harness.cli.options import Json
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 
-def cleanup(as_json: Json = False) -> Done:
+def cleanup(as_json: Json = False) -> CommandResult:
     """Undo what live runs of dead harnesses left on this machine, and prove that it is clean."""
-    from harness.cli.outcome import usage
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.cleanup import cleanup as clean
     from harness.live.cleanup import describe
-    from harness.live.run_lock import LiveUnavailable
 
-    try:
-        done = clean()
-    except LiveUnavailable as error:
-        raise usage(str(error)) from error
+    done = clean()
     for run in done.cleaned:
-        print(f"run {run.run}: undone")
+        print(f"run {run.run} of a dead harness:")
         for item in run.undone:
             print(f"  {item.description}")
+        for reason in run.failures:
+            print(f"  not undone: {reason}")
         if run.left:
             print(f"  STILL THERE: {describe(run.left)}")
     for number, who in done.held:
@@ -34,4 +31,4 @@ def cleanup(as_json: Json = False) -> Done:
         "cleaned": [asdict(run) for run in done.cleaned],
         "held": [{"run": number, "by": who} for number, who in done.held],
     }
-    return Done(0 if done.clean else EXIT_CODES[Verdict.ERROR], document)
+    return CommandResult(0 if done.clean else EXIT_CODES[Verdict.ERROR], document)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.options import Json
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from harness.live.doctor import Finding
     from harness.runtime.capabilities import Capabilities
 
 
-def doctor(as_json: Json = False) -> Done:
+def doctor(as_json: Json = False) -> CommandResult:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
     from harness.faults.capability import Capability
     from harness.gates.result import EXIT_CODES, Verdict
@@ -38,7 +38,7 @@ def doctor(as_json: Json = False) -> Done:
         "capabilities": networks[PROXY],
         "networks": networks,
     }
-    return Done(0 if works[PROXY] else EXIT_CODES[Verdict.ERROR], document)
+    return CommandResult(0 if works[PROXY] else EXIT_CODES[Verdict.ERROR], document)
 
 
 def _all_ok(findings: Sequence[Finding]) -> bool:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import Json
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
+
+if TYPE_CHECKING:
+    from harness.live.interactive.protocol import Request
 
 ACTIONS = ("add", "remove", "list")
 
@@ -14,39 +17,36 @@ def fault(
     action: Annotated[str, typer.Argument(help="add, remove or list.")],
     what: Annotated[
         str,
-        typer.Argument(
-            help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number that add said."
-        ),
+        typer.Argument(help="add: 'fault: crash, target: {node: edge-a-1}'; remove: the number of a fault."),
     ] = "",
     run: Annotated[
-        str | None, typer.Option("--in", help="Which system, when more than one is up: run-64.")
+        str | None, typer.Option("--in", help="Which system, when more than one is up, such as run-64.")
     ] = None,
     as_json: Json = False,
-) -> Done:
-    """Put a fault on the system that 'harness up' holds up, take it off, or list them."""
-    from harness.cli.outcome import Stop, usage
-    from harness.engine.up import ask
-    from harness.errors import UsageError
-    from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.run_lock import LiveUnavailable
+) -> CommandResult:
+    """Apply a fault to the system that 'harness up' started, remove one, or list them."""
+    from harness.cli.fault_status import describe_status
+    from harness.live.interactive.client import ask
 
-    request: dict[str, Any] = {"do": action}
-    if action == "add":
-        request["fault"] = what
-    elif action == "remove":
-        if not what.isdecimal():
-            raise usage(f"fault remove '{what}': give the number of a fault; 'harness fault list' shows them")
-        request["number"] = int(what)
-    elif action != "list":
-        raise usage(f"fault {action}: there are {', '.join(ACTIONS)}")
-    try:
-        answer = ask(request, run=run)
-    except (UsageError, LiveUnavailable) as error:
-        raise usage(str(error)) from error
-    if "problems" in answer:
-        raise usage(*answer["problems"])
-    if "failed" in answer:
-        raise Stop(Verdict.ERROR.value, EXIT_CODES[Verdict.ERROR], answer["failed"])
-    for line in answer["said"]:
-        print(line)
-    return Done(0, answer)
+    faults = ask(_request(action, what), run=run).faults
+    for status in faults:
+        print(describe_status(status))
+    if not faults:
+        print("no fault is applied")
+    return CommandResult(0, {"faults": [status.model_dump(mode="json") for status in faults]})
+
+
+def _request(action: str, what: str) -> Request:
+    from harness.errors import UsageError
+    from harness.live.interactive.protocol import AddFault, ListFaults, RemoveFault
+
+    match action:
+        case "add":
+            return AddFault(fault=what)
+        case "remove" if what.isdecimal():
+            return RemoveFault(number=int(what))
+        case "remove":
+            raise UsageError([f"fault remove '{what}': give the number of a fault; see 'harness fault list'"])
+        case "list":
+            return ListFaults()
+    raise UsageError([f"fault {action}: use {', '.join(ACTIONS)}"])

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 Template = Annotated[
     str,
@@ -20,19 +20,15 @@ NEXT = {"own": "experiments", "streaming": "experiments/first.chaos.yaml"}
 """What to run first."""
 
 
-def init(template: Template = "own", directory: Directory = Path()) -> Done:
+def init(template: Template = "own", directory: Directory = Path()) -> CommandResult:
     """Write a directory to begin with: a system, SLOs and experiments that run."""
-    from harness.cli.outcome import usage
-    from harness.scaffold import ScaffoldError, write_template
+    from harness.scaffold import write_template
 
-    try:
-        files = write_template(template, directory)
-    except ScaffoldError as error:
-        raise usage(str(error)) from error
+    files = write_template(template, directory)
     for file in files:
         print(file)
     print()
     if directory != Path():
         print(f"    cd {directory}")
     print(f"    harness run {NEXT[template]}")
-    return Done(0, {"files": [str(file) for file in files]})
+    return CommandResult(0, {"files": [str(file) for file in files]})

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import LocustPlugin
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 AGAIN_S = 2.0
 """Between the end of a run and the wait for the next: the old master must be gone."""
@@ -19,7 +19,7 @@ def load(
         str, typer.Option(metavar="HOST:PORT", help="Where a run waits for workers (--locust-master).")
     ],
     locust_plugin: LocustPlugin = None,
-) -> Done:
+) -> CommandResult:
     """Bring clients for live runs that wait for workers, one after the other, until Ctrl-C or five idle minutes.
 
     It runs the code of whatever system a run names: start it for runs, and on networks, that you trust.
@@ -29,7 +29,7 @@ def load(
     import sys
     import time
 
-    from harness.cli.outcome import usage
+    from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.locust.cluster import refuse_without_locust
     from harness.live.options import parse_address
@@ -41,7 +41,7 @@ def load(
     if missing := refuse_without_locust():
         problems.append(missing)
     if problems or address is None:
-        raise usage(*problems)
+        raise UsageError(problems)
     host, port = address
     print(f"bringing clients for runs at {host}:{port}; Ctrl-C ends it", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "harness.live.supervised", str(os.getpid())]
@@ -54,8 +54,8 @@ def load(
             try:
                 status = process.wait()
                 if status:
-                    return Done(EXIT_CODES[Verdict.ERROR])
+                    return CommandResult(EXIT_CODES[Verdict.ERROR])
                 time.sleep(AGAIN_S)  # noqa: TID251 (a person's terminal, no run)
             except KeyboardInterrupt:
                 process.kill()
-                return Done(0)
+                return CommandResult(0)

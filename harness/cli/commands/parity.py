@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.live.options import LiveOptions
 
@@ -25,39 +25,36 @@ def parity(
     jobs: Jobs = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
-) -> Done:
-    """Run experiments live and in virtual time, and show how far apart the two are.
+) -> CommandResult:
+    """Run experiments live and in virtual time, and compare the two.
 
-    Exit 0: the same verdicts, and every figure within its aim; 1: not; 2: no figure to compare.
+    Exit 0: the same verdicts, and every figure within its threshold; 1: not; 2: no figure to compare.
     """
     from harness.cli.commands.run import cores, writable
-    from harness.cli.outcome import usage
     from harness.cli.selection import load_files
-    from harness.errors import UsageError
-    from harness.parity.page import document, lines, write
-    from harness.parity.run import parity as run_both
+    from harness.parity.document import parity_document
+    from harness.parity.page import PARITY_PAGE, write_parity
+    from harness.parity.runner import run_parity
+    from harness.parity.text import result_lines
 
     loaded = load_files(paths, runtime)
-    try:
-        found = run_both(
-            loaded,
-            seeds=range(seed, seed + seeds),
-            reports=writable(reports),
-            jobs=jobs or cores(),
-            live_jobs=jobs or 1,
-            live=runtime,
-            report=_report_half,
-        )
-    except UsageError as error:
-        raise usage(*error.problems) from error
-    write(found)
-    for line in lines(found):
+    result = run_parity(
+        loaded,
+        seeds=range(seed, seed + seeds),
+        reports=writable(reports),
+        jobs=jobs or cores(),
+        live_jobs=jobs or 1,
+        live=runtime,
+        open_reporters=_open_reporters,
+    )
+    write_parity(result)
+    for line in result_lines(result, PARITY_PAGE):
         print(line)
-    return Done(found.exit_code, document(found))
+    return CommandResult(result.exit_code, parity_document(result))
 
 
 @contextmanager
-def _report_half(runtime: str) -> Iterator[Reporters]:
+def _open_reporters(runtime: str) -> Iterator[Reporters]:
     """Progress, without the table of a suite: the result is the comparison at the end."""
     from harness.cli.reporting import reporting
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.options import Json, Paths, Seed, Without
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
+    from harness.diagnostics import Diagnostic
     from harness.engine.plan import Plan
     from harness.faults.base import Fault
 
@@ -20,27 +21,26 @@ def plan(
     seed: Seed = 1,
     without: Without = None,
     as_json: Json = False,
-) -> Done:
+) -> CommandResult:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
-    from harness.cli.outcome import usage
     from harness.cli.selection import load_all
     from harness.engine.plan import plan as make_plan
     from harness.errors import UsageError
 
     plans: list[Plan] = []
-    problems: list[str] = []
+    problems: list[Diagnostic] = []
     loaded, left_out = load_all(paths, runtime)
     for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))
         except UsageError as error:
-            problems += error.problems
+            problems += error.diagnostics
     if problems:
-        raise usage(*dict.fromkeys(problems))
+        raise UsageError(problems)
     print("\n\n".join(_text(item) for item in plans))
     for one in left_out:
         print(one)
-    return Done(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
+    return CommandResult(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 
 def _document(item: Plan) -> dict[str, Any]:

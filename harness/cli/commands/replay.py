@@ -1,28 +1,18 @@
 from __future__ import annotations
 
 from harness.cli.options import Json, Run
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 
-def replay(run: Run, as_json: Json = False) -> Done:
+def replay(run: Run, as_json: Json = False) -> CommandResult:
     """Run a run directory's experiment again and compare the histories. Exit 3 when they differ, or one was altered."""
-    from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.engine.replay import replay as run_again
-    from harness.errors import ExperimentError, UsageError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.history.errors import HistoryError
     from harness.verdict.document import suite_document
 
     with reporting() as reporters:
-        try:
-            replayed = run_again(run, reporters.handlers, reporters.finish)
-        except ExperimentError as error:
-            raise usage(*map(str, error.diagnostics)) from error
-        except UsageError as error:
-            raise usage(*error.problems) from error
-        except HistoryError as error:
-            raise usage(str(error)) from error
+        replayed = run_again(run, reporters.handlers, reporters.finish)
     finished = replayed.finished
     code = finished.exit_code if replayed.identical else EXIT_CODES[Verdict.ERROR]
     if not replayed.differences:
@@ -35,7 +25,7 @@ def replay(run: Run, as_json: Json = False) -> Done:
     if replayed.altered:
         print(f"{run}: NOT as it was recorded: {'; '.join(replayed.altered)}")
     document = suite_document(finished.results, finished.verdict, code)
-    return Done(
+    return CommandResult(
         code,
         {
             **document,

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.options import Jobs, Json, Paths, Report, Reports, Seed, Seeds, Without
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.runtime.options import RuntimeOptions
 
@@ -20,36 +20,31 @@ def run(
     reports: Reports = Path("reports"),
     report: Report = None,
     as_json: Json = False,
-) -> Done:
+) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.outcome import usage
     from harness.cli.reporting import reporting
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
-    from harness.errors import UsageError
     from harness.verdict.document import suite_document
 
     loaded, left_out = load_for(paths, runtime)
     with reporting(report) as reporters:
-        try:
-            finished = run_suite(
-                loaded,
-                seeds=range(seed, seed + seeds),
-                jobs=jobs or (cores() if runtime.concurrent else 1),
-                without=tuple(dict.fromkeys(without or ())),
-                reports=writable(reports),
-                handlers=reporters.handlers,
-                finish=reporters.finish,
-                runtime=runtime,
-            )
-        except UsageError as error:
-            raise usage(*error.problems) from error
+        finished = run_suite(
+            loaded,
+            seeds=range(seed, seed + seeds),
+            jobs=jobs or (cores() if runtime.concurrent else 1),
+            without=tuple(dict.fromkeys(without or ())),
+            reports=writable(reports),
+            handlers=reporters.handlers,
+            finish=reporters.finish,
+            runtime=runtime,
+        )
     for one in left_out:
         print(one)
     document = suite_document(finished.results, finished.verdict, finished.exit_code)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]
-    return Done(finished.exit_code, document)
+    return CommandResult(finished.exit_code, document)
 
 
 def cores() -> int:
@@ -61,17 +56,16 @@ def cores() -> int:
 
 
 def writable(reports: Path) -> Path:
-    """The directory, made if it is not there. Stops with usage where nothing can be written."""
+    """The directory, made if it is not there. Raises UsageError where nothing can be written."""
     import os
 
-    from harness.cli.outcome import usage
+    from harness.errors import UsageError
 
     try:
         reports.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise usage(
-            f"--reports {reports}: cannot be made: {error.strerror}; give another directory"
-        ) from error
+        problem = f"--reports {reports}: cannot be made: {error.strerror}; give another directory"
+        raise UsageError([problem]) from error
     if not os.access(reports, os.W_OK | os.X_OK):
-        raise usage(f"--reports {reports}: cannot be written to; give another directory")
+        raise UsageError([f"--reports {reports}: cannot be written to; give another directory"])
     return reports

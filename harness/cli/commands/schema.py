@@ -4,22 +4,23 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 KINDS = ("experiment", "slos")
 
 
 def schema(
     of: Annotated[str, typer.Argument(help=f"What to describe: {' or '.join(KINDS)}.")] = KINDS[0],
-) -> Done:
+) -> CommandResult:
     """Print the JSON Schema of a file, for editors: of an experiment, or of slos.yaml."""
-    from harness.cli.outcome import emit_json, usage
+    from harness.cli.output import print_json
+    from harness.errors import UsageError
     from harness.experiment.schema import experiment_schema, slos_schema
     from harness.faults.catalogue import FAULTS
     from harness.text import did_you_mean
 
     if of not in KINDS:
         hint = did_you_mean(of, KINDS)
-        raise usage(f"schema {of}: there are {' and '.join(KINDS)}" + (f"; {hint}" if hint else ""))
-    emit_json(experiment_schema(FAULTS) if of == KINDS[0] else slos_schema())
-    return Done(0)
+        raise UsageError([f"schema {of}: use {' or '.join(KINDS)}" + (f"; {hint}" if hint else "")])
+    print_json(experiment_schema(FAULTS) if of == KINDS[0] else slos_schema())
+    return CommandResult(0)

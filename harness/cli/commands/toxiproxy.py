@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 
 PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 """The flags are the server's own (harness/toxiproxy/command.py), `--help` among them."""
@@ -14,7 +14,7 @@ def toxiproxy(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="serve [FLAGS]", help="'serve --help' explains the flags.")
     ] = None,
-) -> Done:
+) -> CommandResult:
     """Serve a Toxiproxy-compatible proxy server."""
     from harness.errors import EXIT_USAGE as USAGE
     from harness.gates.result import EXIT_CODES, Verdict
@@ -24,5 +24,5 @@ def toxiproxy(
     try:
         code = main(arguments or [], program="harness toxiproxy")
     except SystemExit as end:  # how argparse ends --help and mistakes
-        return Done(codes.get(end.code, 0))
-    return Done(codes.get(code, code))
+        return CommandResult(codes.get(end.code, 0))
+    return CommandResult(codes.get(code, code))

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from harness.cli.options import Json, Paths
-from harness.cli.outcome import Done
+from harness.cli.result import CommandResult
 from harness.cli.runtime_options import takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 
 @takes_runtime(default=None)
-def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> Done:
+def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> CommandResult:
     """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
     from harness.cli.selection import load_all
     from harness.text import plural
@@ -27,4 +27,4 @@ def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json 
         print(one)
     print(f"{plural(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
-    return Done(0, {"verdict": "valid", "exit_code": 0, "experiments": names})
+    return CommandResult(0, {"verdict": "valid", "exit_code": 0, "experiments": names})

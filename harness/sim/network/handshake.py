@@ -56,7 +56,7 @@ async def _exchange(
     """SYN there, SYN-ACK or RST back. None when the other machine was powered off meanwhile."""
     network.connections += 1
     connection = network.connections
-    mine = SimTransport(network, src, src.port(), f"{stream}/>", connection)
+    mine = SimTransport(network, src, src.next_port(), f"{stream}/>", connection)
     theirs = SimTransport(network, dst, port, f"{stream}/<", connection)
     mine.pair(theirs, port)
     theirs.pair(mine, mine.port)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.errors import HarnessError
 from harness.faults.primitives import Exposure, HostIdentity
 from harness.sim.process import Process
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 type State = Literal["up", "paused", "off", "down"]
 
 
+class MachineError(HarnessError):
+    """A machine is not in the state that a call needs."""
+
+
 class Observation:
-    """What a machine's state did to traffic since `Machine.observe()`."""
+    """What the state of a machine has done to traffic since `Machine.observe()`."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -49,12 +54,12 @@ class Observation:
         self._seen.add(connection)
         self._resets += 1
 
-    def blocked(self) -> None:
+    def block(self) -> None:
         self._blocked += 1
 
 
 class Machine:
-    """Made by `SimNetwork.add_machine`. `state`: down = the process is dead and the kernel answers RST."""
+    """Made by `SimNetwork.add_machine`. It is `down` when it has no process, and the kernel answers RST."""
 
     def __init__(
         self,
@@ -75,9 +80,9 @@ class Machine:
         self.attach_rtt_s = attach_rtt_s
         self.state: State = "down"
         self.connected = True
-        """Its kernel is on the network."""
+        """Whether its kernel is on the network."""
         self.running = True
-        """Its process may run."""
+        """Whether its process may run."""
         self.removed = False
         self.process: Process | None = None
         self.listeners: dict[int, Listener] = {}
@@ -93,7 +98,7 @@ class Machine:
 
     @property
     def alive(self) -> bool:
-        """A process lives here (it may be paused)."""
+        """Whether it has a process (which may be paused)."""
         return self.process is not None
 
     # ------------------------------------------------------------------ a process
@@ -101,7 +106,7 @@ class Machine:
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """Run `main` as this machine's process: all that it creates belongs to it."""
         if self.process is not None:
-            raise RuntimeError(f"{self.identity.name} is {self.state}: it has a process already")
+            raise MachineError(f"{self.identity.name} is {self.state}: it has a process already")
         self.process = Process(self)
         context = copy_context()
         context.run(Process.variable.set, self.process)
@@ -110,9 +115,9 @@ class Machine:
         return self._spawn(self.process, main(), context, f"{self.identity.name}:main")
 
     def adopt(self) -> Process:
-        """Make a process without a task of its own, for code that enters it by `Process.variable`."""
+        """Make a process without a task of its own, for code that sets `Process.variable`."""
         if self.process is not None:
-            raise RuntimeError(f"{self.identity.name} is {self.state}: it has a process already")
+            raise MachineError(f"{self.identity.name} is {self.state}: it has a process already")
         self.process = Process(self)
         self._set("up")
         return self.process
@@ -121,7 +126,7 @@ class Machine:
         """Another task of the same process."""
         if self._context is None or self.process is None:
             coro.close()
-            raise RuntimeError(f"{self.identity.name} is {self.state}: it has no process to run in")
+            raise MachineError(f"{self.identity.name} is {self.state}: it has no process to run in")
         return self._spawn(self.process, coro, self._context.copy(), name)
 
     def _spawn[T](
@@ -133,14 +138,14 @@ class Machine:
         return task
 
     def kill(self) -> None:
-        """SIGKILL: its tasks die without effect, the kernel closes its connections, connects are refused."""
+        """SIGKILL: its tasks end without effect, the kernel closes its connections, connects are refused."""
         if self.process is None:
             return
         self._end_process(kernel=True)
         self._set("down")
 
     def power_off(self) -> None:
-        """No sound from here any more, in either direction."""
+        """The kernel is gone with the process: nothing is sent and nothing answered."""
         self._set("off")
         self._end_process(kernel=False)
 
@@ -171,7 +176,7 @@ class Machine:
         self.running = state not in ("paused", "off")
 
     def _end_process(self, *, kernel: bool) -> None:
-        """`kernel`: there is still one, that closes the connections."""
+        """`kernel`: whether there is still one, which closes the connections."""
         process, self.process, self._context = self.process, None, None
         if process is not None:
             process.alive = False
@@ -194,7 +199,7 @@ class Machine:
 
     # ------------------------------------------------------------------ for the network
 
-    def port(self) -> int:
+    def next_port(self) -> int:
         """The next ephemeral port."""
         self._next_port = 32768 if self._next_port >= 60999 else self._next_port + 1
         return self._next_port
@@ -211,4 +216,4 @@ class Machine:
 
     def note_blocked(self) -> None:
         for observation in self.observations:
-            observation.blocked()
+            observation.block()

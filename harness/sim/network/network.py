@@ -188,7 +188,7 @@ class SimNetwork:
     ) -> Listener:
         """Listen on the machine of the calling process; port 0 picks one."""
         machine = self._here()
-        listener = Listener(machine, factory, port or machine.port(), copy_context())
+        listener = Listener(machine, factory, port or machine.next_port(), copy_context())
         if start_serving:
             listener.open()
         return listener

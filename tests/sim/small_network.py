@@ -22,8 +22,8 @@ TO_SERVER = PathMatch(CLIENTS, SERVERS)
 TO_CLIENT = PathMatch(SERVERS, CLIENTS)
 
 
-class Wire:
-    """A world for one test: add machines, then `run` its main coroutine as the harness."""
+class SmallNetwork:
+    """A network for one test: add machines, then `run` its main coroutine as the harness."""
 
     def __init__(self, *links: Link, seed: int = 1) -> None:
         self.loop = SimLoop(seed)

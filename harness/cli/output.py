@@ -1,8 +1,9 @@
-"""Keeping stdout for one JSON document: everything else that is printed meanwhile goes to stderr."""
+"""stdout for one JSON document: everything else that is printed meanwhile goes to stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -29,3 +30,9 @@ def reserved_stdout() -> Iterator[TextIO]:
         stack.callback(os.dup2, kept, number)
         with open(kept, "w", encoding="utf-8", closefd=False) as document:
             yield document
+
+
+def print_json(document: object) -> None:
+    """The one document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Two worlds with a server and a client: the machine's own loopback, and the simulated network."""
+"""Two testbeds with a server and a client: the machine's own loopback, and the simulated network."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TCP_REPAIR = 19
 _SYS_PIDFD_GETFD = 438
 
 
-class World(ABC):
+class Testbed(ABC):
     """One server process (`start`), and the code under test as the client. `host`, `port`: the server's."""
 
     host: str
     port: int
 
     @abstractmethod
-    def run[T](self, client: Callable[[World], Awaitable[T]]) -> T:
+    def run[T](self, client: Callable[[Testbed], Awaitable[T]]) -> T:
         """Run the client's code; whatever it started is gone afterwards."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class World(ABC):
         return await asyncio.open_connection(self.host, self.port)
 
 
-class Loopback(World):
+class Loopback(Testbed):
     host = "127.0.0.1"
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Loopback(World):
             self.port = probe.getsockname()[1]
         self._process: asyncio.subprocess.Process | None = None
 
-    def run[T](self, client: Callable[[World], Awaitable[T]]) -> T:
+    def run[T](self, client: Callable[[Testbed], Awaitable[T]]) -> T:
         async def main() -> T:
             try:
                 return await client(self)
@@ -172,7 +172,7 @@ def _sockets_of(pid: int) -> list[socket.socket]:
     return found
 
 
-class Simulated(World):
+class Simulated(Testbed):
     host = "server"
     port = 8080
 
@@ -185,7 +185,7 @@ class Simulated(World):
         self._silent = network.add_machine(HostIdentity("silent", "server", "there"))
         self._silent.power_off()
 
-    def run[T](self, client: Callable[[World], Awaitable[T]]) -> T:
+    def run[T](self, client: Callable[[Testbed], Awaitable[T]]) -> T:
         outcome: list[T] = []
 
         async def main() -> None:

@@ -1,0 +1,80 @@
+"""`Failure`: how a command ends when an exception ends it. Mistakes of the user never end in a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.cli.option_errors import describe_option_error
+from harness.errors import EXIT_EMPTY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError
+
+WORDS = {EXIT_USAGE: "usage", EXIT_EMPTY: "empty", EXIT_INTERRUPTED: "interrupted"}
+"""The `verdict` in the document of `--json`, by exit code; `error` for every other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`lines`: what is printed on stderr."""
+
+    exit_code: int
+    lines: tuple[str, ...]
+
+    def print(self) -> None:
+        for line in self.lines:
+            print(line, file=sys.stderr)
+
+    def document(self) -> dict[str, object]:
+        """What `--json` prints."""
+        return {
+            "verdict": WORDS.get(self.exit_code, "error"),
+            "exit_code": self.exit_code,
+            "diagnostics": list(self.lines),
+        }
+
+
+INTERRUPTED = Failure(EXIT_INTERRUPTED, ("interrupted",))
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """Of any exception that a command raises."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    expected = tuple(_expected(error))
+    if expected:
+        lines = (line for one in expected for line in one.diagnostics or (one,))
+        return Failure(max(one.exit_code for one in expected), tuple(dict.fromkeys(map(str, lines))))
+    if lines_of_option := describe_option_error(error):
+        return Failure(EXIT_USAGE, lines_of_option)
+    return Failure(EXIT_ERROR, tuple(_describe_defect(error)))
+
+
+def _expected(error: BaseException) -> Iterator[HarnessError]:
+    """The error, or those of a group of nothing else."""
+    if isinstance(error, HarnessError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup) and error.split(HarnessError)[1] is None:
+        for one in error.exceptions:
+            yield from _expected(one)
+
+
+def _describe_defect(error: BaseException) -> Iterator[str]:
+    """The traceback goes to a file, or with HARNESS_DEBUG=1 to the terminal."""
+    text = "".join(traceback.format_exception(error))
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    at = f" at {last[0].filename}:{last[0].lineno}" if last else ""
+    yield f"internal error: {type(error).__name__}: {error}{at}"
+    if os.environ.get("HARNESS_DEBUG") == "1":
+        yield text.rstrip()
+    else:
+        handle, name = tempfile.mkstemp(prefix="harness-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        yield f"the traceback is in {name}; set HARNESS_DEBUG=1 to see it here"
+    yield (
+        "this is a defect of the harness, or of a system under test; please report it with the traceback and the "
+        "command line (README.md, 'Reporting a defect')"
+    )

@@ -1,0 +1,54 @@
+"""`ask`: one request to a system that is up, from another process."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.faults.primitives import FaultFailed
+from harness.live.interactive.protocol import ANSWER, CONTROL, Answer, Refusal, Request
+from harness.live.run_lock import own_directory, state_directory
+
+ANSWER_S = 60.0
+
+
+def ask(request: Request, *, run: str | None = None, state: Path | None = None) -> Answer:
+    """The answer of the system that is up; with more than one, of that in `run` (`run-64`).
+
+    Raises UsageError when there is no such system or the request is not valid, FaultFailed when a fault could not be
+    applied or removed.
+    """
+    state = state_directory() if state is None else own_directory(state)
+    sockets = {path.parent.name: path for path in sorted(state.glob(f"run-*/{CONTROL}")) if _listens(path)}
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(ANSWER_S)
+        sock.connect(str(sockets[_choose(tuple(sockets), run)]))
+        with sock.makefile("rwb") as stream:
+            stream.write(request.model_dump_json().encode() + b"\n")
+            stream.flush()
+            line = stream.readline()
+    if not line:
+        raise UsageError(["the system ended before it answered"])
+    answer = ANSWER.validate_json(line)
+    if isinstance(answer, Refusal):
+        raise UsageError(answer.problems) if answer.usage else FaultFailed("; ".join(answer.problems))
+    return answer
+
+
+def _choose(runs: tuple[str, ...], run: str | None) -> str:
+    running = ", ".join(runs) or "none"
+    if run is not None:
+        if run not in runs:
+            raise UsageError([f"--in {run}: no system is up there; up: {running}"])
+        return run
+    if not runs:
+        raise UsageError(["no system is up; 'harness up SYSTEM' brings one up"])
+    if len(runs) > 1:
+        raise UsageError([f"more than one system is up; say which with --in: {running}"])
+    return runs[0]
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
