@@ -16,42 +16,32 @@ type Path = tuple[str | int, ...]
 class Code(StrEnum):
     """The kinds of mistakes. Codes are stable: tests, editors and scripts may rely on them."""
 
-    UNREADABLE = "unreadable"
-    """A file cannot be read: missing, too large, or not UTF-8 text."""
-    SYNTAX = "syntax"
-    """A text is not the YAML that is accepted here."""
-    UNKNOWN_KEY = "unknown-key"
-    """A mapping has a key that is not allowed there."""
-    MISSING_KEY = "missing-key"
-    """A mapping lacks a key that it must have."""
-    WRONG_TYPE = "wrong-type"
-    """A value is of another type than the one expected."""
-    BAD_UNIT = "bad-unit"
-    """A quantity has no unit, or one that is not allowed there."""
-    BAD_VALUE = "bad-value"
-    """A value of the right type is not one of those allowed."""
-    OUT_OF_RANGE = "out-of-range"
-    """A number or a quantity is too small or too large."""
-    UNKNOWN_NAME = "unknown-name"
-    """No fault, role, workload, SLO, column, ... has that name."""
-    DUPLICATE = "duplicate"
-    """A key, a name or an entry is given twice."""
-    CONFLICT = "conflict"
-    """Two keys or values do not go together."""
-    EMPTY = "empty"
-    """Nothing is given where something is needed."""
-    NO_MATCH = "no-match"
-    """A selector matches no host, or fewer than are to be picked."""
-    BAD_TIMING = "bad-timing"
-    """A fault or a gate lies outside of the time in which it can be observed."""
-    BAD_EXPRESSION = "bad-expression"
-    """An SQL expression is not valid for its table."""
-    UNSUPPORTED = "unsupported"
-    """The runtime, the machine or the system cannot do what is asked for."""
-    BAD_SYSTEM = "bad-system"
-    """A system under test cannot be loaded, or is not valid."""
-    BAD_REQUEST = "bad-request"
-    """An option or an argument of a command or a call is not valid."""
+    description: str
+
+    def __new__(cls, value: str, description: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
+
+    UNREADABLE = "unreadable", "A file cannot be read: missing, too large, or not UTF-8 text."
+    SYNTAX = "syntax", "A text is not the YAML that is accepted here."
+    UNKNOWN_KEY = "unknown-key", "A mapping has a key that is not allowed there."
+    MISSING_KEY = "missing-key", "A mapping lacks a key that it must have."
+    WRONG_TYPE = "wrong-type", "A value is of another type than the one expected."
+    BAD_UNIT = "bad-unit", "A quantity has no unit, or one that is not allowed there."
+    BAD_VALUE = "bad-value", "A value of the right type is not one of those allowed."
+    OUT_OF_RANGE = "out-of-range", "A number or a quantity is too small or too large."
+    UNKNOWN_NAME = "unknown-name", "No fault, role, workload, SLO, column, ... has that name."
+    DUPLICATE = "duplicate", "A key, a name or an entry is given twice."
+    CONFLICT = "conflict", "Two keys or values do not go together."
+    EMPTY = "empty", "Nothing is given where something is needed."
+    NO_MATCH = "no-match", "A selector matches no host, or fewer than are to be picked."
+    BAD_TIMING = "bad-timing", "A fault or a gate lies outside of the time in which it can be observed."
+    BAD_EXPRESSION = "bad-expression", "An SQL expression is not valid for its table."
+    UNSUPPORTED = "unsupported", "The runtime, the machine or the system cannot do what is asked for."
+    BAD_SYSTEM = "bad-system", "A system under test cannot be loaded, or is not valid."
+    BAD_REQUEST = "bad-request", "An option or an argument of a command or a call is not valid."
 
 
 @dataclass(frozen=True, slots=True)

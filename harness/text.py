@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
@@ -42,6 +44,14 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(unique)
 
 
+def describe_error(error: BaseException) -> str:
+    """One line: the type of the error, its message, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    message = str(error)
+    return f"{type(error).__name__}{f': {message}' if message else ''}{where}"
+
+
 def quote(value: object, max_length: int = 60) -> str:
     """A YAML value as its writer knows it, on one line: text in quotes, a mapping or list by its kind."""
     if value is None:
@@ -55,6 +65,14 @@ def quote(value: object, max_length: int = 60) -> str:
     text = str(value).splitlines()[0] if isinstance(value, str) and value else str(value)
     text = text if len(text) <= max_length else text[: max_length - 3] + "..."
     return f"'{text}'" if isinstance(value, str) else text
+
+
+def display_path(file: Path) -> str:
+    """A path as a person would type it: relative to the working directory where it lies below it."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return file.as_posix()
 
 
 def _plain(word: str) -> str:

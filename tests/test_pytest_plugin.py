@@ -1,175 +1,212 @@
-"""The pytest plugin, from the outside: real pytest runs over experiments on the toy system."""
+"""The pytest plugin, from the outside: real pytest runs over experiments on the toy system.
+
+The runs are in processes of their own, and without other plugins: what those import takes longer than the tests.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import BACKEND_LOST, BROKEN, UNTOUCHED, write_suite
-
-pytest_plugins = ["pytester"]
+from tests.cli.support import BACKEND_LOST, BROKEN, CPU_LIMIT, LIVE_ONLY, UNTOUCHED, call, write_suite
 
 ROOT = Path(__file__).parents[1]
 OFF = ("--chaos-without=gateway.retry", "--chaos-without=gateway.fallback")
 
 
-@pytest.fixture(autouse=True)
-def _find_toy_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+@dataclass(frozen=True)
+class Run:
+    """A run of pytest. `outcomes`: by the name of the test."""
+
+    directory: Path
+    code: int
+    out: str
+    err: str
+    outcomes: dict[str, str]
+
+    def has_lines(self, *patterns: str) -> None:
+        """In this order."""
+        pytest.LineMatcher(self.out.splitlines()).fnmatch_lines(patterns)
 
 
-def test_an_experiment_that_holds_is_a_test_that_passes(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=BACKEND_LOST)
-    done = pytester.runpytest_subprocess("experiments", "-v", "-rP")
-    done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(
-        [
-            "experiments/backend-lost.chaos.yaml::backend-lost PASSED*",
-            "*chaos*",
-            "passed: *gates hold*",
-            "passed*answered: 100%*threshold*samples",
-            "chaos report: reports/*/index.html",
-        ]
+def run_pytest(
+    directory: Path, *arguments: str, plugins: tuple[str, ...] = ("harness.pytest_plugin",)
+) -> Run:
+    junit = directory / "junit.xml"
+    loaded = [word for plugin in plugins for word in ("-p", plugin)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *loaded, f"--junitxml={junit}", *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
-    (suite,) = (path for path in (pytester.path / "reports").iterdir() if not path.is_symlink())
-    assert (suite / "backend-lost.seed1" / "report.html").is_file()
+    outcomes = {}
+    if junit.is_file():
+        for case in ET.parse(junit).getroot().iter("testcase"):
+            (*children,) = (child.tag for child in case if child.tag != "properties")
+            found = [tag for tag in children if tag in ("failure", "error", "skipped")]
+            outcomes[str(case.get("name"))] = found[0] if found else "passed"
+    return Run(directory, done.returncode, done.stdout, done.stderr, outcomes)
+
+
+def suite_of(reports: Path) -> Path:
+    (suite,) = (path for path in reports.iterdir() if not path.is_symlink())
+    return suite
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One that passes, one that is inconclusive and one for another runtime."""
+    directory = tmp_path_factory.mktemp("ran")
+    write_suite(directory, backend_lost=BACKEND_LOST, untouched=UNTOUCHED, only_live=LIVE_ONLY)
+    return run_pytest(directory, "experiments", "-v", "-rPs", "--chaos-seed=5", "-W", "error")
+
+
+def test_a_test_passes_when_its_verdict_is_passed_and_for_nothing_less(ran: Run) -> None:
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert ran.outcomes == {"backend-lost": "passed", "untouched": "failure", "only-live": "skipped"}
+
+
+def test_what_was_measured_is_in_the_report(ran: Run) -> None:
+    ran.has_lines("passed: *gates hold*", "passed*answered: 100%*samples")
+
+
+def test_the_reports_are_those_of_the_command_line(ran: Run) -> None:
+    suite = suite_of(ran.directory / "reports")
+    assert (suite / "backend-lost.seed5" / "report.html").is_file()
     assert "backend-lost" in (suite / "index.html").read_text(encoding="utf-8")
+    assert f"chaos report: reports/{suite.name}/index.html" in ran.out
 
 
-def test_a_breach_names_line_interval_limit_fault_and_replay(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=BACKEND_LOST)
-    done = pytester.runpytest_subprocess("experiments", *OFF)
-    done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(
-        [
-            "backend-lost: FAILED: *",
-            "experiments/backend-lost.chaos.yaml:10: FAILED backend-lost: answered: *",
-            "    measured: *% [[]*%], threshold ≥ 95.0%, * samples",
-            "    fault: crash of backend-*connect*",
-            "    switched off: gateway.fallback, gateway.retry",
-            "replay: harness replay reports/*/backend-lost.seed1",
-        ]
-    )
-    assert "Traceback" not in done.stdout.str()
+def test_inconclusive_is_not_called_a_breach(ran: Run) -> None:
+    ran.has_lines("untouched: INCONCLUSIVE: *", "*touched no traffic*")
+    assert "FAILED untouched: " not in ran.out
 
 
-def test_inconclusive_is_never_green_and_says_that_it_is_not_a_breach(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, untouched=UNTOUCHED)
-    done = pytester.runpytest_subprocess("experiments")
-    done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(
-        [
-            "untouched: INCONCLUSIVE: there is not enough evidence that every gate holds",
-            "*touched no traffic*",
-        ]
-    )
-    assert "FAILED untouched: " not in done.stdout.str()
+def test_an_experiment_for_another_runtime_is_left_out_with_the_reason(ran: Run) -> None:
+    ran.has_lines("SKIPPED*left out: needs --chaos-runtime live")
 
 
-def test_a_file_that_is_not_valid_is_a_collection_error_with_everything(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, broken=BROKEN)
-    done = pytester.runpytest_subprocess("experiments")
-    assert done.ret == pytest.ExitCode.INTERRUPTED
-    done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(
-        [
-            "experiments/broken.chaos.yaml:5:22: 4 needs a unit*",
-            "experiments/broken.chaos.yaml:7:10: no SLO *'anwsered'*did you mean 'answered'?",
-        ]
-    )
-    assert "Traceback" not in done.stdout.str()
-
-
-def test_an_unknown_safeguard_is_a_collection_error(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, untouched=UNTOUCHED)
-    done = pytester.runpytest_subprocess("experiments", "--chaos-without", "gateway.fallbak")
-    done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*unknown safeguard 'gateway.fallbak'*did you mean 'gateway.fallback'?"])
-
-
-def test_one_name_in_two_files_is_refused(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, one=UNTOUCHED, two=UNTOUCHED)
-    done = pytester.runpytest_subprocess("experiments")
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["*'untouched' is in *one.chaos.yaml and in *two.chaos.yaml; names are unique"])
-
-
-def test_a_seed_below_zero_is_refused(pytester: pytest.Pytester) -> None:
-    done = pytester.runpytest_subprocess("--chaos-seed", "-1")
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["*--chaos-seed -1: give 0 or more"])
-
-
-def test_marker_and_tags_select(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=BACKEND_LOST, untouched=UNTOUCHED)
-    pytester.makepyfile(test_other="def test_other(): pass")
-    pytester.runpytest_subprocess("-m", "not chaos", "--strict-markers").assert_outcomes(
-        passed=1, deselected=2
-    )
-    done = pytester.runpytest_subprocess("-k", "shop", "--collect-only", "-q")
-    done.stdout.fnmatch_lines(["experiments/backend-lost.chaos.yaml::backend-lost", "1/3 tests collected*"])
-
-
-def test_tests_without_experiments_leave_no_reports(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_nothing(): pass")
-    done = pytester.runpytest_subprocess("-n", "2")
-    done.assert_outcomes(passed=1)
-    assert not (pytester.path / "reports").exists()
-
-
-def test_junit_has_properties_and_the_same_history_as_the_command_line(pytester: pytest.Pytester) -> None:
-    suite = write_suite(pytester.path, untouched=UNTOUCHED)
-    pytester.runpytest_subprocess("experiments", "--junitxml=junit.xml", "--chaos-seed=5", "-W", "error")
-    case = ET.parse(pytester.path / "junit.xml").getroot().find(".//testcase")
-    assert case is not None
-    properties = {one.get("name"): one.get("value") for one in case.iter("property")}
-    # In a process of its own: pytester takes back what is imported during a test, which C extensions do not survive.
-    command = [sys.executable, "-m", "harness", "run", suite, "--seed", "5", "--reports", "cli", "--json"]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=100)
-    run = json.loads(done.stdout)["experiments"][0]
+def test_junit_has_properties_and_the_history_is_that_of_the_command_line(ran: Run) -> None:
+    cases = ET.parse(ran.directory / "junit.xml").getroot().iter("testcase")
+    (case,) = (case for case in cases if case.get("name") == "untouched")
+    properties = {one.get("name"): str(one.get("value")) for one in case.iter("property")}
+    file = ran.directory / "experiments" / "untouched.chaos.yaml"
+    called = call("run", file, "--seed", 5, "--jobs", 1, "--reports", ran.directory / "cli", "--json")
+    (run,) = called.document["experiments"]
     assert properties["chaos_verdict"] == run["verdict"] == "inconclusive"
     assert properties["chaos_seed"] == "5"
     assert properties["chaos_history_sha256"] == run["history_sha256"]
-    assert str(properties["chaos_replay"]).startswith("harness replay reports/")
-    assert Path(str(properties["chaos_run"])).is_dir()
+    assert properties["chaos_replay"].startswith("harness replay reports/")
+    assert (ran.directory / properties["chaos_run"]).is_dir()
 
 
-def test_under_xdist_all_workers_write_into_one_suite(pytester: pytest.Pytester) -> None:
+def test_a_breach_names_line_interval_fault_and_replay(tmp_path: Path) -> None:
+    write_suite(tmp_path, backend_lost=BACKEND_LOST)
+    done = run_pytest(tmp_path, "experiments", *OFF)
+    assert done.outcomes == {"backend-lost": "failure"}
+    done.has_lines(
+        "backend-lost: FAILED: *",
+        "experiments/backend-lost.chaos.yaml:10: FAILED backend-lost: answered: *",
+        "    measured: *% [[]*%], *, * samples",
+        "    fault: crash of backend-*connect*",
+        "    switched off: gateway.fallback, gateway.retry",
+        "replay: harness replay reports/*/backend-lost.seed1",
+    )
+    assert "Traceback" not in done.out
+
+
+def test_what_is_not_valid_or_cannot_be_done_is_a_collection_error_with_everything(tmp_path: Path) -> None:
+    write_suite(tmp_path, broken=BROKEN, cpu_limit=CPU_LIMIT, backend_lost=BACKEND_LOST)
+    done = run_pytest(tmp_path, "experiments")
+    assert done.code == pytest.ExitCode.INTERRUPTED
+    assert sorted(done.outcomes.values()) == ["error", "error"]
+    done.has_lines(
+        "experiments/broken.chaos.yaml:5:22: *",
+        "experiments/broken.chaos.yaml:7:10: *did you mean 'answered'?",
+        "experiments/cpu-limit.chaos.yaml:7:30: cpu-limit: *; run it with --runtime live",
+    )
+    assert "Traceback" not in done.out
+    assert not (tmp_path / "reports").exists()
+
+
+def test_an_unknown_safeguard_is_a_collection_error(tmp_path: Path) -> None:
+    write_suite(tmp_path, untouched=UNTOUCHED)
+    done = run_pytest(tmp_path, "experiments", "--chaos-without", "gateway.fallbak")
+    assert list(done.outcomes.values()) == ["error"]
+    done.has_lines("*gateway.fallbak*did you mean 'gateway.fallback'?")
+
+
+def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
+    write_suite(tmp_path, one=UNTOUCHED, two=UNTOUCHED)
+    done = run_pytest(tmp_path, "experiments")
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    assert "duplicate experiment name 'untouched'" in done.err
+    assert "one.chaos.yaml" in done.err
+    assert "two.chaos.yaml" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [
+        (("--chaos-seed", "-1"), "--chaos-seed -1"),
+        (("--chaos-network", "kernel"), "--chaos-network kernel: is not for --chaos-runtime sim"),
+        (("--chaos-runtime", "live", "--chaos-load", "wrk"), "--chaos-load wrk: use asyncio or locust"),
+        (("--chaos-runtime", "live", "--chaos-toxiproxy", "ftp://nowhere"), "--toxiproxy ftp://nowhere"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], about: str, tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, *options)
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    assert about in done.err
+
+
+def test_marker_and_tags_select(tmp_path: Path) -> None:
+    write_suite(tmp_path, backend_lost=BACKEND_LOST, untouched=UNTOUCHED)
+    (tmp_path / "test_other.py").write_text("def test_other(): pass\n", encoding="utf-8")
+    done = run_pytest(tmp_path, "-m", "not chaos", "--strict-markers")
+    assert done.outcomes == {"test_other": "passed"}
+    tagged = run_pytest(tmp_path, "-k", "shop", "--collect-only", "-q")
+    tagged.has_lines("experiments/backend-lost.chaos.yaml::backend-lost", "1/3 tests collected*")
+
+
+def test_a_file_for_another_runtime_is_refused_when_it_is_named(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, only_live=LIVE_ONLY)
+    named = run_pytest(tmp_path, str(suite / "only-live.chaos.yaml"))
+    assert list(named.outcomes.values()) == ["error"]
+    named.has_lines("*needs --chaos-runtime live")
+
+
+def test_when_all_are_left_out_it_is_no_success(tmp_path: Path) -> None:
+    write_suite(tmp_path, only_live=LIVE_ONLY)
+    assert run_pytest(tmp_path, "experiments").code == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+WITH_XDIST = ("harness.pytest_plugin", "xdist")
+
+
+def test_under_xdist_tests_without_experiments_leave_no_reports(tmp_path: Path) -> None:
+    (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n", encoding="utf-8")
+    assert run_pytest(tmp_path, "-n", "1", plugins=WITH_XDIST).outcomes == {"test_nothing": "passed"}
+    assert not (tmp_path / "reports").exists()
+
+
+def test_under_xdist_all_workers_write_into_one_suite(tmp_path: Path) -> None:
     second = UNTOUCHED.replace("experiment: untouched", "experiment: untouched-too")
-    write_suite(pytester.path, untouched=UNTOUCHED, untouched_too=second)
-    done = pytester.runpytest_subprocess("experiments", "-n", "2", "--chaos-reports", "out")
-    done.assert_outcomes(failed=2)
-    done.stdout.fnmatch_lines(["untouched: INCONCLUSIVE: *", "chaos report: out/*/index.html"])
-    (suite,) = (path for path in (pytester.path / "out").iterdir() if not path.is_symlink())
-    assert sorted(path.name for path in suite.iterdir()) == [
-        "index.html",
-        "junit.xml",
-        "untouched-too.seed1",
-        "untouched.seed1",
-    ]
-    assert (pytester.path / "out" / "latest").resolve() == suite.resolve()
-
-
-LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
-
-
-def test_an_experiment_for_live_runs_is_left_out_with_the_reason(pytester: pytest.Pytester) -> None:
-    write_suite(pytester.path, backend_lost=BACKEND_LOST, only_live=LIVE_ONLY)
-    done = pytester.runpytest_subprocess("experiments", "-rs")
-    done.assert_outcomes(passed=1, skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*left out: needs --chaos-runtime live"])
-
-
-def test_an_experiment_for_live_runs_is_refused_when_it_is_named_and_never_a_success(
-    pytester: pytest.Pytester,
-) -> None:
-    suite = write_suite(pytester.path, only_live=LIVE_ONLY)
-    named = pytester.runpytest_subprocess(str(suite / "only-live.chaos.yaml"))
-    named.assert_outcomes(errors=1)
-    named.stdout.fnmatch_lines(["*needs --chaos-runtime live"])
-    assert pytester.runpytest_subprocess("experiments").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    write_suite(tmp_path, untouched=UNTOUCHED, untouched_too=second)
+    done = run_pytest(tmp_path, "experiments", "-n", "2", "--chaos-reports", "out", plugins=WITH_XDIST)
+    assert done.outcomes == {"untouched": "failure", "untouched-too": "failure"}
+    suite = suite_of(tmp_path / "out")
+    assert f"chaos report: out/{suite.name}/index.html" in done.out
+    written = sorted(path.name for path in suite.iterdir())
+    assert written == ["index.html", "junit.xml", "untouched-too.seed1", "untouched.seed1"]
+    assert (tmp_path / "out" / "latest").resolve() == suite.resolve()

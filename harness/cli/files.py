@@ -32,9 +32,9 @@ def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
         for file in _below(path) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), file)
     if not found:
-        from harness.engine.load import shown_path
+        from harness.text import display_path
 
-        where = ", ".join(shown_path(path) for path in paths)
+        where = ", ".join(display_path(path) for path in paths)
         raise NothingSelected(f"found no *{SUFFIX} in {where}; an experiment is a file of that name")
     return tuple(found.values())
 
@@ -59,10 +59,10 @@ def _hidden(path: Path) -> bool:
 
 
 def _missing(path: Path) -> str:
-    from harness.engine.load import shown_path
+    from harness.text import display_path
 
     parent = path.parent if path.parent.is_dir() else Path()
     names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() or entry.name.endswith(SUFFIX))
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {shown_path(parent / near[0])}?" if near else ""
+    hint = f"; did you mean {display_path(parent / near[0])}?" if near else ""
     return f"{path}: no such file or directory; give a *{SUFFIX} file or a directory that holds some{hint}"

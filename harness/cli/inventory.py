@@ -29,7 +29,7 @@ def list_experiments(paths: list[Path]) -> list[dict[str, Any]]:
         {
             "name": item.experiment.experiment,
             "title": item.experiment.title,
-            "file": item.shown,
+            "file": item.display_path,
             "system": item.experiment.system,
             "tags": list(item.experiment.tags),
         }

@@ -11,7 +11,7 @@ from harness.cli.files import NothingSelected, experiment_files
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.engine.load import Loaded
+    from harness.engine.read import ReadyExperiment
     from harness.runtime.options import RuntimeOptions
 
 
@@ -27,18 +27,18 @@ class LeftOut:
         return f"left out: {self.name} ({self.file}): {self.reason}"
 
 
-def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[Loaded, ...]:
+def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[ReadyExperiment, ...]:
     """All experiments, valid for `runtime`, or for the runtime that each is made for.
 
     Raises InvalidInput with all diagnostics, or NothingSelected.
     """
-    from harness.engine.load import load_experiments
+    from harness.engine.read import read_experiments
     from harness.errors import ExperimentError
 
     files = experiment_files(paths)
     problems = () if runtime is None else runtime.problems()
     try:
-        loaded = load_experiments(files, runtime)
+        loaded = read_experiments(files, runtime)
     except ExperimentError as error:
         raise (UsageError([*problems, *error.diagnostics]) if problems else error) from None
     if problems:
@@ -48,14 +48,14 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
 
 def load_all(
     paths: Sequence[Path], runtime: RuntimeOptions | None
-) -> tuple[tuple[Loaded, ...], tuple[LeftOut, ...]]:
+) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
     """As `load_for`; without a runtime all of them."""
     return (load_files(paths), ()) if runtime is None else load_for(paths, runtime)
 
 
 def load_for(
     paths: Sequence[Path], runtime: RuntimeOptions
-) -> tuple[tuple[Loaded, ...], tuple[LeftOut, ...]]:
+) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
     """The experiments that can run there, and those of directories that are made for another runtime.
 
     Raises as `load_files`; also UsageError for a file that was named and is made for another runtime, and
@@ -65,9 +65,11 @@ def load_for(
     named = {path.resolve() for path in paths if path.is_file()}
     others = [item for item in loaded if item.experiment.runtime not in (None, runtime.name)]
     if refused := [item for item in others if item.file.resolve() in named]:
-        raise UsageError(f"{item.shown}: needs --runtime {item.experiment.runtime}" for item in refused)
+        raise UsageError(
+            f"{item.display_path}: needs --runtime {item.experiment.runtime}" for item in refused
+        )
     left_out = tuple(
-        LeftOut(item.experiment.experiment, item.shown, f"needs --runtime {item.experiment.runtime}")
+        LeftOut(item.experiment.experiment, item.display_path, f"needs --runtime {item.experiment.runtime}")
         for item in others
     )
     if left_out and len(left_out) == len(loaded):

@@ -1,4 +1,4 @@
-"""One (experiment, seed): its arms run and written one by one, then put together, judged and reported.
+"""One (experiment, seed): its arms are run and written one by one, then joined, judged and reported.
 
 The arms may run in any order and in different processes (`record_arm`); `conclude` makes the run directory
 of them, which appears complete or not at all.
@@ -10,15 +10,15 @@ import gc
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.engine.events import EngineEvent, Finish, RunFinished, RunJudged, RunStarted
+from harness.engine.arm import run_arm
+from harness.engine.events import Finish, Handler, RunFinished, RunJudged, RunStarted
 from harness.engine.judge import judge_run, write_verdict
-from harness.engine.load import Loaded, shown_path
-from harness.engine.plan import Plan, plan
-from harness.engine.run import run_arm
+from harness.engine.plan import Plan, make_plan
+from harness.engine.read import ReadyExperiment
 from harness.engine.rundir import (
     ARMS,
     environment,
@@ -31,69 +31,68 @@ from harness.history.environment import read_environment
 from harness.history.errors import HistoryError
 from harness.history.write import write_history
 from harness.runtime.options import RuntimeOptions
+from harness.text import display_path
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
-type Emit = Callable[[EngineEvent], None]
-
 
 def run_experiment(
-    loaded: Loaded,
+    experiment: ReadyExperiment,
     runtime: RuntimeOptions,
     suite: Path,
     *,
     seed: int,
     without: Sequence[str] = (),
-    emit: Emit,
+    emit: Handler,
     finish: Finish | None = None,
 ) -> ExperimentResult:
-    """Run it here, arm by arm, into a directory of its own below `suite`. Raises UsageError before it starts."""
-    began_s = time.perf_counter()
-    planned = plan(loaded, seed, without)
-    run = run_directory(suite, planned.name, seed)
-    refuse_existing(run)
-    emit(run_started(planned))
+    """Run it in this process, arm by arm, into a directory below `suite`. Raises UsageError before it starts."""
+    started_s = time.perf_counter()
+    plan = make_plan(experiment, seed, without)
+    run = run_directory(suite, plan.name, seed)
+    _refuse_existing(run)
+    emit(run_started(plan))
     try:
-        for index in range(len(planned.arms)):
-            record_arm(loaded, runtime, planned, run, index, emit)
+        for index in range(len(plan.arms)):
+            record_arm(experiment, runtime, plan, run, index, emit)
         result = conclude(run, finish)
     except BaseException:
         discard(run)
         raise
-    emit(RunFinished(result, time.perf_counter() - began_s))
+    emit(RunFinished(result, time.perf_counter() - started_s))
     return result
 
 
-def run_started(planned: Plan) -> RunStarted:
-    return RunStarted(planned.name, planned.seed, tuple(arm.name for arm in planned.arms), planned.duration_s)
+def run_started(plan: Plan) -> RunStarted:
+    return RunStarted(plan.name, plan.seed, tuple(arm.name for arm in plan.arms), plan.duration_s)
 
 
 def record_arm(
-    loaded: Loaded, runtime: RuntimeOptions, planned: Plan, run: Path, index: int, emit: Emit
+    experiment: ReadyExperiment, runtime: RuntimeOptions, plan: Plan, run: Path, index: int, emit: Handler
 ) -> None:
     """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
-    arm = planned.arms[index]
-    done = run_arm(runtime.create(), loaded.system, planned, arm, emit)
+    arm = plan.arms[index]
+    arm_run = run_arm(runtime.create(), experiment.system, plan, arm, emit)
     write_history(
         staging_directory(run) / str(index),
-        system=loaded.system,
-        records=done.records,
-        metadata=done.metadata,
-        experiment_yaml=loaded.text,
-        slos_yaml=loaded.slos_text,
-        environment=environment(loaded, planned, arm, run, runtime),
+        system=experiment.system,
+        records=arm_run.records,
+        metadata=arm_run.metadata,
+        experiment_yaml=experiment.text,
+        slos_yaml=experiment.slos_text,
+        environment=environment(experiment, plan, arm, run, runtime),
     )
     # The next arm begins with the memory that the first one began with.
-    del done
+    del arm_run
     gc.collect()
 
 
 def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
     """Put the arms together into the run directory, judge it, report it. Raises HistoryError.
 
-    What was recorded is kept even when judging or reporting breaks: `harness judge` can be asked again.
+    What was recorded is kept where judging or reporting breaks: `harness judge` can judge it again.
     """
-    refuse_existing(run)
+    _refuse_existing(run)
     staging = staging_directory(run)
     main = staging / "0"
     places = read_environment(main).arms
@@ -106,7 +105,7 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
             result = judge_run(recorded)
             write_verdict(main, result)
             if finish is not None:
-                result = _finished(recorded, result, finish)
+                result = _write_reports(recorded, result, finish)
     except Exception:
         _publish(main, run)
         raise
@@ -114,7 +113,7 @@ def conclude(run: Path, finish: Finish | None = None) -> ExperimentResult:
     return result
 
 
-def _finished(recorded: RecordedRun, result: ExperimentResult, finish: Finish) -> ExperimentResult:
+def _write_reports(recorded: RecordedRun, result: ExperimentResult, finish: Finish) -> ExperimentResult:
     try:
         finish(RunJudged(result, recorded))
     except Exception as error:  # no report, no green
@@ -128,31 +127,31 @@ def _publish(main: Path, run: Path) -> None:
     staging_directory(run).rmdir()
 
 
-def refuse_existing(run: Path) -> None:
+def _refuse_existing(run: Path) -> None:
     if run.exists():
-        raise HistoryError(f"{run} is there already; a run directory is written once")
+        raise HistoryError(f"{run} exists; a run directory is written once")
 
 
 def discard(run: Path) -> None:
-    """Take away what an unfinished run has left."""
+    """Remove what an unfinished run has left."""
     shutil.rmtree(staging_directory(run), ignore_errors=True)
 
 
-def broken(
-    loaded: Loaded, planned: Plan, run: Path, runtime: RuntimeOptions, verdict: Verdict, reason: str
+def result_without_history(
+    experiment: ReadyExperiment, plan: Plan, run: Path, runtime: RuntimeOptions, verdict: Verdict, reason: str
 ) -> ExperimentResult:
-    """What is said of a run that has come to no history: the harness or its process broke, or was stopped."""
+    """The result of a run without a history: the harness or its process broke, or it was interrupted."""
     return ExperimentResult(
-        name=planned.name,
-        title=loaded.experiment.title,
-        file=loaded.shown,
+        name=plan.name,
+        title=experiment.experiment.title,
+        file=experiment.display_path,
         verdict=verdict,
         reason=reason,
-        seed=planned.seed,
-        run=shown_path(run),
+        seed=plan.seed,
+        run=display_path(run),
         history_sha256="",
-        replay=run_command(planned, runtime),
+        replay=run_command(plan, runtime),
         gates=(),
         faults=(),
-        without=planned.without,
+        without=plan.without,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
-from harness.engine.load import Loaded
+from harness.engine.read import ReadyExperiment
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
@@ -14,8 +14,6 @@ from harness.faults.base import Fault
 from harness.faults.target import ResolvedTarget
 from harness.system import System
 from harness.text import unique_names
-
-__all__ = ["MAIN", "Plan", "PlannedArm", "PlannedFault", "UsageError", "plan", "unknown_safeguards"]
 
 MAIN = "main"
 
@@ -73,7 +71,7 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
+def make_plan(loaded: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
     """Settle everything that depends on the seed. Draws nothing else; the same arguments, the same plan.
 
     Raises UsageError: a safeguard that the system does not have, a target that cannot be resolved.
@@ -92,11 +90,11 @@ def plan(loaded: Loaded, seed: int, without: Sequence[str] = ()) -> Plan:
         else:
             faults.append(PlannedFault(name, fault, target))
     if problems:
-        raise UsageError(replace(one, file=loaded.shown) for one in problems)
+        raise UsageError(replace(one, file=loaded.display_path) for one in problems)
     gone = frozenset(without)
     return Plan(
         experiment=experiment,
-        file=loaded.shown,
+        file=loaded.display_path,
         seed=seed,
         without=tuple(sorted(gone)),
         faults=tuple(faults),

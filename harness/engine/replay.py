@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.events import Finish, Handler, SuiteFinished
-from harness.engine.load import load_run
 from harness.engine.plan import MAIN
+from harness.engine.read import read_recorded
 from harness.engine.runtimes import RUNTIMES
 from harness.engine.suite import run_suite
 from harness.errors import UsageError
@@ -33,7 +33,7 @@ class Replayed:
         return not self.differences and not self.altered
 
 
-def replay(
+def replay_run(
     run: Path,
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
@@ -48,7 +48,7 @@ def replay(
     # Before `latest` is pointed at the new run: the path may go through it.
     run = run.resolve()
     with RecordedRun(run) as recorded:
-        loaded, environment = load_run(recorded), recorded.environment
+        loaded, environment = read_recorded(recorded), recorded.environment
         hashes, altered = recorded.history_hashes, recorded.alterations
     runtime = RUNTIMES.get(environment.runtime)
     if runtime is None or not runtime.deterministic:

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.engine.load import Loaded, shown_path
 from harness.engine.plan import Plan, PlannedArm
+from harness.engine.read import ReadyExperiment
 from harness.engine.runtimes import DEFAULT
 from harness.history.environment import ArmPlace, Environment
 from harness.runtime.options import RuntimeOptions
+from harness.text import display_path, unique_names
 
 ARMS = "arms"
 LATEST = "latest"
@@ -27,7 +28,7 @@ def suite_stamp() -> str:
 
 
 def joined_suite_directory(reports: Path, name: str) -> Path:
-    """The directory of a suite that several processes write into, made by whoever comes first."""
+    """The directory of a suite that several processes write into; the first one makes it."""
     directory = reports / name
     directory.mkdir(parents=True, exist_ok=True)
     _point(reports / LATEST, name)
@@ -35,7 +36,7 @@ def joined_suite_directory(reports: Path, name: str) -> Path:
 
 
 def new_suite_directory(reports: Path) -> Path:
-    """A directory of its own for this suite, and `latest` pointing at it."""
+    """Make a new directory for a suite, and point `latest` at it."""
     stamp = suite_stamp()
     reports.mkdir(parents=True, exist_ok=True)
     for n in range(1, 1000):
@@ -46,11 +47,11 @@ def new_suite_directory(reports: Path) -> Path:
             continue
         _point(reports / LATEST, directory.name)
         return directory
-    raise FileExistsError(f"{reports / stamp} and a thousand like it are there already")
+    raise FileExistsError(f"{reports / stamp} and 999 more like it exist")
 
 
 def _point(link: Path, target: str) -> None:
-    """Move the link in one step; where links cannot be made, there is none."""
+    """Replace the link in one step. On file systems without links there is none."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     try:
         temporary.symlink_to(target)
@@ -69,27 +70,20 @@ def staging_directory(run: Path) -> Path:
 
 
 def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
-    """For each ablation arm its place in the run directory: its name in letters that any file system takes."""
-    taken: list[str] = []
-    for arm in arms:
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", arm).strip("-.") or "arm"
-        n, name = 1, slug
-        while name in taken:
-            n += 1
-            name = f"{slug}-{n}"
-        taken.append(name)
-    return tuple(f"{ARMS}/{name}" for name in taken)
+    """For each ablation arm its directory in the run directory: its name in characters of any file system."""
+    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", arm).strip("-.") or "arm" for arm in arms]
+    return tuple(f"{ARMS}/{name}" for name in unique_names(slugs))
 
 
 def replay_command(run: Path, plan: Plan, runtime: RuntimeOptions) -> str:
-    """How to see it again: exactly in virtual time, as it then happens in real time."""
+    """The command that repeats the run: exactly where the runtime is deterministic."""
     if runtime.deterministic:
-        return f"harness replay {shown_path(run)}"
+        return f"harness replay {display_path(run)}"
     return run_command(plan, runtime)
 
 
 def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
-    """How to run it again."""
+    """The command that runs the experiment again."""
     options = [] if runtime.name == DEFAULT.name else ["--runtime", runtime.name]
     options += runtime.arguments()
     without = [f"--without {name}" for name in plan.without]
@@ -97,15 +91,15 @@ def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
 
 
 def environment(
-    loaded: Loaded, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
+    experiment: ReadyExperiment, plan: Plan, arm: PlannedArm, run: Path, runtime: RuntimeOptions
 ) -> Environment:
     """What a run was made from, to judge it again and to replay it."""
     names = [other.name for other in plan.arms[1:]]
     return Environment(
         experiment=plan.name,
-        file=loaded.shown,
-        slos_file=None if loaded.slos_file is None else shown_path(loaded.slos_file),
-        system=loaded.experiment.system,
+        file=experiment.display_path,
+        slos_file=None if experiment.slos_file is None else display_path(experiment.slos_file),
+        system=experiment.experiment.system,
         runtime=runtime.name,
         arguments=runtime.arguments(),
         seed=plan.seed,
@@ -116,7 +110,7 @@ def environment(
             for name, directory in zip(names, arm_directories(names), strict=True)
         ),
         targets={fault.name: fault.target.names for fault in plan.faults},
-        run=shown_path(run),
+        run=display_path(run),
         replay=replay_command(run, plan, runtime),
         versions={
             "python": platform.python_version(),

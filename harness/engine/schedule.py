@@ -1,4 +1,4 @@
-"""What is done when, and by whom: arms in any order, each run concluded when its last arm is there."""
+"""The order of work: arms in any order, each run concluded when its last arm is recorded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.engine.events import EventDispatcher, Finish, RunFinished
-from harness.engine.executor import Done, Emit, Executor, ProcessExecutor, SerialExecutor
-from harness.engine.experiment import broken, conclude, discard, record_arm, run_started
-from harness.engine.load import Loaded, Packed
-from harness.engine.plan import Plan, plan
+from harness.engine.events import EventDispatcher, Finish, Handler, RunFinished
+from harness.engine.executor import Executor, Outcome, ProcessExecutor, SerialExecutor
+from harness.engine.experiment import conclude, discard, record_arm, result_without_history, run_started
+from harness.engine.plan import Plan, make_plan
+from harness.engine.read import ExperimentTexts, ReadyExperiment
 from harness.gates.result import Verdict
 from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
@@ -19,138 +19,142 @@ from harness.verdict.model import ExperimentResult
 
 @dataclass(slots=True)
 class _Run:
-    """One (experiment, seed) on its way. `error`: why it will come to no history."""
+    """The state of one (experiment, seed). `error`: why it gets no history."""
 
-    loaded: Loaded
+    experiment: ReadyExperiment
     plan: Plan
     directory: Path
     arms_left: int
-    began_s: float | None = None
-    error: Done | None = None
+    started_s: float | None = None
+    error: Outcome | None = None
     result: ExperimentResult | None = None
 
     @property
     def cost(self) -> float:
-        """Of one arm, roughly: how many clients come."""
+        """Of one arm, roughly: how many clients arrive."""
         return sum(load.arrive * load.for_ for load in self.plan.experiment.load.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Arm:
-    """The work of one arm, as a worker gets it."""
+    """The work of one arm, as it is sent to a worker."""
 
-    loaded: Loaded | Packed
+    experiment: ReadyExperiment | ExperimentTexts
     seed: int
     without: tuple[str, ...]
     directory: Path
     index: int
     runtime: RuntimeOptions
 
-    def __call__(self, emit: Emit) -> None:
-        loaded = self.loaded.unpacked() if isinstance(self.loaded, Packed) else self.loaded
-        planned = plan(loaded, self.seed, self.without)
-        record_arm(loaded, self.runtime, planned, self.directory, self.index, emit)
+    def __call__(self, emit: Handler) -> None:
+        experiment = (
+            self.experiment.parse() if isinstance(self.experiment, ExperimentTexts) else self.experiment
+        )
+        plan = make_plan(experiment, self.seed, self.without)
+        record_arm(experiment, self.runtime, plan, self.directory, self.index, emit)
 
 
 @dataclass(frozen=True, slots=True)
 class _Conclusion:
-    """The work that is left when all arms of a run are there."""
+    """The work after the last arm of a run."""
 
     directory: Path
     finish: Finish | None
 
-    def __call__(self, emit: Emit) -> ExperimentResult:
+    def __call__(self, emit: Handler) -> ExperimentResult:
         return conclude(self.directory, self.finish)
 
 
 class Schedule:
-    """`add` runs, then `run` once. `interrupted`: whether somebody stopped it."""
+    """`add` runs, then `run` once. `interrupted`: whether a signal stopped it."""
 
-    def __init__(self, audience: EventDispatcher, finish: Finish | None, runtime: RuntimeOptions) -> None:
-        self._audience = audience
+    def __init__(self, dispatcher: EventDispatcher, finish: Finish | None, runtime: RuntimeOptions) -> None:
+        self._dispatcher = dispatcher
         self._runtime = runtime
         self._finish = finish
         self._runs: list[_Run] = []
         self.interrupted = False
 
-    def add(self, loaded: Loaded, planned: Plan, directory: Path) -> None:
-        self._runs.append(_Run(loaded, planned, directory, len(planned.arms)))
+    def add(self, experiment: ReadyExperiment, plan: Plan, directory: Path) -> None:
+        self._runs.append(_Run(experiment, plan, directory, len(plan.arms)))
 
     def run(self, jobs: int) -> tuple[ExperimentResult, ...]:
         """Every run's result, in the order in which they were added."""
         executor: Executor
         if jobs == 1:
-            executor = SerialExecutor(self._audience, self._begin)
+            executor = SerialExecutor(self._dispatcher, self._start)
             order: Sequence[int] = range(len(self._runs))
         else:
-            executor = ProcessExecutor(jobs, self._audience, self._begin)
+            executor = ProcessExecutor(jobs, self._dispatcher, self._start)
             # The longest first, so that none is left over at the end.
             order = sorted(range(len(self._runs)), key=lambda n: -self._runs[n].cost)
         interrupt: KeyboardInterrupt | None = None
-        said: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         try:
             for number in order:
                 self._submit(executor, number)
-            for done in executor.outcomes():
-                self._take(executor, done)
+            for outcome in executor.outcomes():
+                self._collect(executor, outcome)
         except KeyboardInterrupt as error:
             interrupt = error
         finally:
-            said = executor.stop()
+            reasons = executor.stop()
             for run in self._runs:
                 discard(run.directory)
         if interrupt is not None:
-            self._interrupt(str(interrupt), said)
+            self._interrupt(str(interrupt), reasons)
         return tuple(run.result for run in self._runs if run.result is not None)
 
     def _submit(self, executor: Executor, number: int) -> None:
         run = self._runs[number]
-        loaded = run.loaded if isinstance(executor, SerialExecutor) else run.loaded.packed()
+        experiment = run.experiment if isinstance(executor, SerialExecutor) else run.experiment.texts()
         for index in range(len(run.plan.arms)):
-            work = _Arm(loaded, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
+            work = _Arm(experiment, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
             executor.submit(number, work)
 
-    def _begin(self, number: int) -> None:
+    def _start(self, number: int) -> None:
         run = self._runs[number]
-        if run.began_s is None:
-            run.began_s = time.perf_counter()
-            self._audience(run_started(run.plan))
+        if run.started_s is None:
+            run.started_s = time.perf_counter()
+            self._dispatcher(run_started(run.plan))
 
-    def _take(self, executor: Executor, done: Done) -> None:
-        run = self._runs[done.key]
-        if isinstance(done.value, ExperimentResult):
-            self._conclude(run, done.value)
+    def _collect(self, executor: Executor, outcome: Outcome) -> None:
+        run = self._runs[outcome.key]
+        if isinstance(outcome.value, ExperimentResult):
+            self._conclude(run, outcome.value)
             return
-        if done.error is not None and run.error is None:
-            run.error = done
+        if outcome.error is not None and run.error is None:
+            run.error = outcome
         run.arms_left -= 1
         if run.arms_left > 0:
             return
         if run.error is None:
-            executor.submit(done.key, _Conclusion(run.directory, self._finish), first=True)
+            executor.submit(outcome.key, _Conclusion(run.directory, self._finish), first=True)
             return
-        result = broken(
-            run.loaded, run.plan, run.directory, self._runtime, Verdict.ERROR, run.error.error or ""
+        result = result_without_history(
+            run.experiment, run.plan, run.directory, self._runtime, Verdict.ERROR, run.error.error or ""
         )
         self._conclude(run, replace(result, notes=tuple(run.error.detail.splitlines())))
 
     def _conclude(self, run: _Run, result: ExperimentResult) -> None:
         run.result = result
-        began_s = run.began_s if run.began_s is not None else time.perf_counter()
-        self._audience(RunFinished(result, time.perf_counter() - began_s))
+        started_s = run.started_s if run.started_s is not None else time.perf_counter()
+        self._dispatcher(RunFinished(result, time.perf_counter() - started_s))
 
-    def _interrupt(self, words: str, said: dict[int, str]) -> None:
-        """What was not finished is said to be so; never dropped."""
+    def _interrupt(self, message: str, reasons: dict[int, str]) -> None:
+        """Unfinished runs get a result, too: none is dropped."""
         self.interrupted = True
         for number, run in enumerate(self._runs):
             if run.result is not None:
                 continue
-            if run.began_s is None:
+            if run.started_s is None:
                 reason = "interrupted before it began"
             else:
-                reason = said.get(number) or words or "interrupted"
-            result = broken(run.loaded, run.plan, run.directory, self._runtime, Verdict.INTERRUPTED, reason)
-            if run.began_s is None:
+                reason = reasons.get(number) or message or "interrupted"
+            result = result_without_history(
+                run.experiment, run.plan, run.directory, self._runtime, Verdict.INTERRUPTED, reason
+            )
+            if run.started_s is None:
                 run.result = result
             else:
                 self._conclude(run, result)

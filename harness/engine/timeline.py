@@ -1,29 +1,29 @@
-"""The faults of one arm: each applied at its time, undone at its end, and undone whatever else happens."""
+"""The faults of one arm: each applied at its time, undone at its end, and undone in any case."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Literal
 
 from harness.engine.plan import PlannedFault
 from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitives
 from harness.history.metadata import FaultRecord
 from harness.system import Clock
 
-APPLY_S = 10.0
-"""How long a fault that is just being applied may go on with it when everything is to be undone."""
+MAX_APPLY_S = 10.0
+"""How long a fault that is being applied may take when the run breaks off; then applying is cancelled."""
 
 type Change = Literal["applied", "undone", "failed"]
-type Tell = Callable[[PlannedFault, Change], None]
+type OnChange = Callable[[PlannedFault, Change], None]
 
 
 @dataclass(slots=True)
-class _Log:
-    """What has become of a planned fault so far."""
+class _FaultLog:
+    """What has happened to a planned fault so far."""
 
     planned: PlannedFault
     applying: asyncio.Task[None] | None = None
@@ -35,11 +35,11 @@ class _Log:
 
 
 class Timeline:
-    """Times are those of `clock`; the load begins at `begin_s`. `tell` hears of every change.
+    """Times are those of `clock`; the load begins at `begin_s`. `on_change` is called with every change.
 
     At one moment undoing comes before applying, and what was applied last is undone first, so that one
     fault may follow another on the same target. A fault that cannot be applied or undone stops nothing:
-    its record says so.
+    its record has the error.
     """
 
     def __init__(
@@ -48,54 +48,38 @@ class Timeline:
         primitives: Primitives,
         clock: Clock,
         begin_s: float,
-        tell: Tell,
+        on_change: OnChange,
     ) -> None:
-        self._logs = [_Log(fault) for fault in planned]
+        self._logs = [_FaultLog(fault) for fault in planned]
         self._primitives = primitives
         self._clock = clock
         self._begin_s = begin_s
-        self._tell = tell
+        self._on_change = on_change
+        self.errors: list[Exception] = []
+        """What `on_change` has raised."""
 
     async def run(self) -> None:
-        """All faults, from the first to the end of the last. When cancelled, `undo_all` is still to be called."""
-        for at_s, act, log in self._steps():
-            wait_s = self._begin_s + at_s - self._clock.now()
-            if wait_s > 0:
-                await self._clock.sleep(wait_s)
-            if act == "apply":
-                log.applying = _task(self._apply(log), f"apply:{log.planned.name}")
-            else:
-                log.undoing = _task(self._undo(log), f"undo:{log.planned.name}")
-        await self._settle()
+        """Apply and undo all faults at their times.
 
-    async def undo_all(self) -> None:
-        """Undo whatever is in force, the last applied first, and wait for it. Safe at any time, more than once."""
-        applying = [log.applying for log in self._logs if log.applying is not None]
-        # Not cancelled at once: what is half applied has no undo yet.
-        if applying:
-            await asyncio.wait(applying, timeout=APPLY_S)
-            for task in applying:
-                task.cancel()
-            await asyncio.wait(applying)
-        for log in reversed(self._logs):
-            if log.applied is not None and log.undoing is None:
-                log.undoing = _task(self._undo(log), f"undo:{log.planned.name}")
-        await self._settle()
-
-    def defects(self) -> list[str]:
-        """What the engine itself, or whoever was told, has broken; a fault's own errors are in its record."""
-        ended = [task for task in self._tasks() if task.done() and not task.cancelled()]
-        errors = [error for task in ended if (error := task.exception()) is not None]
-        return [f"{type(error).__name__}: {error}" for error in errors]
+        When it breaks off, whatever is in force is undone first, the last applied first; what is just being applied
+        gets `MAX_APPLY_S` to finish, for what is half applied has no undo yet.
+        """
+        # Changes are tasks, so that a slow one delays no other. They end within the group, also when it breaks off.
+        async with asyncio.TaskGroup() as changes:
+            try:
+                await self._follow(changes)
+            except (asyncio.CancelledError, Exception):
+                await self._break_off(changes)
+                raise
 
     def records(self) -> tuple[FaultRecord, ...]:
-        """As far as it has come, in the order of the timeline."""
+        """What has happened so far, in the order of the timeline."""
         return tuple(_record(log) for log in self._logs)
 
-    def _steps(self) -> Iterator[tuple[float, Literal["apply", "undo"], _Log]]:
+    def _steps(self) -> Iterator[tuple[float, Literal["apply", "undo"], _FaultLog]]:
         # By time; at one time undoing (0), the latest of the timeline first, then applying (1). A fault of no
         # length is undone after it was applied (2).
-        steps: list[tuple[tuple[float, int, int], Literal["apply", "undo"], _Log]] = []
+        steps: list[tuple[tuple[float, int, int], Literal["apply", "undo"], _FaultLog]] = []
         for index, log in enumerate(self._logs):
             fault = log.planned
             steps.append(((fault.at_s, 1, index), "apply", log))
@@ -103,8 +87,36 @@ class Timeline:
         for (at_s, _, _), act, log in sorted(steps, key=itemgetter(0)):
             yield at_s, act, log
 
-    async def _apply(self, log: _Log) -> None:
-        # In real time it is felt before it is done: whatever follows this moment may be an answer to it.
+    async def _follow(self, changes: asyncio.TaskGroup) -> None:
+        for at_s, act, log in self._steps():
+            wait_s = self._begin_s + at_s - self._clock.now()
+            if wait_s > 0:
+                await self._clock.sleep(wait_s)
+            if act == "apply":
+                log.applying = changes.create_task(self._apply(log), name=f"apply:{log.planned.name}")
+            else:
+                log.undoing = changes.create_task(self._undo(log), name=f"undo:{log.planned.name}")
+        await self._settle()
+
+    async def _break_off(self, changes: asyncio.TaskGroup) -> None:
+        applying = [log.applying for log in self._logs if log.applying is not None]
+        if applying:
+            await asyncio.wait(applying, timeout=MAX_APPLY_S)
+            for task in applying:
+                task.cancel()
+            await asyncio.wait(applying)
+        for log in reversed(self._logs):
+            if log.applied is not None and log.undoing is None:
+                log.undoing = changes.create_task(self._undo(log), name=f"undo:{log.planned.name}")
+        await self._settle()
+
+    async def _settle(self) -> None:
+        tasks = [task for log in self._logs for task in (log.applying, log.undoing) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _apply(self, log: _FaultLog) -> None:
+        # In real time it has effects before it is done: whatever follows this moment may come from it.
         begun_s = self._clock.now()
         try:
             log.applied = await log.planned.fault.apply(log.planned.target, self._primitives)
@@ -116,9 +128,9 @@ class Timeline:
             log.error = f"could not be applied: {type(error).__name__}: {error}"
         else:
             log.applied_at_s = begun_s
-        self._tell(log.planned, "failed" if log.applied is None else "applied")
+        self._report(log.planned, "failed" if log.applied is None else "applied")
 
-    async def _undo(self, log: _Log) -> None:
+    async def _undo(self, log: _FaultLog) -> None:
         if log.applying is not None and not log.applying.done():
             await asyncio.wait([log.applying])
         if log.applied is None:
@@ -131,22 +143,21 @@ class Timeline:
             log.error = f"could not be undone: {type(error).__name__}: {error}"
         else:
             log.undone_at_s = self._clock.now()
-        self._tell(log.planned, "failed" if log.undone_at_s is None else "undone")
+        self._report(log.planned, "failed" if log.undone_at_s is None else "undone")
 
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [task for log in self._logs for task in (log.applying, log.undoing) if task is not None]
-
-    async def _settle(self) -> None:
-        if tasks := self._tasks():
-            await asyncio.wait(tasks)
+    def _report(self, planned: PlannedFault, change: Change) -> None:
+        try:
+            self._on_change(planned, change)
+        except Exception as error:
+            self.errors.append(error)
 
 
 def never_applied(planned: Sequence[PlannedFault]) -> tuple[FaultRecord, ...]:
-    """What is to be said of faults when it did not come to them."""
-    return tuple(_record(_Log(fault)) for fault in planned)
+    """The records of faults when the run ends before them."""
+    return tuple(_record(_FaultLog(fault)) for fault in planned)
 
 
-def _record(log: _Log) -> FaultRecord:
+def _record(log: _FaultLog) -> FaultRecord:
     exposure = Exposure() if log.applied is None else log.applied.exposure()
     return FaultRecord(
         name=log.planned.name,
@@ -159,7 +170,3 @@ def _record(log: _Log) -> FaultRecord:
         exposure=dataclasses.asdict(exposure),
         error=log.error,
     )
-
-
-def _task(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(coroutine, name=name)

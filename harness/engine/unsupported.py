@@ -11,15 +11,15 @@ from harness.faults.base import Fault
 from harness.runtime.capabilities import Capabilities
 
 if TYPE_CHECKING:
-    from harness.engine.load import Loaded
+    from harness.engine.read import ReadyExperiment
 
 
-def unsupported(loaded: Loaded, capabilities: Capabilities) -> tuple[Diagnostic, ...]:
+def unsupported(loaded: ReadyExperiment, capabilities: Capabilities) -> tuple[Diagnostic, ...]:
     """What of an experiment cannot be done; for one that was validated for another runtime."""
     timeline: tuple[Fault, ...] = loaded.experiment.timeline
     if not any(capabilities.missing(fault.needed()) for fault in timeline):
         return ()
-    source = read_source(loaded.text, loaded.shown)
+    source = read_source(loaded.text, loaded.display_path)
     return tuple(
         problem
         for index, fault in enumerate(timeline)

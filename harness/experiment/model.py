@@ -1,7 +1,8 @@
-"""What a user writes, as frozen models: experiment, load, selectors, gates, arms, SLOs.
+"""What a user writes, as frozen models: experiment, load, selectors, arms; the bases of faults, gates and SLOs.
 
-Faults are models too, but each lives in `harness.faults`; they derive from `FaultDefinition` and are handed to
-the parser as a catalogue (name to class), so that this package stays at the bottom of the house.
+Faults, gates and SLOs are models too. Each kind lives in a file of `harness.faults`, `harness.gates` or
+`harness.sli`, derives from a base here, and is handed to the parser in a catalogue, so that this package imports
+none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
-from harness.experiment.units import Duration, PositiveDuration, PositiveRate, Ratio
+from harness.experiment.units import Duration, PositiveDuration, PositiveRate
 from harness.text import quote
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
@@ -125,54 +126,13 @@ class Load(Frozen):
     """Which population: a mix of the workload."""
 
 
-class SloGate(Frozen):
-    """The SLO holds with confidence. `during`: which samples count, by when they were determined."""
+class GateDefinition(Frozen):
+    """Base of every kind of gate: what an experiment claims. `key`: the YAML key that names the kind."""
 
-    slo: str
-    """The SLO that must hold, by its name in slos.yaml."""
-    where: str | None = None
-    """Only samples for which this SQL condition is true."""
-    target: Ratio | None = None
-    """Another target than the SLO's own (of a ratio)."""
-    at_most: str | None = None
-    """Another limit than the SLO's own (of a percentile), with its unit."""
-    during: Literal["all", "before", "fault", "after"] = "all"
-    """Which samples count, by when they were determined."""
+    key: ClassVar[str]
+
     name: str | None = None
     """What reports call it."""
-
-
-class EventGate(Frozen):
-    """The event is seen within this time of every fault's start (`of: fault`) or end (`of: recovery`)."""
-
-    event: str
-    """The event of the system that must be seen."""
-    within: PositiveDuration
-    """How soon after each fault's start, or end, it must be seen."""
-    of: Literal["fault", "recovery"] = "fault"
-    """Whether time counts from the start of each fault or from its end."""
-    name: str | None = None
-    """What reports call it."""
-
-
-class RecoveredGate(Frozen):
-    """From `within` after the last fault's end on, the SLO holds again."""
-
-    recovered: str
-    """The SLO that must hold again, by its name in slos.yaml."""
-    within: Duration
-    """How long after the end of the last fault it may take."""
-    where: str | None = None
-    """Only samples for which this SQL condition is true."""
-    target: Ratio | None = None
-    """Another target than the SLO's own (of a ratio)."""
-    at_most: str | None = None
-    """Another limit than the SLO's own (of a percentile), with its unit."""
-    name: str | None = None
-    """What reports call it."""
-
-
-type Gate = SloGate | EventGate | RecoveredGate
 
 
 class Arm(Frozen):
@@ -211,16 +171,22 @@ class Experiment(Frozen):
     """Who uses the system: one entry for each workload, by its name."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
-    gates: tuple[Gate, ...]
-    """What must stay true."""
+    gates: tuple[Any, ...]
+    """What must stay true."""  # models of the catalogue (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0
     """How long clients may go on after the last arrival before they are asked to leave."""
 
 
-class RatioSlo(Frozen):
-    """At least `target` of the rows are good. Exactly one of `good`, `bad` (SQL, boolean)."""
+class SloDefinition(Frozen):
+    """Base of every kind of SLO.
+
+    `keys`: the YAML keys that tell the kind from others. `one_of`: of these exactly one is given.
+    """
+
+    keys: ClassVar[tuple[str, ...]]
+    one_of: ClassVar[tuple[str, ...]] = ()
 
     protects: str
     """The promise to people; reports print it."""
@@ -228,37 +194,7 @@ class RatioSlo(Frozen):
     """A table that the system declares, or events."""
     where: str | None = None
     """Which rows count: an SQL condition."""
-    good: str | None = None
-    """Which of them are good: an SQL condition. Or say `bad`."""
-    bad: str | None = None
-    """Which of them are bad: an SQL condition. Or say `good`."""
-    target: Ratio
-    """At least this share is good."""
     by: str | None = None
     """A column: the SLO must hold for every value of it by itself."""
     at: str = "t_s"
     """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""
-
-
-class PercentileSlo(Frozen):
-    """The percentile of `value` (SQL, numeric, in base units) is at most `at_most` (with its unit)."""
-
-    protects: str
-    """The promise to people; reports print it."""
-    table: str
-    """A table that the system declares, or events."""
-    where: str | None = None
-    """Which rows count: an SQL condition."""
-    value: str
-    """What is measured: an SQL expression in seconds, bit/s or bytes."""
-    percentile: Annotated[float, Field(gt=0, lt=100)]
-    """Which percentile, such as 95."""
-    at_most: str
-    """Its limit with a unit, such as 2s."""
-    by: str | None = None
-    """A column: the SLO must hold for every value of it by itself."""
-    at: str = "t_s"
-    """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""
-
-
-type Slo = RatioSlo | PercentileSlo

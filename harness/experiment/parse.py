@@ -6,10 +6,10 @@ The models define what is allowed; `harness.experiment.error_translation` turns 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,23 +19,24 @@ from harness.experiment.error_translation import build_model, describe, keys_of
 from harness.experiment.model import (
     NAME,
     Arm,
-    EventGate,
     Experiment,
     FaultDefinition,
-    Gate,
+    GateDefinition,
     Load,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    Slo,
-    SloGate,
+    SloDefinition,
 )
 from harness.experiment.partial_parse import SuspectPaths, parse_partially
 from harness.experiment.source import Source, read_source
 from harness.text import did_you_mean, nearest, quote
 
-GATES: Mapping[str, type[BaseModel]] = {"slo": SloGate, "event": EventGate, "recovered": RecoveredGate}
-"""The key that says which kind of gate it is."""
+type Faults = Mapping[str, type[FaultDefinition]]
+"""The kinds of faults by name."""
+
+type Gates = Mapping[str, type[GateDefinition]]
+"""The kinds of gates by key."""
+
+type SloKinds = Sequence[type[SloDefinition]]
+"""The kinds of SLO. The first one explains what an SLO of no kind lacks."""
 
 _EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []}
 """The parts that are parsed entry by entry; they are empty where the rest of the file is validated."""
@@ -68,7 +69,7 @@ class Draft(_Draft):
     system: str | None
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
-    gates: tuple[Gate | None, ...]
+    gates: tuple[GateDefinition | None, ...]
     arms: tuple[Arm | None, ...]
     experiment: Experiment | None
 
@@ -77,26 +78,26 @@ class Draft(_Draft):
 class SlosDraft(_Draft):
     """What is valid of a file of SLOs. One that no model can be made of is None."""
 
-    slos: Mapping[str, Slo | None]
+    slos: Mapping[str, SloDefinition | None]
 
 
-def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Draft:
-    """An experiment file with all problems. `faults` is the catalogue, name to model.
+def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
+    """An experiment file with all problems. `faults`, `gates`: the kinds there are.
 
     Raises ExperimentError only for a text that is not YAML, or not a mapping.
     """
     source = read_source(text, file)
-    parser = _Parser(source, list(source.problems), faults)
+    parser = _Parser(source, list(source.problems), faults, gates)
     document = source.value
     load = parser.loads(document["load"]) if "load" in document else {}
     timeline = parser.items(("timeline",), parser.fault) if "timeline" in document else ()
-    gates = parser.items(("gates",), parser.gate) if "gates" in document else ()
+    claims = parser.items(("gates",), parser.gate) if "gates" in document else ()
     arms = parser.items(("arms",), parser.arm) if "arms" in document else ()
     frame = {key: _EMPTY_PARTS.get(key, value) for key, value in document.items()}
     experiment, problems = build_model(source, (), frame, Experiment)
     parser.problems.extend(problems)
     if experiment is not None and not parser.problems:
-        parts = {"load": load, "timeline": timeline, "gates": gates, "arms": arms}
+        parts = {"load": load, "timeline": timeline, "gates": claims, "arms": arms}
         experiment = experiment.model_copy(update=parts)
     system = document.get("system")
     return Draft(
@@ -104,7 +105,7 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]
         system=system if isinstance(system, str) else None,
         load=load,
         timeline=timeline,
-        gates=gates,
+        gates=claims,
         arms=arms,
         experiment=None if parser.problems else experiment,
         problems=tuple(parser.problems),
@@ -112,17 +113,15 @@ def parse_draft(text: str, file: str, faults: Mapping[str, type[FaultDefinition]
     )
 
 
-def parse_experiment(text: str, file: str, faults: Mapping[str, type[FaultDefinition]]) -> Experiment:
+def parse_experiment(text: str, file: str, faults: Faults, gates: Gates) -> Experiment:
     """A valid experiment file. Raises ExperimentError with all problems."""
-    draft = parse_draft(text, file, faults)
+    draft = parse_draft(text, file, faults, gates)
     if draft.experiment is None:
         raise ExperimentError(draft.problems)
     return draft.experiment
 
 
-def parse_fault(
-    text: str, faults: Mapping[str, type[FaultDefinition]], defaults: Mapping[str, Any]
-) -> FaultDefinition:
+def parse_fault(text: str, faults: Faults, defaults: Mapping[str, Any]) -> FaultDefinition:
     """One fault, written as in a timeline. `defaults`: values of keys that are not written.
 
     Raises ExperimentError with all problems.
@@ -135,22 +134,22 @@ def parse_fault(
     return fault
 
 
-def parse_slos_draft(text: str, file: str) -> SlosDraft:
+def parse_slos_draft(text: str, file: str, kinds: SloKinds) -> SlosDraft:
     """A file of SLOs with all problems. Raises ExperimentError only for a text that is not YAML, or not a mapping."""
     source = read_source(text, file)
-    parser = _Parser(source, list(source.problems), {})
+    parser = _Parser(source, list(source.problems), kinds=kinds)
     slos = {name: parser.slo(name, value) for name, value in source.value.items()}
     return SlosDraft(
         source=source, slos=slos, problems=tuple(parser.problems), suspect=SuspectPaths(parser.suspect)
     )
 
 
-def parse_slos(text: str, file: str) -> tuple[dict[str, Slo], Source]:
-    """The SLOs of a file by name. Raises ExperimentError with all problems."""
-    draft = parse_slos_draft(text, file)
+def parse_slos(text: str, file: str, kinds: SloKinds) -> dict[str, Any]:
+    """The SLOs of a file by name, models of the kinds. Raises ExperimentError with all problems."""
+    draft = parse_slos_draft(text, file, kinds)
     if draft.problems:
         raise ExperimentError(draft.problems)
-    return {name: slo for name, slo in draft.slos.items() if slo is not None}, draft.source
+    return dict(draft.slos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,9 @@ class _Parser:
 
     source: Source
     problems: list[Diagnostic]
-    faults: Mapping[str, type[FaultDefinition]]
+    faults: Faults = field(default_factory=dict)
+    gates: Gates = field(default_factory=dict)
+    kinds: SloKinds = ()
     suspect: set[Path] = field(default_factory=set)
 
     def model[M: BaseModel](
@@ -242,7 +243,7 @@ class _Parser:
         )
         if near is None:
             return None
-        # Of the fault that is probably meant, what every fault has can be checked: when and where.
+        # What every fault has can be checked against the fault that is probably meant: when and where.
         self.suspect.add((*path, "fault"))
         model, common = self.faults[near], keys_of(FaultDefinition)
         known = {key: item for key, item in value.items() if key in common} | {"fault": near}
@@ -270,7 +271,7 @@ class _Parser:
             self.suspect.add((*path, "target", "link"))
         return fitted
 
-    def gate(self, path: Path, value: Any) -> Gate | None:
+    def gate(self, path: Path, value: Any) -> GateDefinition | None:
         if not isinstance(value, dict):
             self.add(
                 path,
@@ -279,9 +280,9 @@ class _Parser:
                 "a gate is a mapping such as {slo: playback-success}",
             )
             return None
-        kinds = [key for key in GATES if key in value]
+        kinds = [key for key in value if key in self.gates]
         if len(kinds) == 1:
-            return cast("Gate | None", self.model(path, value, GATES[kinds[0]], "this gate"))
+            return self.model(path, value, self.gates[kinds[0]], "this gate")
         if kinds:
             self.add(
                 (*path, kinds[1]),
@@ -291,23 +292,23 @@ class _Parser:
                 key=True,
             )
             return None
-        near = next((key for key in value if nearest(key, GATES)), None)
+        near = next((key for key in value if nearest(key, self.gates)), None)
         self.add(
             path if near is None else (*path, near),
             Code.UNKNOWN_KEY if near is not None else Code.MISSING_KEY,
-            "this gate says nothing" if near is None else f"unknown key {quote(near)}",
-            "a gate has one of the keys slo, event, recovered",
-            "" if near is None else did_you_mean(near, GATES),
+            "the gate has no kind" if near is None else f"unknown key {quote(near)}",
+            f"a gate has one of the keys {', '.join(self.gates)}",
+            "" if near is None else did_you_mean(near, self.gates),
             key=near is not None,
         )
-        kind = None if near is None else nearest(near, GATES)
+        kind = None if near is None else nearest(near, self.gates)
         if kind is None:
             return None
         self.suspect.add((*path, kind))
-        meant = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
-        return cast("Gate | None", self.model(path, meant, GATES[kind], "this gate"))
+        corrected = {kind: value[near], **{key: item for key, item in value.items() if key != near}}
+        return self.model(path, corrected, self.gates[kind], "this gate")
 
-    def slo(self, name: str, value: Any) -> Slo | None:
+    def slo(self, name: str, value: Any) -> SloDefinition | None:
         path: Path = (name,)
         if not re.fullmatch(NAME, name):
             self.add(
@@ -322,25 +323,26 @@ class _Parser:
                 path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
             )
             return None
-        kinds = ("good", "bad")
-        given = [key for key in kinds if value.get(key) is not None]
-        if not given and {"percentile", "value", "at_most"} & value.keys():
-            return self.model(path, value, PercentileSlo, quote(name))
-        slo = self.model(path, value, RatioSlo, quote(name))
-        misspelt = any(nearest(key, keys_of(RatioSlo)) in kinds for key in value.keys() - {*kinds})
-        if len(given) == 2:
-            self.add(
-                (*path, "bad"), Code.CONFLICT, "found both 'good' and 'bad'", "say one of them", key=True
-            )
-        elif not given and not misspelt:
-            self.add(
-                path,
-                Code.MISSING_KEY,
-                "this SLO says nothing that is good or bad",
-                "a ratio has 'good' or 'bad', a percentile has 'value', 'percentile' and 'at_most'",
-                key=True,
-            )
+        kind = self._slo_kind(value)
+        slo = self.model(path, value, kind, quote(name))
+        given = [key for key in kind.one_of if value.get(key) is not None]
+        near = {nearest(key, keys_of(kind)) for key in value.keys() - {*kind.one_of}}
+        if len(given) > 1:
+            found = f"found {' and '.join(map(quote, given))}"
+            self.add((*path, given[1]), Code.CONFLICT, found, "give one of them", key=True)
+        elif kind.one_of and not given and not near & {*kind.one_of}:
+            others = [" and ".join(map(quote, other.keys)) for other in self.kinds if other is not kind]
+            found = f"the SLO needs {' or '.join(map(quote, kind.one_of))}"
+            self.add(path, Code.MISSING_KEY, found, f"or {', or '.join(others)}" if others else "", key=True)
         return slo
+
+    def _slo_kind(self, value: Mapping[str, Any]) -> type[SloDefinition]:
+        """The first kind of which a key is given, if only as null."""
+        for given in ({key for key, item in value.items() if item is not None}, value.keys()):
+            for kind in self.kinds:
+                if given & {*kind.keys}:
+                    return kind
+        return self.kinds[0]
 
 
 def read_text(file: File, shown: str) -> str:

@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of what a user writes, for editors: completion, hints and red lines while typing.
+"""JSON Schema (draft 2020-12) of experiments and SLOs, for editors: completion, hints and errors while typing.
 
 For the YAML language server, at the top of a file: `# yaml-language-server: $schema=experiment.schema.json`.
 A schema knows keys, units and the parameters of each fault; names of a system (roles, SLOs, safeguards) and
@@ -7,39 +7,29 @@ SQL are left to `harness validate`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from harness.experiment.model import (
-    NAME,
-    EventGate,
-    Experiment,
-    FaultDefinition,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    SloGate,
-)
+from harness.experiment.model import NAME, Experiment, FaultDefinition
+from harness.experiment.parse import Faults, Gates, SloKinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/$defs/{model}"
 
 
-def experiment_schema(faults: Mapping[str, type[FaultDefinition]]) -> dict[str, Any]:
-    """Of `*.chaos.yaml`, with a definition for every fault of the catalogue (name to model)."""
+def experiment_schema(faults: Faults, gates: Gates) -> dict[str, Any]:
+    """Of `*.chaos.yaml`, with a definition for every kind of fault and of gate."""
     definitions: dict[str, Any] = {}
     schema = _schema(Experiment, definitions)
-    for model in (SloGate, EventGate, RecoveredGate):
-        definitions[model.__name__] = _schema(model, definitions)
+    for key, gate in gates.items():
+        definitions[f"gate:{key}"] = _schema(gate, definitions)
     schema["properties"]["gates"] |= {
-        "items": {"anyOf": [_ref(model.__name__) for model in (SloGate, EventGate, RecoveredGate)]},
+        "items": {"anyOf": [_ref(f"gate:{key}") for key in gates]},
         "minItems": 1,
     }
-    definitions.pop("Gate", None)
     for name, fault in faults.items():
         definitions[_definition(name)] = _fault(name, fault, definitions)
     schema["properties"]["timeline"] |= {"items": _timeline_item(faults, definitions)}
@@ -52,18 +42,19 @@ def experiment_schema(faults: Mapping[str, type[FaultDefinition]]) -> dict[str, 
     }
 
 
-def slos_schema() -> dict[str, Any]:
+def slos_schema(kinds: SloKinds) -> dict[str, Any]:
     """Of `slos.yaml`: SLOs by name."""
     definitions: dict[str, Any] = {}
-    for model in (RatioSlo, PercentileSlo):
-        definitions[model.__name__] = _schema(model, definitions)
-    definitions["RatioSlo"]["oneOf"] = [{"required": ["good"]}, {"required": ["bad"]}]
+    for kind in kinds:
+        definitions[kind.__name__] = _schema(kind, definitions)
+        if kind.one_of:
+            definitions[kind.__name__]["oneOf"] = [{"required": [key]} for key in kind.one_of]
     return {
         "$schema": DIALECT,
         "title": "Service level objectives by name",
         "type": "object",
         "propertyNames": {"pattern": NAME},
-        "additionalProperties": {"anyOf": [_ref("RatioSlo"), _ref("PercentileSlo")]},
+        "additionalProperties": {"anyOf": [_ref(kind.__name__) for kind in kinds]},
         "$defs": dict(sorted(definitions.items())),
     }
 
@@ -79,7 +70,7 @@ class _ForPeople(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
         found = super().default_schema(schema)
-        # Defaults are in base units, which the file could not hold; descriptions tell them.
+        # Defaults are in base units, which a file cannot have; descriptions give them.
         if found.get("default") is None or "$ref" in found or "pattern" in found:
             found.pop("default", None)
         return found
@@ -109,12 +100,10 @@ def _fault(name: str, fault: type[FaultDefinition], definitions: dict[str, Any])
     return {**schema, "required": [key for key in properties if key in required]}
 
 
-def _timeline_item(
-    faults: Mapping[str, type[FaultDefinition]], definitions: dict[str, Any]
-) -> dict[str, Any]:
-    """By its `fault` one of the definitions, so that an editor tells of that fault only."""
+def _timeline_item(faults: Faults, definitions: dict[str, Any]) -> dict[str, Any]:
+    """By its `fault` one of the definitions, so that an editor reports on that fault only."""
     fields = _schema(FaultDefinition, definitions)["properties"].items()
-    # What they must look like is said once, by the definition of the fault.
+    # Their types are in the definition of the fault.
     common = {key: {"description": value["description"]} for key, value in fields}
     kinds = [{"const": name, "description": _first_line(fault.__doc__)} for name, fault in faults.items()]
     return {

@@ -48,12 +48,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`value`: dicts, lists and scalars. `marks`: where each value stands; `keys`: where its key does.
+    """`value`: dicts, lists and scalars. `marks`: the position of each value; `keys`: that of its key.
 
-    `problems`: what is wrong with it as YAML although it can be read, such as a key that is given twice.
+    `problems`: mistakes in YAML that can still be read, such as a duplicate key.
     """
 
     file: str
+    text: str
     value: Mapping[str, Any]
     marks: Mapping[Path, Mark]
     keys: Mapping[Path, Mark]
@@ -119,7 +120,7 @@ def read_source(text: str, file: str) -> Source:
             )
         )
         raise ExperimentError(walk.problems)
-    return Source(file, value, walk.marks, walk.keys, tuple(walk.problems))
+    return Source(file, text, value, walk.marks, walk.keys, tuple(walk.problems))
 
 
 def _survey(text: str, file: str) -> list[Diagnostic]:

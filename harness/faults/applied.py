@@ -15,7 +15,7 @@ class CompositeApplied:
         self._parts = tuple(parts)
 
     async def undo(self) -> None:
-        # All at once, not in turn: nodes that were stopped at one moment are started at one moment.
+        # Concurrently: nodes that were stopped at one moment are started at one moment.
         outcomes = await asyncio.gather(*(part.undo() for part in self._parts), return_exceptions=True)
         _raise_first(outcomes)
 

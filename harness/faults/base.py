@@ -58,8 +58,8 @@ class Fault(FaultDefinition):
 class LinkFault(Fault):
     """Base of the faults on traffic. The target is a `link`, or hosts: then all traffic of those hosts.
 
-    `direction`: `to` is the traffic that flows towards the link's `to` end (or towards the hosts), `from` the
-    traffic that comes from there, `both` is both. Whoever opened a connection plays no part.
+    `direction`: `to` is the traffic towards the link's `to` end (or towards the hosts), `from` the
+    traffic from there, `both` is both. Whoever opened a connection plays no part.
     """
 
     targets: ClassVar[Literal["nodes", "link"]] = "link"
@@ -68,7 +68,7 @@ class LinkFault(Fault):
     """which way: towards the link's `to` end (or the hosts), from there, or both"""
 
     def paths(self, target: ResolvedTarget) -> tuple[PathMatch, ...]:
-        """The one-way paths meant; one only where both ends are the same hosts, for it is its own reverse."""
+        """The one-way paths; a single one where both ends are the same hosts, for it is its own reverse."""
         there, back = target.path, target.path.reversed()
         if self.direction == "to" or there == back:
             return (there,)

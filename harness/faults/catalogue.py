@@ -26,6 +26,7 @@ from harness.faults.pause import Pause
 from harness.faults.power_off import PowerOff
 from harness.faults.reset import Reset
 from harness.faults.restart import Restart
+from harness.system.distribution import load_entry_point
 
 GROUP = "harness.faults"
 
@@ -46,7 +47,7 @@ BUILT_IN: tuple[type[Fault], ...] = (
 
 
 class FaultModelError(HarnessError):
-    """An entry point of the group `harness.faults` does not give a usable fault; the message says why."""
+    """An entry point of the group `harness.faults` is not a valid fault."""
 
 
 def name_of(fault: type[Fault]) -> str:
@@ -58,18 +59,23 @@ def catalogue() -> Mapping[str, type[Fault]]:
     """All faults by name, the built-in ones first. Raises FaultModelError for a broken or clashing entry point."""
     found: dict[str, type[Fault]] = {name_of(fault): fault for fault in BUILT_IN}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        value = point.load()
+        try:
+            value = load_entry_point(point)
+        except Exception as error:
+            raise FaultModelError(
+                f"fault '{point.name}' ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+            ) from error
         if not (isinstance(value, type) and issubclass(value, Fault)):
             raise FaultModelError(
                 f"fault '{point.name}' ({point.value}) is not a subclass of harness.faults.Fault"
             )
         if name_of(value) != point.name:
             raise FaultModelError(
-                f"fault '{point.name}' ({point.value}) calls itself '{name_of(value)}'; give both one name"
+                f"fault '{point.name}' ({point.value}) is named '{name_of(value)}'; use one name"
             )
         if point.name in found:
             raise FaultModelError(
-                f"fault '{point.name}' ({point.value}) is already there: {found[point.name]}"
+                f"fault '{point.name}' ({point.value}) is a duplicate of {found[point.name]}"
             )
         if not hasattr(value, "needs") or not hasattr(value, "targets"):
             raise FaultModelError(

@@ -25,7 +25,7 @@ KINDS = {
 class Parameter:
     """`kind`: what is written for it. `unit`: of its value in base units (s, bps, bytes, share), or "".
 
-    `needed`: it has no default. `default`: in base units, None where nothing is meant. `about`: one line.
+    `needed`: it has no default. `default`: in base units, None where it is not set. `about`: one line.
     """
 
     name: str

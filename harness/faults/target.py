@@ -1,4 +1,4 @@
-"""`ResolvedTarget`: what a selector came to in this run. Made by the engine, handed to `Fault.apply`."""
+"""`ResolvedTarget`: the hosts of a selector in this run. The engine makes it and passes it to `Fault.apply`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.faults.primitives import PathMatch
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """`nodes`: the servers meant, in the order of the topology; empty where the target is a link.
+    """`nodes`: the servers, in the order of the topology; empty where the target is a link.
 
     `path`: for a link, the traffic from its `from` end to its `to` end. For hosts, everything that flows
     towards them (so that a link fault on hosts means all their traffic). The reverse is `path.reversed()`.

@@ -1,56 +1,23 @@
-"""What gates are called: their own name, or what they say; never two alike in one experiment."""
+"""The names of an experiment's gates: their own, or their labels; no two alike."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 
-from harness.experiment.model import EventGate, Gate, RecoveredGate
-
-_DURING = {
-    "before": " before the fault",
-    "fault": " during the fault",
-    "after": " after the fault",
-    "all": "",
-}
-
-
-def gate_name(gate: Gate) -> str:
-    """What a gate is called when it has no name of its own."""
-    if gate.name is not None:
-        return gate.name
-    if isinstance(gate, EventGate):
-        return f"{gate.event} after {gate.of}"
-    if isinstance(gate, RecoveredGate):
-        return f"{gate.recovered} recovered"
-    return f"{gate.slo}{_DURING[gate.during]}"
+from harness.gates.base import Gate
 
 
 def gate_names(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """A name for each gate. Of those that would share one, each also says what tells it from the others."""
-    names = [gate_name(gate) for gate in gates]
-    for tell in (_where, _limit):
-        often = Counter(names)
-        names = [
-            name + tell(gate) if often[name] > 1 else name for name, gate in zip(names, gates, strict=True)
-        ]
-    often, seen = Counter(names), Counter[str]()
+    """A name for each gate. Those that would share one are told apart by their distinctions, or numbered."""
+    names = [gate.label if gate.name is None else gate.name for gate in gates]
+    for texts in zip_longest(*(gate.distinctions for gate in gates), fillvalue=""):
+        counts = Counter(names)
+        names = [name + text if counts[name] > 1 else name for name, text in zip(names, texts, strict=True)]
+    counts, seen = Counter(names), Counter[str]()
     for index, name in enumerate(names):
-        if often[name] > 1:
+        if counts[name] > 1:
             seen[name] += 1
             names[index] = f"{name} #{seen[name]}"
     return tuple(names)
-
-
-def _where(gate: Gate) -> str:
-    return "" if isinstance(gate, EventGate) or gate.where is None else f" where {gate.where}"
-
-
-def _limit(gate: Gate) -> str:
-    if isinstance(gate, EventGate):
-        return f" within {gate.within:g} s"
-    return (
-        (f" within {gate.within:g} s" if isinstance(gate, RecoveredGate) else "")
-        + ("" if gate.target is None else f" at least {gate.target * 100:.10g}%")
-        + ("" if gate.at_most is None else f" at most {gate.at_most}")
-    )

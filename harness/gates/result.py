@@ -56,3 +56,41 @@ class GateResult:
     samples: int
     needs: int | None = None
     line: int | None = None
+
+
+def no_samples(
+    name: str,
+    *,
+    threshold: float | None = None,
+    unit: str = "",
+    slo: str | None = None,
+    samples: int = 0,
+    reason: str = "no samples",
+) -> GateResult:
+    """Inconclusive: there is nothing to judge."""
+    return GateResult(
+        name=name,
+        slo=slo,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=reason,
+        value=None,
+        interval=None,
+        threshold=threshold,
+        unit=unit,
+        samples=samples,
+    )
+
+
+def not_computable(name: str, reason: object, *, slo: str | None = None) -> GateResult:
+    """An error: the gate cannot be computed, because of `reason`."""
+    return GateResult(
+        name=name,
+        slo=slo,
+        verdict=Verdict.ERROR,
+        reason=f"cannot be computed: {reason}",
+        value=None,
+        interval=None,
+        threshold=None,
+        unit="",
+        samples=0,
+    )

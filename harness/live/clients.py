@@ -21,15 +21,13 @@ from harness.system.streams import stream
 class LiveClients:
     """`sockets`: makes the sockets of clients in this process.
 
-    For a Locust load, the `harness.live.locust.cluster.Stage`.
+    For a Locust load, the `harness.live.locust.driver.RemoteClientNetwork`.
     """
 
     def __init__(self, context: RunContext, links: ProxyLinks, sockets: MakeSocket) -> None:
         self.clock = context.clock
         self.journal = context.journal
         self.attempts = context.attempts
-        self.safeguards = context.safeguards
-        self.origin_s = context.origin_s
         self._context = context
         self._links = links
         self._sockets = sockets

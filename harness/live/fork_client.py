@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from harness.live import messages
-from harness.live.fork_server import MESSAGE_BYTES
 from harness.live.resources import Process
-from harness.live.supervisor import supervised_process
+from harness.live.supervisor import background, supervised_process
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
+from harness.runtime.messages import Channel
 
 START_S = 30.0
 """How long the fork server may take to load the system."""
@@ -30,35 +29,31 @@ async def fork_server(workspace: Workspace, world: messages.World) -> AsyncItera
 
     NotReady when it does not start.
     """
-    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    own.setblocking(False)
-    with own, theirs:
+    own, theirs = socket.socketpair()
+    with theirs:
         fd = theirs.fileno()
         async with supervised_process(workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]):
             theirs.close()
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(own, pickle.dumps(world))
-            try:
-                async with asyncio.timeout(START_S):
-                    answer = await loop.sock_recv(own, MESSAGE_BYTES)
-            except TimeoutError:
-                raise NotReady(f"the fork server did not start within {START_S:g} s") from None
-            if not answer:
-                raise NotReady(f"the fork server ended:\n{workspace.log_tail(LOG)}")
-            server = ForkServer(workspace, own)
-            loop.add_reader(own, server.receive)
-            try:
-                yield server
-            finally:
-                loop.remove_reader(own)
+            async with Channel.on(messages.FORK_SERVER, own) as channel:
+                channel.send(world)
+                try:
+                    async with asyncio.timeout(START_S):
+                        answer = await channel.receive()
+                except TimeoutError:
+                    raise NotReady(f"the fork server did not start within {START_S:g} s") from None
+                if answer is None:
+                    raise NotReady(f"the fork server ended:\n{workspace.log_tail(LOG)}")
+                server = ForkServer(workspace, channel)
+                async with background(server.receive()):
+                    yield server
 
 
 class ForkServer:
     """`launch` forks a process for a node, and calls the function that came with it when that process exits."""
 
-    def __init__(self, workspace: Workspace, control: socket.socket) -> None:
+    def __init__(self, workspace: Workspace, channel: Channel) -> None:
         self._workspace = workspace
-        self._control = control
+        self._channel = channel
         self._launches: dict[tuple[str, int], asyncio.Future[int]] = {}
         self._on_exit: dict[int, OnExit] = {}
         self._early_exits: dict[int, int] = {}
@@ -72,7 +67,7 @@ class ForkServer:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._launches[launch.node, launch.incarnation] = answer
         try:
-            socket.send_fds(self._control, [pickle.dumps(launch)], [line.fileno()])
+            self._channel.send_descriptors(launch, [line.fileno()])
         except OSError as error:
             raise NotReady(f"the fork server is gone: {error}\n{self.log_tail(LOG)}") from error
         pid = await answer
@@ -82,29 +77,21 @@ class ForkServer:
             self._report_exit(pid, self._early_exits.pop(pid))
         return pid
 
-    def receive(self) -> None:
-        """Handle a message of the fork server; called when the socket is readable."""
-        try:
-            data = self._control.recv(MESSAGE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._fork_server_died()
-            return
-        match pickle.loads(data):
-            case messages.Launched(node, incarnation, pid):
-                self._launches.pop((node, incarnation)).set_result(pid)
-            case messages.Exited(pid, status):
-                if pid in self._on_exit:
-                    self._report_exit(pid, status)
-                else:
-                    self._early_exits[pid] = status
+    async def receive(self) -> None:
+        """Handle the messages of the fork server, until it is gone."""
+        async for message in self._channel:
+            match message:
+                case messages.Launched(node, incarnation, pid):
+                    self._launches.pop((node, incarnation)).set_result(pid)
+                case messages.Exited(pid, status):
+                    if pid in self._on_exit:
+                        self._report_exit(pid, status)
+                    else:
+                        self._early_exits[pid] = status
+        self._fork_server_died()
 
     def _fork_server_died(self) -> None:
         """The kernel has killed every node with it."""
-        asyncio.get_running_loop().remove_reader(self._control)
         for answer in self._launches.values():
             answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
         self._launches.clear()

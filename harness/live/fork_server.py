@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -21,22 +20,21 @@ from typing import Any
 from harness.live import messages
 from harness.live.kernel.namespaces import enter
 from harness.live.pdeathsig import die_with_parent
+from harness.runtime.messages import SocketChannel
 from harness.system import System, find_system
-
-MESSAGE_BYTES = 65536
 
 
 def main(fd: int) -> int:
-    """Serve the harness at the other end of the socket `fd` (SOCK_SEQPACKET) until it closes."""
+    """Serve the harness at the other end of the socket `fd` until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=fd)
-    world: messages.World = pickle.loads(control.recv(MESSAGE_BYTES))
+    control = SocketChannel(messages.FORK_SERVER, socket.socket(fileno=fd))
+    world: messages.World = control.receive()
     import aiohttp.web  # noqa: F401 (imported once for all nodes)
 
     import harness.live.node  # noqa: F401
 
     system = find_system(world.reference)
-    control.send(pickle.dumps("ready"))
+    control.send(messages.Loaded())
     wake, wake_end = socket.socketpair()
     wake.setblocking(False)
     wake_end.setblocking(False)
@@ -52,11 +50,10 @@ def main(fd: int) -> int:
                     wake.recv(4096)
                 _reap(control)
                 continue
-            data, fds, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
-            if not data:
+            launch, fds = control.receive_with_descriptors()
+            if launch is None:
                 return 0
-            launch: messages.Launch = pickle.loads(data)
-            (line,) = fds
+            (fd,) = fds
             parent = os.getpid()
             pid = os.fork()
             if pid == 0:
@@ -65,12 +62,12 @@ def main(fd: int) -> int:
                 selector.close()
                 for each in (control, wake, wake_end):
                     each.close()
-                _run_child(system, world, launch, socket.socket(fileno=line), parent)
-            os.close(line)
-            control.send(pickle.dumps(messages.Launched(launch.node, launch.incarnation, pid)))
+                _run_child(system, world, launch, socket.socket(fileno=fd), parent)
+            os.close(fd)
+            control.send(messages.Launched(launch.node, launch.incarnation, pid))
 
 
-def _reap(control: socket.socket) -> None:
+def _reap(control: SocketChannel) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -78,7 +75,7 @@ def _reap(control: socket.socket) -> None:
             return
         if pid == 0:
             return
-        control.send(pickle.dumps(messages.Exited(pid, os.waitstatus_to_exitcode(status))))
+        control.send(messages.Exited(pid, os.waitstatus_to_exitcode(status)))
 
 
 def _run_child(

@@ -1,25 +1,20 @@
-"""What the harness and the processes of its nodes say to each other, and how it is framed.
-
-Frames are pickles with their length (4 bytes, big-endian) in front. Both ends are processes of one harness that
-share a socket pair; nobody else can write to it.
-"""
+"""The messages between the harness and its nodes, and between the harness and the fork server."""
 
 from __future__ import annotations
 
-import asyncio
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.faults.primitives import HttpRule
+from harness.live.rows import EncodedRow
+from harness.runtime.messages import Codec, message
 
-# ---------------------------------------------------------------------- to the fork server
+# ---------------------------------------------------------------------- to and from the fork server
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class World:
-    """What all nodes of a run share. `origin_s`: the moment of run time 0 on the machine's monotonic clock."""
+    """What all nodes of a run share. `origin_s`: run time 0 on the machine's monotonic clock."""
 
     reference: str
     seed: int
@@ -28,11 +23,11 @@ class World:
     directory: str
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Launch:
-    """Fork a process for this node; its end of a socket pair comes along with the message.
+    """Fork a process for this node. A descriptor comes along: its end of the channel to the harness.
 
-    `namespace`: the path of the network namespace that it lives in, if it is not the harness's.
+    `namespace`: the path of the network namespace that it runs in, if it is not the harness's.
     """
 
     node: str
@@ -41,14 +36,19 @@ class Launch:
     namespace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@message
+class Loaded:
+    """The fork server has loaded the system."""
+
+
+@message
 class Launched:
     node: str
     incarnation: int
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Exited:
     """`status` as of `os.waitstatus_to_exitcode`: negative for a signal."""
 
@@ -59,54 +59,54 @@ class Exited:
 # ---------------------------------------------------------------------- from a node
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Ready:
-    """The service listens at this port, as it calls it."""
+    """The service listens at this port (the number it asked for, not the real one)."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Emitted:
     t_s: float
-    row: object
+    row: EncodedRow
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Unhandled:
-    """An error in the background; a `defect` is one that no network makes."""
+    """An error in the background; a `defect` is one that no network causes."""
 
     error: str
     defect: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Ended:
-    """The service's main coroutine is over, which it should never be."""
+    """The service's main coroutine ended, which is always an error."""
 
-    why: str
+    reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Resolve:
-    """Where is `name`, port `port`?"""
+    """Asks for the addresses of `name`, port `port`. The answer is a `Route` of the same number."""
 
     number: int
     name: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Counts:
-    """Totals since this process began: connection attempts by node, requests taken by interference number."""
+    """Totals since this process began: connection attempts by node, requests interfered with by interference number."""
 
     attempts: Mapping[str, int] = field(default_factory=dict)
     taken: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """To `Ask`: everything that was said before it has been sent."""
+@message
+class Flushed:
+    """Answers `Flush`: everything that was sent before it has arrived."""
 
     number: int
 
@@ -124,49 +124,39 @@ class Address:
     rtt_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Route:
-    """Answers `Resolve`: addresses in the order to be tried; none when there is no such name."""
+    """Answers `Resolve`: addresses in the order to try; none when the name is unknown."""
 
     number: int
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Interfere:
-    """Interfere with requests from now on; `number` is unique in the run. Draws from `stream(seed, *names)`."""
+    """Interfere with requests from now on. `number` is unique in the run; draws are from `stream(seed, *names)`."""
 
     number: int
     rule: HttpRule
     names: tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Relent:
-    """The end of an `Interfere`."""
+@message
+class StopInterfering:
+    """Ends the interference of this number."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Send the counts and an `Answer`."""
+@message
+class Flush:
+    """Asks for the counts, then `Flushed`."""
 
     number: int
 
 
-HEADER_BYTES = 4
-
-
-def frame(message: object) -> bytes:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return len(data).to_bytes(HEADER_BYTES) + data
-
-
-async def receive(reader: asyncio.StreamReader) -> Any:
-    """The next message; None when the other side is gone."""
-    try:
-        size = int.from_bytes(await reader.readexactly(HEADER_BYTES))
-        return pickle.loads(await reader.readexactly(size))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
+FORK_SERVER = Codec(World, Launch, Loaded, Launched, Exited)
+NODE = Codec(
+    *(Ready, Emitted, Unhandled, Ended, Resolve, Counts, Flushed),
+    *(Route, Interfere, StopInterfering, Flush),
+)

@@ -1,4 +1,4 @@
-"""The life of a node's process: its service, its host, and its line to the harness. Forked by the fork server."""
+"""The life of a node's process: its service, its host, and its channel to the harness. Forked by the fork server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from typing import Any
 from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
+from harness.live.rows import RowCodec
 from harness.runtime.interference import Interference, Interferer
-from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
+from harness.runtime.messages import Channel
+from harness.runtime.unhandled import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology
 from harness.system.streams import stream
+from harness.text import describe_error
 
 COUNTS_EVERY_S = 0.2
 """How often changed counts are told."""
@@ -25,20 +28,18 @@ COUNTS_EVERY_S = 0.2
 
 async def live(system: System, world: messages.World, launch: messages.Launch, line: socket.socket) -> None:
     """Run the node's service until the process is killed, or the harness is gone."""
-    reader, writer = await asyncio.open_connection(sock=line)
-    node = _Node(system, world, launch, writer)
+    channel = await Channel.open(messages.NODE, line)
+    node = _Node(system, world, launch, channel)
     asyncio.get_running_loop().set_exception_handler(node.exception_handler)
     report_logs(node.unhandled)
     service = asyncio.ensure_future(node.serve())
     telling = asyncio.ensure_future(node.tell_counts())
-    listening = asyncio.ensure_future(node.listen(reader))
-    # Once the line is cut, the harness is gone and nobody needs this process.
+    listening = asyncio.ensure_future(node.listen())
+    # Once the channel is closed, the harness is gone and nobody needs this process.
     await asyncio.wait({service, listening}, return_when=asyncio.FIRST_COMPLETED)
     telling.cancel()
     if not listening.done():
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+        await channel.aclose()
 
 
 class _Node:
@@ -47,11 +48,12 @@ class _Node:
         system: System,
         world: messages.World,
         launch: messages.Launch,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
     ) -> None:
         self._system = system
         self._world = world
-        self._writer = writer
+        self._channel = channel
+        self._rows = RowCodec(system)
         node = self._node = system.topology.node(launch.node)
         self.clock = LiveClock(world.origin_s)
         self.attempts: Counter[str] = Counter()
@@ -88,7 +90,7 @@ class _Node:
         return self._world.safeguards
 
     def emit(self, host: str, role: str, row: Row) -> None:
-        self._send(messages.Emitted(self.clock.now(), row))
+        self._send(messages.Emitted(self.clock.now(), self._rows.encode(row)))
 
     async def _route(self, name: str, port: int) -> Sequence[messages.Address]:
         known = self._routes.get((name, port))
@@ -115,8 +117,8 @@ class _Node:
             why = "its service returned; a service runs until it is cancelled"
         self._send(messages.Ended(why))
 
-    async def listen(self, reader: asyncio.StreamReader) -> None:
-        while (message := await messages.receive(reader)) is not None:
+    async def listen(self) -> None:
+        async for message in self._channel:
             match message:
                 case messages.Route(number, addresses):
                     answer = self._asked.pop(number)
@@ -126,12 +128,12 @@ class _Node:
                     interferer = Interferer(rule, stream(self._world.seed, *names))
                     self._interferers[number] = interferer
                     self._interference.add(interferer)
-                case messages.Relent(number):
+                case messages.StopInterfering(number):
                     if number in self._interferers:
                         self._interference.remove(self._interferers[number])
-                case messages.Ask(number):
+                case messages.Flush(number):
                     self._tell()
-                    self._send(messages.Answer(number))
+                    self._send(messages.Flushed(number))
 
     def _served(self) -> None:
         """A request has come. What is taken of it is told at once: this process may be killed next."""
@@ -151,8 +153,7 @@ class _Node:
             self._send(counts)
 
     def _send(self, message: object) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(messages.frame(message))
+        self._channel.send(message)
 
     # ------------------------------------------------------------------ errors that nobody handles
 

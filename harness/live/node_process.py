@@ -14,7 +14,8 @@ from harness.faults.primitives import FaultFailed
 from harness.live import messages
 from harness.live.fork_client import ForkServer
 from harness.runtime.contract import NotReady
-from harness.runtime.unhandled import describe_error
+from harness.runtime.messages import Channel
+from harness.text import describe_error
 
 EXIT_S = 10.0
 """How long a killed process may take until the kernel has removed it."""
@@ -46,8 +47,7 @@ async def launch_process(fork_server: ForkServer, launch: messages.Launch, node:
     exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     with theirs:
         pid = await fork_server.launch(launch, theirs, exited.set_result)
-    reader, writer = await asyncio.open_connection(sock=own)
-    return NodeProcess(node, pid, exited, reader, writer)
+    return NodeProcess(node, pid, exited, await Channel.open(messages.NODE, own))
 
 
 class NodeProcess:
@@ -58,8 +58,7 @@ class NodeProcess:
         node: Node,
         pid: int,
         exited: asyncio.Future[int],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
     ) -> None:
         self.pid = pid
         self.killed = False
@@ -69,8 +68,7 @@ class NodeProcess:
         self.counts = messages.Counts()
         self._node = node
         self._exited = exited
-        self._reader = reader
-        self._writer = writer
+        self._channel = channel
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._flushes: dict[int, asyncio.Future[None]] = {}
         self._numbers = count(1)
@@ -86,14 +84,13 @@ class NodeProcess:
 
     def send(self, message: object) -> None:
         """Nothing happens when it is gone."""
-        if not self._writer.is_closing():
-            self._writer.write(messages.frame(message))
+        self._channel.send(message)
 
     async def flush(self) -> None:
         """Return when all reports of the process until now have arrived, or when it does not answer."""
         number = next(self._numbers)
         answer = self._flushes[number] = asyncio.get_running_loop().create_future()
-        self.send(messages.Ask(number))
+        self.send(messages.Flush(number))
         await asyncio.wait({answer, self._running}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         self._flushes.pop(number, None)
 
@@ -125,7 +122,7 @@ class NodeProcess:
         await asyncio.wait({receiving}, timeout=ANSWER_S)
         receiving.cancel()
         await asyncio.wait({receiving})
-        self._writer.close()
+        self._channel.close()
         if self.killed:
             self._fail_ready("it was stopped before it listened")
         else:
@@ -146,13 +143,13 @@ class NodeProcess:
 
     async def _handle_messages(self) -> None:
         async with asyncio.TaskGroup() as lookups:
-            while (message := await messages.receive(self._reader)) is not None:
+            async for message in self._channel:
                 match message:
                     case messages.Ready():
                         self._node.report(self, message)
                         if not self._ready.done():
                             self._ready.set_result(None)
-                    case messages.Answer(number):
+                    case messages.Flushed(number):
                         if (answer := self._flushes.pop(number, None)) and not answer.done():
                             answer.set_result(None)
                     case messages.Resolve(number, name, port):

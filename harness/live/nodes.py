@@ -17,6 +17,7 @@ from harness.live.link_faults import LinkFaults
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
+from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
@@ -34,6 +35,7 @@ class NodeContext:
     links: ProxyLinks
     faults: LinkFaults
     journal: Journal
+    rows: RowCodec
     attempts: Counter[str]
 
 
@@ -199,7 +201,7 @@ class LiveNode:
     def stop_interfering(self, number: int) -> None:
         del self._interferences[number]
         if self._process is not None:
-            self._process.send(messages.Relent(number))
+            self._process.send(messages.StopInterfering(number))
 
     def interfered(self, number: int) -> int:
         """How many requests an interference has affected, as far as the node has reported."""
@@ -225,7 +227,7 @@ class LiveNode:
             case messages.Ready(port):
                 self._ports.add(port)
             case messages.Emitted(t_s, row):
-                context.journal.emit(node.name, node.role, row, t_s)
+                context.journal.emit(node.name, node.role, context.rows.decode(row), t_s)
             case messages.Unhandled(error, defect):
                 context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts, _):

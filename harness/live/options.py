@@ -169,9 +169,9 @@ class LiveOptions:
             if jobs > 1:
                 yield f"--locust-master takes one run at a time; found --jobs {jobs}"
         if load.driver == "locust":
-            from harness.live.locust.cluster import refuse_without_locust
+            from harness.live.locust.available import missing_locust
 
-            if missing := refuse_without_locust():
+            if missing := missing_locust():
                 yield missing
 
 

@@ -19,7 +19,7 @@ from harness.live.proxy_links import ProxyLinks
 from harness.live.workspace import Workspace
 from harness.runtime.contract import Recorded, ServiceFailure
 from harness.system import Client
-from harness.workload.drive import Driver, LoadDriver
+from harness.workload.driver import Driver, LoadDriver
 
 
 class LiveSession:

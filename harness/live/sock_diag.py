@@ -34,7 +34,7 @@ def sockets(states: Iterable[int], extension: int = 0) -> list[bytes]:
     """A `struct inet_diag_msg` for every IPv4 TCP socket in one of these states. OSError."""
     with _netlink() as netlink:
         netlink.send(_message(_SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP, _ANY, states, extension))
-        found = []
+        found: list[bytes] = []
         while True:
             for kind, body in _messages(netlink.recv(1 << 17)):
                 if kind == _NLMSG_DONE:

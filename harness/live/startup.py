@@ -21,6 +21,7 @@ from harness.live.options import LiveOptions
 from harness.live.primitives import LivePrimitives
 from harness.live.processes import run_environment
 from harness.live.proxy_links import ProxyLinks
+from harness.live.rows import RowCodec
 from harness.live.session import LiveSession
 from harness.live.workspace import Workspace
 from harness.runtime.contract import RunSettings, check_ready
@@ -46,7 +47,9 @@ async def live_session(
         )
         links = _proxy_links(context, network, cluster)
         faults = LinkFaults(links)
-        shared = NodeContext(forks, links, faults, context.journal, context.attempts)
+        shared = NodeContext(
+            forks, links, faults, context.journal, RowCodec(context.system), context.attempts
+        )
         nodes = {
             node.name: LiveNode(
                 shared,
@@ -60,7 +63,7 @@ async def live_session(
         await stack.enter_async_context(_ended(nodes, context))
         clients = LiveClients(context, links, network.client_sockets())
         environment = {**run_environment(workspace.directory), **network.clients_environment()}
-        await _start(nodes, clients, context, cluster, environment)
+        await _start(nodes, context, cluster, environment)
         ready_s = context.clock.now()
         await asyncio.sleep(max(0.0, -ready_s))
         primitives = LivePrimitives(workspace, faults, links.traffic, nodes, context.attempts)
@@ -81,7 +84,6 @@ def _proxy_links(context: RunContext, network: LiveNetwork, cluster: LocustClust
 
 async def _start(
     nodes: Mapping[str, LiveNode],
-    clients: LiveClients,
     context: RunContext,
     cluster: LocustCluster | None,
     environment: Mapping[str, str],
@@ -90,7 +92,7 @@ async def _start(
 
     async def start_load() -> None:
         if cluster is not None and not cluster.workers:
-            await cluster.gather(environment)
+            await cluster.start(environment)
 
     load, *outcomes = await asyncio.gather(
         start_load(), *(node.start() for node in nodes.values()), return_exceptions=True
@@ -99,7 +101,13 @@ async def _start(
     if load is not None:
         raise load
     if cluster is not None:
-        await cluster.prepare(clients, context.settings.reference, context.settings.seed)
+        settings = context.settings
+        await cluster.prepare(
+            settings.reference,
+            settings.seed,
+            safeguards=context.safeguards,
+            origin_s=context.origin_s,
+        )
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from harness.engine.events import SuiteFinished
-from harness.engine.load import Loaded
+from harness.engine.read import ReadyExperiment
 from harness.engine.rundir import suite_stamp
 from harness.engine.suite import run_suite
 from harness.engine.unsupported import unsupported
@@ -25,7 +25,7 @@ type OpenReporters = Callable[[str], AbstractContextManager[Reporters]]
 
 
 def run_parity(
-    loaded: Sequence[Loaded],
+    loaded: Sequence[ReadyExperiment],
     *,
     seeds: Sequence[int],
     reports: Path,
@@ -40,9 +40,9 @@ def run_parity(
     in the result. Raises UsageError before anything starts, also when none is left.
     """
     capabilities = SimOptions().capabilities()
-    lacks = {item.shown: unsupported(item, capabilities) for item in loaded}
+    lacks = {item.display_path: unsupported(item, capabilities) for item in loaded}
     left_out = tuple(str(lack) for found in lacks.values() for lack in found)
-    loaded = [item for item in loaded if not lacks[item.shown]]
+    loaded = [item for item in loaded if not lacks[item.display_path]]
     if not loaded:
         raise UsageError(left_out)
     directory = _new_directory(reports)

@@ -1,12 +1,14 @@
-"""What a run was asked: its SLOs and when its load ended, as far as its page draws them."""
+"""What charts show besides the tables of a run: the percentiles of its SLOs, and when its load ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.experiment.model import PercentileSlo, Slo
+from harness.sli.base import Slo
 from harness.verdict.recorded import RecordedRun
+
+DEFAULT_PERCENTILE = 95.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +20,10 @@ class Asked:
 
     def percentile(self, slo: str | None, table: str, column: str) -> float:
         """Which percentile an SLO is about, or else the first one on that column of the table, or else 95."""
-        on_column = [name for name, one in self.slos.items() if one.table == table and _value(one) == column]
-        for name in (slo or "", *on_column):
-            found = self.slos.get(name)
-            if isinstance(found, PercentileSlo):
-                return found.percentile
-        return 95.0
-
-
-def _value(slo: Slo) -> str | None:
-    return slo.value if isinstance(slo, PercentileSlo) else None
+        named = self.slos.get(slo or "")
+        found = [None if named is None else named.percentile_of()]
+        found += [one.percentile_of(column) for one in self.slos.values() if one.table == table]
+        return next((percent for percent in found if percent is not None), DEFAULT_PERCENTILE)
 
 
 def asked(run: RecordedRun) -> Asked:

@@ -105,7 +105,7 @@ class _Run:
             self.bands,
             kind="states",
             timelines=timelines,
-            legend=sorted(levels.items(), key=lambda item: ("calm", "warn", "bad").index(item[1])),
+            legend=sorted(levels.items(), key=lambda item: ("ok", "warn", "bad").index(item[1])),
             marks=self.marks,
         )
 
@@ -116,7 +116,7 @@ class _Run:
             return self.text(chart.name, chart.empty) if chart.empty else None
         if chart.shows == "share" and all(y == 1 for line in lines.values() for _, y in line):
             # A straight line along the top would take the room of one that tells something.
-            return self.text(chart.name, f"100% all the time ({', '.join(lines)}).")
+            return self.text(chart.name, _sentences(chart.note, f"100% all the time ({', '.join(lines)})"))
         if chart.shows == "sum":
             return self._bars(chart, lines)
         dots = read_dots(self.history, chart) if chart.dots else {}

@@ -5,10 +5,10 @@ A new column is one entry here; what it shows is a function of the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.gates.result import GateResult
+from harness.gates.result import GateResult, Verdict
 from harness.report.formatting import gate_interval, gate_threshold, gate_value
 
 
@@ -53,6 +53,11 @@ GATE_COLUMNS = (
         lambda gate: f"{gate.samples:,} {'sample' if gate.samples == 1 else 'samples'}",
     ),
 )
+
+
+def held_invariants(gates: Iterable[GateResult]) -> tuple[GateResult, ...]:
+    """The invariants that hold. They are many and say the same: tables show them as one line."""
+    return tuple(gate for gate in gates if gate.kind == "invariant" and gate.verdict is Verdict.PASSED)
 
 
 def describe_measurement(gate: GateResult) -> str:

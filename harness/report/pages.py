@@ -20,7 +20,7 @@ from harness.report import formatting
 from harness.report.arm_charts import comparisons
 from harness.report.chart_context import asked
 from harness.report.charts import draw_charts
-from harness.report.columns import GATE_COLUMNS
+from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
@@ -38,13 +38,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 RUN_PAGE = "report.html"
-_SHOWN_ELSEWHERE = {"replay", "history_sha256", "files"}
-"""Fields of the environment that the page takes from the result, or leaves out."""
+_FACTS = ("seed", "system", "runtime", "arguments", "slos_file", "rows", "versions")
+"""Fields of the environment that a page shows where they are not empty; others are in the result, or of no interest."""
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
     """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
-    facts = run.environment.model_dump(mode="json", exclude=_SHOWN_ELSEWHERE)
+    environment = run.environment.model_dump(mode="json")
+    facts = {name: environment[name] for name in _FACTS if environment.get(name) not in (None, "", [], {})}
     charts = find_system(run.environment.system).charts
     drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
     return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
@@ -66,14 +67,15 @@ def run_page(
     """
     compared, _ = _render(arm_charts)
     drawn, left_out = _render(charts)
+    invariants = held_invariants(result.gates)
     return (
         page_environment()
         .get_template("run.html.j2")
         .render(
             result=result,
             problems=problems(result),
-            stated=[gate for gate in result.gates if not _calm(gate)],
-            calm=[gate for gate in result.gates if _calm(gate)],
+            gates=[gate for gate in result.gates if gate not in invariants],
+            invariants=invariants,
             passed=Verdict.PASSED,
             compared=compared,
             charts=drawn,
@@ -128,16 +130,11 @@ def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
     return charts, left_out
 
 
-def _calm(gate: GateResult) -> bool:
-    """An invariant that holds: they are many, and all say the same."""
-    return gate.kind == "invariant" and gate.verdict is Verdict.PASSED
-
-
 def _exposure_names(result: ExperimentResult) -> list[str]:
-    """What any of the faults has touched; of nothing touched, all that is counted."""
+    """The counts that are above zero for any fault; if none is, all of them."""
     names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
-    touched = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
-    return touched or list(names)
+    affected = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
+    return affected or list(names)
 
 
 def _hosts(names: Sequence[str]) -> Markup:

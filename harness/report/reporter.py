@@ -33,11 +33,13 @@ class ReporterError(HarnessError):
 class Reporter(ABC):
     """Hears every event of a suite, in order. The first sentence of the docstring is what `harness list` shows.
 
-    `file`: the name of what it writes into the suite's directory, unless `--report NAME=PATH` says where; None if
-    it writes no file. `artifacts`: it writes into run directories as well. Then an instance of its own, made in the
-    process that judged the run, hears `RunJudged`; what that instance raises makes the run an error.
+    `default`: it reports without being selected. `file`: the name of the file that it writes into the suite's
+    directory, unless `--report NAME=PATH` says where; None if it writes no file. `artifacts`: it writes into run
+    directories, too. Then an instance of its own, made in the process that judged the run, hears `RunJudged`; what that
+    instance raises makes the run an error.
     """
 
+    default: ClassVar[bool] = False
     file: ClassVar[str | None] = None
     artifacts: ClassVar[bool] = False
 
@@ -46,8 +48,8 @@ class Reporter(ABC):
 
     @classmethod
     def is_default(cls, environment: Mapping[str, str]) -> bool:
-        """Whether it reports without being asked to."""
-        return False
+        """Whether it reports without being selected, in this environment."""
+        return cls.default
 
     @abstractmethod
     def __call__(self, event: EngineEvent) -> None: ...

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.gates.result import GateResult, Verdict
-from harness.report.columns import GATE_COLUMNS
+from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.console import text_width
 from harness.report.formatting import SYMBOLS, describe_arm_gate, verdict_word
 from harness.report.problems import Problem, all_problems
@@ -78,14 +78,13 @@ def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
     tail = f"  seed {result.seed}  {result.title}"
     head.append(_cut(tail, max(10, width - len(head.plain))), "dim")
     lines = [head]
-    # Invariants that hold are many and all say the same: one line for them, and a line for each that does not.
-    calm = [gate for gate in result.gates if gate.kind == "invariant" and gate.verdict is Verdict.PASSED]
+    invariants = held_invariants(result.gates)
     for gate in result.gates:
-        if len(calm) < 2 or gate not in calm:
+        if len(invariants) < 2 or gate not in invariants:
             lines += _gate_lines(gate, gate.name, gate.verdict, width)
-    if len(calm) > 1:
-        together = replace(calm[0], samples=sum(gate.samples for gate in calm))
-        lines += _gate_lines(together, f"{len(calm)} invariants, never violated", Verdict.PASSED, width)
+    if len(invariants) > 1:
+        together = replace(invariants[0], samples=sum(gate.samples for gate in invariants))
+        lines += _gate_lines(together, f"{len(invariants)} invariants, never violated", Verdict.PASSED, width)
     for arm in result.arms:
         lines += _arm_lines(arm, width)
     if (

@@ -12,7 +12,7 @@ from harness.errors import HarnessError, InvalidValue
 from harness.experiment.model import Load
 from harness.faults.primitives import Primitives
 from harness.system import Client, Clock, Host, System, Topology
-from harness.workload.drive import LoadDriver
+from harness.workload.driver import LoadDriver
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,8 @@ def check_ready(system: str, outcomes: Mapping[str, BaseException | None]) -> No
 
 
 def check_zone(client: str, zone: str, topology: Topology) -> None:
-    """ValueError for a client in a zone that the topology does not have."""
+    """InvalidValue for a client in a zone that the topology does not have."""
     if zone not in topology.zones:
-        raise ValueError(f"client {client} is in zone '{zone}'; there are {', '.join(topology.zones)}")
+        raise InvalidValue(
+            Code.UNKNOWN_NAME, f"client {client}: no zone '{zone}'", f"there are {', '.join(topology.zones)}"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 import random
 import socket
@@ -19,6 +18,7 @@ from harness.errors import HarnessError
 from harness.faults.primitives import HostIdentity
 from harness.runtime.interference import Interference
 from harness.system import Clock, Disk, Row, Topology
+from harness.text import did_you_mean
 
 SHUTDOWN_S = 1.0
 """How long a server that is stopped waits for the requests under way."""
@@ -190,8 +190,7 @@ class BaseHost(ABC):
         topology = self.topology
         known = (*topology.roles, *(node.name for node in topology.nodes))
         if dependency not in known:
-            near = difflib.get_close_matches(dependency, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(dependency, known, before="; ")
             raise HostError(
                 f"{self.name}: no role or node '{dependency}' in system {self._context.system_name}; "
                 f"it has {', '.join(dict.fromkeys(known)) or 'none'}{hint}"

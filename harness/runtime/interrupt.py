@@ -5,26 +5,31 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@dataclass(slots=True)
 class Interruption:
-    """`asked` once somebody has."""
+    """`asked`: a signal has come; `at_s`: when, by the clock that was given."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    asked: bool = False
+    at_s: float | None = None
 
 
 @contextmanager
-def cancelled_by_signals(task: asyncio.Task[object]) -> Iterator[Interruption]:
-    """Within the block a signal cancels `task`; a second one raises KeyboardInterrupt wherever it strikes.
+def cancelled_by_signals(
+    task: asyncio.Task[Any], now: Callable[[], float] | None = None
+) -> Iterator[Interruption]:
+    """Within the block a signal cancels `task`; a second one raises KeyboardInterrupt where it strikes.
 
-    Only signals that would raise KeyboardInterrupt now are taken: somebody else's handlers are left alone,
-    and outside the main thread, where there are no handlers, nothing is done.
+    Only signals that would raise KeyboardInterrupt now are taken: handlers of others are left alone. Outside the
+    main thread, where there are no handlers, nothing is done.
     """
     interruption = Interruption()
 
@@ -32,9 +37,9 @@ def cancelled_by_signals(task: asyncio.Task[object]) -> Iterator[Interruption]:
         if interruption.asked or task.done():
             raise KeyboardInterrupt
         interruption.asked = True
+        interruption.at_s = None if now is None else now()
         # A virtual loop never sleeps; a real one must be woken.
-        loop = task.get_loop()
-        loop.call_soon_threadsafe(task.cancel)
+        task.get_loop().call_soon_threadsafe(task.cancel)
 
     taken = []
     if threading.current_thread() is threading.main_thread():

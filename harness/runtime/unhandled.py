@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+
+from harness.text import describe_error
 
 type Report = Callable[[str, BaseException | None], None]
 """Called with one line about the error, and the error where it is known."""
@@ -22,14 +23,6 @@ _NETWORK = (OSError, TimeoutError, EOFError, aiohttp.ClientError)
 def is_defect(error: BaseException | None) -> bool:
     """Whether an error is one that no network causes."""
     return error is not None and not isinstance(error, _NETWORK)
-
-
-def describe_error(error: BaseException) -> str:
-    """One line: the type of the error, its message, and where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    message = str(error)
-    return f"{type(error).__name__}{f': {message}' if message else ''}{where}"
 
 
 def report_context(report: Report, context: Mapping[str, Any]) -> None:

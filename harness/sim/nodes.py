@@ -10,12 +10,12 @@ from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import NotReady
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.interference import Interference
-from harness.runtime.unhandled import describe_error
 from harness.sim.determinism import Collector, entropy
 from harness.sim.host import SimContext, SimHost
 from harness.sim.network.machine import Machine
 from harness.system import Node
 from harness.system.streams import stream
+from harness.text import describe_error
 
 READY_S = 60.0
 """How long a node may take until it listens."""

@@ -28,7 +28,7 @@ from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client
 from harness.system.streams import stream
-from harness.workload.drive import Driver
+from harness.workload.driver import Driver
 
 START_S = 5.0
 """The time from the start of the nodes to run time 0. It does not depend on how soon they listen."""
@@ -158,7 +158,7 @@ class SimSession:
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
         """Put a client on the network. The block, and tasks created in it, run as that client's process.
 
-        ValueError when a host of that name is on the network, or the zone is unknown.
+        InvalidValue when a host of that name is on the network, or the zone is unknown.
         """
         return self._client(client, role)
 

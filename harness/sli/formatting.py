@@ -100,7 +100,7 @@ _EXPOSURE = {
 
 
 def exposure(counts: Mapping[str, int]) -> str:
-    """`412 connections, 3.2 MB`: only what is not zero; `touched nothing` when all is."""
+    """`412 connections, 3.2 MB`: only what is not zero; `affected nothing` when all is."""
     parts = []
     for name, count in counts.items():
         if not count:
@@ -112,7 +112,7 @@ def exposure(counts: Mapping[str, int]) -> str:
         else:
             one, many = _EXPOSURE.get(name, (name.replace("_", " "),) * 2)
             parts.append(f"{count:,} {one if count == 1 else many}")
-    return ", ".join(parts) or "touched nothing"
+    return ", ".join(parts) or "affected nothing"
 
 
 def fault_in_force(

@@ -1,7 +1,7 @@
-"""What an SLO's SQL comes to on a history: counts and values, by group and by window of time.
+"""The SLI query: SQL over one table of a history. Judgement and charts both read from it.
 
-Every expression is checked against the table as it was recorded before it is used, so that a mistyped column
-or a number taken for a condition is an error, whoever wrote the experiment and however long ago.
+Every expression is checked against the recorded table before it is used, so that a mistyped column or a
+number taken for a condition is an error, whoever wrote the experiment and however long ago.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from harness.experiment.model import PercentileSlo, RatioSlo, Slo
+from harness.experiment.model import SloDefinition
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
 
 _NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
+
+GROUP, AT, VALUE = "_sli_group", "_sli_at", "_sli_value"
+"""The columns of an SLI query: the group (text), the moment in seconds (may be null), what is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,19 @@ class Window:
     start_s: float | None = None
     end_s: float | None = None
 
-    def condition(self, at: str) -> str:
-        """SQL; of a row without a moment it is null, unless everything counts."""
+    @property
+    def condition(self) -> str:
+        """SQL over an SLI query, never null. A row without a moment counts only where everything counts."""
         parts = []
         if self.start_s is not None:
-            parts.append(f"({at}\n) >= {_double(self.start_s)}")
+            parts.append(f"{AT} >= {_double(self.start_s)}")
         if self.end_s is not None:
-            parts.append(f"({at}\n) < {_double(self.end_s)}")
-        return " AND ".join(parts) or "true"
+            parts.append(f"{AT} < {_double(self.end_s)}")
+        return f"coalesce({' AND '.join(parts) or 'true'}, false)"
 
 
 NEVER = Window(math.inf)
-"""No row at all: the time after a fault that never was."""
+"""No row at all: the time after a fault that did not happen."""
 
 
 def windows(history: History) -> dict[str, Window]:
@@ -52,90 +57,92 @@ def windows(history: History) -> dict[str, Window]:
     }
 
 
-def ratios(
-    history: History, slo: RatioSlo, where: str | None, window: Window
-) -> Iterator[tuple[str, int, int]]:
-    """Group, good rows, all rows; groups in order. An expression that is null counts as not good.
+@dataclass(frozen=True, slots=True)
+class SliQuery:
+    """The rows that an SLO is about. `value`: SQL of what is measured in each, checked by the caller."""
 
-    Raises HistoryError for what is not a table, a column or a condition.
-    """
-    _check(history, slo, where)
-    if slo.good is not None:
-        _check_condition(history, slo.table, "good", slo.good)
-        good = f"coalesce(({slo.good}\n), false)"
-    elif slo.bad is not None:
-        _check_condition(history, slo.table, "bad", slo.bad)
-        good = f"NOT coalesce(({slo.bad}\n), true)"
-    else:
-        raise HistoryError("the SLO says neither what is good nor what is bad")
-    inside = f"coalesce({window.condition(slo.at)}, false)"
-    sql = (
-        f"SELECT {_group(history, slo)}, count(*) FILTER (WHERE {good} AND {inside}), "
-        f"count(*) FILTER (WHERE {inside}) {_from(slo, where)} GROUP BY 1 ORDER BY 1"
-    )
-    for group, n_good, n_all in history.query(sql):
-        yield str(group), int(n_good), int(n_all)
+    history: History
+    slo: SloDefinition
+    value: str
+    where: str | None
 
+    def rows(self, select: str) -> list[tuple[Any, ...]]:
+        """`select`: a list over GROUP, AT and VALUE, the first of which is grouped and ordered by.
 
-def values(
-    history: History, slo: PercentileSlo, where: str | None, window: Window
-) -> Iterator[tuple[str, list[float]]]:
-    """Group and its values, sorted; groups in order. A value that is null or no number is infinitely bad.
+        Raises HistoryError for what is not a table, a column or a condition.
+        """
+        self._check()
+        slo = self.slo
+        conditions = [f"({condition}\n)" for condition in (slo.where, self.where) if condition is not None]
+        source = (
+            f"SELECT {self._group()} AS {GROUP}, ({slo.at}\n) AS {AT}, {self.value} AS {VALUE} "
+            f"FROM {quoted(slo.table)}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+        )
+        return self.history.query(f"SELECT {select} FROM ({source}) GROUP BY 1 ORDER BY 1")
 
-    Raises HistoryError for what is not a table, a column, a condition or a number.
-    """
-    _check(history, slo, where)
-    kind = history.kind(slo.value, slo.table)
-    if not kind.removeprefix("U").startswith(_NUMBERS):
-        raise HistoryError(f"value: {slo.value} is {kind}; it must be a number")
-    inside = f"coalesce({window.condition(slo.at)}, false)"
-    sql = (
-        f"SELECT {_group(history, slo)}, list(coalesce(CAST(({slo.value}\n) AS DOUBLE), 'inf'::DOUBLE)) "
-        f"FILTER (WHERE {inside}) {_from(slo, where)} GROUP BY 1 ORDER BY 1"
-    )
-    for group, found in history.query(sql):
-        yield str(group), sorted(math.inf if math.isnan(value) else value for value in found or ())
+    def by_group(self, window: Window, *aggregates: str) -> Iterator[tuple[Any, ...]]:
+        """Group (None unless the SLO has `by`), and the aggregates of its rows inside the window.
+
+        The groups are those of the whole history, in order, so that one that fell silent is not absent.
+        """
+        inside = ", ".join(f"{one} FILTER (WHERE {window.condition})" for one in aggregates)
+        for group, *found in self.rows(f"{GROUP}, {inside}"):
+            yield (None if self.slo.by is None else str(group), *found)
+
+    def by_slice(self, slice_s: float, end_s: float, *aggregates: str) -> Iterator[tuple[Any, ...]]:
+        """Start of each slice of time in seconds, and its aggregates.
+
+        A row beyond either end counts in the slice at that end, one without a moment in the last slice.
+        """
+        last = max(0, math.ceil(end_s / slice_s) - 1)
+        index = (
+            f"CASE WHEN isfinite({AT}::DOUBLE) "
+            f"THEN greatest(0, least({last}, floor({AT}::DOUBLE / {slice_s!r}))) ELSE {last} END"
+        )
+        for found, *rest in self.rows(f"{index}, {', '.join(aggregates)}"):
+            yield (float(found) * slice_s, *rest)
+
+    def _check(self) -> None:
+        history, slo = self.history, self.slo
+        for condition in (slo.where, self.where):
+            if condition is not None:
+                check_condition(history, slo.table, "where", condition)
+        kind = history.kind(slo.at, slo.table)
+        if not kind.startswith(_NUMBERS):
+            raise HistoryError(f"at: {slo.at} is {kind}; it must be a moment in seconds")
+        if slo.by is not None:
+            history.kind(self._by(slo.by), slo.table)
+
+    def _group(self) -> str:
+        by = self.slo.by
+        return "''" if by is None else f"coalesce(CAST(({self._by(by)}\n) AS VARCHAR), 'none')"
+
+    def _by(self, by: str) -> str:
+        """The column, also one whose name is a word of SQL (`group`)."""
+        return quoted(by) if by in self.history.tables.get(self.slo.table, {}) else by
 
 
 def condition_count(history: History, table: str, condition: str) -> tuple[int, int]:
     """Rows for which the condition is true, and all rows. Raises HistoryError."""
-    _check_condition(history, table, "violated", condition)
+    check_condition(history, table, "violated", condition)
     ((true, total),) = history.query(
         f"SELECT count(*) FILTER (WHERE {condition}\n), count(*) FROM {quoted(table)}"
     )
     return int(true), int(total)
 
 
-def _check(history: History, slo: Slo, where: str | None) -> None:
-    for condition in (slo.where, where):
-        if condition is not None:
-            _check_condition(history, slo.table, "where", condition)
-    kind = history.kind(slo.at, slo.table)
-    if not kind.startswith(_NUMBERS):
-        raise HistoryError(f"at: {slo.at} is {kind}; it must be a moment in seconds")
-    if slo.by is not None:
-        history.kind(_by(history, slo), slo.table)
-
-
-def _check_condition(history: History, table: str, what: str, condition: str) -> None:
+def check_condition(history: History, table: str, what: str, condition: str) -> None:
+    """Raises HistoryError for what is not a condition on a row of the table."""
     kind = history.kind(condition, table)
     if kind != "BOOLEAN":
         raise HistoryError(f"{what}: {condition} is {kind}; it must be true or false, such as a comparison")
 
 
-def _group(history: History, slo: Slo) -> str:
-    return "''" if slo.by is None else f"coalesce(CAST(({_by(history, slo)}\n) AS VARCHAR), 'none')"
-
-
-def _by(history: History, slo: Slo) -> str:
-    """The column, also one whose name is a word of SQL (`group`)."""
-    by = slo.by or ""
-    return quoted(by) if by in history.tables.get(slo.table, {}) else by
-
-
-def _from(slo: Slo, where: str | None) -> str:
-    conditions = [f"({condition}\n)" for condition in (slo.where, where) if condition is not None]
-    return f"FROM {quoted(slo.table)}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+def check_number(history: History, table: str, what: str, expression: str) -> None:
+    """Raises HistoryError for what is not a number of a row of the table."""
+    kind = history.kind(expression, table)
+    if not kind.removeprefix("U").startswith(_NUMBERS):
+        raise HistoryError(f"{what}: {expression} is {kind}; it must be a number")
 
 
 def _double(value: float) -> str:

@@ -1,21 +1,22 @@
-"""How sure a finite number of samples makes us. Pure functions.
+"""Confidence bounds from a finite number of samples. Pure functions.
 
 Every bound is one-sided at 95 %: a claim ("at least", "at most") is made only when its own bound allows it,
 so a wrong claim is made in at most 5 % of runs. Ratios: exact binomial bounds (Clopper and Pearson, The use
 of confidence or fiducial limits illustrated in the case of the binomial, 1934). Percentiles: order statistics
 (David and Nagaraja, Order Statistics, 3rd ed., section 7.1), which assume nothing about the distribution.
-The two agree: a percentile is claimed exactly when the ratio of values within the limit is.
+The two agree: a percentile is claimed exactly when the ratio of values within the threshold is.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
 _RISK = 1.0 - CONFIDENCE
-_MOST = 10**12
-"""More samples than that are as good as never."""
+_MAX_SAMPLES = 10**12
+"""More samples than that are treated as unreachable."""
 
 
 def ratio_bounds(good: float, total: float) -> tuple[float, float]:
@@ -57,28 +58,22 @@ def more_samples(good: int, total: int, target: float) -> int | None:
         low, high = ratio_bounds(n * seen, n)
         return low >= target if seen > target else high < target
 
-    return _least(total, settled)
+    return _additional(total, settled)
 
 
-def _least(start: int, holds: Callable[[int], bool]) -> int | None:
-    """How far beyond `start` a monotone condition first holds; None when that is as good as never."""
+def _additional(start: int, holds: Callable[[int], bool]) -> int | None:
+    """How far beyond `start` a monotone condition first holds; None beyond `_MAX_SAMPLES`."""
     high = start
     while not holds(high):
         high *= 2
-        if high > _MOST:
+        if high > _MAX_SAMPLES:
             return None
     return first(start, high, holds) - start
 
 
 def first(low: int, high: int, holds: Callable[[int], bool]) -> int:
     """The smallest integer from `low` on for which a monotone condition holds; `high` where none below does."""
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return low + bisect_left(range(low, high), True, key=holds)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -1,8 +1,9 @@
-"""Limits as people write them in an SLO or a gate: a number and its unit."""
+"""Thresholds as people write them in an SLO or a gate: a number and its unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
@@ -17,11 +18,19 @@ _UNITS: tuple[tuple[str, Callable[[str], float]], ...] = (
 )
 
 
-def parse_limit(text: str) -> tuple[float, str]:
-    """A limit in base units, and the unit: s, bps, bytes or share (of 1). Raises InvalidValue for anything else."""
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """`value` in `unit`: s, bps, bytes, share (of 1), or ratio (a share of good rows)."""
+
+    value: float
+    unit: str
+
+
+def parse_threshold(text: str) -> Threshold:
+    """A threshold in base units. Raises InvalidValue."""
     for unit, parse in _UNITS:
         try:
-            return float(parse(text)), unit
+            return Threshold(float(parse(text)), unit)
         except ValueError:
             continue
     raise InvalidValue(

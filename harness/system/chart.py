@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-type Level = Literal["calm", "warn", "bad"]
+type Level = Literal["ok", "warn", "bad"]
 """How a state looks: expected, in between, or a sign of trouble."""
 
 

@@ -1,4 +1,4 @@
-"""What tells two JSON documents apart, in lines for people."""
+"""The differences of two JSON documents, in lines for people."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _walk(path: str, before: Any, after: Any) -> Iterator[str]:
             pair = [part[index] if index < len(part) else _NOTHING for part in (before, after)]
             yield from _walk(f"{path}[{index}]", *pair)
     elif type(before) is not type(after) or before != after:
-        yield f"{path or 'the document'}: {_said(before)} became {_said(after)}"
+        yield f"{path or 'the document'}: {_format(before)} became {_format(after)}"
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is _NOTHING:
         return "nothing"
     text = json.dumps(value, ensure_ascii=False)

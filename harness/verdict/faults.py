@@ -1,4 +1,4 @@
-"""Judging what the faults did: applied, undone, and felt by somebody, or else nothing was tested."""
+"""Judging the faults: each was applied, was undone and affected traffic, or else nothing was tested."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from harness.history.metadata import FaultRecord, RunMetadata
 from harness.sli.formatting import exposure
 from harness.verdict.model import FaultResult
 
-NEVER_APPLIED = "it was never applied"
+NEVER_APPLIED = "it was not applied"
 
 
 def judge_fault(record: FaultRecord) -> FaultResult:
-    verdict, reason = Verdict.PASSED, f"applied and undone; it touched {exposure(record.exposure)}"
+    verdict, reason = Verdict.PASSED, f"applied and undone; it affected {exposure(record.exposure)}"
     if record.error is not None:
         verdict, reason = Verdict.ERROR, record.error
     elif record.applied_at_s is None:
@@ -21,7 +21,7 @@ def judge_fault(record: FaultRecord) -> FaultResult:
     elif record.undone_at_s is None and record.for_s > 0:
         verdict, reason = Verdict.ERROR, "it was applied and not undone"
     elif not any(record.exposure.values()):
-        verdict, reason = Verdict.INCONCLUSIVE, "it touched no traffic, so nothing was tested"
+        verdict, reason = Verdict.INCONCLUSIVE, "it affected no traffic, so nothing was tested"
     return FaultResult(
         name=record.name,
         fault=record.fault,
@@ -37,7 +37,7 @@ def judge_fault(record: FaultRecord) -> FaultResult:
 def what_broke(metadata: RunMetadata, faults: Iterable[FaultResult]) -> str | None:
     """Why a run proves nothing: a fault, the harness or a service broke. None when nothing did."""
     broken = [fault for fault in faults if fault.verdict is Verdict.ERROR]
-    # That it never came to a fault is mostly the consequence of something else that broke.
+    # A fault that was not applied is mostly the consequence of something else that broke.
     broken.sort(key=lambda fault: fault.reason == NEVER_APPLIED)
     if broken and not (broken[0].reason == NEVER_APPLIED and metadata.failures):
         return f"fault {broken[0].name}: {broken[0].reason}"

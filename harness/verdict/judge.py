@@ -1,7 +1,7 @@
-"""From histories to a verdict: the main run, its ablation arms, and what both come to. Pure but for reading.
+"""From histories to a verdict: the main run, its ablation arms, and both together. Pure but for reading.
 
-The order of doubt (docs/verdicts.md): what broke is an error; a steady state that was not there before makes
-all that follows inconclusive, failures too; then a breach is a failure; then what is not sure is inconclusive.
+The order (docs/verdicts.md): what broke is an error; a steady state that was not met before
+makes the rest inconclusive, failures too; then a breach is a failure; then what is undecided is inconclusive.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.experiment.model import EventGate, Experiment, RecoveredGate, Slo, SloGate
-from harness.gates.judgement import judge_gate, judge_invariant
-from harness.gates.names import gate_names
+from harness.experiment.model import Experiment
+from harness.gates.base import Gate
+from harness.gates.invariant import judge_invariant
+from harness.gates.judge import judge_gates
 from harness.gates.result import GateResult, Verdict, worst
-from harness.gates.slo import judge_slo
 from harness.history.read import History
+from harness.sli.base import Slo
 from harness.sli.formatting import fault_in_force
-from harness.sli.query import windows
 from harness.verdict.arms import judge_arm
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
@@ -31,17 +31,11 @@ def judge(
     arms: Sequence[RecordedArm],
     gate_lines: Sequence[int | None] = (),
 ) -> ExperimentResult:
-    """The result of one run. `gate_lines`: where each gate stands in the experiment file.
+    """The result of one run. `gate_lines`: where each gate is in the experiment file.
 
     An arm of the experiment without a history makes the result inconclusive: it was not run.
     """
-    lines = [*gate_lines, *[None] * len(experiment.gates)]
-    names = gate_names(experiment.gates)
-    gates = [
-        result
-        for gate, name, line in zip(experiment.gates, names, lines, strict=False)
-        for result in judge_gate(history, gate, slos, line, name)
-    ]
+    gates = judge_gates(experiment.gates, history, slos, gate_lines)
     gates += [judge_invariant(history, invariant) for invariant in history.metadata.invariants]
     faults = [judge_fault(record) for record in history.metadata.faults]
     steady = steady_state(history, experiment, slos)
@@ -68,54 +62,40 @@ def judge(
 
 
 def _notes(history: History) -> list[str]:
-    """What did not decide the verdict, and a reader should know all the same."""
+    """What does not decide the verdict, but a reader should know."""
     statistics = history.metadata.statistics
     notes = []
     if left := statistics.get("asked_to_leave"):
         notes.append(
-            f"{left:,} of {statistics.get('clients', left):,} clients were still there at the end of the drain "
-            "and were sent away; what they did not report by then is missing"
+            f"{left:,} of {statistics.get('clients', left):,} clients were still active at the end of the drain "
+            "and were cancelled; what they had not reported by then is missing"
         )
     starts = statistics.get("load", {}).get("starts", {})
     if late := starts.get("late"):
         notes.append(
-            f"{late:,} of {starts['sessions']:,} clients began more than {LATE_S:g} s after their time, at most "
-            f"{starts['most_s']:.3g} s: whatever brings them was too busy"
+            f"{late:,} of {starts['sessions']:,} clients began more than {LATE_S:g} s late, at most "
+            f"{starts['most_s']:.3g} s: the load generator fell behind"
         )
     for error in statistics.get("broken_since_s", {}):
         count = statistics["unhandled_errors"].get(error, 1)
         if not any(failure.startswith(error) for failure in history.metadata.failures):
-            notes.append(f"nobody handled: {error} ({count:,} times)")
+            notes.append(f"unhandled error: {error} ({count:,} times)")
     return notes
 
 
 def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Slo]) -> list[GateResult]:
-    """Every SLO of the gates, on what was determined before the first fault; nothing without faults.
+    """The gates, each once, on what was determined before the first fault; nothing without faults.
 
-    The few samples of that time cannot claim an SLO; they must be there, and must not refute it. Such a
-    result is given as passed, with its interval.
+    The few samples of that time cannot claim an SLO; they must exist, and must not refute it. Such a result is
+    given as passed, with its interval.
     """
     if not experiment.timeline:
         return []
-    # An SLO once, whatever its gates are called and whenever they look.
-    stated: dict[tuple[str | float | None, ...], SloGate] = {}
-    for gate in experiment.gates:
-        if isinstance(gate, EventGate):
-            continue
-        slo = gate.recovered if isinstance(gate, RecoveredGate) else gate.slo
-        stated.setdefault(
-            (slo, gate.where, gate.target, gate.at_most),
-            # Not validated again: what it holds is parsed already.
-            SloGate.model_construct(
-                slo=slo, where=gate.where, target=gate.target, at_most=gate.at_most, during="all"
-            ),
-        )
-    gates = tuple(stated.values())
-    before = windows(history)["before"]
+    gates: tuple[Gate, ...] = experiment.gates
+    before = dict.fromkeys(found for gate in gates if (found := gate.steady_state()) is not None)
     return [
         replace(_not_refuted(result), kind="steady-state")
-        for gate, name in zip(gates, gate_names(gates), strict=True)
-        for result in judge_slo(history, gate, slos, before, name)
+        for result in judge_gates(tuple(before), history, slos)
     ]
 
 
@@ -123,7 +103,7 @@ def _not_refuted(result: GateResult) -> GateResult:
     if result.verdict is not Verdict.INCONCLUSIVE:
         return result
     if not result.samples:
-        return replace(result, reason="no samples before the first fault: begin it later, or widen 'where'")
+        return replace(result, reason="no samples before the first fault; begin it later, or widen 'where'")
     return replace(
         result,
         verdict=Verdict.PASSED,
@@ -157,10 +137,10 @@ def _combine(
         if result.verdict is not Verdict.PASSED:
             return (
                 Verdict.INCONCLUSIVE,
-                f"steady state was not met before the first fault: {result.name}: {result.reason}",
+                f"the steady state was not met before the first fault: {result.name}: {result.reason}",
             )
     if not gates:
-        return Verdict.INCONCLUSIVE, "there is no gate: nothing was judged"
+        return Verdict.INCONCLUSIVE, "there is no gate, so nothing was judged"
     missing = len(experiment.arms) - len(arms)
     verdicts = [gate.verdict for gate in gates]
     verdicts += [fault.verdict for fault in faults] + [arm.verdict for arm in arms]
@@ -177,7 +157,7 @@ def _why(
     if verdict is Verdict.PASSED:
         parts = [f"{len(gates)} of {len(gates)} gates hold"]
         if arms:
-            parts.append(f"{len(arms)} of {len(arms)} arms did as they must")
+            parts.append(f"{len(arms)} of {len(arms)} arms behaved as expected")
         return "; ".join(parts)
     in_force = "; ".join(fault_in_force(f.fault, f.targets, f.applied_at_s, f.undone_at_s) for f in faults)
     causes = [

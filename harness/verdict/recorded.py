@@ -10,15 +10,18 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import ExperimentError
-from harness.experiment.model import Arm, Experiment, Slo
+from harness.experiment.model import Arm, Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
 from harness.history.checksums import alterations
 from harness.history.environment import Environment
 from harness.history.errors import HistoryError
 from harness.history.files import EXPERIMENT, SLOS
 from harness.history.metadata import RunMetadata
 from harness.history.read import History
+from harness.sli.base import Slo
+from harness.sli.kinds import SLO_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class RecordedRun:
     @cached_property
     def slos(self) -> dict[str, Slo]:
         try:
-            return parse_slos(self.slos_yaml, str(self.environment.slos_file))[0]
+            return parse_slos(self.slos_yaml, str(self.environment.slos_file), SLO_KINDS)
         except ExperimentError as error:
             raise self._unreadable(error) from error
 
@@ -125,7 +128,7 @@ class RecordedRun:
     @cached_property
     def _draft(self) -> Draft:
         try:
-            return parse_draft(self.experiment_yaml, self.environment.file, FAULTS)
+            return parse_draft(self.experiment_yaml, self.environment.file, FAULTS, gate_kinds())
         except ExperimentError as error:
             raise self._unreadable(error) from error
 

@@ -1,39 +1,48 @@
-"""The arrivals of all loads of an experiment, and which of several processes sees to which of them."""
+"""The arrivals of all loads of an experiment, and how several processes divide them."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from harness.experiment.model import Load
-from harness.workload.arrivals import arrivals
+from harness.workload.arrivals import arrival_times
+
+
+class ArrivalRate(Protocol):
+    """What the schedule reads of a `harness.experiment.model.Load`: clients a second, for how many seconds."""
+
+    @property
+    def arrive(self) -> float: ...
+    @property
+    def for_(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Arrival:
-    """The `index`-th client of a load comes `at_s` seconds after the load begins."""
+    """The `index`-th client of a load arrives `at_s` seconds after the load starts."""
 
     at_s: float
     load: str
     index: int
 
 
-def schedule(seed: int, loads: Mapping[str, Load]) -> Iterator[Arrival]:
-    """All arrivals in the order of their times: those of `harness.workload.drive.Driver`."""
-    return heapq.merge(*(_of(seed, name, load) for name, load in loads.items()))
+def scheduled_arrivals(seed: int, loads: Mapping[str, ArrivalRate]) -> Iterator[Arrival]:
+    """All arrivals in the order of their times: the same as those of `harness.workload.driver.Driver`."""
+    return heapq.merge(*(_arrivals_of(seed, name, load) for name, load in loads.items()))
 
 
-def _of(seed: int, name: str, load: Load) -> Iterator[Arrival]:
-    for index, at_s in enumerate(arrivals(seed, name, load.arrive, load.for_)):
+def _arrivals_of(seed: int, name: str, load: ArrivalRate) -> Iterator[Arrival]:
+    for index, at_s in enumerate(arrival_times(seed, name, load.arrive, load.for_)):
         yield Arrival(at_s, name, index)
 
 
-def share(all_of_them: Iterator[Arrival], number: int, of: int) -> Iterator[Arrival]:
-    """The arrivals that process `number` (from 0) of `of` sees to: each is exactly one process's.
+def share_of(arrivals: Iterable[Arrival], number: int, processes: int) -> Iterator[Arrival]:
+    """The arrivals that process `number` (from 0) serves; every arrival belongs to exactly one process.
 
-    They are dealt in the order of their times, so that no process gets a burst alone.
+    They are dealt in the order of their times, so that a burst is spread over all processes.
     """
-    for position, arrival in enumerate(all_of_them):
-        if position % of == number:
+    for position, arrival in enumerate(arrivals):
+        if position % processes == number:
             yield arrival

@@ -66,6 +66,13 @@ gates:
   - slo: anwsered
 """
 
+CPU_LIMIT = UNTOUCHED.replace("experiment: untouched", "experiment: cpu-limit").replace(
+    "fault: latency, delay: 1s, target: {link: {from: {node: backend-east}, to: {node: backend-west}}}",
+    "fault: cpu-limit, cpu: 5%, target: {role: backend}",
+)
+
+LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
+
 
 def write_suite(directory: Path, **experiments: str) -> Path:
     """`experiments/` with slos.yaml and NAME.chaos.yaml for each keyword (underscores become dashes)."""

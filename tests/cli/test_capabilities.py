@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import UNTOUCHED, call, write_suite
+from tests.cli.support import CPU_LIMIT, UNTOUCHED, call, write_suite
 
-CPU_LIMIT = UNTOUCHED.replace(
-    "fault: latency, delay: 1s, target: {link: {from: {node: backend-east}, to: {node: backend-west}}}",
-    "fault: cpu-limit, cpu: 5%, target: {role: backend}",
-)
 LOSS = UNTOUCHED.replace("fault: latency, delay: 1s", "fault: loss, rate: 5%")
 NO_CPU = (
     "untouched.chaos.yaml:7:30: cpu-limit: virtual time has no processor cost; run it with --runtime live"

@@ -206,7 +206,7 @@ def test_a_fault_that_touched_nothing_is_inconclusive(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, untouched=UNTOUCHED)
     called = call("run", suite, "--jobs", 1, "--reports", tmp_path / "reports")
     assert called.code == 2
-    assert "it touched no traffic" in called.out
+    assert "it affected no traffic" in called.out
 
 
 def test_seeds_count_up_and_each_has_its_run(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
 from tests.cli.support import Called, call
@@ -57,7 +57,7 @@ def test_the_first_experiment_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "first.chaos.yaml"
     file.write_text(text, encoding="utf-8")
     (tmp_path / "slos.yaml").write_text((ROOT / "experiments/slos.yaml").read_text(encoding="utf-8"), "utf-8")
-    (loaded,) = load_experiments([file])
+    (loaded,) = read_experiments([file])
     assert loaded.experiment.experiment == "first"
 
 
@@ -105,7 +105,7 @@ def test_the_failure_in_the_readme_is_that_of_the_arm(sample: Called) -> None:
     )
     assert figures is not None
     value, interval, samples = figures.groups()
-    assert f"why {value} {interval} of {samples} samples are good, not at least 99.0%" in text
+    assert f"why {value} {interval} of {samples} samples are good, less than 99.0%" in text
     assert f"measured {value} {interval}, threshold ≥ 99.0%, {samples} samples" in text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from tests.cli.support import BACKEND_LOST, BROKEN, Called, call, write_suite
+from tests.cli.support import BACKEND_LOST, BROKEN, LIVE_ONLY, Called, call, write_suite
 
 
 @pytest.fixture
@@ -100,9 +100,6 @@ def test_files_that_are_no_experiments_are_named_as_what_they_are(suite: Path) -
         f"{readme}: is not an experiment; give a *.chaos.yaml file or a directory that holds some",
         f"{suite / 'slos.yaml'}: holds SLOs, not an experiment; they are checked with the experiments below it",
     ]
-
-
-LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
 
 
 def test_an_experiment_for_another_runtime_is_left_out_of_a_directory_and_said(tmp_path: Path) -> None:

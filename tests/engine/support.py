@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 from harness.engine.events import EngineEvent
-from harness.engine.load import Loaded, load_experiments
+from harness.engine.read import ReadyExperiment, read_experiments
 
 SLOS = """
 success:
@@ -62,8 +62,8 @@ def write(directory: Path, *texts: str, slos: str = SLOS) -> list[Path]:
     return files
 
 
-def load(directory: Path, *texts: str, slos: str = SLOS) -> tuple[Loaded, ...]:
-    return load_experiments(write(directory, *texts, slos=slos))
+def load(directory: Path, *texts: str, slos: str = SLOS) -> tuple[ReadyExperiment, ...]:
+    return read_experiments(write(directory, *texts, slos=slos))
 
 
 def of_type[E](events: Sequence[EngineEvent], kind: type[E]) -> list[E]:

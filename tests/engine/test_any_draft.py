@@ -14,6 +14,8 @@ from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
+from harness.sli.kinds import SLO_KINDS
 from harness.system import System
 from tests.engine.test_validate import GOOD, SLOS, system
 from tests.experiment.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
@@ -34,7 +36,10 @@ NAMES = [
 
 def check(text: str, slos_text: str, system: System | None) -> None:
     try:
-        draft, slos = parse_draft(text, "a.chaos.yaml", FAULTS), parse_slos_draft(slos_text, "slos.yaml")
+        draft, slos = (
+            parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds()),
+            parse_slos_draft(slos_text, "slos.yaml", SLO_KINDS),
+        )
     except ExperimentError:
         return
     found = [*validate(draft, system, slos.slos, None), *validate_slos(slos, system)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from harness.engine.plan import plan
-from harness.engine.run import run_arm
+from harness.engine.arm import run_arm
+from harness.engine.plan import make_plan
 from harness.sim.runtime import SimRuntime
 from harness.system import Host
 from tests.engine.support import experiment_text, load
@@ -30,13 +30,16 @@ def test_errors_that_nobody_handles_before_any_fault_are_failures(tmp_path: Path
         replace(node, service=crashing) if node.role == "backend" else node for node in topology.nodes
     )
     system = replace(loaded.system, topology=replace(topology, nodes=nodes))
-    planned = plan(loaded, 1)
+    planned = make_plan(loaded, 1)
     metadata = run_arm(SimRuntime(), system, planned, planned.arms[0], lambda event: None).metadata
-    assert any("ZeroDivisionError" in failure and "no fault" in failure for failure in metadata.failures)
+    assert any(
+        "ZeroDivisionError" in failure and "before the first fault" in failure
+        for failure in metadata.failures
+    )
 
 
 def test_a_healthy_system_has_none(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
-    planned = plan(loaded, 1)
+    planned = make_plan(loaded, 1)
     metadata = run_arm(SimRuntime(), loaded.system, planned, planned.arms[0], lambda event: None).metadata
     assert metadata.failures == ()

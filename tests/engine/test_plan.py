@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.diagnostics import Code
-from harness.engine.plan import MAIN, plan
+from harness.engine.plan import MAIN, make_plan
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Target
@@ -21,7 +21,7 @@ PICK = "- {at: 8s, for: 4s, fault: crash, target: {role: backend, pick: 1}}"
 
 def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
-    planned = plan(loaded, 1, ["gateway.fallback"])
+    planned = make_plan(loaded, 1, ["gateway.fallback"])
     main, arm = planned.arms
     assert (main.name, main.arm, main.without) == (MAIN, None, frozenset({"gateway.fallback"}))
     assert arm.name == "without gateway.retry, gateway.fallback"
@@ -34,30 +34,30 @@ def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> No
 
 def test_what_is_picked_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text(timeline=PICK))
-    picked = {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
-    assert picked == {seed: plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    picked = {seed: make_plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
+    assert picked == {seed: make_plan(loaded, seed).faults[0].target.nodes for seed in range(20)}
     assert set(picked.values()) == {("backend-east",), ("backend-west",)}
 
 
 def test_every_fault_draws_for_itself(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text(timeline=f"{PICK}\n{PICK}"))
-    pairs = {tuple(fault.target.nodes for fault in plan(loaded, seed).faults) for seed in range(30)}
+    pairs = {tuple(fault.target.nodes for fault in make_plan(loaded, seed).faults) for seed in range(30)}
     assert len(pairs) == 4
     (alone,) = load(tmp_path / "alone", experiment_text(timeline=PICK))
     for seed in range(10):
-        assert plan(alone, seed).faults[0].target == plan(loaded, seed).faults[0].target
+        assert make_plan(alone, seed).faults[0].target == make_plan(loaded, seed).faults[0].target
 
 
 def test_faults_have_names_of_their_own(tmp_path: Path) -> None:
     timeline = "\n".join([CRASH, PICK, CRASH.replace("{at: 8s, for: 8s", "{name: crash-1, at: 17s, for: 2s")])
     (loaded,) = load(tmp_path, experiment_text(timeline=timeline))
-    assert [fault.name for fault in plan(loaded, 1).faults] == ["crash-2", "crash-3", "crash-1"]
+    assert [fault.name for fault in make_plan(loaded, 1).faults] == ["crash-2", "crash-3", "crash-1"]
 
 
 def test_unknown_safeguards_are_all_named(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     with pytest.raises(UsageError) as raised:
-        plan(loaded, 1, ["gateway.retries", "nonsense"])
+        make_plan(loaded, 1, ["gateway.retries", "nonsense"])
     assert [one.code for one in raised.value.diagnostics] == [Code.UNKNOWN_NAME] * 2
     assert str(raised.value.diagnostics[0]).endswith(
         "unknown safeguard 'gateway.retries' in system toy; allowed: gateway.retry, gateway.fallback; "

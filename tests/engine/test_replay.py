@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.engine.judge import rejudge, write_verdict
-from harness.engine.replay import replay
+from harness.engine.replay import replay_run
 from harness.engine.rundir import arm_directories
 from harness.engine.suite import run_suite
 from harness.history.errors import HistoryError
@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_replay_is_the_same_to_the_last_bit(run: Path, tmp_path: Path) -> None:
-    replayed = replay(run, reports=tmp_path)
+    replayed = replay_run(run, reports=tmp_path)
     assert replayed.identical
     assert replayed.differences == ()
     again = Path(replayed.result.run)
@@ -46,7 +46,7 @@ def test_latest_still_means_the_run_that_was_asked_for(run: Path, tmp_path: Path
     data = json.loads(environment.read_text(encoding="utf-8"))
     environment.write_text(json.dumps({**data, "history_sha256": "0" * 64}), encoding="utf-8")
     (tmp_path / "latest").symlink_to("original")
-    replayed = replay(tmp_path / "latest" / run.name)
+    replayed = replay_run(tmp_path / "latest" / run.name)
     assert replayed.differences == ("main",)
 
 
@@ -56,7 +56,7 @@ def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:
     before = file.read_text(encoding="utf-8")
     file.write_text(json.dumps({**json.loads(before), "history_sha256": "0" * 64}), encoding="utf-8")
     try:
-        replayed = replay(run, reports=tmp_path)
+        replayed = replay_run(run, reports=tmp_path)
     finally:
         file.write_text(before, encoding="utf-8")
     assert not replayed.identical
@@ -69,17 +69,17 @@ def test_judging_again_writes_the_same_verdict(run: Path) -> None:
     assert (run / "verdict.json").read_bytes() == before
 
 
-def test_what_is_no_run_cannot_be_replayed(tmp_path: Path) -> None:
+def test_only_a_run_directory_can_be_replayed(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="is not a run directory"):
-        replay(tmp_path)
+        replay_run(tmp_path)
 
 
-def test_arms_have_places_that_any_file_system_takes_and_no_two_the_same() -> None:
+def test_arms_have_unique_directories_on_any_file_system() -> None:
     names = ["without a.b, c", "without a.b-c", "without a.b, c-2", "../..", "without playback.catalog_cache"]
     assert arm_directories(names) == (
-        "arms/without-a.b-c",
+        "arms/without-a.b-c-1",
+        "arms/without-a.b-c-3",
         "arms/without-a.b-c-2",
-        "arms/without-a.b-c-2-2",
         "arms/arm",
         "arms/without-playback.catalog_cache",
     )

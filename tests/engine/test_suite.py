@@ -131,7 +131,7 @@ def test_a_fault_that_touches_nothing_is_no_pass(tmp_path: Path) -> None:
     )
     (result,) = finished.results
     assert (result.verdict, finished.exit_code) == (Verdict.INCONCLUSIVE, 2)
-    assert "touched no traffic" in result.reason
+    assert "affected no traffic" in result.reason
 
 
 def test_a_fault_that_cannot_be_applied_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,9 +258,9 @@ def test_what_an_interrupted_run_had_written_is_taken_away(tmp_path: Path) -> No
 SCRIPT = """
 import sys
 from pathlib import Path
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.suite import run_suite
-finished = run_suite(load_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
+finished = run_suite(read_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
 print([(r.history_sha256, [a.history_sha256 for a in r.arms]) for r in finished.results])
 """
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.engine.plan import PlannedFault
-from harness.engine.timeline import APPLY_S, Change, Timeline, never_applied
+from harness.engine.timeline import MAX_APPLY_S, Change, Timeline, never_applied
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import (
     Applied,
@@ -41,12 +42,12 @@ def planned(name: str, kind: str, at_s: float, for_s: float | None, node: str = 
 
 
 class Bench:
-    """A timeline that begins at 100 s of a virtual clock, and all that it told."""
+    """A timeline that begins at 100 s of a virtual clock, and all changes that it reported."""
 
     def __init__(self, *faults: PlannedFault, primitives: Any = None) -> None:
         self.primitives = primitives or FakePrimitives()
         self.faults = faults
-        self.told: list[tuple[float, str, str]] = []
+        self.changes: list[tuple[float, str, str]] = []
         self.timeline: Timeline
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
@@ -54,10 +55,10 @@ class Bench:
             await asyncio.sleep(100)
             clock = LoopClock()
 
-            def tell(fault: PlannedFault, change: Change) -> None:
-                self.told.append((round(clock.now() - 100, 6), fault.name, change))
+            def report(fault: PlannedFault, change: Change) -> None:
+                self.changes.append((round(clock.now() - 100, 6), fault.name, change))
 
-            self.timeline = Timeline(self.faults, self.primitives, clock, 100.0, tell)
+            self.timeline = Timeline(self.faults, self.primitives, clock, 100.0, report)
             await (self.timeline.run() if body is None else body())
 
         SimLoop(1).run(main())
@@ -66,7 +67,7 @@ class Bench:
 def test_faults_are_applied_and_undone_at_their_times() -> None:
     bench = Bench(planned("one", "crash", 10, 5, "a"), planned("two", "pause", 12, 10, "b"))
     bench.run()
-    assert bench.told == [
+    assert bench.changes == [
         (10, "one", "applied"),
         (12, "two", "applied"),
         (15, "one", "undone"),
@@ -85,7 +86,7 @@ def test_at_one_moment_undoing_comes_first_and_the_last_applied_is_undone_first(
         planned("second", "crash", 10, 5, "b"),
     )
     bench.run()
-    assert [what for _, *what in bench.told] == [
+    assert [what for _, *what in bench.changes] == [
         ["first", "applied"],
         ["second", "applied"],
         ["second", "undone"],
@@ -113,7 +114,7 @@ def test_a_fault_that_cannot_be_applied_says_so_and_the_others_go_on() -> None:
     assert "could not be applied" in bad.error
     assert (bad.applied_at_s, bad.undone_at_s) == (None, None)
     assert (good.applied_at_s, good.undone_at_s) == (111, 116)
-    assert (10, "bad", "failed") in bench.told
+    assert (10, "bad", "failed") in bench.changes
 
 
 def test_a_fault_that_cannot_be_undone_says_so() -> None:
@@ -127,7 +128,7 @@ def test_a_fault_that_cannot_be_undone_says_so() -> None:
     assert "could not be undone" in bad.error
     assert (bad.applied_at_s, bad.undone_at_s) == (110, None)
     assert good.undone_at_s == 117
-    assert (15, "bad", "failed") in bench.told
+    assert (15, "bad", "failed") in bench.changes
 
 
 def test_when_the_run_breaks_off_what_is_in_force_is_undone_the_last_first() -> None:
@@ -138,12 +139,9 @@ def test_when_the_run_breaks_off_what_is_in_force_is_undone_the_last_first() -> 
     )
 
     async def body() -> None:
-        running = asyncio.ensure_future(bench.timeline.run())
-        await asyncio.sleep(20)
-        running.cancel()
-        await asyncio.wait([running])
-        await bench.timeline.undo_all()
-        await bench.timeline.undo_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                await bench.timeline.run()
 
     bench.run(body)
     assert bench.primitives.log == [
@@ -172,11 +170,9 @@ def test_what_is_just_being_applied_is_applied_and_then_undone() -> None:
     bench = Bench(planned("slow", "crash", 10, 50), primitives=SlowKill())
 
     async def body() -> None:
-        running = asyncio.ensure_future(bench.timeline.run())
-        await asyncio.sleep(12)
-        running.cancel()
-        await asyncio.wait([running])
-        await bench.timeline.undo_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(12):
+                await bench.timeline.run()
 
     bench.run(body)
     (record,) = bench.timeline.records()
@@ -191,12 +187,10 @@ def test_what_never_ends_being_applied_is_given_up() -> None:
     bench = Bench(planned("slow", "crash", 10, 50), primitives=primitives)
 
     async def body() -> None:
-        running = asyncio.ensure_future(bench.timeline.run())
-        await asyncio.sleep(12)
-        running.cancel()
-        await asyncio.wait([running])
-        await bench.timeline.undo_all()
-        assert asyncio.get_running_loop().time() == 112 + APPLY_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(12):
+                await bench.timeline.run()
+        assert asyncio.get_running_loop().time() == 112 + MAX_APPLY_S
 
     bench.run(body)
     (record,) = bench.timeline.records()

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code, Diagnostic
-from harness.engine.load import load_experiments
+from harness.engine.read import read_experiments
 from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
 from harness.runtime.capabilities import Capabilities, Lack
+from harness.sli.kinds import SLO_KINDS
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -61,13 +63,13 @@ def changed(text: str, old: str, new: str) -> str:
 
 
 def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
-    draft = parse_draft(text, "a.chaos.yaml", FAULTS)
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml").slos, capabilities)
+    draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
+    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml", SLO_KINDS).slos, capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 
 def slo_problems(text: str) -> tuple[Diagnostic, ...]:
-    draft = parse_slos_draft(text, "slos.yaml")
+    draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     found = validate_slos(draft, system)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
@@ -248,7 +250,7 @@ rate:
   percentile: 95
   at_most: {at_most}
 """
-    draft = parse_slos_draft(text, "slos.yaml")
+    draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     other = replace(system, tables={"downloads": Download})
     assert summary(validate_slos(draft, other)) == ([(Code.BAD_UNIT, position)] if position else [])
 
@@ -269,7 +271,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
     if slos is not None:
         (folder / "slos.yaml").write_text(slos, encoding="utf-8")
     try:
-        load_experiments([file])
+        read_experiments([file])
     except ExperimentError as error:
         return [
             (one.code, f"{Path(one.file).name}:{one.line}:{one.col}".removeprefix("a.chaos.yaml:"))
@@ -280,7 +282,7 @@ def load(folder: Path, text: str, slos: str | None = SLOS) -> list[tuple[Code, s
 
 def test_a_valid_file_is_read(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD) == []
-    (loaded,) = load_experiments([tmp_path / "a.chaos.yaml"])
+    (loaded,) = read_experiments([tmp_path / "a.chaos.yaml"])
     assert loaded.gate_lines == (10, 11, 12, 13)
     assert list(loaded.slos) == ["answered", "latency"]
 
@@ -352,6 +354,17 @@ arms:
   - {without: gateway.retri, must: fail, slo: answered}
   - {without: [gateway.retry, 7, gateway.fallbak], slo: answered}
 """
+
+
+def test_the_text_of_many_mistakes(tmp_path: Path) -> None:
+    """The one snapshot of sentences: `many_mistakes.txt` has the full output."""
+    (tmp_path / "slos.yaml").write_text(changed(SLOS, "good: ok", "good: okay"), encoding="utf-8")
+    file = tmp_path / "a.chaos.yaml"
+    file.write_text(EVERY_ENTRY_WRONG_TWICE, encoding="utf-8")
+    with pytest.raises(ExperimentError) as raised:
+        read_experiments([file])
+    text = str(raised.value).replace(f"{tmp_path.as_posix()}/", "")
+    assert text == Path(__file__).with_name("many_mistakes.txt").read_text(encoding="utf-8").rstrip("\n")
 
 
 def test_several_mistakes_of_one_entry_are_reported_together(tmp_path: Path) -> None:

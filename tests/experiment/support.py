@@ -7,6 +7,8 @@ from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import parse_draft, parse_experiment, parse_slos_draft
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
+from harness.sli.kinds import SLO_KINDS
 
 FILE = "a.chaos.yaml"
 
@@ -51,19 +53,19 @@ startup-time:
 
 
 def parse(text: str) -> Experiment:
-    return parse_experiment(text, FILE, FAULTS)
+    return parse_experiment(text, FILE, FAULTS, gate_kinds())
 
 
 def mistakes(text: str) -> tuple[Diagnostic, ...]:
     """All that is wrong with an experiment in itself, in the order of the text."""
     try:
-        return ExperimentError(parse_draft(text, FILE, FAULTS).problems).diagnostics
+        return ExperimentError(parse_draft(text, FILE, FAULTS, gate_kinds()).problems).diagnostics
     except ExperimentError as error:
         return error.diagnostics
 
 
 def slo_mistakes(text: str) -> tuple[Diagnostic, ...]:
-    return ExperimentError(parse_slos_draft(text, "slos.yaml").problems).diagnostics
+    return ExperimentError(parse_slos_draft(text, "slos.yaml", SLO_KINDS).problems).diagnostics
 
 
 def changed(text: str, old: str, new: str) -> str:

@@ -12,6 +12,8 @@ from harness.diagnostics import Diagnostic
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
+from harness.sli.kinds import SLO_KINDS
 from tests.experiment.support import GOOD, SLOS
 
 WORDS = [
@@ -71,7 +73,7 @@ def _told(error: ExperimentError) -> tuple[Diagnostic, ...]:
 
 def _problems_of_experiment(text: str) -> tuple[Diagnostic, ...]:
     try:
-        draft = parse_draft(text, "a.chaos.yaml", FAULTS)
+        draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
     except ExperimentError as error:
         return _told(error)
     assert (draft.experiment is None) == bool(draft.problems)
@@ -80,7 +82,7 @@ def _problems_of_experiment(text: str) -> tuple[Diagnostic, ...]:
 
 def _problems_of_slos(text: str) -> tuple[Diagnostic, ...]:
     try:
-        draft = parse_slos_draft(text, "slos.yaml")
+        draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     except ExperimentError as error:
         return _told(error)
     assert bool(draft.problems) or all(slo is not None for slo in draft.slos.values())

@@ -8,21 +8,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from harness.engine.load import load_experiments
-from harness.experiment.model import (
-    Arm,
-    EventGate,
-    Experiment,
-    FaultDefinition,
-    Load,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    SloGate,
-    Target,
-)
+from harness.diagnostics import Code
+from harness.engine.read import read_experiments
+from harness.experiment.model import Arm, Experiment, FaultDefinition, Load, Target
 from harness.experiment.units import BITRATE, BYTES, DURATION, RATE, RATIO
 from harness.faults.catalogue import FAULTS
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
+from harness.gates.slo import SloGate
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
 EXAMPLE, SLOS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -32,7 +27,7 @@ def test_the_examples_are_valid_and_fit_the_streaming_system(tmp_path: Path) -> 
     file = tmp_path / "example.chaos.yaml"
     file.write_text(EXAMPLE, encoding="utf-8")
     (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
-    (loaded,) = load_experiments([file])
+    (loaded,) = read_experiments([file])
     assert loaded.experiment.experiment == "edge-appliance-loss"
 
 
@@ -66,3 +61,9 @@ def test_every_unit_is_on_the_page(units: dict[str, float]) -> None:
 def test_every_fault_is_said_to_act_on_hosts_or_on_traffic(name: str) -> None:
     kind = "Faults on servers" if FAULTS[name].targets == "nodes" else "Faults on traffic"
     assert re.search(rf"{kind}\s+\([^)]*\b{name}\b", PAGE)
+
+
+def test_every_code_is_in_the_table_of_diagnostics() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "diagnostics.md").read_text(encoding="utf-8")
+    table = "\n".join(f"| `{code}` | {code.description} |" for code in Code)
+    assert f"| code | meaning |\n|---|---|\n{table}\n" in page

@@ -6,20 +6,18 @@ import pytest
 
 from harness.diagnostics import Code
 from harness.errors import ExperimentError
-from harness.experiment.model import (
-    EventGate,
-    LinkSelector,
-    PercentileSlo,
-    RatioSlo,
-    RecoveredGate,
-    Selector,
-    SloGate,
-    Target,
-)
-from harness.experiment.parse import parse_draft, parse_slos, read_text
+from harness.experiment.model import LinkSelector, Selector, Target
+from harness.experiment.parse import parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.experiment.source import Mark
 from harness.faults.catalogue import FAULTS
 from harness.faults.latency import Latency
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
+from harness.gates.registry import gate_kinds
+from harness.gates.slo import SloGate
+from harness.sli.kinds import SLO_KINDS
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 from tests.experiment.support import FILE, GOOD, SLOS, changed, mistakes, parse, slo_mistakes
 
 
@@ -51,7 +49,7 @@ def test_a_file_becomes_frozen_models_in_base_units() -> None:
 
 
 def test_later_stages_find_every_position() -> None:
-    source = parse_draft(GOOD, FILE, FAULTS).source
+    source = parse_draft(GOOD, FILE, FAULTS, gate_kinds()).source
     assert [source.mark(("gates", index)).line for index in range(4)] == [16, 17, 18, 19]
     assert source.mark(("arms", 1)) == Mark(22, 5)
     assert source.mark(("timeline", 1, "target", "link", "to", "role")) == Mark(13, 44)
@@ -167,7 +165,8 @@ def test_a_misspelt_key_is_not_missing_too() -> None:
 
 
 def test_slos_are_ratios_or_percentiles() -> None:
-    slos, source = parse_slos(SLOS, "slos.yaml")
+    slos = parse_slos(SLOS, "slos.yaml", SLO_KINDS)
+    source = parse_slos_draft(SLOS, "slos.yaml", SLO_KINDS).source
     ratio, percentile = slos["playback-success"], slos["startup-time"]
     assert isinstance(ratio, RatioSlo)
     assert (ratio.good, ratio.target, ratio.at) == ("ok", pytest.approx(0.999), "t_s")
@@ -221,7 +220,7 @@ def test_a_key_that_is_there_already_is_not_what_another_one_means() -> None:
 def test_a_draft_keeps_what_is_right_and_knows_what_is_not() -> None:
     text = changed(GOOD, "at: 60s, for: 60s", "at: 60")
     text = changed(text, "  - slo: playback-success\n", "  - {slo: 5, where: ok, during: never}\n")
-    draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS)
+    draft = parse_draft(changed(text, "must: hold", "must: holds"), FILE, FAULTS, gate_kinds())
     crash = draft.timeline[0]
     assert crash is not None
     assert (crash.fault, crash.target) == ("crash", Target(role="edge", zone="isp-a", pick=1))
@@ -246,7 +245,7 @@ def test_a_draft_keeps_what_is_right_and_knows_what_is_not() -> None:
 def test_an_entry_without_a_valid_model_is_none(value: str) -> None:
     start = GOOD.index("{at: 60s, for: 60s")
     text = GOOD[:start] + value + GOOD[GOOD.index("\n", start) :]
-    assert parse_draft(text, FILE, FAULTS).timeline[0] is None
+    assert parse_draft(text, FILE, FAULTS, gate_kinds()).timeline[0] is None
 
 
 def test_a_mistake_of_one_key_against_another_does_not_wait_for_the_unit_of_a_third() -> None:

@@ -10,11 +10,13 @@ from harness.experiment.model import FaultDefinition
 from harness.experiment.schema import experiment_schema, slos_schema
 from harness.experiment.source import read_source
 from harness.faults.catalogue import FAULTS
+from harness.gates.registry import gate_kinds
+from harness.sli.kinds import SLO_KINDS
 from tests.experiment.support import GOOD, SLOS, changed
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-EXPERIMENT_SCHEMA = experiment_schema(FAULTS)
-SLOS_SCHEMA = slos_schema()
+EXPERIMENT_SCHEMA = experiment_schema(FAULTS, gate_kinds())
+SLOS_SCHEMA = slos_schema(SLO_KINDS)
 
 
 def complaints(text: str, schema: dict[str, Any] = EXPERIMENT_SCHEMA) -> list[str]:
@@ -95,7 +97,7 @@ def test_every_fault_has_a_definition_with_its_own_keys_described(name: str) -> 
 def test_every_key_of_the_files_is_described() -> None:
     for schema in (
         EXPERIMENT_SCHEMA,
-        EXPERIMENT_SCHEMA["$defs"]["SloGate"],
+        EXPERIMENT_SCHEMA["$defs"]["gate:slo"],
         SLOS_SCHEMA["$defs"]["RatioSlo"],
     ):
         assert all(value.get("description") for value in schema["properties"].values())

@@ -231,12 +231,12 @@ def test_a_users_own_fault_is_found_by_its_entry_point(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("crash", "SecondCrash", "already there"),
-        ("brown-in", "BrownOut", "calls itself 'brown-out'"),
+        ("crash", "SecondCrash", "is a duplicate"),
+        ("brown-in", "BrownOut", "is named 'brown-out'"),
         ("brown-out", "make", "not a subclass"),
     ],
 )
-def test_a_broken_entry_point_says_what_is_wrong(
+def test_a_broken_entry_point_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     _entry(monkeypatch, name, value)

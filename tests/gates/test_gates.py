@@ -8,18 +8,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.experiment.model import EventGate, Gate, RatioSlo, RecoveredGate, Slo, SloGate
-from harness.gates.judgement import judge_gate, judge_invariant
+from harness.gates.base import Gate
+from harness.gates.event import EventGate
+from harness.gates.invariant import judge_invariant
+from harness.gates.judge import judge_gates
 from harness.gates.names import gate_names
+from harness.gates.recovered import RecoveredGate
 from harness.gates.result import GateResult, Verdict
+from harness.gates.slo import SloGate
 from harness.history.metadata import FaultRecord, RunMetadata
 from harness.history.read import History
-from harness.sli.threshold import parse_limit
+from harness.sli.base import Slo
+from harness.sli.ratio import RatioSlo
+from harness.sli.threshold import Threshold, parse_threshold
 from tests.verdict.support import CRASH, METADATA, SLOS, SPEED, SUCCESS, Visit, history, invariant, visits
 
 
 def one(found: History, gate: Gate, slos: dict[str, Slo] | None = None) -> GateResult:
-    (result,) = judge_gate(found, gate, SLOS if slos is None else slos)
+    (result,) = judge_gates([gate], found, SLOS if slos is None else slos)
     return result
 
 
@@ -47,11 +53,11 @@ def test_ratio(tmp_path: Path, good: int, bad: int, verdict: Verdict) -> None:
 def test_ratio_says_why(tmp_path: Path) -> None:
     found = history(tmp_path, visits(10, 250, 50))
     assert one(found, SloGate(slo="success")).reason == (
-        "83.33% [79.38%, 86.78%] of 300 samples are good, not at least 90.0%"
+        "83.33% [79.38%, 86.78%] of 300 samples are good, less than 90.0%"
     )
     tight = one(found, SloGate(slo="success", target="83%"))
     assert tight.needs is not None
-    assert f"{tight.needs:,} more like these would" in tight.reason
+    assert f"({tight.needs:,} more such samples would decide it)" in tight.reason
 
 
 def test_what_is_bad_counts_against(tmp_path: Path) -> None:
@@ -91,7 +97,7 @@ def test_percentile_with_another_limit(tmp_path: Path) -> None:
 
 def test_groups_are_sorted_and_the_silent_one_is_not_forgotten(tmp_path: Path) -> None:
     rows = visits(10, 100, group="slow") + visits(50, 100, group="fast") + visits(10, 100, group="fast")
-    results = judge_gate(history(tmp_path, rows), SloGate(slo="success-by-group", during="fault"), SLOS)
+    results = judge_gates([SloGate(slo="success-by-group", during="fault")], history(tmp_path, rows), SLOS)
     assert [(result.name, result.verdict) for result in results] == [
         ("success-by-group during the fault[fast]", Verdict.PASSED),
         ("success-by-group during the fault[slow]", Verdict.INCONCLUSIVE),
@@ -159,8 +165,8 @@ def test_event_that_goes_on_anyway_is_no_answer(tmp_path: Path) -> None:
     result = one(found, EventGate(event="shop.failover", within="5s"))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.reason == (
-        "shop.failover was seen 10 times in the 5 s before its start and 11 times in the 5 s after it: "
-        "that does not show an answer to crash"
+        "shop.failover is seen 10 times in the 5 s before the start of crash and 11 times in the 5 s after it, "
+        "which does not show that it answers the fault"
     )
 
 
@@ -176,7 +182,7 @@ def test_event_that_is_seen_far_more_often_than_before_is_an_answer(tmp_path: Pa
     # Six to one: as much would come by luck in 1 of 16 runs.
     few = one(history(tmp_path, [], seen(37, 40.5, 41, 41.5, 42, 42.5, 43)), gate)
     assert (few.verdict, few.value) == (Verdict.INCONCLUSIVE, None)
-    assert "seen once in the 5 s before its start and 6 times" in few.reason
+    assert "seen once in the 5 s before the start of crash and 6 times" in few.reason
 
 
 def test_event_is_counted_by_the_time_that_there_was_for_it(tmp_path: Path) -> None:
@@ -196,7 +202,7 @@ def test_event_that_was_seen_before_the_fault_only_is_missed(tmp_path: Path) -> 
 def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
     gate = EventGate(event="shop.failover", within="30s")
     found = history(tmp_path, [], [(61.0, "shop.failover")], two_faults())
-    assert one(found, gate).reason == "no shop.failover within 30 s of its start: crash"
+    assert one(found, gate).reason == "no shop.failover within 30 s of the start of crash"
 
 
 def test_event_after_a_fault_that_touched_nothing_says_nothing(tmp_path: Path) -> None:
@@ -217,7 +223,7 @@ def two_faults() -> RunMetadata:
 def test_event_after_every_fault(tmp_path: Path) -> None:
     gate = EventGate(event="shop.failover", within="5s")
     found = history(tmp_path, [], [(41.0, "shop.failover")], two_faults())
-    assert one(found, gate).reason == "no shop.failover within 5 s of its start: second"
+    assert one(found, gate).reason == "no shop.failover within 5 s of the start of second"
     both = history(tmp_path, [], [(41.0, "shop.failover"), (63.0, "shop.failover")], two_faults())
     assert one(both, gate).value == 3.0
 
@@ -248,7 +254,7 @@ def test_invariants(tmp_path: Path) -> None:
     [("2s", 2.0, "s"), ("5Mbps", 5e6, "bps"), ("64KB", 64e3, "bytes"), ("5%", 0.05, "share")],
 )
 def test_limits(text: str, limit: float, unit: str) -> None:
-    assert parse_limit(text) == (pytest.approx(limit), unit)
+    assert parse_threshold(text) == Threshold(pytest.approx(limit), unit)
 
 
 def test_gate_names_tell_gates_apart() -> None:
@@ -298,7 +304,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, rows: list[Visit], rn
     slos = {**SLOS, "speed-by-group": SPEED.model_copy(update={"by": "group"})}
     first, second = history(tmp_path, rows), history(tmp_path, shuffled)
     for name in slos:
-        assert judge_gate(first, SloGate(slo=name), slos) == judge_gate(second, SloGate(slo=name), slos)
+        assert judge_gates([SloGate(slo=name)], first, slos) == judge_gates([SloGate(slo=name)], second, slos)
 
 
 @given(sampled, st.integers(1, 200), st.floats(0, 120))

@@ -12,13 +12,12 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.experiment.model import Load
-from harness.live.locust import protocol as words
-from harness.live.locust.clock import SLEW, Estimate, SteeredClock
-from harness.system import Event
-from harness.workload.arrivals import arrivals
+from harness.live.locust import protocol
+from harness.live.locust.clock import SLEW, OffsetEstimate, SteeredClock
+from harness.live.messages import Address
+from harness.workload.arrivals import arrival_times
 from harness.workload.records import lateness
-from harness.workload.schedule import schedule, share
-from tests.support.toy_system import Visit, system
+from harness.workload.schedule import scheduled_arrivals, share_of
 
 
 def loads(**rates: str) -> dict[str, Load]:
@@ -32,18 +31,18 @@ def loads(**rates: str) -> dict[str, Load]:
 
 
 def test_the_schedule_is_that_of_every_load_in_the_order_of_time() -> None:
-    both = list(schedule(3, loads(one="2/s", two="5/s")))
+    both = list(scheduled_arrivals(3, loads(one="2/s", two="5/s")))
     assert [arrival.at_s for arrival in both] == sorted(arrival.at_s for arrival in both)
     for name, rate in (("one", 2.0), ("two", 5.0)):
         mine = [arrival for arrival in both if arrival.load == name]
-        assert [arrival.at_s for arrival in mine] == list(arrivals(3, name, rate, 20.0))
+        assert [arrival.at_s for arrival in mine] == list(arrival_times(3, name, rate, 20.0))
         assert [arrival.index for arrival in mine] == list(range(len(mine)))
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7])
 def test_every_arrival_is_exactly_one_processs(of: int) -> None:
-    everything = list(schedule(3, loads(one="2/s", two="5/s")))
-    shares = [list(share(iter(everything), number, of)) for number in range(of)]
+    everything = list(scheduled_arrivals(3, loads(one="2/s", two="5/s")))
+    shares = [list(share_of(iter(everything), number, of)) for number in range(of)]
     assert sorted(arrival for each in shares for arrival in each) == everything
     sizes = [len(each) for each in shares]
     assert max(sizes) - min(sizes) <= 1
@@ -54,67 +53,20 @@ def test_every_arrival_is_exactly_one_processs(of: int) -> None:
 
 def test_messages_come_back_as_they_were() -> None:
     sent = [
-        words.Hello(7, "a machine", {"python": "3"}),
-        words.Route(4, [["gateway-east", "127.64.0.2", 8080, 0.1 + 0.2]]),
-        words.Left("shopper-1", 1 / 3, False, None),
-        words.Leave(),
+        protocol.Hello(7, "a machine", {"python": "3"}),
+        protocol.Start({"shoppers": protocol.LoadPlan(1 / 3, 20.0, "all")}, 1.5),
+        protocol.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
+        protocol.Left("shopper-1", 1 / 3, False, None),
+        protocol.Leave(),
     ]
-    assert words.unpack(words.pack(sent)) == sent
+    assert protocol.CODEC.decode(protocol.CODEC.encode(*sent)) == sent
 
 
-def test_rows_travel_in_full() -> None:
-    tables = {table: name for name, table in system.tables.items()}
-    visit = Visit(1 / 3, "shopper-1", "east", "fast", True, 0.1 + 0.2, None)
-    event = Event("gateway.retry", {"to": "backend-west", "n": 2})
-    (row, told) = words.unpack(
-        words.pack([words.emitted(2.5, "shopper-1", "shopper", each, tables) for each in (visit, event)])
-    )
-    assert words.row_of(row, system) == visit
-    assert words.row_of(told, system) == event
-    assert (row.t_s, row.client, row.role) == (2.5, "shopper-1", "shopper")
-
-
-def test_a_row_of_no_table_arrives_as_the_name_of_its_class() -> None:
-    message = words.emitted(0.0, "shopper-1", "shopper", words.Stand(), {Visit: "visits"})
-    (arrived,) = words.unpack(words.pack([message]))
-    assert type(words.row_of(arrived, system)).__qualname__ == "Stand"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "7",
-        "[7]",
-        "[[]]",
-        '["Leave"]',
-        '[["Leave", 1]]',
-        '[["Hello", 1]]',
-        '[["os.system", "true"]]',
-        "[" * 100_000,
-        b"\xff",
-    ],
-)
-def test_what_is_no_message_is_refused(text: str | bytes) -> None:
-    with pytest.raises(words.Unintelligible):
-        words.unpack(text)
-
-
-def test_frames() -> None:
-    async def main() -> None:
-        reader = asyncio.StreamReader()
-        reader.feed_data(words.frame("w-1", "[]") + words.frame("", '["ö"]'))
-        reader.feed_eof()
-        assert await words.receive(reader) == ("w-1", "[]")
-        assert await words.receive(reader) == ("", '["ö"]')
-        assert await words.receive(reader) is None
-        long = asyncio.StreamReader()
-        long.feed_data((words.MOST_BYTES + 1).to_bytes(words.HEADER_BYTES))
-        with pytest.raises(words.Unintelligible, match="bytes"):
-            await words.receive(long)
-
-    asyncio.run(main())
+def test_a_batch_travels_in_an_envelope() -> None:
+    batch = protocol.CODEC.encode(protocol.Broken('it said "no" ö')).decode()
+    (envelope,) = protocol.SOCKET.decode(protocol.SOCKET.encode(protocol.Envelope("w-1", batch)))
+    assert envelope.worker == "w-1"
+    assert protocol.CODEC.decode(envelope.batch) == [protocol.Broken('it said "no" ö')]
 
 
 # ---------------------------------------------------------------------- clocks
@@ -128,18 +80,18 @@ class Time:
         return self.now_s
 
 
-def exchange(estimate: Estimate, here: Time, offset_s: float, there_s: float, back_s: float) -> None:
+def exchange(estimate: OffsetEstimate, here: Time, offset_s: float, there_s: float, back_s: float) -> None:
     """A question that takes `there_s` to a master whose clock is `offset_s` ahead, and an answer."""
-    estimate.asked()
+    estimate.start_exchange()
     here.now_s += there_s
     answer_s = here.now_s + offset_s
     here.now_s += back_s
-    estimate.answered(estimate.sent_s, answer_s)
+    estimate.finish_exchange(estimate.sent_s, answer_s)
 
 
 def test_the_quickest_exchange_decides() -> None:
     here = Time(1000.0)
-    estimate = Estimate(here)
+    estimate = OffsetEstimate(here)
     for there_s, back_s in ((0.2, 0.001), (0.001, 0.0014), (0.05, 0.3)):
         exchange(estimate, here, -400.0, there_s, back_s)
     assert estimate.uncertain_s == pytest.approx(0.0012)
@@ -149,10 +101,10 @@ def test_the_quickest_exchange_decides() -> None:
 
 def test_an_answer_to_another_question_counts_nothing() -> None:
     here = Time(10.0)
-    estimate = Estimate(here)
+    estimate = OffsetEstimate(here)
     exchange(estimate, here, 5.0, 0.01, 0.01)
-    estimate.asked()
-    estimate.answered(3.0, 99.0)
+    estimate.start_exchange()
+    estimate.finish_exchange(3.0, 99.0)
     assert estimate.waiting
     assert estimate.offset_s == pytest.approx(5.0)
 
@@ -196,7 +148,7 @@ def test_lateness() -> None:
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.live.locust.cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.live.locust.available.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 
@@ -212,37 +164,46 @@ def test_the_harness_imports_neither_locust_nor_gevent() -> None:
 
 # ---------------------------------------------------------------------- users
 
-SEATS = """
+USER_SLOTS = """
 import json, sys, time
-from harness.live.locust.users import AHEAD_S, STAND_BY, Seats, ByArrivals
+from harness.live.locust.users import AHEAD_S, MIN_USERS, UserSlots, ArrivalShape
 from harness.workload.schedule import Arrival
 import gevent
 
 begun, added, needs, over = [], [], [], []
-seats = Seats(lambda arrival, ended: (begun.append((arrival.index, time.monotonic() - start_s)), over.append(ended)),
-              needs.append, lambda users: (added.append(users), [gevent.spawn(seats.sit) for _ in range(users)]))
+
+def start(arrival, on_end):
+    begun.append((arrival.index, time.monotonic() - start_s))
+    over.append(on_end)
+
+def add(users):
+    added.append(users)
+    for _ in range(users):
+        gevent.spawn(slots.run_session)
+
+slots = UserSlots(start, needs.append, add)
 start_s = time.monotonic()
 for _ in range(2):
-    gevent.spawn(seats.sit)
+    gevent.spawn(slots.run_session)
 gevent.sleep(0)
-standing = seats.standing
+waiting = slots.waiting
 ats = [0.0, 0.3, 0.6, 0.9, 1.2, AHEAD_S + 30]
-seats.arrive([Arrival(at, "load", n) for n, at in enumerate(ats)], lambda: time.monotonic() - start_s)
+slots.schedule([Arrival(at, "load", n) for n, at in enumerate(ats)], lambda: time.monotonic() - start_s)
 gevent.sleep(1.3)
-shape = ByArrivals(3)
+shape = ArrivalShape(3)
 ticks = [shape.tick()]
-shape.needs(STAND_BY + 9); ticks.append(shape.tick())
-shape.needs(STAND_BY + 5); ticks.append(shape.tick())
-ticks = [users - 3 * STAND_BY for users, _ in ticks]
-print(json.dumps({"standing": standing, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": ticks}))
+shape.require(MIN_USERS + 9); ticks.append(shape.tick())
+shape.require(MIN_USERS + 5); ticks.append(shape.tick())
+ticks = [users - 3 * MIN_USERS for users, _ in ticks]
+print(json.dumps({"waiting": waiting, "begun": begun, "added": added, "needs": needs, "ats": ats, "ticks": ticks}))
 """
 
 
 def test_the_schedule_waits_for_nobody() -> None:
     """Two users for five arrivals, no session that ends, and a Locust that spawns nobody: all come in time."""
     pytest.importorskip("greenlet", reason="the extra 'load' is not installed")
-    found: dict[str, Any] = json.loads(run_python(SEATS))
-    assert found["standing"] == 2
+    found: dict[str, Any] = json.loads(run_python(USER_SLOTS))
+    assert found["waiting"] == 2
     assert [index for index, _ in found["begun"]] == [0, 1, 2, 3, 4]
     for (_, begun_s), at_s in zip(found["begun"], found["ats"], strict=False):
         # A session is handed over before its time, and waits for it in its own loop.

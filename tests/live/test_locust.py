@@ -20,14 +20,15 @@ import pytest
 from harness.experiment.model import Load
 from harness.live.cleanup import run_remains
 from harness.live.ledger import read
+from harness.live.locust.cluster import LoadFailed
 from harness.live.options import LiveOptions, LoadSettings
 from harness.live.resources import Fault, Process, Resource
 from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import NotReady, RunSettings, ServiceFailure, Session
-from harness.workload.drive import LoadDriver, LoadResult
+from harness.workload.driver import LoadDriver, LoadResult
 from harness.workload.records import LATE_S, LoadRequest, LoadSession
-from harness.workload.schedule import schedule
+from harness.workload.schedule import scheduled_arrivals
 from tests.live.support import require_kernel
 from tests.support import fragile_system
 from tests.support.toy_system import Visit, system
@@ -101,11 +102,11 @@ def test_the_same_clients_whoever_brings_them(
     heard = tmp_path / "heard"
     monkeypatch.setenv("TESTS_LOCUST_PLUGIN", str(heard))
     spread = run(LoadSettings("locust", 2, plugins=("tests.support.locust_plugin",)), to_the_end)
-    expected = list(schedule(SEED, LOADS))
+    expected = list(scheduled_arrivals(SEED, LOADS))
     assert len(expected) > 10
     for seen in (plain, alone, spread):
         assert seen.driven.arrived == len(expected)
-        assert seen.driven.left + seen.driven.asked_to_leave == seen.driven.arrived
+        assert seen.driven.left + seen.driven.cancelled == seen.driven.arrived
         assert not seen.driven.failures
         assert not seen.failures
         assert seen.statistics["starts"]["sessions"] == len(expected)
@@ -159,7 +160,7 @@ def requests_agree(seen: Seen) -> None:
 
 def test_defects_of_clients_are_reported_as_ever(state: Path) -> None:
     loads = {"visitors": Load.model_validate({"arrive": "8/s", "for": "1s", "mix": "all"})}
-    assert len(list(schedule(SEED, loads))) > 3
+    assert len(list(scheduled_arrivals(SEED, loads))) > 3
 
     async def body(session: Session) -> tuple[LoadResult, LoadDriver, Sequence[ServiceFailure]]:
         driver = session.driver(loads, seed=SEED, drain_s=2)
@@ -188,7 +189,7 @@ def test_who_comes_late_is_measured_and_the_others_do_not_wait(state: Path, sett
     """The process is stuck for a second when the first client comes: clients of that second are late by what is left
     of it, those after it are not."""
     loads = {"visitors": Load.model_validate({"arrive": "12/s", "for": "3s", "mix": "stuck"})}
-    at_s = [arrival.at_s for arrival in schedule(SEED, loads)]
+    at_s = [arrival.at_s for arrival in scheduled_arrivals(SEED, loads)]
     stuck = [at for at in at_s if at_s[0] < at < at_s[0] + fragile_system.STUCK_S]
     expected = sum(at_s[0] + fragile_system.STUCK_S - at > LATE_S for at in stuck)
     assert expected > 3
@@ -218,7 +219,7 @@ def test_in_a_kernel_network_too(state: Path) -> None:
 
     settings = RunSettings(system, SEED, reference=REFERENCE)
     driven, driver = LiveRuntime(LiveOptions("kernel", LoadSettings("locust", 2))).run(settings, body)
-    assert driven.arrived == len(list(schedule(SEED, LOADS)))
+    assert driven.arrived == len(list(scheduled_arrivals(SEED, LOADS)))
     assert not driven.failures
     requests = [row for row in driver.records if isinstance(row, LoadRequest)]
     assert {request.worker for request in requests} == {"locust-1", "locust-2"}
@@ -238,8 +239,8 @@ def test_a_plugin_that_is_not_there_is_named(state: Path) -> None:
     [
         (1, "locust", signal.SIGKILL, r"locust, .* ended \(status -9\)"),
         (2, "locust-2", signal.SIGKILL, r"locust-2, .* ended \(status -9\)"),
-        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is gone: Locust's master does not hear it any more"),
-        (1, "locust", signal.SIGSTOP, r"locust, .* has said nothing for 2 s"),
+        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is gone: Locust's master no longer hears from it"),
+        (1, "locust", signal.SIGSTOP, r"locust, .* sent nothing for 2 s"),
     ],
 )
 def test_a_process_of_the_load_that_dies_ends_the_run(
@@ -257,7 +258,7 @@ def test_a_process_of_the_load_that_dies_ends_the_run(
         os.kill(process(state, victim), by)
         await running
 
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(LoadFailed, match=said):
         run(LoadSettings("locust", workers), body)
     assert not left(state)
 

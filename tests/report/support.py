@@ -39,7 +39,9 @@ def write_streaming_history(directory: Path, sessions: int = 200) -> History:
         " latency_s DOUBLE, bitrate_kbps DOUBLE)"
     )
     con.execute("CREATE TABLE events (t_s DOUBLE, host VARCHAR, event VARCHAR, fields VARCHAR)")
-    rows, requests, events = [], [], []
+    rows: list[tuple[object, ...]] = []
+    requests: list[tuple[object, ...]] = []
+    events: list[tuple[float, str, str, str]] = []
     for i in range(sessions):
         t = i * 180 / sessions
         group = rng.choice(["fibre", "dsl", "4g"])

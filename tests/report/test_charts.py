@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code
-from harness.experiment.model import PercentileSlo
 from harness.history.charts import check_tables
 from harness.history.columns import TableError
 from harness.history.read import History
 from harness.report.chart_context import Asked
 from harness.report.charts import draw_charts, slice_of
 from harness.report.svg import Figure, render
+from harness.sli.percentile import PercentileSlo
 from harness.system import Chart, StateChart, System, Topology
 from harness.verdict.model import FaultResult
 from systems.streaming.charts import CHARTS
@@ -56,10 +56,10 @@ def test_strips_of_states_follow_the_changes(streaming: History) -> None:
     (timeline,) = draw(streaming)["Breaker states"].timelines
     assert timeline.name == "gateway-1 recommender"
     assert [(span.start_s, span.state, span.level) for span in timeline.spans] == [
-        (0.0, "closed", "calm"),
+        (0.0, "closed", "ok"),
         (62.0, "open", "bad"),
         (92.0, "half-open", "warn"),
-        (93.0, "closed", "calm"),
+        (93.0, "closed", "ok"),
     ]
 
 

@@ -54,7 +54,7 @@ def test_a_limit_says_in_which_direction_it_holds() -> None:
 
 def test_a_fault_that_touched_nothing_says_so() -> None:
     idle = replace(CRASH, exposure={"connections": 0, "bytes": 0}, undone_at_s=None)
-    assert words.fault_line(idle) == "crash-1: crash of edge-a-1, from 60 s to the end, touched nothing"
+    assert words.fault_line(idle) == "crash-1: crash of edge-a-1, from 60 s to the end, affected nothing"
 
 
 def test_a_fault_that_never_came_says_so() -> None:

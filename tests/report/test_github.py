@@ -6,12 +6,12 @@ from pathlib import Path
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.exporters.github import MAX_SUMMARY_BYTES, GitHubReporter, annotations, summary
+from harness.report.exporters.github import MAX_SUMMARY_BYTES, GitHubReporter, make_annotations, make_summary
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 
 def test_an_annotation_points_at_the_line_of_the_gate() -> None:
-    (line,) = annotations([FAILED])
+    (line,) = make_annotations([FAILED])
     assert line.startswith(
         "::error file=experiments/delivery/edge-appliance-loss.chaos.yaml,line=14,title=FAILED"
     )
@@ -19,14 +19,14 @@ def test_an_annotation_points_at_the_line_of_the_gate() -> None:
 
 def test_what_would_break_a_command_is_escaped() -> None:
     gate = replace(FAILED.gates[0], name="a,b:c", reason="50%\nof\r it")
-    (line,) = annotations([replace(FAILED, gates=(gate,))])
+    (line,) = make_annotations([replace(FAILED, gates=(gate,))])
     assert "a%2Cb%3Ac" in line
     assert "50%25%0Aof%0D it" in line
     assert "\n" not in line
 
 
 def test_ten_at_most_worst_first_and_the_last_says_how_many_more() -> None:
-    lines = annotations([INCONCLUSIVE] * 8 + [FAILED, ERROR])
+    lines = make_annotations([INCONCLUSIVE] * 8 + [FAILED, ERROR])
     assert len(lines) == 10
     assert lines[0].startswith("::error file=experiments/control/identity-down")
     assert lines[1].startswith("::error file=experiments/delivery/edge-appliance-loss")
@@ -34,13 +34,13 @@ def test_ten_at_most_worst_first_and_the_last_says_how_many_more() -> None:
 
 
 def test_nothing_to_say_about_a_passed_suite() -> None:
-    assert annotations([PASSED]) == []
+    assert make_annotations([PASSED]) == []
 
 
 def test_the_summary_never_reaches_the_limit() -> None:
     gate = replace(FAILED.gates[0], reason="x" * 40_000)
     results = tuple(replace(FAILED, gates=(gate,)) for _ in range(60))
-    text = summary(events.SuiteFinished(results, Verdict.FAILED, 1, 1.0, ""))
+    text = make_summary(events.SuiteFinished(results, Verdict.FAILED, 1, 1.0, ""))
     assert len(text.encode()) <= MAX_SUMMARY_BYTES
     assert "sections left out" in text
 

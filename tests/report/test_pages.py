@@ -121,7 +121,7 @@ def test_notes_stand_in_the_banner_and_in_the_index() -> None:
 
 def test_states_have_a_legend_with_their_colours(streaming: list[Figure]) -> None:
     page = run_page(PASSED, streaming, {})
-    for level, state in (("calm", "closed"), ("warn", "half-open"), ("bad", "open")):
+    for level, state in (("ok", "closed"), ("warn", "half-open"), ("bad", "open")):
         assert f'<i class="key {level}"></i>{state}' in page
 
 

@@ -25,7 +25,7 @@ def test_a_breach_names_gate_line_interval_fault_and_replay() -> None:
 def test_doubt_says_how_many_samples_it_would_take() -> None:
     found = {problem.subject: dict(problem.details) for problem in problems(INCONCLUSIVE)}
     assert found["playback-success"]["needs"] == "2,591 more samples for a confident claim"
-    assert "touched nothing" in found["fault link-cut"]["fault"]
+    assert "affected nothing" in found["fault link-cut"]["fault"]
 
 
 def test_a_run_that_broke_is_a_problem_of_its_own() -> None:

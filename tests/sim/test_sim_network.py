@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from harness.diagnostics import Code
+from harness.errors import InvalidValue
 from harness.faults.primitives import EndpointMatch, HostIdentity, LinkShape, PathMatch
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.loop import SimLoop
@@ -382,8 +384,9 @@ def test_names_and_networks_that_are_not_there() -> None:
         with pytest.raises(OSError, match="Network is unreachable: no link from here to island") as caught:
             await net.connect("island-1")
         assert caught.value.errno == errno.ENETUNREACH
-        with pytest.raises(ValueError, match="a machine 'island-1' already"):
+        with pytest.raises(InvalidValue, match="'island-1'") as refused:
             net.add("island-1", "here")
+        assert refused.value.diagnostic.code is Code.DUPLICATE
 
     Net().run(client, server=False)
 

@@ -23,7 +23,7 @@ from harness.runtime.host import HostError
 from harness.sim.loop import VirtualTimeError
 from harness.sim.runtime import SimRuntime
 from harness.system import Access, Client, Event, Host
-from harness.workload.drive import Driver
+from harness.workload.driver import Driver
 from tests.sim.support import ACCESS, CLIENT, Seen, application, call, hello, make_system, run, saw
 from tests.support import toy_system
 from tests.support.toy_system import Visit

@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.model import Experiment, Gate, PercentileSlo, RatioSlo, Slo
+from harness.experiment.model import Experiment
 from harness.faults.crash import Crash
+from harness.gates.base import Gate
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.history.read import History
 from harness.history.write import write_history
 from harness.runtime.contract import Recorded
+from harness.sli.base import Slo
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 from harness.system import Event, System, Topology
 from harness.verdict.judge import judge
 from harness.verdict.model import ExperimentResult

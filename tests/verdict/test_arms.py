@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.model import Arm, RecoveredGate, SloGate
+from harness.experiment.model import Arm
+from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict
+from harness.gates.slo import SloGate
 from harness.history.metadata import RunMetadata
 from harness.verdict.arms import gates_of
 from harness.verdict.model import ArmResult, ExperimentResult
@@ -37,13 +39,13 @@ def run(
 @pytest.mark.parametrize(
     ("arm", "without", "verdict", "said"),
     [
-        (BREACH, BAD, Verdict.PASSED, "without shop.failover, success is breached, as it must be"),
+        (BREACH, BAD, Verdict.PASSED, "without shop.failover, success is breached (expected)"),
         (BREACH, GOOD, Verdict.FAILED, "safeguard shop.failover shows no effect"),
-        (BREACH, FEW, Verdict.INCONCLUSIVE, "may be breached or not"),
+        (BREACH, FEW, Verdict.INCONCLUSIVE, "whether success is breached is undecided"),
         (BREACH, [], Verdict.INCONCLUSIVE, "no samples"),
-        (HOLD, GOOD, Verdict.PASSED, "without shop.failover, shop.cache, success holds, as it must"),
+        (HOLD, GOOD, Verdict.PASSED, "without shop.failover, shop.cache, success holds (expected)"),
         (HOLD, BAD, Verdict.FAILED, "success must hold, but success: 40.00% "),
-        (HOLD, FEW, Verdict.INCONCLUSIVE, "may hold or not"),
+        (HOLD, FEW, Verdict.INCONCLUSIVE, "whether success holds is undecided"),
     ],
 )
 def test_arms(tmp_path: Path, arm: Arm, without: list[Visit], verdict: Verdict, said: str) -> None:
@@ -60,7 +62,7 @@ def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Pat
     metadata = replace(METADATA, faults=(replace(CRASH, exposure={}),))
     _, judged = run(tmp_path, BREACH, BAD, metadata=metadata)
     assert judged.verdict is Verdict.INCONCLUSIVE
-    assert "touched no traffic" in judged.reason
+    assert "affected no traffic" in judged.reason
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.model import EventGate, RecoveredGate, SloGate
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
 from harness.gates.result import EXIT_CODES, Verdict, worst
+from harness.gates.slo import SloGate
 from harness.verdict.document import suite_document
 from tests.verdict.support import (
     METADATA,
@@ -27,7 +29,7 @@ def test_a_breach_is_told_with_its_figures_and_its_fault(tmp_path: Path) -> None
     result = verdict_of(experiment(SloGate(slo="success")), history(tmp_path, bad))
     assert result.verdict is Verdict.FAILED
     assert result.reason == (
-        "success: 40.00% [36.35%, 43.74%] of 500 samples are good, not at least 90.0% "
+        "success: 40.00% [36.35%, 43.74%] of 500 samples are good, less than 90.0% "
         "(faults: crash of backend-east, 40 s to 80 s)"
     )
 
@@ -55,7 +57,7 @@ def test_all_that_is_judged_is_in_the_result(tmp_path: Path) -> None:
     ]
     assert result.verdict is Verdict.PASSED
     assert result.reason == "5 of 5 gates hold"
-    assert result.faults[0].reason == "applied and undone; it touched 3 connections"
+    assert result.faults[0].reason == "applied and undone; it affected 3 connections"
 
 
 def test_clients_that_came_late_are_told(tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_clients_that_came_late_are_told(tmp_path: Path) -> None:
     stated = experiment(SloGate(slo="success"))
     late = history(tmp_path, GOOD, metadata=replace(METADATA, statistics={"load": {"starts": starts}}))
     assert verdict_of(stated, late).notes == (
-        "12 of 365 clients began more than 0.1 s after their time, at most 0.255 s: whatever brings them was too busy",
+        "12 of 365 clients began more than 0.1 s late, at most 0.255 s: the load generator fell behind",
     )
     in_time = {"load": {"starts": {**starts, "late": 0}}}
     assert (

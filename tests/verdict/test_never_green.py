@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.model import EventGate, PercentileSlo, RatioSlo, RecoveredGate, Slo, SloGate
+from harness.gates.event import EventGate
+from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict, worst
+from harness.gates.slo import SloGate
 from harness.history.metadata import RunMetadata
+from harness.sli.base import Slo
+from harness.sli.percentile import PercentileSlo
+from harness.sli.ratio import RatioSlo
 from tests.verdict.support import (
     CRASH,
     METADATA,
@@ -75,7 +80,7 @@ def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        (with_fault(applied_at_s=None, undone_at_s=None), "never applied"),
+        (with_fault(applied_at_s=None, undone_at_s=None), "not applied"),
         (with_fault(applied_at_s=None, undone_at_s=None, error="no such node"), "no such node"),
         (with_fault(undone_at_s=None), "not undone"),
         (with_fault(error="could not be started again"), "could not be started again"),
@@ -94,7 +99,7 @@ def test_fault_that_touched_nothing(tmp_path: Path) -> None:
     metadata = with_fault(exposure={"connections": 0, "bytes": 0})
     result = verdict_of(experiment(GOOD), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "touched no traffic" in result.reason
+    assert "affected no traffic" in result.reason
     assert result.faults[0].verdict is Verdict.INCONCLUSIVE
 
 
@@ -180,7 +185,7 @@ def test_values_that_are_missing_are_the_worst(tmp_path: Path) -> None:
     slow = [*visits(50.0, 400), *visits(55.0, 100, latency_s=None)]
     result = verdict_of(experiment(SloGate(slo="speed")), history(tmp_path, steady() + slow))
     assert result.verdict is Verdict.FAILED
-    assert "100 of them without a value" in result.reason
+    assert "100 without a value" in result.reason
 
 
 def test_values_that_are_not_numbers_are_the_worst(tmp_path: Path) -> None:

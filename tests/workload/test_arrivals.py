@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.system.streams import stream
-from harness.workload.arrivals import arrivals
+from harness.workload.arrivals import arrival_times
 
 SEEDS = st.integers(min_value=0, max_value=2**63)
 
@@ -25,15 +25,15 @@ SEEDS = st.integers(min_value=0, max_value=2**63)
 def test_ascending_repeatable_and_not_moved_by_a_longer_load(
     seed: int, rate: float, for_s: float, longer: float
 ) -> None:
-    times = list(arrivals(seed, "viewers", rate, for_s))
+    times = list(arrival_times(seed, "viewers", rate, for_s))
     assert all(0 <= one < two < for_s for one, two in pairwise(times))
-    assert times == list(arrivals(seed, "viewers", rate, for_s))
-    assert times == list(arrivals(seed, "viewers", rate, for_s * longer))[: len(times)]
+    assert times == list(arrival_times(seed, "viewers", rate, for_s))
+    assert times == list(arrival_times(seed, "viewers", rate, for_s * longer))[: len(times)]
 
 
 def test_the_rate_is_the_rate() -> None:
     """100,000 expected: the count lies within four standard deviations (each is sqrt of the mean)."""
-    times = list(arrivals(1, "viewers", 10.0, 10_000.0))
+    times = list(arrival_times(1, "viewers", 10.0, 10_000.0))
     assert abs(len(times) - 100_000) < 4 * math.sqrt(100_000)
     gaps = [two - one for one, two in pairwise(times)]
     mean = sum(gaps) / len(gaps)
@@ -43,7 +43,7 @@ def test_the_rate_is_the_rate() -> None:
 
 
 def test_loads_are_independent() -> None:
-    one, two = (list(arrivals(1, name, 1.0, 1000.0)) for name in ("one", "two"))
+    one, two = (list(arrival_times(1, name, 1.0, 1000.0)) for name in ("one", "two"))
     assert not set(one) & set(two)
 
 
@@ -52,7 +52,7 @@ def test_loads_are_independent() -> None:
 )
 def test_what_makes_no_sense_is_refused(rate: float, for_s: float) -> None:
     with pytest.raises(ValueError, match="load 'viewers'"):
-        next(arrivals(1, "viewers", rate, for_s))
+        next(arrival_times(1, "viewers", rate, for_s))
 
 
 @given(seed=SEEDS, names=st.lists(st.text(max_size=3), min_size=2, max_size=3))

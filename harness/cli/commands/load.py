@@ -31,14 +31,14 @@ def load(
 
     from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.locust.cluster import refuse_without_locust
+    from harness.live.locust.available import missing_locust
     from harness.live.options import parse_address
 
     problems = [] if what == "worker" else [f"load {what}: there is 'worker'"]
     address = parse_address(master)
     if address is None:
         problems.append(f"--master {master}: give HOST:PORT, as the run printed it")
-    if missing := refuse_without_locust():
+    if missing := missing_locust():
         problems.append(missing)
     if problems or address is None:
         raise UsageError(problems)

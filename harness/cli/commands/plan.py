@@ -24,7 +24,7 @@ def plan(
 ) -> CommandResult:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
     from harness.cli.selection import load_all
-    from harness.engine.plan import plan as make_plan
+    from harness.engine.plan import make_plan
     from harness.errors import UsageError
 
     plans: list[Plan] = []

@@ -17,10 +17,12 @@ def schema(
     from harness.errors import UsageError
     from harness.experiment.schema import experiment_schema, slos_schema
     from harness.faults.catalogue import FAULTS
+    from harness.gates.registry import gate_kinds
+    from harness.sli.kinds import SLO_KINDS
     from harness.text import did_you_mean
 
     if of not in KINDS:
         hint = did_you_mean(of, KINDS)
         raise UsageError([f"schema {of}: use {' or '.join(KINDS)}" + (f"; {hint}" if hint else "")])
-    print_json(experiment_schema(FAULTS) if of == KINDS[0] else slos_schema())
+    print_json(experiment_schema(FAULTS, gate_kinds()) if of == KINDS[0] else slos_schema(SLO_KINDS))
     return CommandResult(0)

@@ -22,7 +22,7 @@ def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json 
         ]
         if experiment.runtime is not None:
             parts.append(f"needs --runtime {experiment.runtime}")
-        print(f"{item.shown}: {experiment.experiment}: {', '.join(parts)}")
+        print(f"{item.display_path}: {experiment.experiment}: {', '.join(parts)}")
     for one in left_out:
         print(one)
     print(f"{plural(len(loaded), 'experiment')} valid")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -25,9 +24,9 @@ from harness.live.kernel.layout import ROUTER, NamespacePlan
 from harness.live.kernel.limiters import Limiters
 from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
-from harness.live.kernel.requests import Build, Built, Change, Counted, Lost, Refused, Within
-from harness.live.messages import HEADER_BYTES, frame
+from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import inhabitants
+from harness.runtime.messages import SocketChannel
 
 END_S = 2.0
 """How long the run's other processes may take to die."""
@@ -130,13 +129,9 @@ def _lost(nft: Nft, number: int) -> Lost:
 def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.unshare(os.CLONE_NEWNET)
-    channel = socket.socket(fileno=fd)
+    channel = SocketChannel(CODEC, socket.socket(fileno=fd))
     agent: Agent | None = None
-    while (size := _exactly(channel, HEADER_BYTES)) is not None:
-        data = _exactly(channel, int.from_bytes(size))
-        if data is None:
-            break
-        request = pickle.loads(data)
+    while (request := channel.receive()) is not None:
         try:
             agent = agent or Agent()
             answer = agent.answer(request)
@@ -144,7 +139,7 @@ def main(fd: int) -> int:
             logging.exception("%s", request)
             answer = Refused(f"{type(error).__name__}: {error}")
         with suppress(BrokenPipeError):
-            channel.sendall(frame(answer))
+            channel.send(answer)
     if agent is not None:
         _end(agent)
     return 0
@@ -155,20 +150,6 @@ def _end(agent: Agent) -> None:
     deadline = monotonic() + END_S
     while (agent.inhabited() or agent.destroy_sockets()) and monotonic() < deadline:
         sleep(0.01)
-
-
-def _exactly(channel: socket.socket, n_bytes: int) -> bytes | None:
-    """None when the harness is gone."""
-    data = b""
-    while len(data) < n_bytes:
-        try:
-            more = channel.recv(n_bytes - len(data))
-        except ConnectionResetError:  # it died before it read the last answer
-            return None
-        if not more:
-            return None
-        data += more
-    return data
 
 
 if __name__ == "__main__":

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from harness.faults.primitives import FaultFailed
-from harness.live import messages
 from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, node_namespace
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
-from harness.live.kernel.requests import Build, Built, Change, Counted, Lost, Refused, Within
+from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import run_environment
 from harness.live.resources import NetworkNamespaces
 from harness.live.supervisor import background, end_process
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
+from harness.runtime.messages import Channel
 
 ANSWER_S = 30.0
 END_S = 5.0
@@ -108,12 +108,12 @@ async def _agent(workspace: Workspace, died: Callable[[str], None]) -> AsyncIter
             start_new_session=True,
         )
     try:
-        reader, writer = await asyncio.open_connection(sock=own)
+        channel = await Channel.open(CODEC, own)
 
         def ended() -> str:
             return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
 
-        agent = AgentConnection(reader, writer, ended)
+        agent = AgentConnection(channel, ended)
         async with background(agent.receive(died)):
             try:
                 yield agent
@@ -137,11 +137,8 @@ class AgentConnection:
     `ended` returns why the agent ended.
     """
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ended: Callable[[], str]
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, channel: Channel, ended: Callable[[], str]) -> None:
+        self._channel = channel
         self._ended = ended
         self._answers: deque[asyncio.Future[object]] = deque()
         self._closing = False
@@ -149,11 +146,11 @@ class AgentConnection:
 
     async def ask(self, request: object) -> object:
         """The answer. FaultFailed when the agent refuses, is gone, or does not answer in time."""
-        if self._gone or self._writer.is_closing():
+        if self._gone or self._channel.closing:
             raise FaultFailed("the kernel network is gone")
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
-        self._writer.write(messages.frame(request))
+        self._channel.send(request)
         try:
             async with asyncio.timeout(ANSWER_S):
                 message = await asyncio.shield(answer)
@@ -165,7 +162,7 @@ class AgentConnection:
 
     async def receive(self, died: Callable[[str], None]) -> None:
         """Take answers until the agent is gone; `died` is called unless this side has closed the connection."""
-        while (message := await messages.receive(self._reader)) is not None:
+        async for message in self._channel:
             answer = self._answers.popleft()
             if not answer.done():
                 answer.set_result(message)
@@ -181,4 +178,4 @@ class AgentConnection:
     def close(self) -> None:
         """The agent ends then."""
         self._closing = True
-        self._writer.close()
+        self._channel.close()

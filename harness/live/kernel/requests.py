@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.live.kernel.layout import NamespacePlan
+from harness.runtime.messages import Codec, message
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Build:
     """Make these namespaces and join them to R. Answer: `Built`."""
 
     namespaces: tuple[NamespacePlan, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Built:
     """By name: where each namespace can be entered (a path below /proc), and its inode."""
 
@@ -32,7 +33,7 @@ class Limit:
     rate_bps: float
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Change:
     """Add limiters and queues, then change the rules (nft's own language; all or none), then remove queues.
 
@@ -59,12 +60,12 @@ class Lost:
     """Connections or attempts, each counted once."""
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Counted:
     lost: Mapping[int, Lost] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Within:
     """Change the rules of one namespace. Answer: `Counted`."""
 
@@ -72,8 +73,11 @@ class Within:
     nft: str
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Refused:
     """The request failed."""
 
     reason: str
+
+
+CODEC = Codec(Build, Built, Change, Counted, Within, Refused)

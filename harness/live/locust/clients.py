@@ -1,4 +1,4 @@
-"""`Clients`: the sessions of one process of the load, in its asyncio loop: the same code as in every other runtime."""
+"""`Clients`: the sessions of one process of Locust, in its asyncio loop: the same code as in every other runtime."""
 
 from __future__ import annotations
 
@@ -9,61 +9,67 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from harness.experiment.model import Load
 from harness.faults.primitives import HostIdentity
 from harness.live.host import LiveClock, LiveHost
-from harness.live.locust import protocol as words
+from harness.live.locust import protocol
 from harness.live.locust.trace import CUT_OFF, RequestTrace
 from harness.live.messages import Address
+from harness.live.rows import RowCodec
 from harness.runtime.host import MemoryDisk
-from harness.runtime.unhandled import describe_error, is_defect, report_context, report_logs
+from harness.runtime.unhandled import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology, find_system
 from harness.system.streams import stream
-from harness.workload.drive import LEAVE_S
+from harness.text import describe_error
+from harness.workload.driver import LEAVE_S
 from harness.workload.records import LoadRequest
-from harness.workload.schedule import Arrival, schedule, share
+from harness.workload.schedule import Arrival, scheduled_arrivals, share_of
 
-type Tell = Callable[[object], None]
-type Counted = Callable[[LoadRequest, str, str | None], None]
-"""A request is over: its name is what Locust's statistics group it by, the last is why it failed. One that was cut off
-because its client was asked to leave has not."""
+type Send = Callable[[object], None]
+type OnRequest = Callable[[LoadRequest, str, str | None], None]
+"""Called when a request ends: with the name that Locust's statistics group it by, and why it failed. One that was cut
+off because its client was cancelled at the end of the run did not fail."""
+
+type OnEnd = Callable[[str | None], None]
+"""Called at the end of a session, with the error its code raised."""
 
 ALIVE_EVERY_S = 1.0
 
-COUNTS_EVERY_S = 0.05
-"""How often connection attempts are told when there were some."""
+ATTEMPTS_EVERY_S = 0.05
+"""How often connection attempts are sent when there are new ones."""
 
 
 class Clients:
-    """Everything is called in the loop's thread, except where it says otherwise. `tell` sends to the harness."""
+    """Every method is for the loop's thread, unless it says otherwise. `send` sends to the harness."""
 
-    def __init__(self, prepare: words.Prepare, tell: Tell, counted: Counted, clock: LiveClock) -> None:
+    def __init__(
+        self, prepare: protocol.Prepare, send: Send, on_request: OnRequest, clock: LiveClock
+    ) -> None:
         self._prepare = prepare
-        self._tell = tell
-        self._counted = counted
+        self._send = send
+        self._on_request = on_request
         self._system: System = find_system(prepare.reference)
-        self._tables = {table: name for name, table in self._system.tables.items()}
+        self._rows = RowCodec(self._system)
         self._workloads = {workload.name: workload for workload in self._system.workloads}
         self._roles = {node.name: node.role for node in self._system.topology.nodes}
         self.clock = clock
         self.attempts: Counter[str] = Counter()
-        self._told: Mapping[str, int] = {}
-        self._loads: Mapping[str, Load] = {}
+        self._sent_attempts: Mapping[str, int] = {}
+        self._loads: Mapping[str, protocol.LoadPlan] = {}
         self._start_s = 0.0
         self._tasks: dict[asyncio.Task[None], str | None] = {}
-        """Sessions, and the client once it has come."""
-        self._asked = False
+        """Sessions, each with its client once that has arrived."""
+        self._leaving = False
         self._expected = 0
-        self._over = 0
+        self._ended = 0
         self._requests = 0
         self._routes: dict[tuple[str, str, int], Sequence[Address]] = {}
-        self._questions: dict[int, tuple[tuple[str, str, int], asyncio.Future[Sequence[Address]]]] = {}
+        self._unresolved: dict[int, tuple[tuple[str, str, int], asyncio.Future[Sequence[Address]]]] = {}
         self._numbers = count(1)
         self._finished = False
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._exception_handler)
         report_logs(self.unhandled)
-        self._telling = loop.create_task(self._tell_attempts())
+        self._sending = loop.create_task(self._send_periodically())
 
     # ------------------------------------------------------------------ what hosts need
 
@@ -80,52 +86,50 @@ class Clients:
         return self._prepare.safeguards
 
     def emit(self, host: str, role: str, row: Row) -> None:
-        self._tell(words.emitted(self.clock.now(), host, role, row, self._tables))
+        self._send(protocol.Emitted(self.clock.now(), host, role, self._rows.encode(row)))
 
     # ------------------------------------------------------------------ sessions
 
-    def begin(self, message: words.Begin) -> list[Arrival]:
-        """Returns the arrivals that this process sees to."""
-        self._loads = {name: Load.model_construct(**load) for name, load in message.loads.items()}
+    def start_load(self, message: protocol.Start) -> list[Arrival]:
+        """Returns the arrivals that this process serves."""
+        self._loads = message.loads
         self._start_s = message.start_s
-        everything = schedule(self._prepare.seed, self._loads)
-        arrivals = list(share(everything, self._prepare.number, self._prepare.workers))
+        everything = scheduled_arrivals(self._prepare.seed, self._loads)
+        arrivals = list(share_of(everything, self._prepare.number, self._prepare.workers))
         self._expected = len(arrivals)
         if not arrivals:
             self._finish()
         return arrivals
 
     def elapsed_s(self) -> float:
-        """Seconds since the load began. From any thread."""
+        """Seconds since the load started. From any thread."""
         return self.clock.now() - self._start_s
 
-    def start(self, arrival: Arrival, ended: Callable[[str | None], None]) -> None:
-        """Begin the session at its intended time; `ended` is called at its end."""
-        if self._asked:
-            ended(None)
+    def start_session(self, arrival: Arrival, on_end: OnEnd) -> None:
+        """Start the session at its intended time; `on_end` is called at its end."""
+        if self._leaving:
+            on_end(None)
             return
-        task = asyncio.get_running_loop().create_task(self._session(arrival, ended))
+        task = asyncio.get_running_loop().create_task(self._session(arrival, on_end))
         self._tasks[task] = None
-        task.add_done_callback(self._gone)
+        task.add_done_callback(self._on_session_end)
 
-    async def _session(self, arrival: Arrival, ended: Callable[[str | None], None]) -> None:
+    async def _session(self, arrival: Arrival, on_end: OnEnd) -> None:
         error: str | None = None
         try:
             intended_s = self._start_s + arrival.at_s
             await self.clock.sleep(max(0.0, intended_s - self.clock.now()))
-            error = await self._live(arrival, intended_s)
+            error = await self._run_client(arrival, intended_s)
         finally:
-            ended(error)
+            on_end(error)
 
-    async def _live(self, arrival: Arrival, intended_s: float) -> str | None:
+    async def _run_client(self, arrival: Arrival, intended_s: float) -> str | None:
         prepare, workload = self._prepare, self._workloads[arrival.load]
         load = self._loads[arrival.load]
         rng = stream(prepare.seed, "client", arrival.load, arrival.index)
         client = workload.make(rng, load.mix, arrival.index)
-        access = client.access
-        link = (access.down_bps, access.up_bps, access.rtt_s, access.jitter_s, access.loss)
-        self._tell(
-            words.Came(
+        self._send(
+            protocol.Arrived(
                 client=client.name,
                 role=workload.role,
                 zone=client.zone,
@@ -134,7 +138,7 @@ class Clients:
                 index=arrival.index,
                 intended_s=intended_s,
                 t_s=self.clock.now(),
-                access=link,
+                access=client.access,
             )
         )
         task = asyncio.current_task()
@@ -148,7 +152,7 @@ class Clients:
             rng=stream(prepare.seed, "host", client.name),
             disk=MemoryDisk(),
             router=lambda name, port: self._route(client.name, name, port),
-            traces=[RequestTrace(self.clock, lambda request: self._request(client.name, request)).config],
+            traces=[RequestTrace(self.clock, lambda request: self._record(client.name, request)).config],
         )
         error: str | None = None
         try:
@@ -159,35 +163,35 @@ class Clients:
             await host.close()
             for key in [key for key in self._routes if key[0] == client.name]:
                 del self._routes[key]
-            self._tell(words.Left(client.name, self.clock.now(), self._asked, error))
+            self._send(protocol.Left(client.name, self.clock.now(), self._leaving, error))
         return error
 
-    def _gone(self, task: asyncio.Task[None]) -> None:
+    def _on_session_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        self._over += 1
+        self._ended += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self.unhandled(f"a session: {describe_error(error)}", error)
-        if self._over == self._expected:
+        if self._ended == self._expected:
             self._finish()
 
     async def leave(self) -> None:
-        """Ask everybody to leave; whoever has not after a while is told as a failure."""
-        self._asked = True
+        """Cancel all clients. One that has not ended after a time limit is reported as a failure."""
+        self._leaving = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LEAVE_S)
         for name in filter(None, self._tasks.values()):
-            error = f"it did not leave within {LEAVE_S:g} s of being asked"
-            self._tell(words.Left(name, self.clock.now(), True, error))
+            error = f"it did not end within {LEAVE_S:g} s of being cancelled"
+            self._send(protocol.Left(name, self.clock.now(), True, error))
         self._finish()
 
     def _finish(self) -> None:
         if not self._finished:
             self._finished = True
-            self._tell_now()
-            self._tell(words.Finished(self._requests, cpu_s=time.process_time()))
+            self._send_attempts()
+            self._send(protocol.Finished(self._requests, cpu_s=time.process_time()))
 
     # ------------------------------------------------------------------ names
 
@@ -197,49 +201,48 @@ class Clients:
         if known is None:
             number = next(self._numbers)
             answer: asyncio.Future[Sequence[Address]] = asyncio.get_running_loop().create_future()
-            self._questions[number] = (key, answer)
-            self._tell(words.Resolve(number, client, name, port))
+            self._unresolved[number] = (key, answer)
+            self._send(protocol.Resolve(number, client, name, port))
             known = await answer
         return known
 
-    def routed(self, message: words.Route) -> None:
-        key, answer = self._questions.pop(message.number)
-        addresses = tuple(Address(*values) for values in message.addresses)
+    def set_route(self, message: protocol.Route) -> None:
+        key, answer = self._unresolved.pop(message.number)
         if not answer.done():
-            if addresses:
-                self._routes[key] = addresses
-            answer.set_result(addresses)
+            if message.addresses:
+                self._routes[key] = message.addresses
+            answer.set_result(message.addresses)
 
     # ------------------------------------------------------------------ counts and errors
 
-    def _request(self, client: str, values: Any) -> None:
+    def _record(self, client: str, values: Any) -> None:
         request = LoadRequest(client=client, worker=self._prepare.name, **values)
         self._requests += 1
         role = self._roles.get(request.target, request.target)
         name = f"{role} /{request.path.lstrip('/').partition('/')[0].partition('?')[0]}"
-        failed = request.error
-        if failed is None and request.status >= 400:
-            failed = f"HTTP {request.status}"
-        self._counted(request, name, None if self._asked and failed == CUT_OFF else failed)
-        self._tell(words.Requested([getattr(request, name) for name in LoadRequest.__slots__]))
+        failure = request.error
+        if failure is None and request.status >= 400:
+            failure = f"HTTP {request.status}"
+        self._on_request(request, name, None if self._leaving and failure == CUT_OFF else failure)
+        self._send(protocol.Requested(request))
 
-    async def _tell_attempts(self) -> None:
+    async def _send_periodically(self) -> None:
         loop = asyncio.get_running_loop()
         alive_s = -ALIVE_EVERY_S
         while True:
             if loop.time() - alive_s >= ALIVE_EVERY_S:
                 alive_s = loop.time()
-                self._tell(words.Alive())
-            await asyncio.sleep(COUNTS_EVERY_S)
-            self._tell_now()
+                self._send(protocol.Alive())
+            await asyncio.sleep(ATTEMPTS_EVERY_S)
+            self._send_attempts()
 
-    def _tell_now(self) -> None:
-        if self.attempts != self._told:
-            self._told = dict(self.attempts)
-            self._tell(words.Attempts(self._told))
+    def _send_attempts(self) -> None:
+        if self.attempts != self._sent_attempts:
+            self._sent_attempts = dict(self.attempts)
+            self._send(protocol.Attempts(self._sent_attempts))
 
     def unhandled(self, error: str, cause: BaseException | None = None, *, defect: bool = False) -> None:
-        self._tell(words.Unhandled(self._prepare.name, error, defect or is_defect(cause)))
+        self._send(protocol.Unhandled(self._prepare.name, error, defect or is_defect(cause)))
 
     def _exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
         report_context(self.unhandled, context)

@@ -1,4 +1,4 @@
-"""The harness's clock on another machine: how far its monotonic clock is from this one's, and a clock that follows."""
+"""The harness's clock on another machine: its offset from this machine's, and a clock that follows it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from harness.live.host import LiveClock
 
 KEEP = 20
-"""Exchanges that an estimate is made of: the last ones, for clocks drift."""
+"""An estimate uses the last exchanges only, because clocks drift."""
 
 SLEW = 500e-6
 """How much faster or slower a steered clock may run; crystals are wrong by less than 100 parts in a million."""
 
 
-class Estimate:
+class OffsetEstimate:
     """What to add to this machine's clock to get the master's, from exchanges of messages.
 
-    As in Cristian's algorithm (Probabilistic clock synchronization, 1989): the master's answer was made somewhere
-    between question and answer, so the middle is wrong by at most half of the round trip. Of several exchanges the
-    quickest is the best.
+    As in Cristian's algorithm (Probabilistic clock synchronization, 1989): the master read its clock at some moment
+    between ping and pong, so the middle is wrong by at most half of the round trip. Of several exchanges the quickest
+    is the best.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -29,12 +29,13 @@ class Estimate:
         self.sent_s = 0.0
         self.waiting = False
 
-    def asked(self) -> None:
+    def start_exchange(self) -> None:
+        """Note when a ping is sent."""
         self.sent_s = self._now()
         self.waiting = True
 
-    def answered(self, sent_s: float, master_s: float) -> None:
-        """The answer to the question that was sent at `sent_s`. One that comes too late counts nothing."""
+    def finish_exchange(self, sent_s: float, master_s: float) -> None:
+        """Take the pong to the ping sent at `sent_s`. One to an earlier ping is ignored."""
         if not self.waiting or sent_s != self.sent_s:
             return
         round_trip_s = self._now() - sent_s
@@ -47,7 +48,7 @@ class Estimate:
 
     @property
     def uncertain_s(self) -> float:
-        """The offset is right give or take so much."""
+        """The greatest possible error of the offset."""
         return min(self._exchanges)[0] / 2
 
 
@@ -57,18 +58,18 @@ class SteeredClock(LiveClock):
     def __init__(self, origin_s: float, offset_s: float, time: Callable[[], float] | None = None) -> None:
         super().__init__(origin_s)
         self._time = time or asyncio.get_running_loop().time
-        self._at_s = self._time()
-        self._offset_s = self._aim_s = offset_s
+        self._steered_at_s = self._time()
+        self._offset_s = self._target_offset_s = offset_s
 
     def steer(self, offset_s: float) -> None:
-        """Go towards another offset."""
-        self._offset_s, self._at_s = self._offset_now(self._time()), self._time()
-        self._aim_s = offset_s
+        """Approach another offset."""
+        self._offset_s, self._steered_at_s = self._offset_at(self._time()), self._time()
+        self._target_offset_s = offset_s
 
-    def _offset_now(self, time_s: float) -> float:
-        most_s = SLEW * (time_s - self._at_s)
-        return self._offset_s + max(-most_s, min(most_s, self._aim_s - self._offset_s))
+    def _offset_at(self, time_s: float) -> float:
+        max_step_s = SLEW * (time_s - self._steered_at_s)
+        return self._offset_s + max(-max_step_s, min(max_step_s, self._target_offset_s - self._offset_s))
 
     def now(self) -> float:
         time_s = self._time()
-        return time_s + self._offset_now(time_s) - self._origin_s
+        return time_s + self._offset_at(time_s) - self._origin_s

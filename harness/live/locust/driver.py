@@ -1,160 +1,185 @@
-"""`LocustDriver`: a run's clients, brought by the processes of a Locust load."""
+"""`LocustDriver`: runs a run's clients in Locust's processes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from harness.experiment.model import Load
 from harness.faults.primitives import FaultFailed, HostIdentity
-from harness.live.locust import protocol as words
-from harness.live.locust.cluster import LocustCluster, Stage, Worker
+from harness.live.locust import protocol
+from harness.live.locust.cluster import LoadFailed, LocustCluster, Worker
 from harness.live.messages import Address
-from harness.system import Access, System
-from harness.workload.drive import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_figures
+from harness.live.rows import RowCodec
+from harness.runtime.journal import Journal
+from harness.system import Access, Clock, System
+from harness.workload.driver import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_statistics
 from harness.workload.records import LoadRecord, LoadRequest, LoadSession
 
 SLACK_S = 5.0
-"""How much longer than the clients a process may take to say that they have left."""
+"""How much longer than its clients a process may take to report that they have left."""
+
+
+class RemoteClientNetwork(Protocol):
+    """What the driver needs of a `LiveSession`: proxies for clients in other processes, and where their rows go."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def attempts(self) -> Counter[str]: ...
+
+    def came(self, peer: HostIdentity, access: Access) -> None: ...
+    async def gone(self, peer: HostIdentity) -> None: ...
+    async def route(self, peer: HostIdentity, name: str, port: int) -> Sequence[Address]: ...
 
 
 @dataclass(slots=True)
-class _Present:
-    """A client that is there."""
-
+class _ActiveClient:
     peer: HostIdentity
-    came: words.Came
+    arrived: protocol.Arrived
     worker: str
+
+    def record(self, left_s: float | None = None, error: str | None = None) -> LoadSession:
+        arrived = self.arrived
+        return LoadSession(
+            t_s=arrived.t_s,
+            client=arrived.client,
+            load=arrived.load,
+            index=arrived.index,
+            worker=self.worker,
+            intended_s=arrived.intended_s,
+            late_s=arrived.t_s - arrived.intended_s,
+            left_s=left_s,
+            error=error,
+        )
 
 
 class LocustDriver:
-    """As `harness.workload.drive.Driver`, with the clients in Locust's processes."""
+    """As `harness.workload.driver.Driver`, with the clients in Locust's processes."""
 
     def __init__(
         self,
-        crew: LocustCluster,
-        stage: Stage,
+        cluster: LocustCluster,
+        network: RemoteClientNetwork,
         system: System,
         loads: Mapping[str, Load],
         *,
         drain_s: float,
     ) -> None:
         check_loads({workload.name: workload for workload in system.workloads}, loads)
-        self._crew = crew
-        self._stage = stage
-        self._system = system
+        self._cluster = cluster
+        self._network = network
+        self._rows = RowCodec(system)
         self._loads = loads
         self._drain_s = drain_s
-        self._present: dict[str, _Present] = {}
+        self._clients: dict[str, _ActiveClient] = {}
         self._failures: list[ClientFailure] = []
-        self._leaving: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: list[LoadSession] = []
         self._requests: list[LoadRequest] = []
-        self._asked = 0
+        self._cancelled = 0
         self.arrived = 0
-        crew.hear = self._heard
+        cluster.on_message = self._receive
 
     @property
     def active(self) -> int:
-        return len(self._present)
+        return len(self._clients)
 
     async def run(self) -> LoadResult:
-        """As `Driver.run`. Raises LoadLost when a process of the load is gone before its clients were."""
-        clock = self._stage.clock
+        """As `Driver.run`. Raises LoadFailed when a process of the load is gone before its clients are."""
+        clock, cluster = self._network.clock, self._cluster
         start_s = clock.now()
-        self._crew.send_all(words.Begin({name: _plain(load) for name, load in self._loads.items()}, start_s))
-        finished = asyncio.ensure_future(self._crew.all_finished())
+        plans = {
+            name: protocol.LoadPlan(load.arrive, load.for_, load.mix) for name, load in self._loads.items()
+        }
+        cluster.send_all(protocol.Start(plans, start_s))
         try:
             longest_s = max((load.for_ for load in self._loads.values()), default=0.0)
-            end_s = start_s + longest_s + self._drain_s
-            await asyncio.wait({finished}, timeout=max(0.0, end_s - clock.now()))
-            await self._see_out(finished)
-            finished.result()
-        except BaseException:
-            await self._see_out(finished)
-            raise
+            await cluster.until_finished(start_s + longest_s + self._drain_s - clock.now())
         finally:
-            finished.cancel()
-        await self._crew.sum_up()
-        return LoadResult(self.arrived, self.arrived - self._asked, self._asked, tuple(self._failures))
-
-    async def _see_out(self, finished: asyncio.Future[None]) -> None:
-        if not finished.done():
-            self._crew.send_all(words.Leave())
-            await asyncio.wait({finished}, timeout=LEAVE_S + SLACK_S)
-        if not finished.done():
-            self._crew.broke(f"a process of the load did not answer for {LEAVE_S + SLACK_S:g} s")
-            await asyncio.wait({finished})
-        if self._leaving:
-            await asyncio.wait(self._leaving)
-
-    # ------------------------------------------------------------------ what the processes say
-
-    def _heard(self, worker: Worker, message: Any) -> None:
-        stage, journal = self._stage, self._stage.journal
-        match message:
-            case words.Came():
-                self._came(worker, message)
-            case words.Resolve():
-                self._run(self._resolve(worker, message))
-            case words.Emitted():
-                self._emitted(worker, message)
-            case words.Requested(values):
-                self._requests.append(LoadRequest(*values))
-            case words.Attempts(by_node):
-                for node, total in by_node.items():
-                    stage.attempts[node] += total - worker.attempts.get(node, 0)
-                worker.attempts = by_node
-            case words.Unhandled(client, error, defect):
-                journal.unhandled(client, error, defect=defect)
-            case words.Left():
-                self._left(worker, message)
-
-    def _came(self, worker: Worker, came: words.Came) -> None:
-        self.arrived += 1
-        peer = HostIdentity(came.client, came.role, came.zone, came.group)
-        try:
-            self._stage.came(peer, Access(*came.access))
-        except ValueError as error:
-            self._fail(came.client, came.t_s, f"ValueError: {error}")
-            return
-        self._present[came.client] = _Present(peer, came, worker.name)
-
-    async def _resolve(self, worker: Worker, question: words.Resolve) -> None:
-        addresses: Sequence[Address] = ()
-        present = self._present.get(question.client)
-        if present is not None:
-            try:
-                addresses = await self._stage.route(present.peer, question.name, question.port)
-            except FaultFailed as error:
-                self._stage.journal.fail(
-                    "the harness", f"no way from {question.client} to {question.name}: {error}"
-                )
-        self._crew.send(
-            worker.key,
-            words.Route(question.number, [(a.node, a.host, a.port, a.rtt_s) for a in addresses]),
+            await self._cancel_clients()
+        cluster.raise_failure()
+        await cluster.collect_totals()
+        return LoadResult(
+            self.arrived, self.arrived - self._cancelled, self._cancelled, tuple(self._failures)
         )
 
-    def _emitted(self, worker: Worker, message: words.Emitted) -> None:
-        row = words.row_of(message, self._system)
-        self._stage.journal.emit(message.client, message.role, row, message.t_s)
+    async def _cancel_clients(self) -> None:
+        """Returns when all clients have left, or when the load has failed."""
+        cluster = self._cluster
+        with suppress(LoadFailed):
+            cluster.raise_failure()
+            if not cluster.finished:
+                cluster.send_all(protocol.Leave())
+                if not await cluster.until_finished(LEAVE_S + SLACK_S):
+                    cluster.fail(f"a process of the load did not answer for {LEAVE_S + SLACK_S:g} s")
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
-    def _left(self, worker: Worker, left: words.Left) -> None:
-        present = self._present.pop(left.client, None)
+    # ------------------------------------------------------------------ what the processes report
+
+    def _receive(self, worker: Worker, message: Any) -> None:
+        journal = self._network.journal
+        match message:
+            case protocol.Arrived():
+                self._on_arrival(worker, message)
+            case protocol.Resolve():
+                self._create_task(self._resolve(worker, message))
+            case protocol.Emitted(t_s, client, role, row):
+                journal.emit(client, role, self._rows.decode(row), t_s)
+            case protocol.Requested(request):
+                self._requests.append(request)
+            case protocol.Attempts(by_node):
+                for node, total in by_node.items():
+                    self._network.attempts[node] += total - worker.attempts.get(node, 0)
+                worker.attempts = by_node
+            case protocol.Unhandled(client, error, defect):
+                journal.unhandled(client, error, defect=defect)
+            case protocol.Left():
+                self._on_leave(message)
+
+    def _on_arrival(self, worker: Worker, arrived: protocol.Arrived) -> None:
+        self.arrived += 1
+        peer = HostIdentity(arrived.client, arrived.role, arrived.zone, arrived.group)
+        try:
+            self._network.came(peer, arrived.access)
+        except ValueError as error:
+            self._fail(arrived.client, arrived.t_s, f"ValueError: {error}")
+            return
+        self._clients[arrived.client] = _ActiveClient(peer, arrived, worker.name)
+
+    async def _resolve(self, worker: Worker, question: protocol.Resolve) -> None:
+        addresses: Sequence[Address] = ()
+        client = self._clients.get(question.client)
+        if client is not None:
+            try:
+                addresses = await self._network.route(client.peer, question.name, question.port)
+            except FaultFailed as error:
+                self._network.journal.fail(
+                    "the harness", f"no route from {question.client} to {question.name}: {error}"
+                )
+        self._cluster.send(worker.key, protocol.Route(question.number, tuple(addresses)))
+
+    def _on_leave(self, left: protocol.Left) -> None:
+        client = self._clients.pop(left.client, None)
         if left.error is not None:
             self._fail(left.client, left.t_s, left.error)
-        if present is None:
+        if client is None:
             return
-        self._asked += left.asked
-        self._sessions.append(_session(present, left.t_s, left.error))
-        self._run(self._stage.gone(present.peer))
+        self._cancelled += left.cancelled
+        self._sessions.append(client.record(left.t_s, left.error))
+        self._create_task(self._network.gone(client.peer))
 
-    def _run(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+    def _create_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _fail(self, client: str, t_s: float, error: str) -> None:
         self._failures.append(ClientFailure(t_s, client, error))
@@ -163,59 +188,37 @@ class LocustDriver:
 
     @property
     def records(self) -> Sequence[LoadRecord]:
-        """Raw rows of sessions and requests; sessions that have not ended are among them."""
-        there = (_session(present, None, None) for present in self._present.values())
-        return [*self._sessions, *there, *self._requests]
+        """Rows of sessions and requests, with those of sessions that have not ended."""
+        return [*self._sessions, *(client.record() for client in self._clients.values()), *self._requests]
 
     def statistics(self) -> Mapping[str, Any]:
-        """Figures of the load: lateness in seconds, and what Locust has counted beside."""
-        crew = self._crew
-        late = [session.late_s for session in self._sessions]
-        late += [present.came.t_s - present.came.intended_s for present in self._present.values()]
-        found: dict[str, Any] = {
+        """Lateness in seconds, the workers, and Locust's own totals (None if it sent none)."""
+        totals = self._cluster.totals
+        sessions = [row for row in self.records if isinstance(row, LoadSession)]
+        return {
             "driver": "locust",
-            **lateness_figures(late),
+            **lateness_statistics([session.late_s for session in sessions]),
             "requests": len(self._requests),
+            "workers": {worker.name: _statistics_of(worker) for worker in self._cluster.workers.values()},
+            "locust": None
+            if totals is None
+            else {
+                "requests": totals.requests,
+                "failures": totals.failures,
+                "users": totals.users,
+                "by_name": {name: list(counts) for name, counts in totals.by_name.items()},
+            },
         }
-        found["workers"] = {
-            worker.name: {
-                "machine": worker.hello.machine,
-                "locust": worker.hello.versions.get("locust", "?"),
-                "clock_offset_s": worker.prepared.offset_s if worker.prepared else None,
-                "clock_uncertain_s": worker.prepared.uncertain_s if worker.prepared else None,
-                "clock_drift_s": worker.finished.offset_s - worker.prepared.offset_s
-                if worker.finished and worker.prepared
-                else None,
-                "cpu_s": worker.finished.cpu_s if worker.finished else None,
-                "users_added": worker.finished.added if worker.finished else None,
-            }
-            for worker in crew.workers.values()
-        }
-        found["locust"] = None  # it told no sums
-        if crew.totals is not None:
-            found["locust"] = {
-                "requests": crew.totals.requests,
-                "failures": crew.totals.failures,
-                "users": crew.totals.users,
-                "by_name": {name: list(counts) for name, counts in crew.totals.by_name.items()},
-            }
-        return found
 
 
-def _session(present: _Present, left_s: float | None, error: str | None) -> LoadSession:
-    came = present.came
-    return LoadSession(
-        t_s=came.t_s,
-        client=came.client,
-        load=came.load,
-        index=came.index,
-        worker=present.worker,
-        intended_s=came.intended_s,
-        late_s=came.t_s - came.intended_s,
-        left_s=left_s,
-        error=error,
-    )
-
-
-def _plain(load: Load) -> dict[str, Any]:
-    return {"arrive": load.arrive, "for_": load.for_, "mix": load.mix}
+def _statistics_of(worker: Worker) -> Mapping[str, Any]:
+    prepared, finished = worker.prepared, worker.finished
+    return {
+        "machine": worker.hello.machine,
+        "locust": worker.hello.versions.get("locust", "?"),
+        "clock_offset_s": prepared.offset_s if prepared else None,
+        "clock_uncertain_s": prepared.uncertain_s if prepared else None,
+        "clock_drift_s": finished.offset_s - prepared.offset_s if finished and prepared else None,
+        "cpu_s": finished.cpu_s if finished else None,
+        "users_added": finished.added if finished else None,
+    }

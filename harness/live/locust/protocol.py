@@ -1,84 +1,80 @@
-"""What the harness and the processes of the load say to each other: data, never code.
+"""The messages between the harness and Locust's processes, and the names of Locust's own between those.
 
-A message is a JSON array: its class's name, then its fields. Unlike the nodes' (`messages.py`) it may come from
-another machine, so nothing is unpickled. Floats travel in full (the shortest text that gives the same number).
+The process at the other end of the harness's socket is Locust's master, or the only process. It passes batches of its
+workers on without reading them: `TO_HARNESS` and `TO_WORKER` hold a batch of `CODEC` each, inside an `Envelope`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from harness.system import Event, System
+from harness.live.messages import Address
+from harness.live.rows import EncodedRow
+from harness.runtime.messages import Codec, message
+from harness.system import Access
+from harness.workload.records import LoadRequest
 
-HEADER_BYTES = 4
-MOST_BYTES = 64 * 1024 * 1024
-"""A frame that is longer is none of ours."""
-
-NEEDS, UP, DOWN, PING, PONG = "harness.needs", "harness.up", "harness.down", "harness.ping", "harness.pong"
-"""Types of Locust's own messages between master and workers: how many users are needed; a batch for the harness, a
-batch from it; a question for the master's clock, and its answer."""
+USERS_NEEDED = "harness.users-needed"
+"""Worker to master: how many users it needs at least (`users`)."""
+TO_HARNESS = "harness.to-harness"
+"""Worker to master: a batch for the harness (`batch`)."""
+TO_WORKER = "harness.to-worker"
+"""Master to worker: a batch from the harness (`batch`)."""
+PING = "harness.ping"
+"""Worker to master: the worker's clock (`sent`), to be compared with the master's."""
+PONG = "harness.pong"
+"""Master to worker: the clock of the ping (`sent`) and the master's own (`master`)."""
 
 MEASURE_EVERY_S = 5.0
 """How often workers on other machines compare their clock with the master's."""
 
 
-UNDECLARED = "?"
-"""Before the name of a class that is no table's."""
+# ---------------------------------------------------------------------- from a process of Locust
 
 
-class Unintelligible(ValueError):
-    """What came is no message."""
-
-
-# ---------------------------------------------------------------------- from a process of the load
-
-
-@dataclass(frozen=True, slots=True)
+@message
 class Hello:
-    """A process is there, on a machine of this name. `versions`: of Python, the harness, Locust."""
+    """A process has started on this machine. `versions`: of Python, the harness, Locust."""
 
     pid: int
     machine: str
     versions: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Listening:
-    """The master takes workers at this port."""
+    """The master accepts workers at this port."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Prepared:
-    """The system is loaded. `offset_s`: what must be added to this machine's monotonic clock to get the master's,
-    give or take `uncertain_s`; both 0 on the harness's own machine."""
+    """The system is loaded. `offset_s`, plus or minus `uncertain_s`: what to add to this machine's monotonic clock to
+    get the master's; both 0 on the harness's own machine."""
 
     offset_s: float
     uncertain_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Users stand by: sessions may begin."""
+@message
+class UsersReady:
+    """Users wait for arrivals: sessions can start."""
 
     users: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Broken:
     """This process cannot go on."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
-    """A client has come: who and where it is, and its access link."""
+@message
+class Arrived:
+    """A client has arrived."""
 
     client: str
     role: str
@@ -88,12 +84,12 @@ class Came:
     index: int
     intended_s: float
     t_s: float
-    access: Sequence[float]
+    access: Access
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Resolve:
-    """Where is `name`, port `port`, for this client?"""
+    """Asks for the addresses of `name`, port `port`, for this client. The answer is a `Route` of the same number."""
 
     number: int
     client: str
@@ -101,59 +97,55 @@ class Resolve:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Emitted:
-    """A row, or an event with its name in `table` and its fields as the only value."""
-
     t_s: float
     client: str
     role: str
-    table: str
-    values: Sequence[Any]
-    event: bool = False
+    row: EncodedRow
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Requested:
-    """The values of a `LoadRequest`, in order."""
-
-    values: Sequence[Any]
+    request: LoadRequest
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Alive:
-    """Said once a second by the loop that clients live in."""
+    """Sent once a second by the event loop of the clients."""
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Attempts:
-    """Connection attempts by node, in total since this process began."""
+    """Connection attempts by node: totals since this process started."""
 
     by_node: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Unhandled:
+    """An error in the background; a `defect` is one that no network causes."""
+
     client: str
     error: str
     defect: bool
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Left:
-    """A client has left; `error` when its code raised, or when it would not go."""
+    """A client has left. `cancelled`: at the end of the run. `error`: its code raised, or it did not end."""
 
     client: str
     t_s: float
-    asked: bool
+    cancelled: bool
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Finished:
-    """All arrivals of this process have come and left, or were not to come any more.
+    """All clients of this process have left, and no more arrive.
 
-    `requests`: HTTP requests that were told to Locust. `added`: users that had to be added beside Locust's shape.
+    `requests`: how many HTTP requests Locust counts. `added`: users added beside those of Locust's load shape.
     `offset_s`: as in `Prepared`, at the end.
     """
 
@@ -163,29 +155,30 @@ class Finished:
     offset_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Lost:
-    """The master does not hear a worker any more."""
+    """The master no longer hears from the worker."""
 
-    why: str
+    reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Totals:
-    """What Locust has counted: by "METHOD name" requests and failures."""
+    """Locust's statistics. `by_name`: requests and failures by "METHOD name"."""
 
     requests: int
     failures: int
-    by_name: Mapping[str, Sequence[int]]
+    by_name: Mapping[str, tuple[int, int]]
     users: int
 
 
 # ---------------------------------------------------------------------- from the harness
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Prepare:
-    """Load the system. `number` (from 0) of `workers`; `origin_s`: run time 0 on the harness's monotonic clock."""
+    """Load the system. This is worker `number` (from 0) of `workers`. `origin_s`: run time 0 on the harness's
+    monotonic clock."""
 
     name: str
     number: int
@@ -196,131 +189,63 @@ class Prepare:
     origin_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stand:
-    """To the master: have users stand by."""
+@message
+class StartUsers:
+    """To the master: start the first users, so that they wait for arrivals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Let the clients come. `loads`: clients a second (`arrive`), seconds (`for_`) and `mix` of each; times are from
-    `start_s` on."""
+class LoadPlan:
+    """What a `harness.experiment.model.Load` says: clients a second, for how many seconds, which mix."""
 
-    loads: Mapping[str, Mapping[str, Any]]
+    arrive: float
+    for_: float
+    mix: str
+
+
+@message
+class Start:
+    """Start the loads at `start_s` of the run. They are by the name of their workload."""
+
+    loads: Mapping[str, LoadPlan]
     start_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Route:
-    """Answers `Resolve`: node, address, port, round trip in seconds, in the order to be tried."""
+    """Answers `Resolve`: addresses in the order to try; none when the name is unknown."""
 
     number: int
-    addresses: Sequence[Sequence[Any]]
+    addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Leave:
-    """Nobody comes any more; whoever is there is asked to leave."""
+    """Start no more clients, and cancel those that are there."""
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class End:
-    """To the master: end Locust once its statistics hold so many requests, or after a while."""
+    """To the master: end Locust once its statistics count this many requests, or after a time limit."""
 
     requests: int
 
 
-_CLASSES = (
-    *(
-        Hello,
-        Listening,
-        Prepared,
-        Standing,
-        Broken,
-        Came,
-        Resolve,
-        Emitted,
-        Requested,
-        Alive,
-        Attempts,
-        Unhandled,
-    ),
-    *(Left, Finished, Lost, Totals, Prepare, Stand, Begin, Route, Leave, End),
+CODEC = Codec(
+    *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
+    *(Unhandled, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
 )
-_BY_NAME: dict[str, tuple[type, int]] = {each.__name__: (each, len(fields(each))) for each in _CLASSES}
 
 
-def pack(messages: Iterable[object]) -> str:
-    """A batch as text. TypeError for what JSON has no word for."""
-    return json.dumps(
-        [[type(m).__name__, *(getattr(m, f.name) for f in fields(m))] for m in messages],  # type: ignore[arg-type]
-        separators=(",", ":"),
-    )
+# ---------------------------------------------------------------------- on the socket to the harness
 
 
-def unpack(text: str | bytes) -> list[Any]:
-    """The messages of a batch. Raises Unintelligible."""
-    try:
-        found = json.loads(text)
-        return [_message(name, values) for name, *values in found]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Unintelligible(f"no batch of messages: {error}") from error
+@message
+class Envelope:
+    """A batch of `CODEC` from or for a worker, by Locust's name of it; '' for the process at the socket itself."""
+
+    worker: str
+    batch: str
 
 
-def _message(name: str, values: Sequence[Any]) -> Any:
-    known = _BY_NAME.get(name)
-    if known is None or len(values) != known[1]:
-        raise Unintelligible(f"no message: {name} with {len(values)} values")
-    return known[0](*values)
-
-
-def emitted(t_s: float, client: str, role: str, row: object, tables: Mapping[type, str]) -> Emitted:
-    """`tables`: row class to name. A class that is none of them travels as its name alone."""
-    if isinstance(row, Event):
-        return Emitted(t_s, client, role, row.name, [dict(row.fields)], event=True)
-    name = tables.get(type(row))
-    if name is None:
-        return Emitted(t_s, client, role, UNDECLARED + type(row).__qualname__, [])
-    return Emitted(t_s, client, role, name, [getattr(row, f.name) for f in fields(row)])  # type: ignore[arg-type]
-
-
-def row_of(message: Emitted, system: System) -> object:
-    """The row as it was. For one that is no table's, something that bears the name of its class. Raises
-    Unintelligible."""
-    try:
-        if message.event:
-            return Event(message.table, dict(message.values[0]))
-        if message.table.startswith(UNDECLARED):
-            return type(message.table.removeprefix(UNDECLARED), (), {})()
-        return system.tables[message.table](*message.values)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise Unintelligible(f"no row of {message.table}: {error!r}") from error
-
-
-# ---------------------------------------------------------------------- frames of the line
-
-
-def frame(worker: str, batch: str) -> bytes:
-    """A batch from, or for, a process of the load, by Locust's name of it."""
-    data = json.dumps([worker, batch]).encode()
-    return len(data).to_bytes(HEADER_BYTES) + data
-
-
-def unframe(data: bytes) -> tuple[str, str]:
-    """Raises Unintelligible."""
-    try:
-        worker, batch = json.loads(data)
-    except (ValueError, TypeError) as error:
-        raise Unintelligible(f"no frame: {error}") from error
-    return str(worker), str(batch)
-
-
-async def receive(reader: asyncio.StreamReader) -> tuple[str, str] | None:
-    """The next batch and whose it is; None when the other side is gone."""
-    try:
-        size = int.from_bytes(await reader.readexactly(HEADER_BYTES))
-        if size > MOST_BYTES:
-            raise Unintelligible(f"a frame of {size} bytes")
-        return unframe(await reader.readexactly(size))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
+SOCKET = Codec(Envelope)

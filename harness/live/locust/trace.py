@@ -1,4 +1,4 @@
-"""Every HTTP request of a client, from the call to the last byte of the answer, as aiohttp's own hooks show it."""
+"""Every HTTP request of a client, from the call to the last byte of the answer, from aiohttp's own hooks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import aiohttp
 from harness.system import Clock
 
 type Record = Callable[[dict[str, Any]], None]
-"""Takes the fields of a `harness.workload.records.LoadRequest` but those of the client and its process."""
+"""Takes the fields of a `harness.workload.records.LoadRequest`, except those of the client and its process."""
 
 CUT_OFF = "cut off"
-"""The client was cancelled, or has cancelled the request: its own time limit, or the end of the run."""
+"""The client was cancelled, or cancelled the request: its own time limit, or the end of the run."""
 
 CLOSED = "Connection closed"
-"""What aiohttp writes on an answer that its reader closes."""
+"""The message of aiohttp's error on an answer that its reader closes."""
 
 
 class RequestTrace:
-    """`config` goes into the client's sessions; `record` is called once for every request that was begun."""
+    """`config` goes into the client's sessions; `record` is called once for every request that starts."""
 
     def __init__(self, clock: Clock, record: Record) -> None:
         self._clock = clock
         self._record = record
         self.config = aiohttp.TraceConfig()
-        self.config.on_request_start.append(self._started)
-        self.config.on_request_end.append(self._answered)
-        self.config.on_request_exception.append(self._failed)
+        self.config.on_request_start.append(self._on_start)
+        self.config.on_request_end.append(self._on_answer)
+        self.config.on_request_exception.append(self._on_exception)
 
-    async def _started(self, _session: Any, context: SimpleNamespace, _: Any) -> None:
+    async def _on_start(self, _session: Any, context: SimpleNamespace, _: Any) -> None:
         context.started_s = self._clock.now()
 
-    async def _failed(
+    async def _on_exception(
         self, _session: Any, context: SimpleNamespace, failed: aiohttp.TraceRequestExceptionParams
     ) -> None:
-        self._end(context, failed, None, said(failed.exception))
+        self._end(context, failed, None, describe_failure(failed.exception))
 
-    async def _answered(
+    async def _on_answer(
         self, _session: Any, context: SimpleNamespace, answered: aiohttp.TraceRequestEndParams
     ) -> None:
         response = answered.response
@@ -50,8 +50,8 @@ class RequestTrace:
         if connection is None:  # a short answer: its body came with the headers
             self._end(context, answered, response, None)
         else:
-            # Called when the answer gives its connection back or closes it, whichever way it ends.
-            connection.add_callback(lambda: self._end(context, answered, response, _broken(response)))
+            # Called when the answer returns its connection or closes it, whichever way it ends.
+            connection.add_callback(lambda: self._end(context, answered, response, _failure_of(response)))
 
     def _end(
         self,
@@ -79,16 +79,16 @@ class RequestTrace:
         )
 
 
-def _broken(response: aiohttp.ClientResponse) -> str | None:
+def _failure_of(response: aiohttp.ClientResponse) -> str | None:
     """Why an answer ended before its end; None when it did not, or when its reader wanted no more of it."""
     error = response.content.exception()
     if isinstance(error, aiohttp.ClientConnectionError) and str(error) == CLOSED:
         # Closed by the reader: because it was cancelled (a timeout of its own), or by choice.
         error = sys.exception()
-    return None if error is None else said(error)
+    return None if error is None else describe_failure(error)
 
 
-def said(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return CUT_OFF
     if isinstance(error, TimeoutError):

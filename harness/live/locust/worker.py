@@ -1,4 +1,4 @@
-"""`Worker`: a process of the load that clients live in: Locust's users here, their sessions in the asyncio loop."""
+"""`Worker`: a process that runs clients: Locust's users in gevent's thread, their sessions in the asyncio loop."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ import locust
 from locust.env import Environment
 
 from harness.live.host import LiveClock
-from harness.live.locust import protocol as words
-from harness.live.locust.bridge import Bridge, vital
+from harness.live.locust import protocol
 from harness.live.locust.clients import Clients
-from harness.live.locust.clock import Estimate, SteeredClock
-from harness.live.locust.users import STAND_BY, USER, Ended, Seats
+from harness.live.locust.clock import OffsetEstimate, SteeredClock
+from harness.live.locust.threads import Bridge, spawn_critical
+from harness.live.locust.users import MIN_USERS, USER, OnEnd, UserSlots
+from harness.runtime.messages import MessageError
+from harness.text import describe_error
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival
 
-GATHER_S = 0.02
-"""How long rows may wait for others, to go together."""
+FLUSH_AFTER_S = 0.02
+"""How long messages wait for others, to be sent together."""
 
-URGENT = (words.Resolve, words.Left, words.Finished, words.Unhandled)
-"""What does not wait: somebody does for the answer, or it is the last for a while."""
+URGENT = (protocol.Resolve, protocol.Left, protocol.Finished, protocol.Unhandled)
+"""Messages that do not wait: an answer is needed, or no other may follow for a while."""
+
+EXCHANGES = 20
+"""How many exchanges the first comparison of clocks takes."""
 
 log = logging.getLogger("harness.load")
 
@@ -44,146 +49,161 @@ def versions() -> dict[str, str]:
 
 
 class Worker:
-    """The users of this process and their sessions. `runner`: Locust's, of a worker or of a process that is alone."""
+    """The users of this process and their sessions. `start` when Locust's environment has its runner.
 
-    def __init__(self, environment: Environment, seats: Seats, *, measure: bool) -> None:
-        self.runner: Any = environment.runner
-        self._environment = environment
-        self._seats = seats
+    `measure`: compare clocks with the master, which is on another machine.
+    """
+
+    def __init__(self, *, measure: bool) -> None:
+        self.slots = UserSlots(self._start_session, self._request_users, self._add_users)
         self._measure = measure
+        self._environment: Environment
+        self._runner: Any = None
         self._bridge = Bridge()
         self._clients: Clients | None = None
         self._outbox: deque[object] = deque()
         self._requests: deque[tuple[LoadRequest, str, str | None]] = deque()
-        self._waiting = False
-        self._flushing = False
-        self._estimate = Estimate(time.monotonic)  # noqa: TID251 (the clock that is compared)
+        self._flush_is_scheduled = False
+        self._flush_is_posted = False
+        self._estimate = OffsetEstimate(time.monotonic)  # noqa: TID251 (the clock that is compared)
         self._clock: SteeredClock | None = None
-        self.runner.register_message(words.DOWN, self._heard)
-        self.runner.register_message(words.PONG, self._pong)
 
-    def start(self) -> None:
+    def start(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._runner.register_message(protocol.TO_WORKER, self._on_batch)
+        self._runner.register_message(protocol.PONG, self._on_pong)
         self._bridge.start()
-        self.send(words.Hello(os.getpid(), platform.node(), versions()))
+        self._send(protocol.Hello(os.getpid(), platform.node(), versions()))
 
     # ------------------------------------------------------------------ to the harness
 
-    def send(self, *messages: object) -> None:
+    def _send(self, *messages: object) -> None:
         """In gevent's thread."""
         try:
-            batch = words.pack(messages)
-        except TypeError as error:
-            batch = words.pack([words.Broken(f"a row that is no data: {error}")])
-        self.runner.send_message(words.UP, {"batch": batch})
+            batch = protocol.CODEC.encode(*messages)
+        except MessageError as error:
+            batch = protocol.CODEC.encode(protocol.Broken(str(error)))
+        self._runner.send_message(protocol.TO_HARNESS, {"batch": batch.decode()})
 
-    def tell(self, message: object) -> None:
-        """From the asyncio thread."""
+    def _put(self, message: object) -> None:
+        """In the asyncio thread."""
         self._outbox.append(message)
         if isinstance(message, URGENT):
-            self._post()
-        elif not self._waiting:
+            self._post_flush()
+        elif not self._flush_is_scheduled:
             # Every call of the other thread takes turns on one interpreter lock: many messages, one call.
-            self._waiting = True
-            self._bridge.loop.call_later(GATHER_S, self._post)
+            self._flush_is_scheduled = True
+            self._bridge.loop.call_later(FLUSH_AFTER_S, self._post_flush)
 
-    def _post(self) -> None:
-        self._waiting = False
-        if not self._flushing:
-            self._flushing = True
+    def _post_flush(self) -> None:
+        self._flush_is_scheduled = False
+        if not self._flush_is_posted:
+            self._flush_is_posted = True
             self._bridge.to_gevent(self._flush)
 
     def _flush(self) -> None:
-        # Before anything is taken: what is appended from now on is in this batch, or posts a flush of its own.
-        self._flushing = False
+        # First: what is appended from now on is in this batch, or posts another flush.
+        self._flush_is_posted = False
         batch: list[object] = []
         while self._outbox:
             message = self._outbox.popleft()
-            if isinstance(message, words.Finished):
+            if isinstance(message, protocol.Finished):
                 offset_s = self._estimate.offset_s if self._measure else 0.0
-                message = replace(message, added=self._seats.added, offset_s=offset_s)
+                message = replace(message, added=self.slots.added, offset_s=offset_s)
             batch.append(message)
         while self._requests:
             self._fire(*self._requests.popleft())
         if batch:
-            self.send(*batch)
+            self._send(*batch)
 
     # ------------------------------------------------------------------ from the harness
 
-    def _heard(self, environment: Any, msg: Any, **_: Any) -> None:
-        for message in words.unpack(msg.data["batch"]):
+    def _on_batch(self, environment: Any, msg: Any, **_: Any) -> None:
+        for message in protocol.CODEC.decode(msg.data["batch"]):
             match message:
-                case words.Prepare():
-                    vital(self._prepare, message)
-                case words.Begin():
-                    self._bridge.to_asyncio(self._begin, message)
-                case words.Route():
+                case protocol.Prepare():
+                    spawn_critical(self._prepare, message)
+                case protocol.Start():
+                    self._bridge.to_asyncio(self._start_load, message)
+                case protocol.Route():
                     assert self._clients is not None
-                    self._bridge.to_asyncio(self._clients.routed, message)
-                case words.Leave():
-                    self._seats.close()
+                    self._bridge.to_asyncio(self._clients.set_route, message)
+                case protocol.Leave():
+                    self.slots.close()
                     self._bridge.to_asyncio(self._leave)
 
-    def _prepare(self, message: words.Prepare) -> None:
+    def _prepare(self, message: protocol.Prepare) -> None:
         offset_s = uncertain_s = 0.0
         if self._measure:
-            if not self._exchange():
-                self.send(words.Broken("its clock could not be compared with the master's: no answer"))
+            if not self._exchange(EXCHANGES):
+                self._send(protocol.Broken("the master did not answer when clocks were compared"))
                 return
             offset_s, uncertain_s = self._estimate.offset_s, self._estimate.uncertain_s
-            vital(self._keep_measuring)
-        done: Any = gevent.event.AsyncResult()
-        self._bridge.to_asyncio(self._load_system, message, offset_s, done)
-        error = done.get()
+            spawn_critical(self._keep_measuring)
+        loaded: Any = gevent.event.AsyncResult()
+        self._bridge.to_asyncio(self._load_system, message, offset_s, loaded)
+        error = loaded.get()
         if error is not None:
-            self.send(words.Broken(error))
+            self._send(protocol.Broken(error))
             return
-        self.send(words.Prepared(offset_s, uncertain_s))
-        while self._seats.standing < STAND_BY:
+        self._send(protocol.Prepared(offset_s, uncertain_s))
+        while self.slots.waiting < MIN_USERS:
             gevent.sleep(0.01)
-        self.send(words.Standing(self._seats.standing))
+        self._send(protocol.UsersReady(self.slots.waiting))
 
-    def _load_system(self, message: words.Prepare, offset_s: float, done: Any) -> None:
+    def _load_system(self, message: protocol.Prepare, offset_s: float, loaded: Any) -> None:
+        """In the asyncio thread."""
         error: str | None = None
         try:
             if self._measure:
                 self._clock = SteeredClock(message.origin_s, offset_s)
             clock = self._clock or LiveClock(message.origin_s)
-            self._clients = Clients(message, self.tell, self._counted, clock)
-        except Exception as raised:  # told to the harness, which ends the run
+            self._clients = Clients(message, self._put, self._on_request, clock)
+        except Exception as raised:  # sent to the harness, which ends the run
             log.exception("the system could not be loaded")
-            error = f"{type(raised).__name__}: {raised}"
-        self._bridge.to_gevent(done.set, error)
+            error = describe_error(raised)
+        self._bridge.to_gevent(loaded.set, error)
 
-    def _begin(self, message: words.Begin) -> None:
+    def _start_load(self, message: protocol.Start) -> None:
         """In the asyncio thread."""
         assert self._clients is not None
-        arrivals = self._clients.begin(message)
-        self._bridge.to_gevent(self._seats.arrive, arrivals, self._clients.elapsed_s)
-
-    def start_session(self, arrival: Arrival, ended: Ended) -> None:
-        assert self._clients is not None
-        self._bridge.to_asyncio(
-            self._clients.start, arrival, lambda error: self._bridge.to_gevent(ended, error)
-        )
+        arrivals = self._clients.start_load(message)
+        self._bridge.to_gevent(self.slots.schedule, arrivals, self._clients.elapsed_s)
 
     def _leave(self) -> None:
+        """In the asyncio thread."""
         if self._clients is None:
-            self.tell(words.Finished())
+            self._put(protocol.Finished())
         else:
             self._leaving = asyncio.ensure_future(self._clients.leave())
 
-    def _counted(self, request: LoadRequest, name: str, failed: str | None) -> None:
-        """Told to Locust with the next flush; the request's own message brings that about."""
-        self._requests.append((request, name, failed))
+    # ------------------------------------------------------------------ Locust's users and statistics
 
-    def _fire(self, request: LoadRequest, name: str, failed: str | None) -> None:
-        """Locust's own event of a request, for its statistics and whoever else listens."""
+    def _start_session(self, arrival: Arrival, on_end: OnEnd) -> None:
+        assert self._clients is not None
+        self._bridge.to_asyncio(
+            self._clients.start_session, arrival, lambda error: self._bridge.to_gevent(on_end, error)
+        )
+
+    def _request_users(self, users: int) -> None:
+        self._runner.send_message(protocol.USERS_NEEDED, {"users": users})
+
+    def _add_users(self, users: int) -> None:
+        self._runner.spawn_users({USER: users})
+
+    def _on_request(self, request: LoadRequest, name: str, failure: str | None) -> None:
+        """In the asyncio thread. The next flush reports it to Locust; the request's own message causes one."""
+        self._requests.append((request, name, failure))
+
+    def _fire(self, request: LoadRequest, name: str, failure: str | None) -> None:
+        """Locust's own event of a request, for its statistics and other listeners."""
         self._environment.events.request.fire(
             request_type=request.method,
             name=name,
             response_time=request.latency_s * 1e3,
             response_length=request.bytes,
-            exception=None if failed is None else RequestFailed(failed),
+            exception=None if failure is None else RequestFailed(failure),
             context={"client": request.client, "started_at_s": request.started_at_s},
             url=request.path,
             response=None,
@@ -191,16 +211,16 @@ class Worker:
 
     # ------------------------------------------------------------------ clocks of different machines
 
-    def _exchange(self, times: int = 20) -> bool:
+    def _exchange(self, times: int) -> bool:
         """Compare clocks with the master; False when it does not answer."""
         for _ in range(times):
-            self._estimate.asked()
-            self.runner.send_message(words.PING, {"sent": self._estimate.sent_s})
-            if not self._estimate_came():
+            self._estimate.start_exchange()
+            self._runner.send_message(protocol.PING, {"sent": self._estimate.sent_s})
+            if not self._wait_for_pong():
                 return False
         return True
 
-    def _estimate_came(self) -> bool:
+    def _wait_for_pong(self) -> bool:
         deadline_s = time.monotonic() + 2.0  # noqa: TID251
         while self._estimate.waiting:
             if time.monotonic() > deadline_s:  # noqa: TID251
@@ -208,12 +228,12 @@ class Worker:
             gevent.sleep(0.0005)
         return True
 
-    def _pong(self, environment: Any, msg: Any, **_: Any) -> None:
-        self._estimate.answered(msg.data["sent"], msg.data["master"])
+    def _on_pong(self, environment: Any, msg: Any, **_: Any) -> None:
+        self._estimate.finish_exchange(msg.data["sent"], msg.data["master"])
 
     def _keep_measuring(self) -> None:
         while True:
-            gevent.sleep(words.MEASURE_EVERY_S)
+            gevent.sleep(protocol.MEASURE_EVERY_S)
             self._exchange(5)
             if self._clock is not None:
                 self._bridge.to_asyncio(self._clock.steer, self._estimate.offset_s)
@@ -221,27 +241,3 @@ class Worker:
 
 class RequestFailed(Exception):
     """What Locust counts as a failure."""
-
-
-class Place:
-    """The seats of a process, which Locust's environment needs before there is a runner, and what they work with."""
-
-    def __init__(self) -> None:
-        self.seats = Seats(self._begin, self._need, self._add)
-        self._worker: Worker | None = None
-
-    def fill(self, worker: Worker) -> None:
-        self._worker = worker
-        worker.start()
-
-    def _begin(self, arrival: Arrival, ended: Ended) -> None:
-        assert self._worker is not None
-        self._worker.start_session(arrival, ended)
-
-    def _need(self, users: int) -> None:
-        assert self._worker is not None
-        self._worker.runner.send_message(words.NEEDS, {"users": users})
-
-    def _add(self, users: int) -> None:
-        assert self._worker is not None
-        self._worker.runner.spawn_users({USER: users})

@@ -46,19 +46,19 @@ class GitHubReporter(Reporter):
     def __call__(self, event: events.EngineEvent) -> None:
         if not isinstance(event, events.SuiteFinished):
             return
-        for line in annotations(event.results):
+        for line in make_annotations(event.results):
             print(line, file=self._stream)
         target = self._environment.get("GITHUB_STEP_SUMMARY")
         if target:
             with Path(target).open("a", encoding="utf-8") as file:
-                file.write(summary(event))
+                file.write(make_summary(event))
 
 
-def annotations(results: Sequence[ExperimentResult]) -> list[str]:
+def make_annotations(results: Sequence[ExperimentResult]) -> list[str]:
     """Workflow commands, worst first, at most ten in all."""
     found = all_problems(results)
     shown = found if len(found) <= MAX_ANNOTATIONS else found[: MAX_ANNOTATIONS - 1]
-    lines = [_annotation(problem) for problem in shown]
+    lines = [_make_annotation(problem) for problem in shown]
     if len(shown) < len(found):
         more = len(found) - len(shown)
         level = _LEVELS.get(found[len(shown)].verdict, "warning")
@@ -66,7 +66,7 @@ def annotations(results: Sequence[ExperimentResult]) -> list[str]:
     return lines
 
 
-def _annotation(problem: Problem) -> str:
+def _make_annotation(problem: Problem) -> str:
     level = _LEVELS.get(problem.verdict, "warning")
     place = {"file": problem.file, "line": str(problem.line or 1), "title": problem.headline}
     properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
@@ -82,7 +82,7 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def summary(event: events.SuiteFinished) -> str:
+def make_summary(event: events.SuiteFinished) -> str:
     """Markdown: the verdict, a table of runs, then a section for each problem, as many as fit."""
     head = [
         f"## {formatting.SYMBOLS[event.verdict]} {formatting.verdict_word(event.verdict)}, exit code {event.exit_code}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.report.pages import RUN_PAGE, index_page, recorded_run_page
 from harness.report.reporter import Reporter, reporter
@@ -14,12 +12,9 @@ from harness.report.suite import suite_facts
 class HtmlReporter(Reporter):
     """Pages: report.html in each run directory, index.html for the suite."""
 
+    default = True
     file = "index.html"
     artifacts = True
-
-    @classmethod
-    def is_default(cls, environment: Mapping[str, str]) -> bool:
-        return True
 
     def __call__(self, event: EngineEvent) -> None:
         match event:

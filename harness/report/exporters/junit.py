@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
@@ -27,12 +27,9 @@ _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 class JunitReporter(Reporter):
     """JUnit XML: junit.xml in each run directory, and one for the suite."""
 
+    default = True
     file = "junit.xml"
     artifacts = True
-
-    @classmethod
-    def is_default(cls, environment: Mapping[str, str]) -> bool:
-        return True
 
     def __call__(self, event: EngineEvent) -> None:
         match event:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.text import Text
 
 from harness.engine.events import EngineEvent, SuiteFinished
-from harness.engine.load import shown_path
 from harness.gates.result import Verdict
 from harness.report.exporters.html import HtmlReporter
 from harness.report.exporters.progress import ProgressReporter
 from harness.report.formatting import SYMBOLS, verdict_word
 from harness.report.reporter import reporter
 from harness.report.results_table import STYLES, print_results
+from harness.text import display_path
 from harness.verdict.model import ExperimentResult
 
 
@@ -23,9 +23,7 @@ from harness.verdict.model import ExperimentResult
 class TerminalReporter(ProgressReporter):
     """Progress in the terminal, then a line for each gate and a block for everything that has not passed."""
 
-    @classmethod
-    def is_default(cls, environment: Mapping[str, str]) -> bool:
-        return True
+    default = True
 
     def __call__(self, event: EngineEvent) -> None:
         super().__call__(event)
@@ -43,7 +41,7 @@ def closing_lines(event: SuiteFinished) -> list[Text]:
     if event.reports and event.results:
         index = Path(event.reports) / HtmlReporter.file
         # Terminals that know links open it with a click; the text is the same everywhere.
-        lines.append(Text("Report: ").append(shown_path(index), f"link {index.resolve().as_uri()}"))
+        lines.append(Text("Report: ").append(display_path(index), f"link {index.resolve().as_uri()}"))
         lines += _run_directories(event.results)
     last = Text(f"{SYMBOLS[event.verdict]} {verdict_word(event.verdict)}", STYLES[event.verdict])
     last.append(

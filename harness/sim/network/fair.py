@@ -1,13 +1,13 @@
-"""Bandwidth shared fairly: a fluid model of flows over pipes, max-min fair.
+"""Max-min fair sharing of bandwidth: a fluid model of flows over pipes.
 
 A pipe is one direction of a link (or a limit that a fault adds). A flow crosses some pipes and wants as much
 as it can get. Rates are max-min fair: no flow can get more without taking from one that has no more than it
 (Bertsekas and Gallager, Data Networks, 2nd ed., section 6.5.2, progressive filling). They change only when
 a flow starts or stops, or a capacity changes; between such moments every flow moves at a constant rate.
 
-What makes it quick: a pipe whose flows could not fill it even at their own upper bounds ("not contended")
-cannot be a bottleneck, so it neither is computed nor ties its flows together. A flow on uncontended pipes
-runs at its bound at once; only the flows tied together by contended pipes are computed anew.
+A pipe whose flows could not fill it even at their own upper bounds ("not contended") cannot be a bottleneck. It is
+not computed and does not connect its flows, which makes this fast: a flow on uncontended pipes runs at its bound at
+once; only the flows that contended pipes connect are computed anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from operator import attrgetter
 _SLACK = 1.0 + 1e-9
 
 NOTHING_BYTES = 1e-3
-"""Less than this is left of a transfer only by rounding."""
+"""A smaller remainder of a transfer is a rounding error."""
 
 
 class Pipe:
@@ -35,26 +35,21 @@ class Pipe:
         """It is contended when the demand is more than this."""
         self.flows: dict[Flow, None] = {}
         self.demand_Bps = 0.0
-        """The sum of the bounds of its flows: what they would take if nothing else held them."""
+        """The sum of the bounds of its flows."""
 
     @property
     def contended(self) -> bool:
         return self.demand_Bps > self.enough_Bps
 
-    @property
-    def load_Bps(self) -> float:
-        """What flows through it now."""
-        return sum(flow.rate_Bps for flow in self.flows)
-
 
 class Flow:
-    """Something that moves bytes along pipes. `bound_Bps` is the most it could ever get."""
+    """Moves bytes along pipes. Its rate never exceeds `bound_Bps`."""
 
     __slots__ = ("active", "bound_Bps", "pipes", "rate_Bps", "remaining_bytes", "since_s", "wake")
 
     def __init__(self, wake: Callable[[float], None]) -> None:
         self.wake = wake
-        """Called with the time when the rate has risen; what was expected may come sooner."""
+        """Called with the time when the rate has risen: the flow ends sooner than expected."""
         self.pipes: tuple[Pipe, ...] = ()
         self.bound_Bps = math.inf
         self.rate_Bps = 0.0
@@ -70,7 +65,7 @@ class Flow:
             self.since_s = now_s
 
     def done(self, now_s: float) -> bool:
-        """Nothing is left that is worth the name, or that takes any time on this clock."""
+        """Whether the rest is a rounding error, or takes no time on this clock."""
         left = self.remaining_bytes
         return left < NOTHING_BYTES or (self.rate_Bps > 0.0 and now_s + left / self.rate_Bps <= now_s)
 
@@ -100,13 +95,13 @@ class FairShare:
         flow.rate_Bps = 0.0 if contended else bound
 
     def stop(self, flow: Flow, now_s: float) -> None:
-        """The flow has nothing to move any more, or may not."""
+        """The flow moves nothing any more."""
         flow.advance(now_s)
         for pipe in flow.pipes:
             if pipe.demand_Bps > pipe.enough_Bps:
                 self._dirty[pipe] = None
             del pipe.flows[flow]
-            # Set to nought when empty, so that rounding errors do not add up.
+            # Set to 0 when empty, so that rounding errors do not add up.
             pipe.demand_Bps = pipe.demand_Bps - flow.bound_Bps if pipe.flows else 0.0
         flow.active = False
         flow.rate_Bps = 0.0
@@ -116,7 +111,7 @@ class FairShare:
         return bool(self._dirty)
 
     def settle(self, now_s: float) -> None:
-        """Give new rates to all flows tied to what has changed; wake those whose rate has risen."""
+        """Give new rates to all flows that the changes affect; wake those whose rate has risen."""
         dirty, self._dirty = self._dirty, {}
         seen: set[Pipe] = set()
         for pipe in dirty:
@@ -124,7 +119,7 @@ class FairShare:
                 if pipe not in seen:
                     _give(_fill(*_component(pipe, seen)), now_s)
                 continue
-            # It binds nobody any more, but what its flows may have now depends on their other pipes.
+            # It limits no flow any more; the new rates of its flows depend on their other pipes.
             free: list[tuple[Flow, float]] = []
             for flow in pipe.flows:
                 other = next((other for other in flow.pipes if other.contended), None)
@@ -136,7 +131,7 @@ class FairShare:
 
 
 def _give(rates: list[tuple[Flow, float]], now_s: float) -> None:
-    """Let the flows go on at these rates."""
+    """Set these rates."""
     for flow, rate in rates:
         before = flow.rate_Bps
         if rate != before:
@@ -147,7 +142,7 @@ def _give(rates: list[tuple[Flow, float]], now_s: float) -> None:
 
 
 def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pipe]]:
-    """All flows and all contended pipes that are tied to a contended pipe, in a fixed order."""
+    """All flows and contended pipes that are connected to a contended pipe, in a fixed order."""
     flows: dict[Flow, None] = {}
     pipes: list[Pipe] = []
     todo = [first]

@@ -12,7 +12,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.diagnostics import Code
+from harness.errors import HarnessError, InvalidValue
 from harness.faults.primitives import Exposure, HostIdentity, LinkShape, PathMatch
 from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
 from harness.sim.network import handshake
@@ -86,10 +87,13 @@ class SimNetwork:
     def add_machine(
         self, identity: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
     ) -> Machine:
-        """Put a machine on the network: at its zone through `access`, through a `Link` that names it, or
-        else at 0.2 ms, unlimited. `names` are further DNS names (its role); one may have many machines."""
+        """Attach a machine to its zone: through `access`, through a `Link` that names it, or else at 0.2 ms,
+        unlimited. `names` are further DNS names (its role), which machines may share. InvalidValue for a name that
+        another machine has."""
         if identity.name in self._machines:
-            raise ValueError(f"there is a machine '{identity.name}' already; names must be unique")
+            raise InvalidValue(
+                Code.DUPLICATE, f"there is a host '{identity.name}' already", "names must be unique"
+            )
         self._made += 1
         n = self._made
         address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"

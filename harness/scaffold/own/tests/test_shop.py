@@ -3,7 +3,7 @@ from shop import Visit, system
 from harness.experiment.model import Load
 from harness.runtime.contract import RunSettings, Session
 from harness.sim.runtime import SimRuntime
-from harness.workload.drive import Driver
+from harness.workload.driver import Driver
 
 
 def test_a_lost_backend_costs_nobody_an_answer() -> None:

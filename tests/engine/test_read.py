@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code
-from harness.engine.load import find_slos, load_experiments
+from harness.engine.read import find_slos, read_experiments
 from harness.errors import ExperimentError
 from harness.sim.options import SimOptions
 from tests.engine.support import SLOS, experiment_text, load, write
@@ -21,7 +21,7 @@ def test_slos_come_from_the_nearest_file_above(tmp_path: Path) -> None:
     far = far_directory / "far.chaos.yaml"
     far.write_text(experiment_text("far"), encoding="utf-8")
     (tmp_path / "a" / "slos.yaml").write_text(SLOS, encoding="utf-8")
-    one, two = load_experiments([near, far])
+    one, two = read_experiments([near, far])
     assert [item.experiment.experiment for item in (one, two)] == ["near", "far"]
     assert one.slos["success"].target == 0.8  # type: ignore[union-attr]
     assert two.slos["success"].target == 0.9  # type: ignore[union-attr]
@@ -38,7 +38,7 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
         slos=SLOS.replace("good: ok", "good: okay"),
     )
     with pytest.raises(ExperimentError) as raised:
-        load_experiments(files)
+        read_experiments(files)
     said = [str(diagnostic) for diagnostic in raised.value.diagnostics]
     assert len(said) == 4
     for text, words in zip(said, ("crsh", "sucess", "most", "okay"), strict=True):
@@ -58,10 +58,10 @@ def test_without_slos_an_experiment_that_uses_one_is_refused(tmp_path: Path) -> 
     file = tmp_path / "x.chaos.yaml"
     file.write_text(experiment_text(), encoding="utf-8")
     with pytest.raises(ExperimentError, match=r"found no slos.yaml beside it or above it"):
-        load_experiments([file])
+        read_experiments([file])
     gates = "- {event: gateway.retry, within: 5s}"
     file.write_text(experiment_text(gates=gates, arms=""), encoding="utf-8")
-    (loaded,) = load_experiments([file])
+    (loaded,) = read_experiments([file])
     assert loaded.slos_file is None
 
 
@@ -74,17 +74,17 @@ def test_slos_that_cannot_be_read_are_the_one_mistake(tmp_path: Path) -> None:
 def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (file,) = write(tmp_path, experiment_text().replace("fault: crash", "fault: cpu-limit, cpu: 5%"))
     with pytest.raises(ExperimentError, match="no processor cost; run it with --runtime live") as raised:
-        load_experiments([file])
+        read_experiments([file])
     (diagnostic,) = raised.value.diagnostics
     assert (diagnostic.code, diagnostic.path) == (Code.UNSUPPORTED, ("timeline", 0, "fault"))
     for_another = file.read_text(encoding="utf-8").replace("load:", "runtime: live\nload:", 1)
     file.write_text(for_another, encoding="utf-8")
-    assert len(load_experiments([file], SimOptions())) == 1
+    assert len(read_experiments([file], SimOptions())) == 1
 
 
 def test_what_was_loaded_can_go_to_another_process_whatever_becomes_of_the_files(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
-    packed = pickle.dumps(loaded.packed())
+    packed = pickle.dumps(loaded.texts())
     loaded.file.write_text("nonsense", encoding="utf-8")
     (tmp_path / "slos.yaml").unlink()
-    assert pickle.loads(packed).unpacked() == loaded
+    assert pickle.loads(packed).parse() == loaded

@@ -1,26 +1,28 @@
-"""`Driver`: brings the clients of all loads of an experiment to a started system, and sees them out."""
+"""`Driver`: runs the clients of all loads of an experiment against a started system."""
 
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from harness.diagnostics import Code, Diagnostic, unknown_name
+from harness.errors import InvalidInput
 from harness.experiment.model import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
-from harness.workload.arrivals import arrivals
+from harness.text import describe_error
+from harness.workload.arrivals import arrival_times
 from harness.workload.records import LoadRecord, lateness
 
 LEAVE_S = 30.0
-"""How long a client may take to leave once it was asked to."""
+"""How long a client may take to end once it is cancelled."""
 
 
-class Stage(Protocol):
-    """Where clients are put: a `harness.runtime.contract.Session`."""
+class ClientNetwork(Protocol):
+    """What a driver needs of a `harness.runtime.contract.Session`: a clock, and a host for each client."""
 
     @property
     def clock(self) -> Clock: ...
@@ -30,7 +32,7 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientFailure:
-    """A client's code raised, or it did not leave: a fault of the workload's code, not of the system."""
+    """A client's code raised, or it did not end: an error of the workload's code, not of the system."""
 
     t_s: float
     client: str
@@ -39,18 +41,18 @@ class ClientFailure:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """`left` by themselves; `asked_to_leave`: still there at the end of the drain, then cancelled."""
+    """`left`: ended by themselves. `cancelled`: still there at the end of the drain."""
 
     arrived: int
     left: int
-    asked_to_leave: int
+    cancelled: int
     failures: tuple[ClientFailure, ...]
 
 
 class LoadDriver(Protocol):
-    """What brings clients to a started system: `Driver`, or one with its clients in other processes.
+    """Runs the clients of a load against a started system: `Driver`, or one with its clients in other processes.
 
-    `arrived`, `active`, `records` and `statistics` may be read while `run` is under way, and whatever became of it.
+    `arrived`, `active`, `records` and `statistics` may be read during `run`, and after it however it ended.
     """
 
     @property
@@ -59,7 +61,7 @@ class LoadDriver(Protocol):
     def active(self) -> int: ...
     @property
     def records(self) -> Sequence[LoadRecord]:
-        """What the load itself records (`harness.workload.records`), beside what clients report."""
+        """What the driver itself records (`harness.workload.records`), beside what clients report."""
         ...
 
     def statistics(self) -> Mapping[str, Any]: ...
@@ -70,13 +72,12 @@ class LoadDriver(Protocol):
 class Driver:
     """All loads of an experiment, by the name of their workload, against one started system.
 
-    `arrived` and `active` may be read while `run` is under way. ValueError for a load whose workload or mix
-    the system does not have (all of them in one message).
+    InvalidInput for a load whose workload or mix the system does not have, with all of them.
     """
 
     def __init__(
         self,
-        session: Stage,
+        session: ClientNetwork,
         system: System,
         loads: Mapping[str, Load],
         *,
@@ -96,7 +97,7 @@ class Driver:
 
     @property
     def active(self) -> int:
-        """Clients on the network now."""
+        """How many clients are there now."""
         return len(self._tasks)
 
     @property
@@ -104,15 +105,15 @@ class Driver:
         return ()
 
     def statistics(self) -> Mapping[str, Any]:
-        """How far behind their schedule clients came, in seconds; 0 in virtual time."""
-        return {"driver": "asyncio", **lateness_figures(self._late_s)}
+        """How late clients arrived, in seconds; 0 in virtual time."""
+        return {"driver": "asyncio", **lateness_statistics(self._late_s)}
 
     async def run(self) -> LoadResult:
         """Let all clients arrive, and return when every one has left.
 
-        Clients that are still there `drain_s` after the end of the longest load are asked to leave: their
-        task is cancelled, so that `Workload.run` can report before it ends. One that has not left 30 s later
-        is recorded as a failure. When this is cancelled itself, all clients are cancelled with it.
+        Clients that are still there `drain_s` after the end of the longest load are cancelled; `Workload.run` can
+        report before it ends. One that has not ended 30 s later is recorded as a failure. When this is cancelled
+        itself, all clients are cancelled with it.
         """
         start_s = self._session.clock.now()
         try:
@@ -121,41 +122,41 @@ class Driver:
                     group.create_task(self._arrive(name, load, start_s), name=f"load:{name}")
             end_s = start_s + max((load.for_ for load in self._loads.values()), default=0.0) + self._drain_s
             await self._wait(end_s - self._session.clock.now())
-            asked = len(self._tasks)
-            await self._see_out()
+            cancelled = len(self._tasks)
+            await self._cancel_clients()
         except BaseException:
-            await self._see_out()
+            await self._cancel_clients()
             raise
-        return LoadResult(self.arrived, self.arrived - asked, asked, tuple(self._failures))
+        return LoadResult(self.arrived, self.arrived - cancelled, cancelled, tuple(self._failures))
 
     async def _arrive(self, name: str, load: Load, start_s: float) -> None:
         workload, clock = self._workloads[name], self._session.clock
-        for index, at_s in enumerate(arrivals(self._seed, name, load.arrive, load.for_)):
+        for index, at_s in enumerate(arrival_times(self._seed, name, load.arrive, load.for_)):
             await clock.sleep(max(0.0, start_s + at_s - clock.now()))
             client = workload.make(stream(self._seed, "client", name, index), load.mix, index)
             task = asyncio.get_running_loop().create_task(
-                self._live(workload, client), name=f"client:{client.name}"
+                self._run_client(workload, client), name=f"client:{client.name}"
             )
             self._tasks[task] = None
             self._late_s.append(clock.now() - start_s - at_s)
             self.arrived += 1
-            task.add_done_callback(self._left)
+            task.add_done_callback(self._on_client_end)
 
-    async def _live(self, workload: Workload, client: Client) -> None:
+    async def _run_client(self, workload: Workload, client: Client) -> None:
         try:
             async with self._session.client(client, workload.role) as host:
                 await workload.run(host)
         except Exception as error:  # it ends this client, and is reported, never dropped
-            self._fail(client.name, _describe(error))
+            self._fail(client.name, describe_error(error))
 
-    def _left(self, task: asyncio.Task[None]) -> None:
+    def _on_client_end(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
 
     async def _wait(self, limit_s: float) -> None:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=max(0.0, limit_s))
 
-    async def _see_out(self) -> None:
+    async def _cancel_clients(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -165,36 +166,29 @@ class Driver:
             if not task.done():
                 self._fail(
                     task.get_name().removeprefix("client:"),
-                    f"it did not leave within {LEAVE_S:g} s of being asked",
+                    f"it did not end within {LEAVE_S:g} s of being cancelled",
                 )
 
     def _fail(self, client: str, error: str) -> None:
         self._failures.append(ClientFailure(self._session.clock.now(), client, error))
 
 
-def lateness_figures(late_s: Sequence[float]) -> Mapping[str, Any]:
-    """For a run's statistics: how far behind the schedule of arrivals its sessions began."""
+def lateness_statistics(late_s: Sequence[float]) -> Mapping[str, Any]:
+    """For a run's statistics: how late its clients arrived."""
     found = lateness(late_s)
     return {} if found is None else {"starts": asdict(found)}
 
 
 def check_loads(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
-    """ValueError for a load whose workload or mix the system does not have, all of them in one message."""
-    problems = []
+    """InvalidInput for loads whose workload or mix the system does not have, or that start no clients."""
+    problems: list[Diagnostic] = []
     for name, load in loads.items():
         if name not in workloads:
-            problems.append(f"no workload '{name}'; the system has {', '.join(workloads) or 'none'}")
+            problems.append(unknown_name("workload", name, workloads))
         elif load.mix not in workloads[name].mixes:
-            problems.append(
-                f"workload {name} has no mix '{load.mix}'; it has {', '.join(workloads[name].mixes)}"
-            )
+            problems.append(unknown_name("mix", load.mix, workloads[name].mixes, f"workload {name}"))
         if load.arrive <= 0 or load.for_ <= 0:
-            problems.append(f"load {name}: {load.arrive:g}/s for {load.for_:g} s brings nobody")
+            found = f"load {name}: {load.arrive:g}/s for {load.for_:g} s starts no clients"
+            problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "rate and duration must be above 0"))
     if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _describe(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+        raise InvalidInput(problems)

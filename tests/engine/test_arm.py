@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.engine.arm import ArmRun, Interrupted, run_arm
 from harness.engine.events import EngineEvent, FaultChanged, Progress
-from harness.engine.plan import plan
-from harness.engine.run import ArmRun, Interrupted, run_arm
+from harness.engine.plan import make_plan
 from harness.faults.primitives import Applied, FaultFailed, Primitives
 from harness.faults.target import ResolvedTarget
 from harness.sim.runtime import SimRuntime
@@ -21,7 +21,7 @@ from tests.engine.support import experiment_text, load, of_type
 
 def run(tmp_path: Path, text: str, arm: int = 0, emit: object = None) -> tuple[ArmRun, list[EngineEvent]]:
     (loaded,) = load(tmp_path, text)
-    planned = plan(loaded, 1)
+    planned = make_plan(loaded, 1)
     events: list[EngineEvent] = []
     done = run_arm(SimRuntime(), loaded.system, planned, planned.arms[arm], emit or events.append)  # type: ignore[arg-type]
     return done, events
@@ -58,14 +58,14 @@ def test_an_arm_goes_without_its_safeguards(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_but_not_at_every_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.engine.run.TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("harness.engine.arm.PROGRESS_INTERVAL_S", 0.0)
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
     told = of_type(events, Progress)
     assert len(told) >= 20
     assert all(event.total_s == 25 for event in told)
     assert [event.done_s for event in told] == sorted(event.done_s for event in told)
     assert max(event.clients for event in told) > 10
-    monkeypatch.setattr("harness.engine.run.TELL_EVERY_S", 1000.0)
+    monkeypatch.setattr("harness.engine.arm.PROGRESS_INTERVAL_S", 1000.0)
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
     assert len(of_type(events, Progress)) == 1
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from harness.diagnostics import Code
+from harness.errors import InvalidInput
 from harness.experiment.model import Load
 from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
-from harness.workload.arrivals import arrivals
-from harness.workload.drive import LEAVE_S, Driver, LoadResult
+from harness.workload.arrivals import arrival_times
+from harness.workload.driver import LEAVE_S, Driver, LoadResult
 
 ACCESS = Access(1e6, 1e6, 0.01)
 
@@ -90,7 +92,7 @@ async def endless(_: Host) -> None:
 
 def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
     driven, stage = drive(system(short), loads("short"), starts_s=3)
-    times = [3 + at_s for at_s in arrivals(1, "short", 1, 20)]
+    times = [3 + at_s for at_s in arrival_times(1, "short", 1, 20)]
     assert [came[0] for came in stage.came] == pytest.approx(times)
     assert [went[0] for went in stage.went] == pytest.approx([time_s + 2 for time_s in times])
     assert stage.came[0][1:] == ("all-0", "guest")
@@ -99,7 +101,7 @@ def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
 
 def test_arrivals_do_not_wait_for_anybody() -> None:
     driven, stage = drive(system(endless), loads("endless"))
-    assert driven.arrived == driven.asked_to_leave == len(list(arrivals(1, "endless", 1, 20)))
+    assert driven.arrived == driven.cancelled == len(list(arrival_times(1, "endless", 1, 20)))
     assert driven.left == 0
     assert {went[0] for went in stage.went} == {30.0}
 
@@ -134,7 +136,7 @@ def test_a_client_that_raises_is_reported_and_the_others_go_on() -> None:
     (failure,) = driven.failures
     assert failure.client == "all-3"
     assert failure.error.startswith("LookupError: no such film (fragile, line ")
-    assert failure.t_s == pytest.approx(list(arrivals(1, "fragile", 1, 20))[3] + 1)
+    assert failure.t_s == pytest.approx(list(arrival_times(1, "fragile", 1, 20))[3] + 1)
 
 
 def test_a_client_may_say_goodbye_when_asked_to_leave() -> None:
@@ -148,7 +150,7 @@ def test_a_client_may_say_goodbye_when_asked_to_leave() -> None:
             said.append(asyncio.get_running_loop().time())
 
     driven, stage = drive(system(polite), loads("polite"))
-    assert said == [31.0] * driven.asked_to_leave
+    assert said == [31.0] * driven.cancelled
     assert not driven.failures
     assert len(stage.went) == driven.arrived
 
@@ -165,7 +167,7 @@ def test_one_that_does_not_leave_is_a_failure() -> None:
     driven, _ = drive(system(clings), loads("clings"))
     (failure,) = driven.failures
     assert failure.client == "all-0"
-    assert "did not leave within 30 s" in failure.error
+    assert "did not end within 30 s" in failure.error
 
 
 def test_interrupting_the_drive_sends_all_away() -> None:
@@ -193,9 +195,11 @@ def test_every_load_that_cannot_be_is_named() -> None:
         **loads("short", mix="most"),
         "endless": Load.model_construct(arrive=0.0, for_=10.0, mix="all"),
     }
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(InvalidInput) as caught:
         drive(system(short, endless), wrong)
-    said = str(caught.value)
-    assert "no workload 'shortt'; the system has short, endless" in said
-    assert "workload short has no mix 'most'; it has all, some" in said
-    assert "load endless: 0/s for 10 s brings nobody" in said
+    found = {(one.code, one.found) for one in caught.value.diagnostics}
+    assert found == {
+        (Code.UNKNOWN_NAME, "unknown workload 'shortt'"),
+        (Code.UNKNOWN_NAME, "unknown mix 'most' in workload short"),
+        (Code.OUT_OF_RANGE, "load endless: 0/s for 10 s starts no clients"),
+    }

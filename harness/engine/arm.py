@@ -1,0 +1,188 @@
+"""One arm of one run: the load, and beside it the timeline of faults."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.engine.events import FaultChanged, Handler, Progress
+from harness.engine.plan import Plan, PlannedArm, PlannedFault
+from harness.engine.timeline import Change, Timeline, never_applied
+from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
+from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
+from harness.runtime.interrupt import cancelled_by_signals
+from harness.system import System
+from harness.workload.driver import LoadResult
+
+PROGRESS_CHECK_S = 1.0
+"""Run seconds between two looks at the progress."""
+
+PROGRESS_INTERVAL_S = 0.25
+"""Real seconds at least between two `Progress` events."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRun:
+    """What one arm recorded."""
+
+    records: Sequence[Recorded]
+    metadata: RunMetadata
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to end. The message says when, and whether its faults were undone."""
+
+
+class _ArmFailed(Exception):
+    """Ends the arm. The failure is recorded already."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What is known of the arm, also when it breaks off."""
+
+    records: Sequence[Recorded] = ()
+    faults: tuple[FaultRecord, ...] = ()
+    failures: list[str] = field(default_factory=list)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    interrupted: str | None = None
+
+
+def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Handler) -> ArmRun:
+    """Run one arm to its end. Failures are in the metadata, never an exception: the verdict is `error`.
+
+    Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
+    """
+    outcome = _Outcome(faults=never_applied(plan.faults))
+    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
+    try:
+        runtime.run(settings, lambda session: _Arm(session, plan, arm, outcome, emit).run())
+    except Exception as error:
+        outcome.failures.append(f"{runtime.name} runtime: {_format(error)}")
+    if outcome.interrupted is not None:
+        raise Interrupted(outcome.interrupted)
+    metadata = RunMetadata(
+        arm=arm.name,
+        without=tuple(sorted(arm.without)),
+        faults=outcome.faults,
+        failures=tuple(dict.fromkeys(outcome.failures)),
+        invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
+        statistics=dict(outcome.statistics),
+    )
+    return ArmRun(tuple(outcome.records), metadata)
+
+
+class _Arm:
+    """The load and the faults of one arm in a session."""
+
+    def __init__(
+        self, session: Session, plan: Plan, arm: PlannedArm, outcome: _Outcome, emit: Handler
+    ) -> None:
+        self._session = session
+        self._clock = session.clock
+        self._plan = plan
+        self._arm = arm
+        self._outcome = outcome
+        self._emit = emit
+        self._driver = session.driver(plan.experiment.load, seed=plan.seed, drain_s=plan.experiment.drain)
+        self._timeline = Timeline(
+            plan.faults, session.primitives, self._clock, self._clock.now(), self._report_change
+        )
+        self._load_result: LoadResult | None = None
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(self._load_and_faults())
+                with cancelled_by_signals(work, self._clock.now) as interruption:
+                    await asyncio.wait([work])
+        except* _ArmFailed:
+            pass
+        finally:
+            self._collect()
+        if interruption.asked:
+            self._outcome.interrupted = (
+                f"interrupted at {interruption.at_s:.1f} s of arm {self._arm.name}; "
+                f"{_describe_undo(self._outcome.faults)}"
+            )
+
+    async def _load_and_faults(self) -> None:
+        """Until both are over. Where one fails, or this is cancelled, the faults are undone before the load ends."""
+        async with asyncio.TaskGroup() as group:
+            load = group.create_task(self._record_failure("load", self._driver.run()))
+            progress = group.create_task(self._report_progress())
+            await self._record_failure("timeline", self._timeline.run())
+            self._load_result = await load
+            progress.cancel()
+
+    async def _record_failure[T](self, name: str, work: Awaitable[T]) -> T:
+        """A failure ends the arm: it proves nothing any more."""
+        try:
+            return await work
+        except Exception as error:
+            self._outcome.failures.append(f"{name}: {_format(error)}")
+            raise _ArmFailed from error
+
+    def _collect(self) -> None:
+        session, outcome = self._session, self._outcome
+        outcome.faults = self._timeline.records()
+        load_records = (Recorded(row.t_s, row.client, row) for row in self._driver.records)
+        outcome.records = [*session.records, *load_records]
+        outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
+        outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
+        if self._load_result is not None:
+            failures = self._load_result.failures
+            outcome.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in failures]
+            outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.cancelled}
+        outcome.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
+        outcome.failures += _broken_before_faults(outcome)
+
+    def _report_change(self, planned: PlannedFault, change: Change) -> None:
+        plan, now_s = self._plan, self._clock.now()
+        targets = planned.target.names
+        self._emit(FaultChanged(plan.name, plan.seed, self._arm.name, planned.name, change, now_s, targets))
+
+    async def _report_progress(self) -> None:
+        """Emit `Progress` until cancelled. A handler that raises ends it, not the arm."""
+        plan, emitted_s = self._plan, -math.inf
+        try:
+            while True:
+                # Real time, only to spare the handlers; nothing of the run depends on it.
+                now_s = time.perf_counter()
+                if now_s - emitted_s >= PROGRESS_INTERVAL_S:
+                    emitted_s, done_s = now_s, self._clock.now()
+                    active = self._driver.active
+                    self._emit(
+                        Progress(plan.name, plan.seed, self._arm.name, done_s, plan.duration_s, active)
+                    )
+                await self._clock.sleep(PROGRESS_CHECK_S)
+        except Exception as error:
+            self._outcome.failures.append(f"progress: {_format(error)}")
+
+
+def _broken_before_faults(outcome: _Outcome) -> list[str]:
+    """Services with unhandled errors in run time, before any fault was applied."""
+    first_fault_s = min(
+        (f.applied_at_s for f in outcome.faults if f.applied_at_s is not None), default=math.inf
+    )
+    return [
+        f"{error} ({outcome.statistics['unhandled_errors'].get(error, 1)} times, first at {since_s:.3f} s, "
+        "before the first fault)"
+        for error, since_s in outcome.statistics.get("broken_since_s", {}).items()
+        if 0 <= since_s < first_fault_s
+    ]
+
+
+def _describe_undo(faults: Sequence[FaultRecord]) -> str:
+    stuck = [f for f in faults if f.applied_at_s is not None and f.undone_at_s is None]
+    if stuck:
+        return "NOT undone: " + "; ".join(f"{f.name} on {', '.join(f.targets)}: {f.error}" for f in stuck)
+    return "every fault in force was undone first"
+
+
+def _format(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,95 @@
+"""`Gate`: the base of every kind of gate, built-in or of users' own. How to write one: docs/extending.md.
+
+A kind is one file: a frozen model with its YAML keys, its checks before a run, its judgement after it, and its
+label. Nothing outside of that file knows the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from harness.diagnostics import Diagnostic
+from harness.experiment.model import GateDefinition
+from harness.gates.result import GateResult
+from harness.history.read import History
+from harness.sli.base import Slo
+from harness.sli.threshold import Threshold
+from harness.system import System
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """What a gate is checked against before a run. Times in seconds of the run.
+
+    `system` None: it could not be loaded. `slos` None: their file could not be read; one of them is None when
+    it is not valid. `faults_end_s`, `run_end_s`: when the last fault ends and when the run is over at the
+    latest; None where that is not known, or there is no fault.
+    """
+
+    system: System | None
+    slos: Mapping[str, Slo | None] | None
+    faults_end_s: float | None
+    run_end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeContext:
+    """What a gate is judged with, besides the history. `name`: what the results are called."""
+
+    name: str
+    slos: Mapping[str, Slo]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The SLO that a gate is about, with what the gate changes of it."""
+
+    slo: Slo
+    where: str | None
+    threshold: Threshold
+
+
+class Gate(GateDefinition):
+    """A claim about a run. A subclass sets `key`, has a field of that name, and implements `label` and `judge`."""
+
+    @property
+    def label(self) -> str:
+        """What the gate is called when it has no name."""
+        raise NotImplementedError(f"{type(self).__name__} has no label")
+
+    @property
+    def distinctions(self) -> tuple[str, ...]:
+        """What tells it from gates of the same label, the most telling first: each is appended to the label."""
+        return ()
+
+    @property
+    def slo_name(self) -> str | None:
+        """The SLO that it is about. Arms look for it; an experiment without `slos.yaml` must not have one."""
+        return None
+
+    @property
+    def fault_key(self) -> str | None:
+        """The YAML key that makes it a gate about a fault; None when it can hold without any."""
+        return None
+
+    def check(self, context: CheckContext) -> Iterator[Diagnostic]:
+        """What does not fit, at paths below the gate. Keys, types and units are checked already."""
+        return iter(())
+
+    def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
+        """One result, or one for each group. HistoryError and InvalidValue make the gate an error."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is judged")
+
+    def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
+        """What charts of ablation arms show; None for a gate that is about no SLO."""
+        return None
+
+    def narrowed(self, where: str) -> Self:
+        """The same gate on those rows only for which a condition is true as well, for an arm's `where`."""
+        return self
+
+    def steady_state(self) -> Gate | None:
+        """The gate that the time before the first fault must not refute; None when that time says nothing."""
+        return None

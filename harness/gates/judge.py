@@ -1,0 +1,39 @@
+"""Judging gates of any kind on a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from harness.errors import InvalidValue
+from harness.gates.base import Gate, JudgeContext
+from harness.gates.names import gate_names
+from harness.gates.result import GateResult, not_computable
+from harness.history.errors import HistoryError
+from harness.history.read import History
+from harness.sli.base import Slo
+
+
+def judge_gates(
+    gates: Sequence[Gate], history: History, slos: Mapping[str, Slo], lines: Sequence[int | None] = ()
+) -> list[GateResult]:
+    """The results of all gates, in order. `lines`: where each gate is in its file.
+
+    A judgement that breaks is a result with the verdict `error`: never passed.
+    """
+    names = gate_names(gates)
+    known = [*lines, *[None] * (len(gates) - len(lines))]
+    return [
+        replace(result, kind=gate.key, line=line)
+        for gate, name, line in zip(gates, names, known, strict=True)
+        for result in _judge(gate, history, JudgeContext(name, slos))
+    ]
+
+
+def _judge(gate: Gate, history: History, context: JudgeContext) -> Iterator[GateResult]:
+    try:
+        yield from tuple(gate.judge(history, context))
+    except (HistoryError, InvalidValue) as error:
+        yield not_computable(context.name, error, slo=gate.slo_name)
+    except Exception as error:
+        yield not_computable(context.name, f"{type(error).__name__}: {error}", slo=gate.slo_name)

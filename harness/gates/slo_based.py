@@ -1,0 +1,112 @@
+"""What gates on an SLO have in common: narrowing it, changing its threshold, judging it on a window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from harness.diagnostics import Code, Diagnostic, unknown_name
+from harness.experiment.units import Ratio
+from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
+from harness.gates.result import GateResult, Verdict, no_samples
+from harness.history.errors import HistoryError
+from harness.history.read import History
+from harness.sli.base import Measurement, Slo
+from harness.sli.checks import check_where
+from harness.sli.query import Window
+from harness.sli.ratio import check_share
+from harness.sli.threshold import Threshold
+
+_VERDICTS = {True: Verdict.PASSED, False: Verdict.FAILED, None: Verdict.INCONCLUSIVE}
+
+
+class SloBasedGate(Gate):
+    """Base of the gates on an SLO. The field named by `key` holds the SLO's name."""
+
+    where: str | None = None
+    """Only samples for which this SQL condition is true."""
+    target: Ratio | None = None
+    """Another threshold than the SLO's own (of a ratio)."""
+    at_most: str | None = None
+    """Another threshold than the SLO's own (of a percentile), with its unit."""
+
+    def window(self, history: History) -> Window:
+        """Which rows count."""
+        raise NotImplementedError
+
+    @property
+    def slo_name(self) -> str:
+        return str(getattr(self, self.key))
+
+    @property
+    def distinctions(self) -> tuple[str, ...]:
+        return (
+            "" if self.where is None else f" where {self.where}",
+            ("" if self.target is None else f" at least {self.target * 100:.10g}%")
+            + ("" if self.at_most is None else f" at most {self.at_most}"),
+        )
+
+    def check(self, context: CheckContext) -> Iterator[Diagnostic]:
+        if context.slos is None:
+            return
+        if self.slo_name not in context.slos:
+            yield unknown_name("SLO", self.slo_name, context.slos).below((self.key,))
+        slo = context.slos.get(self.slo_name)
+        if slo is None:
+            if self.target is not None:
+                yield from check_share(self.target)
+            return
+        yield from check_where(self.where, slo, context.system)
+        for key, value in self._overrides().items():
+            if key == slo.threshold_key:
+                yield from slo.check_threshold(value)
+            else:
+                yield Diagnostic(
+                    Code.CONFLICT,
+                    f"{self.slo_name} is a {slo.kind}",
+                    f"its threshold is {slo.threshold_key}, such as {slo.threshold_key}: {slo.threshold_example}",
+                    path=(key,),
+                    about_key=True,
+                )
+
+    def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
+        objective = self.objective(context.slos)
+        if objective is None:
+            raise HistoryError(
+                f"there is no SLO '{self.slo_name}'; there are {', '.join(context.slos) or 'none'}"
+            )
+        slo, threshold = objective.slo, objective.threshold
+        found = [
+            self._result(one, context.name, threshold)
+            for one in slo.measure(history, self.where, self.window(history), threshold)
+        ]
+        return found or [self._result(Measurement(None, 0), context.name, threshold)]
+
+    def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
+        slo = slos.get(self.slo_name)
+        return None if slo is None else Objective(slo, self.where, slo.threshold(self._overrides()))
+
+    def narrowed(self, where: str) -> Self:
+        both = where if self.where is None else f"({self.where}\n) and ({where}\n)"
+        return self.model_copy(update={"where": both})
+
+    def _overrides(self) -> dict[str, Any]:
+        found = {"target": self.target, "at_most": self.at_most}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _result(self, measured: Measurement, name: str, threshold: Threshold) -> GateResult:
+        name = name if measured.group is None else f"{name}[{measured.group}]"
+        if not measured.samples:
+            return no_samples(name, threshold=threshold.value, unit=threshold.unit, slo=self.slo_name)
+        return GateResult(
+            name=name,
+            slo=self.slo_name,
+            verdict=_VERDICTS[measured.holds],
+            reason=measured.reason,
+            value=measured.value,
+            interval=measured.interval,
+            threshold=threshold.value,
+            unit=threshold.unit,
+            samples=measured.samples,
+            needs=measured.needs,
+        )

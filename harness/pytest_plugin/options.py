@@ -1,0 +1,90 @@
+"""The command-line options of the plugin."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import UsageError
+from harness.runtime.options import RuntimeOptions
+
+if TYPE_CHECKING:
+    from harness.report.registry import Reporters
+
+PREFIX = "--chaos-"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos", "chaos experiments")
+    group.addoption(
+        f"{PREFIX}seed", type=int, default=1, metavar="N", help="seed of every experiment (default 1)"
+    )
+    group.addoption(
+        f"{PREFIX}reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are written"
+    )
+    group.addoption(
+        f"{PREFIX}without",
+        action="append",
+        default=[],
+        metavar="SAFEGUARD",
+        help="switch this safeguard off; may be repeated",
+    )
+    group.addoption(
+        f"{PREFIX}report",
+        action="append",
+        default=[],
+        metavar="NAME[=PATH]",
+        help="report in this way, too (see 'harness list reporters'); may be repeated",
+    )
+    group.addoption(
+        f"{PREFIX}runtime",
+        default=DEFAULT.name,
+        choices=list(RUNTIMES),
+        help=f"where experiments run (default {DEFAULT.name})",
+    )
+    for option in all_options():
+        group.addoption(
+            f"{PREFIX}{option.name}",
+            action="append" if option.many else "store",
+            default=None,
+            type=str if option.min is None else int,
+            metavar=option.metavar,
+            help=option.help,
+        )
+
+
+def seed(config: pytest.Config) -> int:
+    """Raises pytest.UsageError."""
+    value: int = config.getoption(f"{PREFIX}seed")
+    if value < 0:
+        raise pytest.UsageError(f"{PREFIX}seed {value}: must be >= 0")
+    return value
+
+
+def without(config: pytest.Config) -> tuple[str, ...]:
+    """Safeguards that are switched off."""
+    return tuple(dict.fromkeys(config.getoption(f"{PREFIX}without")))
+
+
+def runtime(config: pytest.Config) -> RuntimeOptions:
+    """What `--chaos-runtime` and its options ask for. Raises pytest.UsageError."""
+    given = {option.name: config.getoption(f"{PREFIX}{option.name}") for option in all_options()}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        chosen = runtime_options(config.getoption(f"{PREFIX}runtime"), given, prefix=PREFIX)
+    except UsageError as error:
+        raise pytest.UsageError(*error.problems) from None
+    if problems := chosen.problems():
+        raise pytest.UsageError(*problems)
+    return chosen
+
+
+def open_reporters(config: pytest.Config) -> AbstractContextManager[Reporters]:
+    """Pages and JUnit XML, as `harness run` writes them; pytest itself reports in the terminal."""
+    from harness.report.registry import open_reporters
+
+    return open_reporters(config.getoption(f"{PREFIX}report"), defaults=("html", "junit"))

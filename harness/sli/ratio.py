@@ -1,0 +1,109 @@
+"""A ratio: at least a share of the rows is good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from harness.diagnostics import Code, Diagnostic
+from harness.experiment.units import Ratio
+from harness.history.errors import HistoryError
+from harness.history.read import History
+from harness.sli.base import Measurement, Point, Series, Slo, interval_text, outcome_text, sample_count
+from harness.sli.formatting import ratio, ratio_decimals
+from harness.sli.query import VALUE, SliQuery, Window, check_condition
+from harness.sli.statistics import more_samples, ratio_bounds
+from harness.sli.threshold import Threshold
+
+
+class RatioSlo(Slo):
+    """At least `target` of the rows are good. Exactly one of `good`, `bad` (SQL, boolean)."""
+
+    keys: ClassVar = ("good", "bad")
+    one_of: ClassVar = ("good", "bad")
+    kind: ClassVar = "ratio"
+    threshold_key: ClassVar = "target"
+    threshold_example: ClassVar = "99.9%"
+    conditions: ClassVar = ("good", "bad")
+    cumulative: ClassVar = True
+
+    good: str | None = None
+    """Which of them are good: an SQL condition. Or say `bad`."""
+    bad: str | None = None
+    """Which of them are bad: an SQL condition. Or say `good`."""
+    target: Ratio
+    """At least this share is good."""
+
+    def threshold(self, overrides: Mapping[str, Any]) -> Threshold:
+        given = overrides.get(self.threshold_key)
+        return Threshold(self.target if given is None else given, "ratio")
+
+    def measure(
+        self, history: History, where: str | None, window: Window, threshold: Threshold
+    ) -> Iterator[Measurement]:
+        groups = self._query(history, where).by_group(
+            window, f"count(CASE WHEN {VALUE} THEN 1 END)", "count(*)"
+        )
+        for group, good, total in groups:
+            yield _measurement(group, int(good), int(total), threshold)
+
+    def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
+        """The rows that are not good, counted up."""
+        # Level until it happens, then up within its slice: never a slope where nothing happened.
+        line: list[Point] = [(0.0, 0.0)]
+        bad = total = 0
+        bad_rows = f"count(CASE WHEN NOT {VALUE} THEN 1 END)"
+        slices = self._query(history, where).by_slice(slice_s, end_s, bad_rows, "count(*)")
+        for start_s, count, rows in slices:
+            total += int(rows)
+            if count:
+                line.append((start_s, float(bad)))
+                bad += int(count)
+                line.append((min(start_s + slice_s, end_s), float(bad)))
+        return Series((*line, (end_s, float(bad))), total)
+
+    def describe_series(self, series: Mapping[str, Series]) -> str:
+        counts = ", ".join(f"{one.points[-1][1]:,.0f} {name}" for name, one in series.items())
+        return f"Rows of {self.table} that are not good, counted up: {counts}."
+
+    def check(self) -> Iterator[Diagnostic]:
+        return self.check_threshold(self.target)
+
+    def check_threshold(self, value: float) -> Iterator[Diagnostic]:
+        return check_share(value)
+
+    def _query(self, history: History, where: str | None) -> SliQuery:
+        """A row whose expression is null is not good."""
+        if self.good is not None:
+            check_condition(history, self.table, "good", self.good)
+            good = f"coalesce(({self.good}\n), false)"
+        elif self.bad is not None:
+            check_condition(history, self.table, "bad", self.bad)
+            good = f"NOT coalesce(({self.bad}\n), true)"
+        else:
+            raise HistoryError("the SLO needs 'good' or 'bad'")
+        return SliQuery(history, self, good, where)
+
+
+def check_share(target: float) -> Iterator[Diagnostic]:
+    """A share that samples can show."""
+    if not 0 < target < 1:
+        yield Diagnostic(
+            Code.OUT_OF_RANGE,
+            f"the target is {target * 100:.10g}%",
+            "more than 0% and less than 100%: no number of samples shows that all are good",
+            path=("target",),
+        )
+
+
+def _measurement(group: str | None, good: int, total: int, threshold: Threshold) -> Measurement:
+    if not total:
+        return Measurement(group, 0)
+    low, high = ratio_bounds(good, total)
+    holds = True if low >= threshold.value else False if high < threshold.value else None
+    needs = more_samples(good, total, threshold.value) if holds is None else None
+    target = ratio(threshold.value, max(1, ratio_decimals(threshold.value) - 1))
+    value = interval_text(good / total, (low, high), threshold)
+    outcome = outcome_text(holds, f"at least {target}", f"less than {target}", needs)
+    reason = f"{value} of {sample_count(total)} are good{outcome}"
+    return Measurement(group, total, good / total, (low, high), holds, needs, reason)
