@@ -26,9 +26,9 @@ class ProxyFeatures:
         if shape is None or self.kernel:
             return None
         if shape.loss:
-            return str(NO_LOSS)
+            return f"loss: {NO_LOSS}"
         if shape.shared and not self.extended:
-            return str(NO_SHARED_RATE)
+            return f"shared: {NO_SHARED_RATE}"
         return None
 
 

@@ -23,6 +23,7 @@ from harness.faults.primitives import (
     PathMatch,
 )
 from harness.live.options import LiveOptions, Network
+from harness.live.processes import marked
 from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
@@ -345,7 +346,7 @@ def outcomes(
         async with session.client(client, "shopper") as host:
             shop = Shop(session, host, network)
             common = 2 if network == "proxy" else 3
-            assert len({os.getsid(pid) for pid in living_processes(shop.session.workspace)}) == common + len(
+            assert len({os.getsid(pid) for pid in marked(session.directory)}) == common + len(
                 system.topology.nodes
             )
             for look in LOOKS:
