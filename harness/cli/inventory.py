@@ -11,6 +11,8 @@ from harness.engine.runtimes import RUNTIMES
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.faults.parameters import parameters
+from harness.gates.base import Gate
+from harness.gates.registry import gate_kinds
 from harness.history.charts import check_tables
 from harness.history.columns import Column, columns
 from harness.report.registry import reporter_names
@@ -70,8 +72,7 @@ def _type_name(column: Column) -> str:
 
 def _describe_fault(model: type[Fault]) -> dict[str, Any]:
     return {
-        # The first sentences of its description.
-        "about": " ".join((model.__doc__ or "").split("\n\n")[0].split()),
+        "about": _summary(model),
         "on": "nodes" if model.targets == "nodes" else "a link, or nodes and clients",
         "takes_for": not model.instant,
         "parameters": {
@@ -95,6 +96,25 @@ def list_faults() -> dict[str, Any]:
     return {name: _describe_fault(model) for name, model in FAULTS.items()}
 
 
+def list_gates() -> dict[str, Any]:
+    return {key: _describe_gate(model) for key, model in gate_kinds().items()}
+
+
+def _describe_gate(model: type[Gate]) -> dict[str, Any]:
+    return {
+        "about": _summary(model),
+        "keys": {
+            field.alias or name: {"needed": field.is_required(), "about": field.description}
+            for name, field in model.model_fields.items()
+        },
+    }
+
+
+def _summary(model: type[Fault | Gate]) -> str:
+    """The first sentences of its description."""
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
 def list_runtimes() -> dict[str, Any]:
     """With their default options, on this machine."""
     found = {}
@@ -110,6 +130,7 @@ def list_runtimes() -> dict[str, Any]:
 
 REGISTRIES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "faults": list_faults,
+    "gates": list_gates,
     "runtimes": list_runtimes,
     "reporters": reporter_names,
 }

@@ -42,6 +42,17 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(["faults", *(line for name, fault in found.items() for line in _fault(name, fault))])
 
 
+def _gates(found: dict[str, Any]) -> Iterator[str]:
+    yield "\n".join(["gates", *(_gate(key, gate) for key, gate in found.items())])
+
+
+def _gate(key: str, gate: dict[str, Any]) -> str:
+    keys = {
+        name: f"{one['about']}{' (needed)' if one['needed'] else ''}" for name, one in gate["keys"].items()
+    }
+    return _table(f"  {key}: {gate['about']}", keys, "      ")
+
+
 def _runtimes(found: dict[str, Any]) -> Iterator[str]:
     for name, runtime in found.items():
         lacks = {capability: f"NO: {lack}" for capability, lack in runtime["lacks"].items()}
@@ -57,6 +68,7 @@ SECTIONS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "systems": _systems,
     "safeguards": _safeguards,
     "faults": _faults,
+    "gates": _gates,
     "runtimes": _runtimes,
     "reporters": _reporters,
 }

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.engine.events import FaultChanged, Handler, Progress
+from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
-from harness.engine.timeline import Change, Timeline, never_applied
+from harness.engine.timeline import Timeline, never_applied
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
+
+type Change = Literal["applied", "undone", "failed"]
+"""What has happened to a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FaultChanged:
-    """`change`: applied, undone or failed."""
-
     experiment: str
     seed: int
     arm: str
     fault: str
-    change: str
+    change: Change
     at_s: float
     targets: tuple[str, ...]
 
@@ -93,7 +95,7 @@ type Finish = Callable[[RunJudged], None]
 
 
 class EventDispatcher:
-    """All handlers as one. A handler that raises hears nothing more; it disturbs neither the run nor the others.
+    """All handlers as one. A handler that raises gets no further events; it disturbs neither the run nor the others.
 
     What it raised is raised by `close`, when everything is over: a broken report is not a quiet one.
     """

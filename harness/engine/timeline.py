@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Literal
 
+from harness.engine.events import Change
 from harness.engine.plan import PlannedFault
 from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitives
 from harness.history.metadata import FaultRecord
@@ -17,7 +18,6 @@ from harness.system import Clock
 MAX_APPLY_S = 10.0
 """How long a fault that is being applied may take when the run breaks off; then applying is cancelled."""
 
-type Change = Literal["applied", "undone", "failed"]
 type OnChange = Callable[[PlannedFault, Change], None]
 
 

@@ -1,7 +1,7 @@
 """What a user writes, as frozen models: experiment, load, selectors, arms; the bases of faults, gates and SLOs.
 
-Faults, gates and SLOs are models too. Each kind lives in a file of `harness.faults`, `harness.gates` or
-`harness.sli`, derives from a base here, and is handed to the parser in a catalogue, so that this package imports
+Faults, gates and SLOs are models too. Each kind is in a file of `harness.faults`, `harness.gates` or
+`harness.sli`, derives from a base here, and is passed to the parser in a catalogue, so that this package imports
 none of them.
 """
 
@@ -45,7 +45,7 @@ class Frozen(BaseModel):
 
 
 class Selector(Frozen):
-    """Hosts by role, zone, node name or client group (all given ones must fit); `pick` draws N or P%."""
+    """Hosts by role, zone, node name or client group (all that are given must match); `pick` draws N or P%."""
 
     role: str | None = None
     """All hosts of this role."""
@@ -85,7 +85,7 @@ class FaultDefinition(Frozen):
     instant: ClassVar[bool] = False
 
     fault: str
-    """Which fault."""
+    """The name of the fault."""
     at: Duration
     """When it begins, from the start of the load."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
@@ -93,7 +93,7 @@ class FaultDefinition(Frozen):
     target: Target
     """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
     @classmethod
     def mismatches(cls, *, has_duration: bool, has_link: bool) -> Iterator[Diagnostic]:
@@ -132,7 +132,7 @@ class GateDefinition(Frozen):
     key: ClassVar[str]
 
     name: str | None = None
-    """What reports call it."""
+    """Its name in reports."""
 
 
 class Arm(Frozen):
@@ -158,25 +158,25 @@ class Experiment(Frozen):
     experiment: Name
     """Its name: small letters, digits, dashes."""
     title: str
-    """One sentence, best the claim that the experiment tests."""
+    """One sentence: the claim that the experiment tests."""
     description: str = ""
-    """As long as you like."""
+    """A longer description."""
     system: str
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
-    """Words to find it by."""
-    runtime: Literal["sim", "live"] | None = None
-    """The only runtime that it is made for; runs of a directory in the other one leave it out."""
+    """Words to select it by."""
+    runtime: str | None = None
+    """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
-    """Who uses the system: one entry for each workload, by its name."""
+    """The clients: one entry for each workload, by its name."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...]
-    """What must stay true."""  # models of the catalogue (`GateDefinition`)
+    """The conditions that must hold."""  # models of the catalogue (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0
-    """How long clients may go on after the last arrival before they are asked to leave."""
+    """How long clients may continue after the last arrival; then they are cancelled."""
 
 
 class SloDefinition(Frozen):

@@ -1,7 +1,7 @@
 """YAML text to plain values that remember their position.
 
 PyYAML composes the tree; values follow YAML 1.2's core schema (https://yaml.org/spec/1.2.2/, 10.3.2), so `on`,
-`yes`, `1_000` and `12:30` are strings. Refused, each with its place: duplicate keys, keys that are not words,
+`yes`, `1_000` and `12:30` are strings. Refused, each with its position: duplicate keys, keys that are not text,
 anchors and aliases (an experiment is small; a hidden copy is a trap), tags, several documents, and files of a
 size or depth that no person writes (checked before anything is built from them).
 """
@@ -17,6 +17,7 @@ import yaml
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import ExperimentError
+from harness.experiment.scalars import core_scalar
 from harness.text import quote
 
 MAX_BYTES = 256 * 1024
@@ -25,22 +26,13 @@ MAX_DEPTH = 32
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_NULL = re.compile(r"null|Null|NULL|~|")
-_TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INF, _NAN = re.compile(r"[-+]?\.(?:inf|Inf|INF)"), re.compile(r"\.(?:nan|NaN|NAN)")
-_LONGEST_INT = 100
-"""Digits. Longer ones are read as floats: Python refuses to turn very long ones into text."""
-
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML does not allow (5.1), lone surrogates among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in the text; line and column count from 1."""
+    """A position in the text; line and column count from 1."""
 
     line: int
     col: int
@@ -61,7 +53,7 @@ class Source:
     problems: tuple[Diagnostic, ...] = ()
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
-        """Where that is (or its key, if it has one), or the nearest thing around it that is in the text."""
+        """The position of the value (with `key`: of its key), or of the nearest value around it in the text."""
         while True:
             places = self.keys if key and path in self.keys else self.marks
             if path in places:
@@ -84,7 +76,7 @@ class Source:
 
 
 def read_source(text: str, file: str) -> Source:
-    """The one document of a text, a mapping. Raises ExperimentError where nothing can be made of it."""
+    """The one document of a text, a mapping. Raises ExperimentError for a text that is not one."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise ExperimentError(
             [
@@ -124,19 +116,19 @@ def read_source(text: str, file: str) -> Source:
 
 
 def _survey(text: str, file: str) -> list[Diagnostic]:
-    """Anchors, aliases and tags. Raises ExperimentError for what must not be built: too large, too deep, too many."""
+    """Reports anchors, aliases and tags. Raises ExperimentError for a document that is too large or too deep."""
     problems: list[Diagnostic] = []
     depth = values = documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
         mark = _mark(event.start_mark)
 
-        def note(found: str, allowed: str, mark: Mark = mark) -> None:
+        def report(found: str, allowed: str, mark: Mark = mark) -> None:
             problems.append(_problem(file, mark, found, allowed))
 
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                note("found a second document (---)", "a file holds one document; split the file")
+                report("found a second document (---)", "a file holds one document; split the file")
                 raise ExperimentError(problems)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
@@ -144,24 +136,24 @@ def _survey(text: str, file: str) -> list[Diagnostic]:
             values += 1
             depth += isinstance(event, yaml.CollectionStartEvent)
             if values > 2 * MAX_VALUES or depth > MAX_DEPTH:
-                note(
+                report(
                     "the document is too large or too deep",
                     f"at most {MAX_VALUES} values, {MAX_DEPTH} levels",
                 )
                 raise ExperimentError(problems)
             if isinstance(event, yaml.AliasEvent):
-                note(f"found an alias (*{event.anchor})", "write the value out")
+                report(f"found an alias (*{event.anchor})", "write the value out")
             elif event.anchor is not None:
-                note(f"found an anchor (&{event.anchor})", "write the value out where it is used")
+                report(f"found an anchor (&{event.anchor})", "write the value out where it is used")
             tag = getattr(event, "tag", None)
             if tag is not None:
-                note(f"found a tag ({tag})", "tags are not allowed; quote a value that begins with !")
+                report(f"found a tag ({tag})", "tags are not allowed; quote a value that begins with !")
     return problems
 
 
 @dataclass(slots=True)
 class _Walk:
-    """From nodes to values. What an alias repeats counts as often as it is repeated."""
+    """Nodes to values. An aliased value counts as often as it is repeated."""
 
     file: str
     problems: list[Diagnostic]
@@ -191,7 +183,7 @@ class _Walk:
             key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else [None]
             if not isinstance(key, str):
                 found = quote({}) if isinstance(key_node, yaml.MappingNode) else quote(key)
-                self._add(key_node, f"found {found} as a key", "keys are words, such as load:")
+                self._add(key_node, f"found {found} as a key", "keys are text, such as load:")
                 continue
             if key in result:
                 first = self.keys[(*path, key)]
@@ -213,29 +205,6 @@ class _Walk:
 def _scalar(node: Any) -> Any:
     text: str = node.value
     return text if node.style in ("'", '"', "|", ">") else core_scalar(text)
-
-
-def core_scalar(text: str) -> str | int | float | bool | None:
-    """What a plain scalar means in YAML 1.2's core schema."""
-    if _NULL.fullmatch(text):
-        return None
-    if _TRUE.fullmatch(text):
-        return True
-    if _FALSE.fullmatch(text):
-        return False
-    if _INT.fullmatch(text) and len(text) <= _LONGEST_INT:
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8) if len(text) <= _LONGEST_INT else text
-    if _HEX.fullmatch(text):
-        return int(text[2:], 16) if len(text) <= _LONGEST_INT else text
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _INF.fullmatch(text):
-        return float(text.replace(".", "").lower())
-    if _NAN.fullmatch(text):
-        return float("nan")
-    return text
 
 
 def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:

@@ -40,9 +40,10 @@ def gate_kind[G: Gate](kind: type[G]) -> type[G]:
 
 
 def gate_kinds() -> Mapping[str, type[Gate]]:
-    """All kinds by key. Raises GateKindError for an entry point that gives no usable kind."""
+    """All kinds by key, sorted. Raises GateKindError for an entry point that gives no usable kind."""
     _load()
-    return MappingProxyType(_KINDS)
+    # In the same order whatever is imported first.
+    return MappingProxyType(dict(sorted(_KINDS.items())))
 
 
 @functools.cache

@@ -91,11 +91,10 @@ def _gate_threshold(gate: GateResult, rows: int) -> Threshold | None:
     if gate.unit == "ratio":
         # A difference of one row carries no information.
         return Threshold(SHARE_POINTS, relative=False, floor=1 / rows if rows else 0.0)
-    if gate.kind == "event":
-        return Threshold(EVENT_WITHIN, relative=True, floor=RESOLUTION_S)
-    if gate.kind == "invariant":
-        return None
-    return Threshold(PERCENTILE_WITHIN, relative=True, floor=RESOLUTION_S if gate.unit == "s" else 0.0)
+    if gate.slo is not None:
+        return Threshold(PERCENTILE_WITHIN, relative=True, floor=RESOLUTION_S if gate.unit == "s" else 0.0)
+    # Without an SLO: a time is that of an event, a count that of rows that must not be.
+    return Threshold(EVENT_WITHIN, relative=True, floor=RESOLUTION_S) if gate.unit == "s" else None
 
 
 def _compare_metric(metric: ParityMetric, sim: Measurement, live: Measurement) -> Comparison:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.sli.base import Slo
-from harness.verdict.recorded import RecordedRun
 
 DEFAULT_PERCENTILE = 95.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ChartContext:
     """`load_end_s`: when the last clients arrived, in seconds of the run; None where it is not known."""
 
     slos: Mapping[str, Slo] = field(default_factory=dict)
@@ -24,7 +23,3 @@ class Asked:
         found = [None if named is None else named.percentile_of()]
         found += [one.percentile_of(column) for one in self.slos.values() if one.table == table]
         return next((percent for percent in found if percent is not None), DEFAULT_PERCENTILE)
-
-
-def asked(run: RecordedRun) -> Asked:
-    return Asked(run.slos, run.load_end_s)

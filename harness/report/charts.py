@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.gates.result import GateResult
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
-from harness.report.chart_context import Asked
+from harness.report.chart_context import ChartContext
 from harness.report.chart_series import read_dots, read_slices, read_states
 from harness.report.downsample import Point
 from harness.report.formatting import fault_label, gate_threshold, quantity
@@ -48,9 +48,9 @@ def slice_of(end_s: float) -> float:
     return next((length for length in SLICES_S if end_s / length <= MAX_SLICES), end_s / MAX_SLICES)
 
 
-def marks(asked: Asked) -> tuple[Mark, ...]:
+def marks(load_end_s: float | None) -> tuple[Mark, ...]:
     """When the last clients arrived: from then on rows become fewer."""
-    return () if asked.load_end_s is None else (Mark("last arrivals", asked.load_end_s),)
+    return () if load_end_s is None else (Mark("last arrivals", load_end_s),)
 
 
 def draw_charts(
@@ -58,14 +58,15 @@ def draw_charts(
     history: History,
     faults: Sequence[FaultResult],
     gates: Sequence[GateResult] = (),
-    asked: Asked | None = None,
+    context: ChartContext = ChartContext(),  # noqa: B008 (immutable)
 ) -> Iterator[Figure]:
     """The charts in their order; those without rows are left out, unless they say what that means."""
     end_s = last_moment_s(history)
     if end_s <= 0:
         return
-    context = Asked() if asked is None else asked
-    run = _Run(history, end_s, slice_of(end_s), bands(faults, end_s), gates, context)
+    run = _Run(
+        history, end_s, slice_of(end_s), bands(faults, end_s), gates, context, marks(context.load_end_s)
+    )
     for chart in charts:
         try:
             figure = run.states(chart) if isinstance(chart, StateChart) else run.values(chart)
@@ -84,11 +85,8 @@ class _Run:
     slice_s: float
     bands: Sequence[Band]
     gates: Sequence[GateResult]
-    context: Asked
-    marks: Sequence[Mark] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "marks", marks(self.context))
+    context: ChartContext
+    marks: Sequence[Mark]
 
     def text(self, title: str, note: str) -> Figure:
         return Figure(title, note, self.end_s, kind="text")

@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
-from harness.report.arm_charts import comparisons
-from harness.report.chart_context import asked
+from harness.report.chart_context import ChartContext
 from harness.report.charts import draw_charts
 from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
+from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
 from harness.text import plural
@@ -43,29 +43,34 @@ _FACTS = ("seed", "system", "runtime", "arguments", "slos_file", "rows", "versio
 
 
 def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
-    """The page of a recorded run, with the charts that its system declares. Raises HistoryError, InvalidSystem."""
+    """The page of a recorded run, with the charts that its system declares, or else of the SLOs of its gates.
+
+    Raises HistoryError, InvalidSystem.
+    """
     environment = run.environment.model_dump(mode="json")
     facts = {name: environment[name] for name in _FACTS if environment.get(name) not in (None, "", [], {})}
     charts = find_system(run.environment.system).charts
-    drawn = draw_charts(charts, run.main, result.faults, result.gates, asked(run))
-    return run_page(result, drawn, facts, comparisons(run, result), has_charts=bool(charts))
+    context = ChartContext(run.slos, run.load_end_s)
+    drawn = (
+        draw_charts(charts, run.main, result.faults, result.gates, context)
+        if charts
+        else objective_charts(run, result)
+    )
+    return run_page(result, drawn, facts, arm_charts(run, result))
 
 
 def run_page(
     result: ExperimentResult,
     charts: Iterable[Figure],
     facts: Mapping[str, Any],
-    arm_charts: Sequence[Figure] = (),
-    *,
+    below_arms: Sequence[Figure] = (),
     index: str = "../index.html",
-    has_charts: bool = True,
 ) -> str:
     """The page of one run.
 
-    `facts`: what else is known of the run, such as versions. `arm_charts` are drawn below the arms. `has_charts`:
-    whether the system declares any.
+    `facts`: what else is known of the run, such as versions. `below_arms`: charts that compare the arms.
     """
-    compared, _ = _render(arm_charts)
+    compared, _ = _render(below_arms)
     drawn, left_out = _render(charts)
     invariants = held_invariants(result.gates)
     return (
@@ -80,7 +85,6 @@ def run_page(
             compared=compared,
             charts=drawn,
             left_out=left_out,
-            no_charts="The run has no rows to draw." if has_charts else "The system declares no charts.",
             exposure_names=_exposure_names(result),
             environment=[(name, _text(value)) for name, value in facts.items()],
             index=index,

@@ -94,17 +94,22 @@ class Channel:
     side is gone."""
 
     def __init__(
-        self, codec: Codec, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        codec: Codec,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        sock: socket.socket | None = None,
     ) -> None:
+        """`sock`: what the streams are on; needed to send descriptors."""
         self._codec = codec
-        self._socket = sock
         self._reader = reader
         self._writer = writer
+        self._socket = sock
 
     @classmethod
     async def open(cls, codec: Codec, sock: socket.socket) -> Channel:
         """A channel on this socket, which it closes."""
-        return cls(codec, sock, *await asyncio.open_connection(sock=sock))
+        return cls(codec, *await asyncio.open_connection(sock=sock), sock)
 
     @classmethod
     @asynccontextmanager
@@ -127,6 +132,7 @@ class Channel:
 
         Raises OSError when the other side is gone.
         """
+        assert self._socket is not None
         frame = self._codec.frame(message)
         self._writer.write(frame[socket.send_fds(self._socket, [frame], list(descriptors)) :])
 

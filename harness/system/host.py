@@ -1,4 +1,4 @@
-"""`Host`: all that a service, or a client, sees of the world. The same in every runtime."""
+"""`Host`: the only interface of a service, or a client, to the world. The same in every runtime."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Clock(Protocol):
         ...
 
     def wall(self) -> datetime:
-        """This host's idea of the date and time (UTC); a skewed clock shows here."""
+        """The date and time (UTC) by this host's clock, which may be skewed."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...
 
 
 class Disk(Protocol):
-    """A small durable key-value directory that outlives a restart of the process."""
+    """A small durable key-value store that survives a restart of the process."""
 
     async def read(self, key: str) -> bytes | None: ...
 
@@ -65,7 +65,7 @@ class Host(Protocol):
     def disk(self) -> Disk: ...
 
     async def serve(self, app: web.Application, *, port: int = 80) -> None:
-        """Listen, tell the runtime that this node is ready, and serve until cancelled."""
+        """Listen, report to the runtime that this node is ready, and serve until cancelled."""
         ...
 
     def http(self, dependency: str) -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""`System`: what a system under test gives to the harness. A value, found by name."""
+"""`System`: what a system under test provides. A value, found by name."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """What must never be seen, whatever the faults: rows of `table` for which `violated` (SQL) is true."""
+    """What must never happen under any fault: rows of `table` for which `violated` (SQL) is true."""
 
     name: str
     table: str

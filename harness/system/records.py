@@ -1,4 +1,4 @@
-"""What a running system reports: typed rows.
+"""The typed rows that a running system reports.
 
 A row is an instance of a frozen dataclass. Classes that a system declares as tables
 (`System.tables`) become Parquet tables of the history, one column a field; `Event` rows go to the

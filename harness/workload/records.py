@@ -1,4 +1,4 @@
-"""What the load itself records, beside what the system's clients report: raw, one row a session and one a request.
+"""What the driver of a load records, besides what clients report: one row a session and one a request.
 
 Nothing is rounded. Times are seconds of the run. They become the tables `load_sessions` and `load_requests` of a
 live run's history; gates read the system's own tables.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LoadSession:
-    """One client, from its arrival to its leaving.
+    """One client, from its arrival to its end.
 
-    `intended_s`: when the schedule of arrivals has it come; `t_s`: when it began; `late_s`: the difference.
-    `left_s` None: it had not left when the run ended. `worker`: the process that it lived in.
+    `intended_s`: its time in the schedule of arrivals; `t_s`: when it started; `late_s`: the difference.
+    `left_s` None: it was still there when the run ended. `worker`: the process that ran it.
     """
 
     t_s: float
@@ -34,8 +34,8 @@ class LoadRequest:
     """One HTTP request as the client's process saw it, from the call to the last byte of the answer.
 
     `t_s`: its end. `first_byte_s`: from the call to the answer's headers; None when there was no answer.
-    `status` 0: no answer. `complete`: the body was read to its end. `error`: what broke it; a client that closes
-    an answer before its end, by its own choice, makes no error. `bytes`: of the body, as far as it came.
+    `status` 0: no answer. `complete`: the body was read to its end. `error`: why it failed; a client that closes
+    an answer before its end, by its own choice, is no error. `bytes`: of the body, as far as it arrived.
     """
 
     t_s: float
@@ -58,17 +58,17 @@ type LoadRecord = LoadSession | LoadRequest
 TABLES: dict[str, type] = {"load_sessions": LoadSession, "load_requests": LoadRequest}
 
 LATE_S = 0.1
-"""A session that begins so much after its intended time is told as late."""
+"""A session that starts this much after its intended time is late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How far behind the schedule of arrivals sessions began, in seconds. `late`: how many more than `LATE_S`."""
+    """How late sessions started, in seconds. `late`: how many of them by more than `LATE_S`."""
 
     sessions: int
     median_s: float
     p99_s: float
-    most_s: float
+    max_s: float
     late: int
 
 

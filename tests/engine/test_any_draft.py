@@ -17,8 +17,9 @@ from harness.faults.catalogue import FAULTS
 from harness.gates.registry import gate_kinds
 from harness.sli.kinds import SLO_KINDS
 from harness.system import System
-from tests.engine.test_validate import GOOD, SLOS, system
+from tests.engine.test_validate import GOOD, SLOS
 from tests.experiment.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
+from tests.support.toy_system import system
 
 NAMES = [
     "shoppers",

@@ -27,7 +27,7 @@ def run(tmp_path: Path, text: str, arm: int = 0, emit: object = None) -> tuple[A
     return done, events
 
 
-def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
+def test_an_arm_has_load_and_fault(tmp_path: Path) -> None:
     done, events = run(tmp_path, experiment_text())
     (crash,) = done.metadata.faults
     assert crash.error is None
@@ -40,7 +40,7 @@ def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
     assert done.metadata.statistics["clients"] > 30
     starts = done.metadata.statistics["load"]["starts"]
     assert starts["sessions"] == done.metadata.statistics["clients"]
-    assert starts["most_s"] == pytest.approx(0, abs=1e-9)
+    assert starts["max_s"] == pytest.approx(0, abs=1e-9)
     retries = [r.t_s for r in done.records if isinstance(r.row, Event) and r.row.name == "gateway.retry"]
     assert retries
     assert all(8 <= t_s <= 16.5 for t_s in retries)
@@ -48,7 +48,7 @@ def test_the_load_comes_and_the_fault_bites(tmp_path: Path) -> None:
     assert changes == [("applied", ("backend-east",)), ("undone", ("backend-east",))]
 
 
-def test_an_arm_goes_without_its_safeguards(tmp_path: Path) -> None:
+def test_an_arm_runs_without_its_safeguards(tmp_path: Path) -> None:
     done, _ = run(tmp_path, experiment_text(), arm=1)
     assert done.metadata.arm == "without gateway.retry, gateway.fallback"
     assert done.metadata.without == ("gateway.fallback", "gateway.retry")
@@ -57,14 +57,14 @@ def test_an_arm_goes_without_its_safeguards(tmp_path: Path) -> None:
     assert any(getattr(record.row, "ok", True) is False for record in done.records)
 
 
-def test_progress_is_told_but_not_at_every_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_limited_to_an_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.engine.arm.PROGRESS_INTERVAL_S", 0.0)
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
-    told = of_type(events, Progress)
-    assert len(told) >= 20
-    assert all(event.total_s == 25 for event in told)
-    assert [event.done_s for event in told] == sorted(event.done_s for event in told)
-    assert max(event.clients for event in told) > 10
+    progress = of_type(events, Progress)
+    assert len(progress) >= 20
+    assert all(event.total_s == 25 for event in progress)
+    assert [event.done_s for event in progress] == sorted(event.done_s for event in progress)
+    assert max(event.clients for event in progress) > 10
     monkeypatch.setattr("harness.engine.arm.PROGRESS_INTERVAL_S", 1000.0)
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
     assert len(of_type(events, Progress)) == 1

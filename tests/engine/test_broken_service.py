@@ -23,7 +23,7 @@ async def crashing(host: Host) -> None:
     await host.serve(app)
 
 
-def test_errors_that_nobody_handles_before_any_fault_are_failures(tmp_path: Path) -> None:
+def test_unhandled_errors_before_the_first_fault_are_failures(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     topology = loaded.system.topology
     nodes = tuple(

@@ -9,15 +9,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness.engine.events import EngineEvent, Handler, Progress
-from harness.engine.executor import STOPPED, Executor, MessagePipe, Outcome, ProcessExecutor, SerialExecutor
+from harness.engine.executor import (
+    STOPPED,
+    Executor,
+    MessagePipe,
+    Outcome,
+    ProcessExecutor,
+    SerialExecutor,
+    Work,
+)
 from harness.engine.experiment import record_arm
 from harness.engine.plan import make_plan
 from harness.engine.rundir import run_directory, staging_directory
@@ -84,7 +90,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_everything_submitted_comes_out_with_its_events_before_it(size: int) -> None:
+def test_every_outcome_follows_its_events(size: int) -> None:
     recorder = Recorder()
     executor = recorder.executor(size)
     for key in range(5):
@@ -108,7 +114,7 @@ def test_everything_submitted_comes_out_with_its_events_before_it(size: int) -> 
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_work_may_bring_more_work_that_comes_next(size: int) -> None:
+def test_submitted_work_can_be_the_next_to_start(size: int) -> None:
     recorder = Recorder()
     executor = recorder.executor(size)
     for key in range(4):
@@ -125,7 +131,7 @@ def test_work_may_bring_more_work_that_comes_next(size: int) -> None:
 def test_a_worker_that_dies_costs_only_what_it_did() -> None:
     recorder = Recorder()
     executor = recorder.executor(2)
-    work: list[Callable[[Handler], Any]] = [Die(), Emit(1), Exit(), Emit(3), Emit(4)]
+    work: list[Work] = [Die(), Emit(1), Exit(), Emit(3), Emit(4)]
     for key, item in enumerate(work):
         executor.submit(key, item)
     outcomes = {done.key: done for done in executor.outcomes()}
@@ -138,7 +144,8 @@ def test_a_worker_that_dies_costs_only_what_it_did() -> None:
 def test_stopping_interrupts_what_is_running_and_receives_its_final_outcome() -> None:
     recorder = Recorder()
     executor = recorder.executor(2)
-    for key, work in enumerate((Wait(), Emit(1), Emit(2))):
+    pieces: list[Work] = [Wait(), Emit(1), Emit(2)]
+    for key, work in enumerate(pieces):
         executor.submit(key, work)
     outcomes = executor.outcomes()
     finished = {next(outcomes).key, next(outcomes).key}

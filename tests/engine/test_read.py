@@ -29,7 +29,7 @@ def test_slos_come_from_the_nearest_file_above(tmp_path: Path) -> None:
     assert two.gate_lines == (9, 10)
 
 
-def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
+def test_the_mistakes_of_all_files_are_reported_together(tmp_path: Path) -> None:
     files = write(
         tmp_path,
         experiment_text("one", timeline="- {at: 8s, for: 4s, fault: crsh, target: {role: backend}}"),
@@ -39,12 +39,12 @@ def test_everything_wrong_in_all_files_is_said_at_once(tmp_path: Path) -> None:
     )
     with pytest.raises(ExperimentError) as raised:
         read_experiments(files)
-    said = [str(diagnostic) for diagnostic in raised.value.diagnostics]
-    assert len(said) == 4
-    for text, words in zip(said, ("crsh", "sucess", "most", "okay"), strict=True):
-        assert words in text
+    diagnostics = raised.value.diagnostics
+    for one, name in zip(diagnostics, ("crsh", "sucess", "most", "okay"), strict=True):
+        assert (one.code is Code.BAD_EXPRESSION) == (name == "okay")
+        assert name in str(one)
     # The mistake in the SLOs is one, whoever uses them.
-    assert [diagnostic.line for diagnostic in raised.value.diagnostics] == [7, 9, 5, 5]
+    assert [one.line for one in diagnostics] == [7, 9, 5, 5]
 
 
 def test_two_experiments_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: 
     assert len(read_experiments([file], SimOptions())) == 1
 
 
-def test_what_was_loaded_can_go_to_another_process_whatever_becomes_of_the_files(tmp_path: Path) -> None:
+def test_a_ready_experiment_can_be_sent_to_another_process(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     packed = pickle.dumps(loaded.texts())
     loaded.file.write_text("nonsense", encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.diagnostics import Code
 from harness.engine.events import (
     EngineEvent,
     FaultChanged,
@@ -22,7 +23,8 @@ from harness.engine.events import (
     SuiteStarted,
 )
 from harness.engine.judge import rejudge
-from harness.engine.suite import run_suite
+from harness.engine.read import read_experiment
+from harness.engine.suite import run, run_suite
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
@@ -152,12 +154,23 @@ def test_nothing_selected_is_not_green(tmp_path: Path) -> None:
     assert finished.verdict is not Verdict.PASSED
 
 
-def test_everything_that_was_asked_wrongly_is_said_before_anything_runs(tmp_path: Path) -> None:
+def test_one_experiment_is_read_and_run_in_two_lines(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, experiment_text("alone", **QUICK))
+    events: list[EngineEvent] = []
+    result = run(read_experiment(file), seed=3, reports=tmp_path / "reports", handlers=[events.append])
+    assert (result.name, result.seed, result.verdict) == ("alone", 3, Verdict.PASSED)
+    assert (Path(result.run) / "verdict.json").is_file()
+    assert isinstance(events[-1], SuiteFinished)
+
+
+def test_every_usage_error_is_reported_before_anything_runs(tmp_path: Path) -> None:
     loaded = load(tmp_path, experiment_text("one"), experiment_text("two"))
     with pytest.raises(UsageError) as raised:
         run_suite(loaded, seeds=[1], jobs=1, without=["gateway.retri"], reports=tmp_path / "reports")
-    assert len(raised.value.problems) == 2
-    assert "did you mean 'gateway.retry'?" in raised.value.problems[0]
+    assert [(one.code, Path(one.file).name) for one in raised.value.diagnostics] == [
+        (Code.UNKNOWN_NAME, "0.chaos.yaml"),
+        (Code.UNKNOWN_NAME, "1.chaos.yaml"),
+    ]
     with pytest.raises(UsageError, match="no seed"):
         run_suite(loaded, seeds=[], jobs=1, reports=tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
@@ -194,7 +207,7 @@ def test_a_worker_that_dies_is_an_error_of_its_run_alone(tmp_path: Path) -> None
     assert finished.exit_code == 3
 
 
-def test_a_broken_handler_disturbs_nobody_and_is_raised_at_the_end(tmp_path: Path) -> None:
+def test_a_broken_handler_disturbs_no_other_and_is_raised_at_the_end(tmp_path: Path) -> None:
     heard: list[EngineEvent] = []
 
     def broken(event: EngineEvent) -> None:
@@ -259,7 +272,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from harness.engine.read import read_experiments
-from harness.engine.suite import run_suite
+from harness.diagnostics import Code
+from harness.engine.read import read_experiment
+from harness.engine.suite import run, run_suite
 finished = run_suite(read_experiments([Path(sys.argv[1])]), seeds=[3], jobs=1, reports=Path(sys.argv[2]))
 print([(r.history_sha256, [a.history_sha256 for a in r.arms]) for r in finished.results])
 """
@@ -267,7 +282,7 @@ print([(r.history_sha256, [a.history_sha256 for a in r.arms]) for r in finished.
 
 def test_histories_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     (file,) = write(tmp_path, experiment_text())
-    said = []
+    outputs = []
     for hash_seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(file), str(tmp_path / hash_seed)],
@@ -276,6 +291,6 @@ def test_histories_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        said.append(done.stdout)
-    assert said[0] == said[1]
-    assert len(said[0]) > 128
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 128

@@ -8,8 +8,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.engine.events import Change
 from harness.engine.plan import PlannedFault
-from harness.engine.timeline import MAX_APPLY_S, Change, Timeline, never_applied
+from harness.engine.timeline import MAX_APPLY_S, Timeline, never_applied
 from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import (
     Applied,

@@ -56,17 +56,17 @@ def check(text: str) -> None:
             assert problem.found
             assert 0 <= problem.line <= lines
             assert (problem.line == 0) == (problem.col == 0)
-            told = str(problem)
-            assert "\n" not in told
+            text_of_problem = str(problem)
+            assert "\n" not in text_of_problem
             # What is quoted of the text itself may be anything.
             assert all(
-                jargon not in told or jargon in text
+                jargon not in text_of_problem or jargon in text
                 for jargon in ("pydantic", "Input should", "Traceback", "errors.py")
             )
         assert len(set(problems)) == len(problems)
 
 
-def _told(error: ExperimentError) -> tuple[Diagnostic, ...]:
+def _diagnostics(error: ExperimentError) -> tuple[Diagnostic, ...]:
     assert error.diagnostics, "an error that says nothing"
     return error.diagnostics
 
@@ -75,7 +75,7 @@ def _problems_of_experiment(text: str) -> tuple[Diagnostic, ...]:
     try:
         draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
     except ExperimentError as error:
-        return _told(error)
+        return _diagnostics(error)
     assert (draft.experiment is None) == bool(draft.problems)
     return draft.problems
 
@@ -84,7 +84,7 @@ def _problems_of_slos(text: str) -> tuple[Diagnostic, ...]:
     try:
         draft = parse_slos_draft(text, "slos.yaml", SLO_KINDS)
     except ExperimentError as error:
-        return _told(error)
+        return _diagnostics(error)
     assert bool(draft.problems) or all(slo is not None for slo in draft.slos.values())
     return draft.problems
 

@@ -58,7 +58,7 @@ def test_every_unit_is_on_the_page(units: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_is_said_to_act_on_hosts_or_on_traffic(name: str) -> None:
+def test_every_fault_is_on_the_page_as_one_on_servers_or_on_traffic(name: str) -> None:
     kind = "Faults on servers" if FAULTS[name].targets == "nodes" else "Faults on traffic"
     assert re.search(rf"{kind}\s+\([^)]*\b{name}\b", PAGE)
 

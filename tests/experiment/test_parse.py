@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_text(tmp_path / "latin.yaml", "latin.yaml")
 
 
-def test_a_key_that_is_there_already_is_not_what_another_one_means() -> None:
+def test_a_key_that_is_given_is_no_suggestion_for_another() -> None:
     (found,) = mistakes(changed(GOOD, "for: 3m, mix", "for: 3m, foo: 1, mix"))
     assert (found.code, found.hint) == (Code.UNKNOWN_KEY, "")
 

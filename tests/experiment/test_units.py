@@ -33,7 +33,7 @@ KINDS: list[tuple[Callable[[Any], float], dict[str, Any]]] = [
     (parse_ratio, RATIO),
     (parse_rate, RATE),
 ]
-SCHEMAS = [units.Duration, units.Bitrate, units.ByteCount, units.Ratio, units.Rate]
+SCHEMAS: list[Any] = [units.Duration, units.Bitrate, units.ByteCount, units.Ratio, units.Rate]
 NUMBERS = st.decimals(min_value=0, max_value=10**6, places=3).map(lambda number: format(number, "f"))
 
 

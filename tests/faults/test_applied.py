@@ -35,7 +35,7 @@ def test_when_one_cannot_be_applied_the_others_are_undone() -> None:
     asyncio.run(body())
 
 
-def test_when_that_undo_fails_too_both_are_told() -> None:
+def test_when_that_undo_fails_too_both_are_reported() -> None:
     async def body() -> None:
         primitives = FakePrimitives(refuse=lambda what: "b" in what, stuck=lambda what: "a" in what)
         with pytest.raises(FaultFailed, match=r"cannot do .*b.*; and undoing .* cannot undo .*a"):

@@ -99,8 +99,8 @@ def test_every_fault_and_every_parameter_is_in_the_documentation(name: str) -> N
     page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
     row = next((line for line in page.splitlines() if line.startswith(f"| `{name}` |")), None)
     assert row is not None, f"docs/faults.md has no row for {name}"
-    told = set(re.findall(r"`([a-z_]+)`", row.split("|")[2]))
-    assert told == set(make(name).parameters())
+    documented = set(re.findall(r"`([a-z_]+)`", row.split("|")[2]))
+    assert documented == set(make(name).parameters())
 
 
 def test_the_documentation_names_no_fault_that_is_not_there() -> None:
@@ -229,7 +229,7 @@ def test_a_users_own_fault_is_found_by_its_entry_point(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "part"),
     [
         ("crash", "SecondCrash", "is a duplicate"),
         ("brown-in", "BrownOut", "is named 'brown-out'"),
@@ -237,8 +237,8 @@ def test_a_users_own_fault_is_found_by_its_entry_point(monkeypatch: pytest.Monke
     ],
 )
 def test_a_broken_entry_point_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
 ) -> None:
     _entry(monkeypatch, name, value)
-    with pytest.raises(FaultModelError, match=said):
+    with pytest.raises(FaultModelError, match=part):
         catalogue.catalogue()

@@ -20,7 +20,7 @@ from harness.history.metadata import FaultRecord, RunMetadata
 from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.ratio import RatioSlo
-from harness.sli.threshold import Threshold, parse_threshold
+from harness.sli.threshold import parse_threshold
 from tests.verdict.support import CRASH, METADATA, SLOS, SPEED, SUCCESS, Visit, history, invariant, visits
 
 
@@ -250,11 +250,12 @@ def test_invariants(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "limit", "unit"),
+    ("text", "value", "unit"),
     [("2s", 2.0, "s"), ("5Mbps", 5e6, "bps"), ("64KB", 64e3, "bytes"), ("5%", 0.05, "share")],
 )
-def test_limits(text: str, limit: float, unit: str) -> None:
-    assert parse_threshold(text) == Threshold(pytest.approx(limit), unit)
+def test_thresholds(text: str, value: float, unit: str) -> None:
+    threshold = parse_threshold(text)
+    assert (threshold.value, threshold.unit) == (pytest.approx(value), unit)
 
 
 def test_gate_names_tell_gates_apart() -> None:

@@ -91,7 +91,7 @@ def test_metadata_there_and_back(tmp_path: Path) -> None:
         (FAULT, replace(FAULT, applied_at_s=None, undone_at_s=None, error="no such node")),
         ("it broke",),
         (InvariantRecord("i", "rows", "t_s < 0", "time"),),
-        {"clients": 3, "load": {"starts": {"most_s": 0.25}}},
+        {"clients": 3, "load": {"starts": {"max_s": 0.25}}},
     )
     write(tmp_path / "run", BASE, metadata)
     with History(tmp_path / "run") as history:

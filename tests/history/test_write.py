@@ -141,9 +141,10 @@ def test_rows_are_ordered_by_time_host_and_emission(tmp_path: Path) -> None:
         assert [row[0] for row in history.query("SELECT name FROM rows")] == ["1", "2", "3", "4", "5"]
 
 
+FIRST, SECOND = Row(0.1, "a", 1, True), Row(0.2, "b", 2, False, "x", 3, 0.5, True)
 BASE = [
-    Row(0.1, "a", 1, True),
-    Row(0.2, "b", 2, False, "x", 3, 0.5, True),
+    FIRST,
+    SECOND,
     Recorded(0.3, "h", Event("e", {"k": 1})),
 ]
 
@@ -166,15 +167,15 @@ def test_equal_histories_have_equal_hashes(tmp_path: Path) -> None:
     [
         BASE[:2],
         [*BASE, Other(0.0)],
-        [replace(BASE[0], t_s=0.1000000001), *BASE[1:]],
-        [replace(BASE[0], name="a\x00"), *BASE[1:]],
-        [replace(BASE[0], name=""), *BASE[1:]],
-        [replace(BASE[0], note=""), *BASE[1:]],
-        [replace(BASE[0], size=0), *BASE[1:]],
-        [replace(BASE[0], share=0.0), *BASE[1:]],
-        [replace(BASE[0], fine=False), *BASE[1:]],
-        [replace(BASE[0], ok=False), *BASE[1:]],
-        [replace(BASE[0], count=2), *BASE[1:]],
+        [replace(FIRST, t_s=0.1000000001), *BASE[1:]],
+        [replace(FIRST, name="a\x00"), *BASE[1:]],
+        [replace(FIRST, name=""), *BASE[1:]],
+        [replace(FIRST, note=""), *BASE[1:]],
+        [replace(FIRST, size=0), *BASE[1:]],
+        [replace(FIRST, share=0.0), *BASE[1:]],
+        [replace(FIRST, fine=False), *BASE[1:]],
+        [replace(FIRST, ok=False), *BASE[1:]],
+        [replace(FIRST, count=2), *BASE[1:]],
         [*BASE[:2], Recorded(0.3, "i", Event("e", {"k": 1}))],
         [*BASE[:2], Recorded(0.3, "h", Event("e", {"k": 2}))],
     ],

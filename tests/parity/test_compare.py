@@ -44,6 +44,7 @@ def test_a_shifted_sample_is_shifted_by_as_much(values: list[int], shift: int) -
 
 GATE = GateResult(
     name="visits",
+    slo="visits",
     verdict=Verdict.PASSED,
     reason="good",
     value=1.0,
@@ -52,10 +53,20 @@ GATE = GateResult(
     unit="ratio",
     samples=100,
 )
-EVENT = replace(GATE, name="retry after fault", kind="event", interval=None, threshold=5, unit="s", samples=3)
+EVENT = replace(
+    GATE, name="retry after fault", kind="event", slo=None, interval=None, threshold=5, unit="s", samples=3
+)
 STARTUP_P90 = replace(GATE, name="startup p90", interval=(0.9, 1.1), threshold=2, unit="s", samples=50)
 CALM = replace(
-    GATE, name="never", kind="invariant", value=0.0, interval=None, threshold=0, unit="count", samples=50
+    GATE,
+    name="never",
+    kind="invariant",
+    slo=None,
+    value=0.0,
+    interval=None,
+    threshold=0,
+    unit="count",
+    samples=50,
 )
 RESULT = ExperimentResult(
     name="e",

@@ -12,7 +12,7 @@ from harness.diagnostics import Code
 from harness.history.charts import check_tables
 from harness.history.columns import TableError
 from harness.history.read import History
-from harness.report.chart_context import Asked
+from harness.report.chart_context import ChartContext
 from harness.report.charts import draw_charts, slice_of
 from harness.report.svg import Figure, render
 from harness.sli.percentile import PercentileSlo
@@ -88,7 +88,7 @@ def test_a_chart_has_the_percentile_and_the_threshold_of_its_slo(streaming: Hist
         protects="films start", table="sessions", value="startup_s", percentile=50, at_most="2s"
     )
     gate = replace(STARTUP, slo="startup-time")
-    (half, *_) = draw_charts(CHARTS, streaming, (), (gate,), Asked({"startup-time": slo}))
+    (half, *_) = draw_charts(CHARTS, streaming, (), (gate,), ChartContext({"startup-time": slo}))
     (usual, *_) = draw_charts(CHARTS, streaming, (), (gate,))
     assert "the 50th percentile" in half.note
     assert half.threshold == (2.0, "threshold of p50 ≤ 2 s")
@@ -99,8 +99,8 @@ def test_a_chart_has_the_percentile_and_the_threshold_of_its_slo(streaming: Hist
 
 
 def test_the_last_arrival_is_marked_where_the_run_goes_on(streaming: History) -> None:
-    (drawn, *_) = draw_charts(CHARTS, streaming, (), (), Asked(load_end_s=150.0))
-    (late, *_) = draw_charts(CHARTS, streaming, (), (), Asked(load_end_s=199.0))
+    (drawn, *_) = draw_charts(CHARTS, streaming, (), (), ChartContext(load_end_s=150.0))
+    (late, *_) = draw_charts(CHARTS, streaming, (), (), ChartContext(load_end_s=199.0))
     assert ">last arrivals</text>" in render(drawn)
     assert "last arrivals" not in render(late)
 

@@ -140,9 +140,13 @@ def test_sockets_that_block_speak_the_same() -> None:
     own, theirs = socket.socketpair()
     here, there = SocketChannel(CODEC, own), SocketChannel(CODEC, theirs)
     large = Value("x" * 1_000_000)
-    sending = threading.Thread(
-        target=lambda: (there.send(Value(1), Stop()), there.send(large), there.close())
-    )
+
+    def send() -> None:
+        there.send(Value(1), Stop())
+        there.send(large)
+        there.close()
+
+    sending = threading.Thread(target=send)
     sending.start()
     assert [here.receive() for _ in range(4)] == [Value(1), Stop(), large, None]
     sending.join()

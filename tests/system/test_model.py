@@ -40,14 +40,14 @@ def test_loss_is_a_probability() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "part"),
     [("import random random", "SyntaxError"), ("1 // 0", "ZeroDivisionError"), ("system = 5", "is a int")],
 )
 def test_a_module_that_cannot_be_used_is_a_usage_error(
-    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_shop.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_shop", raising=False)
-    with pytest.raises(InvalidSystem, match=said):
+    with pytest.raises(InvalidSystem, match=part):
         find_system("broken_shop:system")

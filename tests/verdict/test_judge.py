@@ -61,7 +61,7 @@ def test_all_that_is_judged_is_in_the_result(tmp_path: Path) -> None:
 
 
 def test_clients_that_came_late_are_told(tmp_path: Path) -> None:
-    starts = {"sessions": 365, "median_s": 0.001, "p99_s": 0.2, "most_s": 0.2549, "late": 12}
+    starts = {"sessions": 365, "median_s": 0.001, "p99_s": 0.2, "max_s": 0.2549, "late": 12}
     stated = experiment(SloGate(slo="success"))
     late = history(tmp_path, GOOD, metadata=replace(METADATA, statistics={"load": {"starts": starts}}))
     assert verdict_of(stated, late).notes == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.verdict.support import (
     SLOS,
     SPEED,
     SUCCESS,
+    Visit,
     experiment,
     history,
     invariant,
@@ -33,11 +35,11 @@ from tests.verdict.support import (
 GOOD = SloGate(slo="success")
 
 
-def rows(bad_before: int = 0) -> list:
+def rows(bad_before: int = 0) -> list[Visit]:
     return visits(10.0, 100 - bad_before, bad_before) + visits(50.0, 400) + visits(90.0, 100)
 
 
-def with_fault(**changes: object) -> RunMetadata:
+def with_fault(**changes: Any) -> RunMetadata:
     return replace(METADATA, faults=(replace(CRASH, **changes),))
 
 
@@ -80,7 +82,7 @@ def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        (with_fault(applied_at_s=None, undone_at_s=None), "not applied"),
+        (with_fault(applied_at_s=None, undone_at_s=None), "never applied"),
         (with_fault(applied_at_s=None, undone_at_s=None, error="no such node"), "no such node"),
         (with_fault(undone_at_s=None), "not undone"),
         (with_fault(error="could not be started again"), "could not be started again"),

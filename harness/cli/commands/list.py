@@ -8,7 +8,7 @@ import typer
 from harness.cli.options import Json
 from harness.cli.result import CommandResult
 
-KINDS = ("experiments", "systems", "safeguards", "faults", "runtimes", "reporters")
+KINDS = ("experiments", "systems", "safeguards", "faults", "gates", "runtimes", "reporters")
 DIRECTORY = Path("experiments")
 
 What = Annotated[
@@ -22,7 +22,7 @@ What = Annotated[
 
 
 def list_(what: What = None, as_json: Json = False) -> CommandResult:
-    """List experiments, and what they are written with: systems, safeguards, faults, runtimes, reporters."""
+    """List experiments, and what they are written with: systems, safeguards, faults, gates, runtimes, reporters."""
     from harness.cli.inventory_text import format_inventory
 
     words = what or list(KINDS)

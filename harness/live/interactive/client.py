@@ -7,8 +7,9 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
-from harness.live.interactive.protocol import ANSWER, CONTROL, Answer, Refusal, Request
+from harness.live.interactive.protocol import CODEC, CONTROL, Answer, Refusal, Request
 from harness.live.run_lock import own_directory, state_directory
+from harness.runtime.messages import SocketChannel
 
 ANSWER_S = 60.0
 
@@ -24,13 +25,11 @@ def ask(request: Request, *, run: str | None = None, state: Path | None = None) 
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_S)
         sock.connect(str(sockets[_choose(tuple(sockets), run)]))
-        with sock.makefile("rwb") as stream:
-            stream.write(request.model_dump_json().encode() + b"\n")
-            stream.flush()
-            line = stream.readline()
-    if not line:
+        channel = SocketChannel(CODEC, sock)
+        channel.send(request)
+        answer: Answer | Refusal | None = channel.receive()
+    if answer is None:
         raise UsageError(["the system ended before it answered"])
-    answer = ANSWER.validate_json(line)
     if isinstance(answer, Refusal):
         raise UsageError(answer.problems) if answer.usage else FaultFailed("; ".join(answer.problems))
     return answer

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import ValidationError
-
 from harness.errors import InvalidInput, UsageError
 from harness.faults.base import Fault
 from harness.faults.primitives import Applied, FaultFailed, Primitives
 from harness.faults.target import ResolvedTarget
 from harness.live.interactive.protocol import (
-    REQUEST,
+    CODEC,
     AddFault,
     Answer,
     FaultStatus,
@@ -26,6 +24,7 @@ from harness.live.interactive.protocol import (
     RemoveFault,
     Request,
 )
+from harness.runtime.messages import Channel, MessageError
 from harness.system import Clock
 
 type MakeFault = Callable[[str, int], tuple[Fault, ResolvedTarget]]
@@ -80,23 +79,22 @@ class ControlServer:
     async def listening(self, path: Path) -> AsyncIterator[None]:
         """Takes requests within the block. At its end all faults are removed, the last applied first."""
         try:
-            async with await asyncio.start_unix_server(self._serve, path):
+            async with await asyncio.start_unix_server(
+                lambda reader, writer: self.serve(Channel(CODEC, reader, writer)), path
+            ):
                 yield
         finally:
             await self.remove_all()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer):
-            answer = await self.answer_line(await reader.readline())
-            writer.write(answer.model_dump_json().encode() + b"\n")
-            await writer.drain()
-
-    async def answer_line(self, line: bytes) -> Answer | Refusal:
+    async def serve(self, channel: Channel) -> None:
+        """Answer the requests on this channel until the other side closes it."""
         try:
-            request = REQUEST.validate_json(line)
-        except ValidationError as error:
-            return Refusal(problems=tuple(one["msg"] for one in error.errors()))
-        return await self.answer(request)
+            async for request in channel:
+                channel.send(await self.answer(request))
+        except MessageError as error:
+            channel.send(Refusal((str(error),)))
+        finally:
+            await channel.aclose()
 
     async def answer(self, request: Request) -> Answer | Refusal:
         try:

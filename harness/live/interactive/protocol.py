@@ -1,43 +1,43 @@
-"""What is said over the control socket: one request and one answer, each one line of JSON."""
+"""The messages on the control socket: one request and one answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from harness.faults.primitives import Exposure
+from harness.runtime.messages import Codec, message
 
 CONTROL = "control"
 """The socket, in a run's directory."""
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AddFault(_Message):
+@message
+class AddFault:
     """Apply a fault, written as in an experiment without `at`."""
 
-    action: Literal["add"] = "add"
     fault: str
 
 
-class RemoveFault(_Message):
-    action: Literal["remove"] = "remove"
+@message
+class RemoveFault:
     number: int
 
 
-class ListFaults(_Message):
-    action: Literal["list"] = "list"
+@message
+class ListFaults:
+    """Ask for the faults that are applied."""
 
 
-class FaultStatus(_Message):
+class FaultStatus(BaseModel):
     """A fault, and what became of it.
 
     `state`: `applied`; `removed`; `done`, where it happens in an instant. `left_s`: seconds until it is removed; None
     where a person removes it. `error`: why it could not be removed; it is still applied then, at least in part.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int
     fault: str
@@ -49,22 +49,21 @@ class FaultStatus(_Message):
     error: str | None = None
 
 
-class Answer(_Message):
+@message
+class Answer:
     """The faults that the request was about."""
 
-    kind: Literal["answer"] = "answer"
     faults: tuple[FaultStatus, ...]
 
 
-class Refusal(_Message):
+@message
+class Refusal:
     """What is wrong with the request, or with `usage` false what could not be done."""
 
-    kind: Literal["refusal"] = "refusal"
     problems: tuple[str, ...]
     usage: bool = True
 
 
 type Request = AddFault | RemoveFault | ListFaults
 
-REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="action")])
-ANSWER: TypeAdapter[Answer | Refusal] = TypeAdapter(Annotated[Answer | Refusal, Field(discriminator="kind")])
+CODEC = Codec(AddFault, RemoveFault, ListFaults, Answer, Refusal)

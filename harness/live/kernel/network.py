@@ -15,7 +15,7 @@ from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, 
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
 from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import run_environment
-from harness.live.resources import NetworkNamespaces
+from harness.live.resources import NetworkNamespaces, Process
 from harness.live.supervisor import background, end_process
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
@@ -108,6 +108,7 @@ async def _agent(workspace: Workspace, died: Callable[[str], None]) -> AsyncIter
             start_new_session=True,
         )
     try:
+        workspace.ledger.add(Process.of(process.pid, LOG))
         channel = await Channel.open(CODEC, own)
 
         def ended() -> str:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Literal, Self
 
-from harness.live.processes import command, started
+from harness.live.processes import ENDS_ITSELF, command, environment_of, started
 from harness.live.resources.base import Item, Resource
 
 
@@ -25,7 +25,8 @@ class Process(Resource):
         return cls(pid=pid, started=started(pid), name=name)
 
     def undo(self) -> Iterator[Item]:
-        if self._runs():
+        # One that ends by itself is given time first: `MarkedProcesses`.
+        if self._runs() and ENDS_ITSELF not in environment_of(self.pid):
             yield from kill(self.pid)
 
     def remains(self) -> Iterator[Item]:

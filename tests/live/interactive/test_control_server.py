@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,6 +13,7 @@ from harness.engine.single_fault import SingleFaults
 from harness.faults.primitives import Exposure
 from harness.live.interactive.control_server import ControlServer
 from harness.live.interactive.protocol import (
+    CODEC,
     AddFault,
     Answer,
     FaultStatus,
@@ -20,6 +22,7 @@ from harness.live.interactive.protocol import (
     RemoveFault,
 )
 from harness.live.options import LiveOptions
+from harness.runtime.messages import HEADER_BYTES, Channel, SocketChannel
 from tests.support.fake_primitives import FakePrimitives
 from tests.support.toy_system import system
 
@@ -63,6 +66,10 @@ def serve(
 
     asyncio.run(run())
     return reported
+
+
+def frame(batch: bytes) -> bytes:
+    return len(batch).to_bytes(HEADER_BYTES) + batch
 
 
 async def changed(server: ControlServer, request: AddFault | RemoveFault) -> FaultStatus:
@@ -127,8 +134,12 @@ def test_what_happens_in_an_instant_is_done_at_once() -> None:
 def test_what_is_refused_uses_no_number_up() -> None:
     async def body(server: ControlServer) -> None:
         assert isinstance(await server.answer(AddFault(fault="fault: crsh")), Refusal)
-        assert isinstance(await server.answer_line(b'{"action": "explode"}'), Refusal)
-        assert isinstance(await server.answer_line(b"nonsense"), Refusal)
+        for nonsense in (b"nonsense", frame(b'[{"kind": "Explode"}]'), frame(b"{}")):
+            own, theirs = socket.socketpair()
+            own.sendall(nonsense)
+            await server.serve(await Channel.open(CODEC, theirs))
+            assert isinstance(SocketChannel(CODEC, own).receive(), Refusal)
+            own.close()
         assert (await changed(server, CRASH)).number == 1
 
     serve(FakePrimitives(), body)

@@ -138,7 +138,7 @@ def test_lateness() -> None:
     assert lateness([]) is None
     found = lateness([0.001 * n for n in range(199)] + [2.0])
     assert found is not None
-    assert (found.sessions, found.most_s, found.late) == (200, 2.0, 99)
+    assert (found.sessions, found.max_s, found.late) == (200, 2.0, 99)
     assert found.median_s == pytest.approx(0.099)
     assert found.p99_s == pytest.approx(0.197)
 

@@ -1,4 +1,4 @@
-"""Charts of ablation arms: the SLI of each arm's SLO over time, in the main run and without the safeguard.
+"""Charts of SLOs: of each arm's in the main run and without the safeguard, and of the gates' in the main run alone.
 
 A ratio is drawn as the rows that are not good, counted up: a few rows make no noise, and the lines part where it
 hurts. A percentile is drawn slice by slice, with its threshold.
@@ -13,7 +13,6 @@ from dataclasses import replace
 from harness.gates.base import Objective
 from harness.history.errors import HistoryError
 from harness.history.read import History
-from harness.report.chart_context import Asked
 from harness.report.charts import bands, last_moment_s, marks, slice_of
 from harness.report.downsample import Point
 from harness.report.svg import Band, Figure, Series
@@ -24,7 +23,7 @@ from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
 
-def comparisons(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...]:
+def arm_charts(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...]:
     """One figure for each SLO that arms are about. Raises HistoryError where the run cannot be read."""
     if not result.arms:
         return ()
@@ -39,7 +38,7 @@ def comparisons(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...
             histories.setdefault(key, {main: run.main})[recorded.name] = recorded.history
     end_s = max((last_moment_s(one) for found in histories.values() for one in found.values()), default=0.0)
     faults = bands(result.faults, end_s)
-    moments = marks(Asked(load_end_s=run.load_end_s))
+    moments = marks(run.load_end_s)
     figures = []
     for key, found in histories.items():
         title = f"{key[0]}, with and without the safeguard"
@@ -50,6 +49,22 @@ def comparisons(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...
             continue
         figures.append(replace(figure, marks=moments))
     return tuple(figures)
+
+
+def objective_charts(run: RecordedRun, result: ExperimentResult) -> tuple[Figure, ...]:
+    """One figure for each SLO that gates are about, for a system that declares no charts. Raises HistoryError."""
+    end_s = last_moment_s(run.main)
+    faults = bands(result.faults, end_s)
+    figures: dict[str, Figure] = {}
+    for gate in run.experiment.gates:
+        objective = gate.objective(run.slos)
+        if objective is not None and end_s > 0 and gate.label not in figures:
+            try:
+                figure = _figure(gate.label, objective, {"this run": run.main}, faults, end_s)
+            except HistoryError:
+                continue  # the gate is an error, and says so
+            figures[gate.label] = replace(figure, marks=marks(run.load_end_s))
+    return tuple(figures.values())
 
 
 def _figure(

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from harness.report.arm_charts import comparisons
+from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.suite import recorded_results
 from harness.report.svg import Figure, render
 from harness.verdict.model import ExperimentResult
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExperimentResul
 def drawn(run: tuple[Path, ExperimentResult]) -> tuple[Figure, ...]:
     directory, result = run
     with RecordedRun(directory) as recorded_run:
-        return comparisons(recorded_run, result)
+        return arm_charts(recorded_run, result)
 
 
 def test_arms_of_one_slo_share_a_figure(drawn: tuple[Figure, ...]) -> None:
@@ -53,7 +53,8 @@ def test_a_share_is_drawn_as_bad_rows_counted_up(
     directory, result = run
     with_all, without_both, _ = drawn[0].series
     (arm,) = directory.glob("arms/*retry-gateway.fallback")
-    (bad,) = duckdb.sql(f"SELECT count(*) FROM '{arm / 'visits.parquet'}' WHERE NOT ok").fetchall()[0:1]
+    query = f"SELECT count(*) FROM '{arm / 'visits.parquet'}' WHERE NOT ok"
+    (bad,) = duckdb.connect().execute(query).fetchall()
     assert with_all.line[-1][1] == 0
     assert without_both.line[-1][1] == bad[0] > 0
     counts = [count for _, count in without_both.line]
@@ -80,9 +81,19 @@ def test_faults_are_shaded_and_the_page_has_them(
         assert str(render(figure)) in page
 
 
+def test_a_system_without_charts_gets_those_of_its_slos(run: tuple[Path, ExperimentResult]) -> None:
+    directory, result = run
+    with RecordedRun(directory) as recorded_run:
+        figures = objective_charts(recorded_run, result)
+    assert [figure.title for figure in figures] == ["answered", "quick"]
+    assert all(figure.bands and figure.series[0].line for figure in figures)
+    page = (directory / "report.html").read_text(encoding="utf-8")
+    assert all(str(render(figure)) in page for figure in figures)
+
+
 def test_without_arms_there_is_nothing_to_compare(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, untouched=UNTOUCHED)
     call("run", suite, "--jobs", 1, "--reports", tmp_path / "reports")
     (result,) = recorded_results(tmp_path / "reports" / "latest")
     with RecordedRun(Path(result.run)) as recorded_run:
-        assert comparisons(recorded_run, result) == ()
+        assert arm_charts(recorded_run, result) == ()

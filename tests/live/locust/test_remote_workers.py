@@ -18,7 +18,7 @@ import pytest
 
 from harness.history.read import History
 from harness.live.run_lock import STATE_VARIABLE
-from tests.live.test_locust import EXPERIMENT, SLOS, harness, left, until
+from tests.live.locust.test_cluster import EXPERIMENT, SLOS, harness, left, until
 
 SHIFT_S = 5000
 """How far the other machine's monotonic clock is ahead."""
