@@ -1,4 +1,4 @@
-"""Judging the invariants that a system declares: no row violates them. They are gates that nobody has to write."""
+"""Judging the invariants that a system declares: no row violates them. Every experiment of the system has them as gates."""
 
 from __future__ import annotations
 
