@@ -79,7 +79,7 @@ def test_unknown_networks_and_virtual_time(directory: Path, capsys: pytest.Captu
     assert invoke(ran(directory, "--runtime", "live", "--network", "kernal")) == 4
     assert "--network kernal: use proxy or kernel" in capsys.readouterr().err
     assert invoke(ran(directory, "--network", "kernel")) == 4
-    assert "--network kernel: is not for --runtime sim; use --runtime live" in capsys.readouterr().err
+    assert "--network kernel: needs --runtime live" in capsys.readouterr().err
     assert invoke(ran(directory, "--runtime", "live")) == 4
     assert "use --network kernel (root) or --runtime sim" in capsys.readouterr().err
 
