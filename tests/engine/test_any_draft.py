@@ -18,7 +18,7 @@ from harness.faults.catalogue import FAULTS
 from harness.gates.registry import gate_kinds
 from harness.sli.kinds import SLO_KINDS
 from harness.system import System
-from tests.engine.test_validate import GOOD, SLOS
+from tests.engine.test_validate import GOOD, SLOS, slos_of
 from tests.experiment.test_any_text import QUANTITIES, SNIPPETS, VALUES, WORDS
 from tests.support.toy_system import system
 
@@ -44,7 +44,7 @@ def check(text: str, slos_text: str, system: System | None) -> None:
         )
     except ExperimentError:
         return
-    found = [*validate(draft, system, slos.slos, None), *validate_slos(slos, system)]
+    found = [*validate(draft, system, slos_of(slos), None), *validate_slos(slos, system)]
     for one in found:
         # Nothing is reported about a placeholder.
         assert str(PLACEHOLDERS[0]) not in str(one)

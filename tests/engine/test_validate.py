@@ -62,9 +62,13 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def slos_of(draft: SlosDraft) -> dict[str, Slo | None]:
+    return {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
+
+
 def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml", SLO_KINDS).slos, capabilities)
+    found = validate(draft, system, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 
