@@ -159,7 +159,7 @@ def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
     ("options", "about"),
     [
         (("--chaos-seed", "-1"), "--chaos-seed -1"),
-        (("--chaos-network", "kernel"), "--chaos-network kernel: is not for --chaos-runtime sim"),
+        (("--chaos-network", "kernel"), "--chaos-network kernel: needs --chaos-runtime live"),
         (("--chaos-runtime", "live", "--chaos-load", "wrk"), "--chaos-load wrk: use asyncio or locust"),
         (("--chaos-runtime", "live", "--chaos-toxiproxy", "ftp://nowhere"), "--toxiproxy ftp://nowhere"),
     ],
