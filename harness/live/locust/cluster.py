@@ -43,10 +43,13 @@ async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncI
             return f"{hello.machine}-{hello.pid}"
         return processes.name_of(hello.pid) or key
 
+    def report_exit(description: str) -> None:
+        connection.fail(description)
+
     own, theirs = socket.socketpair()
     with theirs:
         async with (
-            locust_processes(workspace, settings.plugins, lambda end: connection.fail(end)) as processes,
+            locust_processes(workspace, settings.plugins, report_exit) as processes,
             Channel.on(protocol.SOCKET, own) as channel,
         ):
             connection = LocustConnection(channel, settings.workers, name_worker)

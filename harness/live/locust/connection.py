@@ -43,8 +43,10 @@ class Worker:
 
 
 class LocustConnection:
-    """`receive` runs for as long as the processes do. `name_worker`: the name of a worker in this run, from Locust's name
-    of it and its `Hello`."""
+    """`receive` runs for as long as the processes do.
+
+    `name_worker`: the name of a worker in this run, from Locust's name of it and its `Hello`.
+    """
 
     def __init__(
         self, channel: Channel, max_workers: int, name_worker: Callable[[str, protocol.Hello], str]
