@@ -88,7 +88,7 @@ def test_the_reports_are_those_of_the_command_line(ran: Run) -> None:
 
 
 def test_inconclusive_is_not_called_a_breach(ran: Run) -> None:
-    ran.has_lines("untouched: INCONCLUSIVE: *", "*touched no traffic*")
+    ran.has_lines("untouched: INCONCLUSIVE: *", "*affected no traffic*")
     assert "FAILED untouched: " not in ran.out
 
 
@@ -159,7 +159,7 @@ def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
     ("options", "about"),
     [
         (("--chaos-seed", "-1"), "--chaos-seed -1"),
-        (("--chaos-network", "kernel"), "--chaos-network kernel: is not for --chaos-runtime sim"),
+        (("--chaos-network", "kernel"), "--chaos-network kernel: needs --chaos-runtime live"),
         (("--chaos-runtime", "live", "--chaos-load", "wrk"), "--chaos-load wrk: use asyncio or locust"),
         (("--chaos-runtime", "live", "--chaos-toxiproxy", "ftp://nowhere"), "--toxiproxy ftp://nowhere"),
     ],

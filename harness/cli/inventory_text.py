@@ -43,10 +43,14 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _gates(found: dict[str, Any]) -> Iterator[str]:
-    for key, gate in found.items():
-        yield _table(
-            f"gate {key}: {gate['about']}", {name: one["about"] for name, one in gate["keys"].items()}
-        )
+    yield "\n".join(["gates", *(_gate(key, gate) for key, gate in found.items())])
+
+
+def _gate(key: str, gate: dict[str, Any]) -> str:
+    keys = {
+        name: f"{one['about']}{' (needed)' if one['needed'] else ''}" for name, one in gate["keys"].items()
+    }
+    return _table(f"  {key}: {gate['about']}", keys, "      ")
 
 
 def _runtimes(found: dict[str, Any]) -> Iterator[str]:

@@ -54,6 +54,11 @@ def rejudge(directory: Path) -> Rejudged:
     return Rejudged(result, altered, before is not None, () if before is None else _differences(before, now))
 
 
+def judge_directory(directory: Path | str) -> ExperimentResult:
+    """The verdict of a run directory, computed from what it recorded. Raises HistoryError when it cannot be read."""
+    return rejudge(Path(directory)).result
+
+
 def write_verdict(directory: Path, result: ExperimentResult) -> None:
     """`verdict.json`: the document of `--json` with this one experiment."""
     (directory / VERDICT).write_text(verdict_text(result), encoding="utf-8")

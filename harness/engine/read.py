@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
@@ -173,10 +172,11 @@ class _Reader:
 
     def _capabilities_for(self, draft: Draft) -> Capabilities | None:
         """Those of the runtime that the experiment is to run in; None when it is made for another one."""
-        wanted: Any = draft.source.value.get("runtime")
+        wanted = draft.source.value.get("runtime")
         runtime = self._runtime
         if runtime is None:
-            runtime = DEFAULT if wanted not in RUNTIMES else RUNTIMES[wanted].from_arguments({})
+            options = RUNTIMES.get(wanted) if isinstance(wanted, str) else None
+            runtime = DEFAULT if options is None else options.from_arguments({})
         elif wanted not in (None, runtime.name):
             return None
         # Asking may take a while: it looks at the machine.

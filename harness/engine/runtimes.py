@@ -39,9 +39,7 @@ def runtime_options(
         shown = f"{prefix}{option.name}" + ("" if option.many else f" {value}")
         if option not in RUNTIMES[name].options:
             others = [other for other in allowed if option in RUNTIMES[other].options]
-            problems.append(
-                f"{shown}: is not for {prefix}runtime {name}; use {prefix}runtime {_either(others)}"
-            )
+            problems.append(f"{shown}: needs {prefix}runtime {_either(others)}")
 
         elif option.choices and value not in option.choices:
             problems.append(f"{shown}: use {_either(option.choices)}")

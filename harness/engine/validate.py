@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.diagnostics import Diagnostic
+from harness.diagnostics import Diagnostic, unknown_name
+from harness.engine.runtimes import RUNTIMES
 from harness.engine.validate_arms import validate_arms
 from harness.engine.validate_gates import validate_gates
 from harness.engine.validate_load import validate_loads
@@ -31,9 +32,16 @@ def validate(
     runtime can do; None: that is not checked.
     """
     for check in (
+        _validate_runtime(draft),
         () if system is None else validate_loads(draft, system),
         validate_timeline(draft, system, capabilities),
         validate_gates(draft, system, slos),
         validate_arms(draft, system, slos),
     ):
         yield from draft.reliable(check)
+
+
+def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
+    runtime = draft.source.value.get("runtime")
+    if isinstance(runtime, str) and runtime not in RUNTIMES:
+        yield draft.source.locate(unknown_name("runtime", runtime, RUNTIMES), ("runtime",))

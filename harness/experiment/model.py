@@ -165,7 +165,7 @@ class Experiment(Frozen):
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
     """Words to select it by."""
-    runtime: Literal["sim", "live"] | None = None
+    runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
     """The clients: one entry for each workload, by its name."""

@@ -7,20 +7,21 @@ SQL are left to `harness validate`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from harness.experiment.entries import Faults, Gates, SloKinds
 from harness.experiment.model import NAME, Experiment, FaultDefinition
-from harness.experiment.parse import Faults, Gates, SloKinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/$defs/{model}"
 
 
-def experiment_schema(faults: Faults, gates: Gates) -> dict[str, Any]:
+def experiment_schema(faults: Faults, gates: Gates, runtimes: Iterable[str]) -> dict[str, Any]:
     """Of `*.chaos.yaml`, with a definition for every kind of fault and of gate."""
     definitions: dict[str, Any] = {}
     schema = _schema(Experiment, definitions)
@@ -34,6 +35,7 @@ def experiment_schema(faults: Faults, gates: Gates) -> dict[str, Any]:
         definitions[_definition(name)] = _fault(name, fault, definitions)
     schema["properties"]["timeline"] |= {"items": _timeline_item(faults, definitions)}
     schema["properties"]["load"] |= {"minProperties": 1}
+    schema["properties"]["runtime"] |= {"enum": list(runtimes)}
     return {
         "$schema": DIALECT,
         "title": "Chaos experiment",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.errors import InvalidValue
 from harness.gates.base import Gate, JudgeContext
 from harness.gates.names import gate_names
-from harness.gates.result import GateResult, not_computable
+from harness.gates.result import GateResult, no_samples, not_computable
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.sli.base import Slo
@@ -32,7 +32,9 @@ def judge_gates(
 
 def _judge(gate: Gate, history: History, context: JudgeContext) -> Iterator[GateResult]:
     try:
-        yield from tuple(gate.judge(history, context))
+        found = tuple(gate.judge(history, context))
+        # Never green by absence: a gate without a result would not be missed.
+        yield from found or [no_samples(context.name, slo=gate.slo_name, reason="the gate gave no result")]
     except (HistoryError, InvalidValue) as error:
         yield not_computable(context.name, error, slo=gate.slo_name)
     except Exception as error:

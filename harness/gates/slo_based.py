@@ -76,11 +76,9 @@ class SloBasedGate(Gate):
                 f"there is no SLO '{self.slo_name}'; there are {', '.join(context.slos) or 'none'}"
             )
         slo, threshold = objective.slo, objective.threshold
-        found = [
-            self._result(one, context.name, threshold)
-            for one in slo.measure(history, self.where, self.window(history), threshold)
-        ]
-        return found or [self._result(Measurement(None, 0), context.name, threshold)]
+        measured = [*slo.measure(history, self.where, self.window(history), threshold)]
+        # Without rows there is no group either.
+        return [self._result(one, context.name, threshold) for one in measured or [Measurement(None, 0)]]
 
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         slo = slos.get(self.slo_name)

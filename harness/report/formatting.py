@@ -13,6 +13,7 @@ from harness.sli.formatting import (
     clock,
     duration,
     exposure,
+    fault_times,
     number,
     quantity,
     ratio,
@@ -145,13 +146,7 @@ def exposed(name: str, count: int) -> str:
 
 
 def fault_when(fault: FaultResult) -> str:
-    if fault.applied_at_s is None:
-        return "never applied"
-    if fault.undone_at_s is None:
-        return f"from {clock(fault.applied_at_s)} to the end"
-    if fault.undone_at_s == fault.applied_at_s:
-        return f"at {clock(fault.applied_at_s)}"
-    return f"{clock(fault.applied_at_s)} to {clock(fault.undone_at_s)}"
+    return fault_times(fault.applied_at_s, fault.undone_at_s)
 
 
 def fault_line(fault: FaultResult) -> str:

@@ -1,10 +1,10 @@
-"""How quantities are written for people: values in their unit, moments, exposure, targets. Pure text."""
+"""Quantities as text: values in their unit, times, exposure, targets. The only place that formats them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_DECIMALS_MAX = 4
+_MAX_DECIMALS = 4
 
 
 def number(value: float) -> str:
@@ -14,18 +14,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def ratio_decimals(limit: float | None) -> int:
-    """Decimals of a percentage that tell a value from its limit: one more than the limit itself has."""
-    if limit is None:
+def ratio_decimals(threshold: float | None) -> int:
+    """Decimals of a percentage that tell a value from its threshold: one more than the threshold has."""
+    if threshold is None:
         return 2
-    for decimals in range(1, _DECIMALS_MAX):
-        if abs(round(limit * 100, decimals) - limit * 100) < 1e-9:
+    for decimals in range(1, _MAX_DECIMALS):
+        if abs(round(threshold * 100, decimals) - threshold * 100) < 1e-9:
             return decimals + 1
-    return _DECIMALS_MAX
+    return _MAX_DECIMALS
 
 
 def ratio(value: float, decimals: int = 2) -> str:
-    """`99.95%`. Never rounds up to 100% (or down to 0%) what is not."""
+    """`99.95%`. Only exactly 1 is 100%, and only exactly 0 is 0%."""
     text = f"{value * 100:.{decimals}f}"
     if value < 1 and float(text) >= 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
@@ -57,12 +57,12 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f}".rstrip("0").rstrip(".") + " s"
 
 
-def quantity(value: float | None, unit: str, limit: float | None = None) -> str:
+def quantity(value: float | None, unit: str, threshold: float | None = None) -> str:
     """A value in its unit; `-` where there is none. A `ratio` is of good ones; a `share` is of anything."""
     if value is None:
         return "-"
     if unit in ("ratio", "share"):
-        return ratio(value, ratio_decimals(limit))
+        return ratio(value, ratio_decimals(threshold))
     if unit == "s":
         return duration(value)
     if unit == "bps":
@@ -115,15 +115,12 @@ def exposure(counts: Mapping[str, int]) -> str:
     return ", ".join(parts) or "affected nothing"
 
 
-def fault_in_force(
-    fault: str, names: tuple[str, ...], applied_at_s: float | None, undone_at_s: float | None
-) -> str:
-    """`crash of edge-a-1, 40 s to 80 s`."""
-    what = f"{fault} of {targets(names)}"
+def fault_times(applied_at_s: float | None, undone_at_s: float | None) -> str:
+    """`40 s to 80 s`. `undone_at_s` None: it is not undone; both times alike: it is instant."""
     if applied_at_s is None:
-        return f"{what}, never applied"
+        return "never applied"
     if undone_at_s is None:
-        return f"{what}, from {clock(applied_at_s)}"
+        return f"from {clock(applied_at_s)} to the end"
     if undone_at_s == applied_at_s:
-        return f"{what}, at {clock(applied_at_s)}"
-    return f"{what}, {clock(applied_at_s)} to {clock(undone_at_s)}"
+        return f"at {clock(applied_at_s)}"
+    return f"{clock(applied_at_s)} to {clock(undone_at_s)}"

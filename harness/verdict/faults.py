@@ -9,7 +9,7 @@ from harness.history.metadata import FaultRecord, RunMetadata
 from harness.sli.formatting import exposure
 from harness.verdict.model import FaultResult
 
-NEVER_APPLIED = "it was not applied"
+NEVER_APPLIED = "it was never applied"
 
 
 def judge_fault(record: FaultRecord) -> FaultResult:

@@ -16,7 +16,7 @@ from harness.gates.judge import judge_gates
 from harness.gates.result import GateResult, Verdict, worst
 from harness.history.read import History
 from harness.sli.base import Slo
-from harness.sli.formatting import fault_in_force
+from harness.sli.formatting import fault_times, targets
 from harness.verdict.arms import judge_arm
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
@@ -159,7 +159,10 @@ def _why(
         if arms:
             parts.append(f"{len(arms)} of {len(arms)} arms behaved as expected")
         return "; ".join(parts)
-    in_force = "; ".join(fault_in_force(f.fault, f.targets, f.applied_at_s, f.undone_at_s) for f in faults)
+    in_force = "; ".join(
+        f"{fault.fault} of {targets(fault.targets)}, {fault_times(fault.applied_at_s, fault.undone_at_s)}"
+        for fault in faults
+    )
     causes = [
         f"{gate.name}: {gate.reason}" + (f" (faults: {in_force})" if in_force else "")
         for gate in gates

@@ -33,7 +33,7 @@ def test_plan_names_picked_targets_times_settings_and_arms(suite: Path) -> None:
     assert "5 s to 8 s: latency on backend-east > backend-west" in called.out
     assert "delay 1 s" in called.out
     assert "arm     without gateway.retry, gateway.fallback, must breach: answered" in called.out
-    assert "lasts   at most 32 s of virtual time, 2 runs of it" in called.out
+    assert "lasts   at most 32 s a run, 2 runs" in called.out
 
 
 def test_what_plan_picks_depends_on_the_seed_only(suite: Path) -> None:

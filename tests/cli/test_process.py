@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from tests.cli.support import BROKEN, UNTOUCHED, write_suite
 
 ROOT = Path(__file__).parents[2]
 HARNESS = (sys.executable, "-m", "harness")
-QUICK_S = 0.3
 
 NOISY = """\
 import os
@@ -55,28 +53,19 @@ def harness(
     )
 
 
-def test_help_is_quick() -> None:
-    """Start-up below 0.3 s of processor time, the least of three (the machine may be busy)."""
-
-    def cost_s() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert harness("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-    assert min(cost_s() for _ in range(3)) < QUICK_S
+HEAVY = ("aiohttp", "duckdb", "jinja2", "numpy", "pydantic", "scipy", "yaml")
 
 
-@pytest.mark.parametrize("module", ["duckdb", "scipy", "numpy", "aiohttp", "pydantic", "yaml", "jinja2"])
-def test_help_imports_nothing_heavy(module: str) -> None:
+def test_help_imports_nothing_heavy() -> None:
+    """That is what keeps it quick; `make bench` measures it."""
     code = (
-        "import sys; from harness.cli.main import invoke; invoke(['--help']); "
-        f"sys.exit({module!r} in sys.modules)"
+        "import json, sys; from harness.cli.main import invoke; invoke(['--help']); "
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", code], env=environment(), capture_output=True, check=True, timeout=60
     )
-    assert done.returncode == 0, f"harness --help imports {module}"
+    assert set(json.loads(done.stderr)) & set(HEAVY) == set()
 
 
 def test_mistakes_leave_nothing_else_on_stderr(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from harness.engine.runtimes import RUNTIMES
 from harness.experiment.model import FaultDefinition
 from harness.experiment.schema import experiment_schema, slos_schema
 from harness.experiment.source import read_source
@@ -15,7 +16,7 @@ from harness.sli.kinds import SLO_KINDS
 from tests.experiment.support import GOOD, SLOS, changed
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-EXPERIMENT_SCHEMA = experiment_schema(FAULTS, gate_kinds())
+EXPERIMENT_SCHEMA = experiment_schema(FAULTS, gate_kinds(), RUNTIMES)
 SLOS_SCHEMA = slos_schema(SLO_KINDS)
 
 

@@ -38,8 +38,10 @@ class RareGate(Gate):
             yield unknown_name("event", self.rare, context.system.events).below(("rare",))
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        if self.most < 0:
+        if self.most == -1:
             raise ZeroDivisionError("a defect of the gate")
+        if self.most == -2:
+            return
         ((count,),) = history.query(f"SELECT count(*) FROM events WHERE event = {literal(self.rare)}")
         yield GateResult(
             name=context.name,
@@ -127,6 +129,15 @@ def test_a_judgement_that_breaks_is_an_error(tmp_path: Path) -> None:
     result = called.document["experiments"][0]["gates"][0]
     assert (result["verdict"], result["kind"]) == ("error", "rare")
     assert "ZeroDivisionError: a defect of the gate" in result["reason"]
+
+
+@pytest.mark.usefixtures("rare")
+def test_a_judgement_without_a_result_is_inconclusive(tmp_path: Path) -> None:
+    gate = "{rare: gateway.retry, most: -2}"
+    called = call("run", suite(tmp_path, gate), "--jobs", 1, "--reports", tmp_path / "reports", "--json")
+    assert called.code == 2
+    result = called.document["experiments"][0]["gates"][0]
+    assert (result["name"], result["verdict"]) == ("rare gateway.retry", "inconclusive")
 
 
 def entry(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

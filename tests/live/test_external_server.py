@@ -355,7 +355,7 @@ def test_the_command_refuses_an_unusable_server_before_anything_starts(state: Pa
         assert "--toxiproxy with --network kernel" in both.stderr
     sim = harness("run", "--toxiproxy", nobody, LATENCY)
     assert sim.returncode == 4
-    assert "is not for --runtime sim" in sim.stderr
+    assert "needs --runtime live" in sim.stderr
     assert not list(state.iterdir())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 
@@ -14,16 +13,14 @@ from harness.history.environment import Environment
 from harness.history.files import ENVIRONMENT, METADATA
 from harness.history.metadata import RunMetadata
 from harness.history.read import History
+from tests.support.snapshots import compare_with_file
 
 EXPECTED = Path(__file__).parent / "expected"
 
 
 def check_snapshot(name: str, text: str) -> None:
-    """Compare with `expected/NAME`; with HARNESS_UPDATE_SNAPSHOTS=1, write it (then read the difference)."""
-    file = EXPECTED / name
-    if os.environ.get("HARNESS_UPDATE_SNAPSHOTS") == "1":
-        file.write_text(text, encoding="utf-8")
-    assert text == file.read_text(encoding="utf-8")
+    """Compare with `expected/NAME`."""
+    compare_with_file(EXPECTED / name, text)
 
 
 def write_streaming_history(directory: Path, sessions: int = 200) -> History:

@@ -56,7 +56,7 @@ def test_the_last_line_says_the_verdict_and_the_exit_code() -> None:
 
 
 def test_notes_of_a_run_are_told_whatever_its_verdict() -> None:
-    note = "3 of 365 clients were still there at the end of the drain and were sent away"
+    note = "3 of 365 clients were still active at the end of the drain and were cancelled"
     for result in (PASSED, FAILED):
         text = render((replace(result, notes=(note,)),), result.verdict, 0)
         assert "· note" in text

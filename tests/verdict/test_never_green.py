@@ -82,7 +82,7 @@ def test_a_group_that_was_not_there_before_the_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        (with_fault(applied_at_s=None, undone_at_s=None), "not applied"),
+        (with_fault(applied_at_s=None, undone_at_s=None), "never applied"),
         (with_fault(applied_at_s=None, undone_at_s=None, error="no such node"), "no such node"),
         (with_fault(undone_at_s=None), "not undone"),
         (with_fault(error="could not be started again"), "could not be started again"),

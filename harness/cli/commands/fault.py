@@ -49,4 +49,4 @@ def _request(action: str, what: str) -> Request:
             raise UsageError([f"fault remove '{what}': give the number of a fault; see 'harness fault list'"])
         case "list":
             return ListFaults()
-    raise UsageError([f"fault {action}: use {', '.join(ACTIONS)}"])
+    raise UsageError([f"fault {action}: use {', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}"])

@@ -97,9 +97,7 @@ def _text(item: Plan) -> str:
     for arm in item.arms[1:]:
         wanted = f", must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
         lines.append(f"  arm     {arm.name}{wanted}")
-    lines.append(
-        f"  lasts   at most {item.duration_s:g} s of virtual time, {plural(len(item.arms), 'run')} of it"
-    )
+    lines.append(f"  lasts   at most {item.duration_s:g} s a run, {plural(len(item.arms), 'run')}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ def schema(
 ) -> CommandResult:
     """Print the JSON Schema of a file, for editors: of an experiment, or of slos.yaml."""
     from harness.cli.output import print_json
+    from harness.engine.runtimes import RUNTIMES
     from harness.errors import UsageError
     from harness.experiment.schema import experiment_schema, slos_schema
     from harness.faults.catalogue import FAULTS
@@ -24,5 +25,7 @@ def schema(
     if of not in KINDS:
         hint = did_you_mean(of, KINDS)
         raise UsageError([f"schema {of}: use {' or '.join(KINDS)}" + (f"; {hint}" if hint else "")])
-    print_json(experiment_schema(FAULTS, gate_kinds()) if of == KINDS[0] else slos_schema(SLO_KINDS))
+    print_json(
+        experiment_schema(FAULTS, gate_kinds(), RUNTIMES) if of == KINDS[0] else slos_schema(SLO_KINDS)
+    )
     return CommandResult(0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from harness.system import (
+from harness import (
     Access,
     Client,
     Event,
