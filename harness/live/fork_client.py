@@ -79,21 +79,27 @@ class ForkServer:
 
     async def receive(self) -> None:
         """Handle the messages of the fork server, until it is gone."""
-        async for message in self._channel:
-            match message:
-                case messages.Launched(node, incarnation, pid):
-                    self._launches.pop((node, incarnation)).set_result(pid)
-                case messages.Exited(pid, status):
-                    if pid in self._on_exit:
-                        self._report_exit(pid, status)
-                    else:
-                        self._early_exits[pid] = status
-        self._fork_server_died()
+        try:
+            async for message in self._channel:
+                match message:
+                    case messages.Launched(node, incarnation, pid):
+                        answer = self._launches.pop((node, incarnation))
+                        if not answer.done():  # whoever launched it may have been cancelled
+                            answer.set_result(pid)
+                    case messages.Exited(pid, status):
+                        if pid in self._on_exit:
+                            self._report_exit(pid, status)
+                        else:
+                            self._early_exits[pid] = status
+        finally:
+            # Also when Ctrl-C cancels every task: no exit is heard any more, and nobody may wait for one.
+            self._end_all()
 
-    def _fork_server_died(self) -> None:
-        """The kernel has killed every node with it."""
+    def _end_all(self) -> None:
+        """The fork server is gone or ends now, and the kernel kills every node with it."""
         for answer in self._launches.values():
-            answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
+            if not answer.done():
+                answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
         self._launches.clear()
         for pid in list(self._on_exit):
             self._report_exit(pid, -signal.SIGKILL)
