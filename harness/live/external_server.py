@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from harness.faults.primitives import FaultFailed
 from harness.live.external_proxies import server_problem
 from harness.live.resources import ExternalProxies
-from harness.live.supervisor import background
-from harness.live.vanilla_toxiproxy import VanillaToxiproxyApi
+from harness.live.tasks import background
+from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 
@@ -36,12 +36,10 @@ async def external_server(
 
 
 async def _watch(url: str, died: Callable[[str], None]) -> None:
-    api = VanillaToxiproxyApi(url)
-    try:
-        while True:
-            await asyncio.sleep(WATCH_S)
-            await api.version()
-    except FaultFailed as error:
-        died(str(error))
-    finally:
-        await api.close()
+    async with ToxiproxyApi(url) as api:
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                await api.version()
+        except FaultFailed as error:
+            died(str(error))

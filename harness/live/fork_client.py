@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 from harness.live import messages
 from harness.live.resources import Process
-from harness.live.supervisor import background, supervised_process
+from harness.live.supervisor import supervised_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
@@ -24,7 +25,7 @@ type OnExit = Callable[[int], None]
 
 
 @asynccontextmanager
-async def fork_server(workspace: Workspace, world: messages.World) -> AsyncIterator[ForkServer]:
+async def fork_server(workspace: Workspace, run: messages.RunInfo) -> AsyncIterator[ForkServer]:
     """A fork server that has loaded the system; it and every node are killed at the end of the block.
 
     NotReady when it does not start.
@@ -35,7 +36,7 @@ async def fork_server(workspace: Workspace, world: messages.World) -> AsyncItera
         async with supervised_process(workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]):
             theirs.close()
             async with Channel.on(messages.FORK_SERVER, own) as channel:
-                channel.send(world)
+                channel.send(run)
                 try:
                     async with asyncio.timeout(START_S):
                         answer = await channel.receive()
@@ -79,21 +80,27 @@ class ForkServer:
 
     async def receive(self) -> None:
         """Handle the messages of the fork server, until it is gone."""
-        async for message in self._channel:
-            match message:
-                case messages.Launched(node, incarnation, pid):
-                    self._launches.pop((node, incarnation)).set_result(pid)
-                case messages.Exited(pid, status):
-                    if pid in self._on_exit:
-                        self._report_exit(pid, status)
-                    else:
-                        self._early_exits[pid] = status
-        self._fork_server_died()
+        try:
+            async for message in self._channel:
+                match message:
+                    case messages.Launched(node, incarnation, pid):
+                        answer = self._launches.pop((node, incarnation))
+                        if not answer.done():  # whoever launched it may have been cancelled
+                            answer.set_result(pid)
+                    case messages.Exited(pid, status):
+                        if pid in self._on_exit:
+                            self._report_exit(pid, status)
+                        else:
+                            self._early_exits[pid] = status
+        finally:
+            # Also when Ctrl-C cancels every task: no exit is heard any more, and nobody may wait for one.
+            self._end_all()
 
-    def _fork_server_died(self) -> None:
-        """The kernel has killed every node with it."""
+    def _end_all(self) -> None:
+        """The fork server is gone or ends now, and the kernel kills every node with it."""
         for answer in self._launches.values():
-            answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
+            if not answer.done():
+                answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
         self._launches.clear()
         for pid in list(self._on_exit):
             self._report_exit(pid, -signal.SIGKILL)

@@ -1,116 +1,103 @@
-"""A node of a live run: its process, the line to it, and what holds it down."""
+"""`LiveNode`: a node of a live run. Its process comes and goes; faults stop, pause and limit it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 from collections import Counter
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from harness.faults.primitives import EndpointMatch, FaultFailed, HostIdentity, HttpRule, PathMatch
+from harness.faults.primitives import HostIdentity, HttpRule
 from harness.live import messages
+from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
 from harness.live.fork_client import ForkServer
-from harness.live.host import real_port
+from harness.live.link_faults import LinkFaults
+from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
-from harness.live.proxy_links import ProxyLinks, Rule
+from harness.live.proxy_links import ProxyLinks
 from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
 from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
-from harness.runtime.messages import Channel
 from harness.system import Node
 
 READY_S = 30.0
 """How long a node may take until it listens."""
 
-GONE_S = 10.0
-"""How long a killed process may take until the kernel has taken it away."""
 
-ANSWER_S = 2.0
-"""How long a node is given to tell its counts."""
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """What the nodes of a run share. `attempts`: connection attempts by node, as the processes report them."""
+
+    fork_server: ForkServer
+    links: ProxyLinks
+    faults: LinkFaults
+    journal: Journal
+    rows: RowCodec
+    attempts: Counter[str]
 
 
 class LiveNode:
-    """Faults may overlap: the node runs again when the last that holds it is gone."""
+    """Faults may overlap: the node runs again when the last that holds it is gone. It has no process at first.
+
+    `group`: the control group that limits its processor time. `namespace`: the path of its network namespace, with
+    the kernel network.
+    """
 
     def __init__(
-        self,
-        node: Node,
-        address: str,
-        *,
-        fork_server: ForkServer,
-        wires: ProxyLinks,
-        journal: Journal,
-        rows: RowCodec,
-        attempts: Counter[str],
-        group: Group,
-        namespace: str | None = None,
+        self, context: NodeContext, node: Node, address: str, group: Group, namespace: str | None = None
     ) -> None:
-        self.node = node
-        self.peer = HostIdentity(node.name, node.role, node.zone)
-        self.address = address
-        self._fork_server = fork_server
-        self._wires = wires
-        self._journal = journal
-        self._rows = rows
-        self._attempts = attempts
+        self.group = group
+        self._context = context
+        self._node = node
+        self._identity = HostIdentity(node.name, node.role, node.zone)
+        self._address = address
         self._namespace = namespace
-        self.ports: set[int] = set()
-        """Where its service has ever listened."""
+        self._ports: set[int] = set()
+        """Ports on which its service has ever listened."""
         self._incarnation = 0
-        self._process: _Process | None = None
+        self._process: NodeProcess | None = None
         self._stops: dict[Hold, Stop] = {}
         self._pauses: dict[Hold, None] = {}
-        self._slows: dict[Hold, float] = {}
-        self.group = group
-        self._rules: dict[int, messages.Interfere] = {}
-        self._taken: Counter[int] = Counter()
+        self._cpu_limits: dict[Hold, float] = {}
+        self._interferences: dict[int, messages.Interfere] = {}
+        self._interfered: Counter[int] = Counter()
         """Requests interfered with, by interference, in processes that are gone."""
-        self._silence: _Silence | None = None
-        self._changing = asyncio.Lock()
+        self._blackhole: Blackhole | None = None
+        self._lock = asyncio.Lock()
 
     @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.alive
+    def _alive(self) -> NodeProcess | None:
+        """Its process, unless it is down."""
+        return self._process if self._process is not None and self._process.alive else None
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ starting and stopping
 
-    async def launch(self) -> None:
-        """Start a new process for the service, with its own random stream; the disk is the old one."""
-        self._incarnation += 1
-        launch = messages.Launch(self.node.name, self._incarnation, self.address, self._namespace)
-        process = self._process = _Process(self)
-        await process.begin(self._fork_server, launch)
-        if self._slows:
-            self.group.add([process.pid])
-        for rule in self._rules.values():
-            process.send(rule)
-
-    async def until_ready(self, limit_s: float = READY_S) -> None:
-        """Return when the service listens. NotReady when it ends before that, or takes too long."""
-        assert self._process is not None
-        try:
-            async with asyncio.timeout(limit_s):
-                await asyncio.shield(self._process.ready)
-        except TimeoutError:
-            said = self._fork_server.log_tail(self.node.name)
-            raise NotReady(f"it did not listen (host.serve) within {limit_s:g} s\n{said}") from None
+    async def start(self) -> None:
+        """Start the service unless it runs, whatever holds it, and wait until it is ready. NotReady."""
+        self._stops.clear()
+        async with self._lock:
+            if self._alive is None:
+                if self._blackhole is not None:
+                    await self._blackhole.power_on()
+                await self._launch()
+            await self._restore()
+            await self._context.faults.refuse(self._node.name, False)
 
     async def stop(self, hold: Hold, how: Stop) -> None:
         """Kill the process, or cut the power, and keep it so until `unstop(hold)`."""
         self._stops[hold] = how
-        async with self._changing:
+        async with self._lock:
             if how == "power_off":
-                await self._fall_silent()
-            elif self._silence is None:
+                await self._power_off()
+            elif self._blackhole is None:
                 await self._kill()
-                await self._wires.refuse(self.node.name, True)
+                await self._context.faults.refuse(self._node.name, True)
 
     async def unstop(self, hold: Hold) -> None:
-        """Take a hold off; with the last one gone, start the service and wait until it is ready."""
+        """Release a hold. With the last one, start the service and wait until it is ready. NotReady."""
         how = self._stops.pop(hold, None)
         if how is None:
             return
@@ -118,64 +105,66 @@ class LiveNode:
             try:
                 await self.start()
             except BaseException:
-                self._stops[hold] = how  # it is down, or not reached, until that is tried again
+                self._stops[hold] = how  # so that it can be tried again
                 raise
         elif "power_off" not in self._stops.values():
-            async with self._changing:
-                await self._wires.refuse(self.node.name, True)
-                await self._speak_again()
+            async with self._lock:
+                await self._context.faults.refuse(self._node.name, True)
+                await self._restore()
 
-    async def start(self) -> None:
-        """Start the service unless it runs, whatever held it, and wait until it is ready."""
-        self._stops.clear()
-        async with self._changing:
-            if not self.alive:
-                if self._silence is not None:
-                    self._silence.close()
-                    if self._wires.plane is not None:
-                        await self._wires.plane.powered(self.node.name)
-                await self.launch()
-                await self.until_ready()
-            await self._speak_again()
-            await self._wires.refuse(self.node.name, False)
+    async def end(self) -> None:
+        """The end of the run."""
+        async with self._lock:
+            await self._kill()
+            if self._blackhole is not None:
+                self._blackhole.close()
+            self.group.release()
+
+    async def _launch(self) -> None:
+        """Start a new process, with its own random stream and the old disk, and wait until it listens. NotReady."""
+        self._incarnation += 1
+        launch = messages.Launch(self._node.name, self._incarnation, self._address, self._namespace)
+        process = self._process = await launch_process(self._context.fork_server, launch, self)
+        if self._cpu_limits:
+            self.group.add([process.pid])
+        for interference in self._interferences.values():
+            process.send(interference)
+        try:
+            async with asyncio.timeout(READY_S):
+                await process.ready()
+        except TimeoutError:
+            log = self._context.fork_server.log_tail(self._node.name)
+            raise NotReady(f"it did not listen (host.serve) within {READY_S:g} s\n{log}") from None
 
     async def _kill(self) -> None:
         self._pauses.clear()
         if self._process is not None:
             await self._process.kill()
 
-    async def _fall_silent(self) -> None:
-        """Nothing comes from the machine any more: not the end of a connection, not the refusal of a new one."""
-        if self._silence is not None:
+    async def _power_off(self) -> None:
+        if self._blackhole is not None:
             return
-        if self.alive and self._process is not None:
-            self._process.signal(signal.SIGSTOP)
-        silence = self._silence = _Silence()
-        own, everyone = EndpointMatch(frozenset({self.node.name})), EndpointMatch(everything=True)
-        for path in (PathMatch(everyone, own), PathMatch(own, everyone)):
-            silence.rules.append(await self._wires.add(path, None))
-        if self._wires.plane is not None:
-            await self._wires.plane.dark(self.node.name, self.address)
-        else:
-            for port in sorted(self.ports):
-                silence.listen(self.address, port)
+        if (process := self._alive) is not None:
+            process.signal(signal.SIGSTOP)  # so that no end of a connection gets out
+        context = self._context
+        self._blackhole = await open_blackhole(
+            self._node.name, self._address, self._ports, context.faults, context.links.controller
+        )
         await self._kill()
-        await self._wires.refuse(self.node.name, False)
+        await context.faults.refuse(self._node.name, False)
 
-    async def _speak_again(self) -> None:
-        silence, self._silence = self._silence, None
-        if silence is not None:
-            silence.close()
-            if self._wires.plane is not None:
-                await self._wires.plane.bright(self.node.name, self.address)
-            for rule in silence.rules:
-                await self._wires.remove(rule)
+    async def _restore(self) -> None:
+        blackhole, self._blackhole = self._blackhole, None
+        if blackhole is not None:
+            await blackhole.restore()
+
+    # ------------------------------------------------------------------ slowing down
 
     def pause(self, hold: Hold) -> None:
-        """Stop the process in its tracks (SIGSTOP); nothing to do when it is down."""
-        if self.alive and self._process is not None:
+        """SIGSTOP. Nothing happens when it is down."""
+        if (process := self._alive) is not None:
             self._pauses[hold] = None
-            self._process.signal(signal.SIGSTOP)
+            process.signal(signal.SIGSTOP)
 
     def unpause(self, hold: Hold) -> None:
         if hold in self._pauses:
@@ -183,214 +172,72 @@ class LiveNode:
             if not self._pauses and self._process is not None:
                 self._process.signal(signal.SIGCONT)
 
-    def cpu_limit(self, hold: Hold, factor: float) -> None:
-        """Give it less processor time, also in processes to come. OSError, QuotaUnavailable."""
-        self._slows[hold] = factor
-        self._limit()
+    def limit_cpu(self, hold: Hold, factor: float) -> None:
+        """Limit its processor time, also of processes to come. OSError, QuotaUnavailable, FactorOutOfRange."""
+        self._cpu_limits[hold] = factor
+        self._apply_cpu_limit()
 
-    def unslow(self, hold: Hold) -> None:
-        if self._slows.pop(hold, None) is None:
+    def unlimit_cpu(self, hold: Hold) -> None:
+        if self._cpu_limits.pop(hold, None) is None:
             return
-        if self._slows:
-            self._limit()
+        if self._cpu_limits:
+            self._apply_cpu_limit()
         else:
             self.group.release()
 
-    def _limit(self) -> None:
-        pids = session_of(self._process.pid) if self.alive and self._process is not None else []
-        self.group.limit(max(self._slows.values()), pids)
+    def _apply_cpu_limit(self) -> None:
+        process = self._alive
+        pids = [] if process is None else session_of(process.pid)
+        self.group.limit(max(self._cpu_limits.values()), pids)
 
     # ------------------------------------------------------------------ interference
 
     def interfere(self, number: int, rule: HttpRule, names: tuple[str | int, ...]) -> None:
-        """From now on, also in processes to come."""
-        message = self._rules[number] = messages.Interfere(number, rule, names)
+        """Interfere with requests from now on, also in processes to come."""
+        message = self._interferences[number] = messages.Interfere(number, rule, names)
         if self._process is not None:
             self._process.send(message)
 
-    def relent(self, number: int) -> None:
-        del self._rules[number]
+    def stop_interfering(self, number: int) -> None:
+        del self._interferences[number]
         if self._process is not None:
             self._process.send(messages.StopInterfering(number))
 
-    def taken(self, number: int) -> int:
-        """How many requests an interference has taken, as far as this node has told."""
-        now = self._process.counts.taken.get(number, 0) if self._process is not None else 0
-        return self._taken[number] + now
+    def interfered(self, number: int) -> int:
+        """How many requests an interference has affected, as far as the node has reported."""
+        now = 0 if self._process is None else self._process.counts.taken.get(number, 0)
+        return self._interfered[number] + now
 
-    async def settle(self) -> None:
-        """Have the node tell everything it has to tell; not waited for when it is stopped or down."""
-        if self.alive and not self._pauses and self._process is not None:
-            await self._process.ask()
+    # ------------------------------------------------------------------ reports of its processes
 
-    # ------------------------------------------------------------------ what its process says
+    async def flush(self) -> None:
+        """Return when all reports of the node until now have arrived. It is not waited for when stopped or down."""
+        if not self._pauses and (process := self._alive) is not None:
+            await process.flush()
 
-    def heard(self, process: _Process, message: object) -> None:
-        """Called by the line."""
+    async def route(self, name: str, port: int) -> Sequence[messages.Address]:
+        return await self._context.links.route(self._identity, name, port)
+
+    def fail(self, error: str) -> None:
+        self._context.journal.fail("the harness", f"{self._node.name}: {error}")
+
+    def report(self, process: NodeProcess, message: object) -> None:
+        node, context = self._node, self._context
         match message:
+            case messages.Ready(port):
+                self._ports.add(port)
             case messages.Emitted(t_s, row):
-                self._journal.emit(self.node.name, self.node.role, self._rows.decode(row), t_s)
+                context.journal.emit(node.name, node.role, context.rows.decode(row), t_s)
             case messages.Unhandled(error, defect):
-                self._journal.unhandled(self.node.name, error, defect=defect)
-            case messages.Ended(why):
-                process.why = why
-            case messages.Resolve(number, name, port):
-                process.run(self._resolve(process, number, name, port))
+                context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts, _):
-                for node, total in attempts.items():
-                    self._attempts[node] += total - process.counts.attempts.get(node, 0)
+                for target, total in attempts.items():
+                    context.attempts[target] += total - process.counts.attempts.get(target, 0)
                 process.counts = message
 
-    async def _resolve(self, process: _Process, number: int, name: str, port: int) -> None:
-        addresses: tuple[messages.Address, ...] = ()
-        try:
-            addresses = await self._wires.route(self.peer, name, port)
-        except FaultFailed as error:
-            self._journal.fail("the harness", f"no way from {self.node.name} to {name}: {error}")
-        process.send(messages.Route(number, addresses))
-
-    def exited(self, process: _Process, status: int) -> None:
-        """Called when a process is gone."""
-        for number, total in process.counts.taken.items():
-            self._taken[number] += total
+    def exited(self, process: NodeProcess) -> None:
+        self._interfered.update(process.counts.taken)
         process.counts = messages.Counts()
-        if process.killed:
-            why = "it was stopped before it listened"
-        else:
-            why = process.why or _died(status)
-            said = self._fork_server.log_tail(self.node.name)
-            self._journal.fail(self.node.name, f"{why}\n{said}" if said else why)
-        if not process.ready.done():
-            process.ready.set_exception(NotReady(why))
-            process.ready.exception()
-
-    async def end(self) -> None:
-        """The end of the run."""
-        async with self._changing:
-            await self._kill()
-            if self._silence is not None:
-                self._silence.close()
-            self.group.release()
-
-
-class _Process:
-    """One process of a node: its id, the line to it, what it said of itself."""
-
-    def __init__(self, node: LiveNode) -> None:
-        self._node = node
-        self.pid = 0
-        self.alive = False
-        self.killed = False
-        self.why: str | None = None
-        self.counts = messages.Counts()
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
-        self._gone: asyncio.Future[None] = loop.create_future()
-        self._channel: Channel | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._answers: dict[int, asyncio.Future[None]] = {}
-        self._numbers = count(1)
-
-    async def begin(self, fork_server: ForkServer, launch: messages.Launch) -> None:
-        own, theirs = socket.socketpair()
-        with theirs:
-            self.pid = await fork_server.launch(launch, theirs, self._exited)
-        self.alive = True
-        self._channel = await Channel.open(messages.NODE, own)
-        self._reading = asyncio.ensure_future(self._read(self._channel))
-
-    async def _read(self, channel: Channel) -> None:
-        async for message in channel:
-            match message:
-                case messages.Ready(port):
-                    self._node.ports.add(port)
-                    if not self.ready.done():
-                        self.ready.set_result(None)
-                case messages.Flushed(number):
-                    if (answer := self._answers.pop(number, None)) and not answer.done():
-                        answer.set_result(None)
-                case _:
-                    self._node.heard(self, message)
-
-    def run(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def send(self, message: object) -> None:
-        if self._channel is not None:
-            self._channel.send(message)
-
-    def signal(self, number: signal.Signals) -> None:
-        if self.alive:
-            # The fork server reports the exit before the id is used again. Its children are in its process group;
-            # just after the fork there is none yet.
-            try:
-                os.killpg(self.pid, number)
-            except ProcessLookupError:
-                os.kill(self.pid, number)
-
-    async def kill(self) -> None:
-        """SIGKILL; returns when the kernel has taken it away."""
-        if not self.alive:
-            return
-        self.killed = True
-        self.signal(signal.SIGKILL)
-        async with asyncio.timeout(GONE_S):
-            await asyncio.shield(self._gone)
-
-    async def ask(self) -> None:
-        """Everything that the process has said so far has been heard when this returns."""
-        number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        self.send(messages.Flush(number))
-        await asyncio.wait({answer, self._gone}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
-        self._answers.pop(number, None)
-
-    def _exited(self, status: int) -> None:
-        # What it said last is still on the line.
-        self.alive = False
-        self.run(self._finish(status))
-
-    async def _finish(self, status: int) -> None:
-        if self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=ANSWER_S)
-            self._reading.cancel()
-        if self._channel is not None:
-            self._channel.close()
-        self._node.exited(self, status)
-        if not self._gone.done():
-            self._gone.set_result(None)
-
-
-class _Silence:
-    """What stands for a machine without power: rules that hold everything, and a listener that never accepts.
-
-    The kernel takes connections into the listener's backlog and keeps what is sent; when it closes, they are reset.
-    With the kernel network there is no listener: packets are dropped on all legs, and the machine's dead sockets
-    with it, so that what its peers send later is answered with RST.
-    """
-
-    def __init__(self) -> None:
-        self.rules: list[Rule] = []
-        self._sockets: list[socket.socket] = []
-
-    def listen(self, address: str, port: int) -> None:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((address, real_port(port)))
-        sock.listen(1024)
-        self._sockets.append(sock)
-
-    def close(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
-
-
-def _died(status: int) -> str:
-    if status < 0:
-        return f"its process was killed by {signal.Signals(-status).name}"
-    return f"its process ended with exit code {status}"
+        if not process.killed:
+            log = self._context.fork_server.log_tail(self._node.name)
+            self._context.journal.fail(self._node.name, f"{process.end_reason}\n{log}".rstrip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -13,15 +13,15 @@ from harness.faults.primitives import FaultFailed
 from harness.live.kernel.namespaces import MakeSocket
 
 FOREVER_MS = 86_400_000
-"""A latency of so many milliseconds (a day) holds everything, in order, and lets it go when it is removed."""
+"""A latency of a day holds everything back, in order, until it is removed."""
 
-AT_ONCE = 16
+MAX_REQUESTS = 16
 """Requests to the server at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toxic:
-    """A toxic as the API takes it; `upstream` is what flows from who connected, `downstream` what flows back."""
+    """A toxic as the API takes it. `stream`: `upstream`, from the initiator of a connection, or `downstream`, back."""
 
     name: str
     type: str
@@ -40,32 +40,38 @@ class Toxic:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went through a proxy so far: bytes that came in from each side, connections opened and open now."""
+    """What passed through a proxy so far: bytes received from each side, connections accepted and open now."""
 
     upstream_bytes: int = 0
     downstream_bytes: int = 0
     accepted: int = 0
     open: int = 0
     unanswered: int = 0
-    """Connects that got no answer, those that TCP repeated included."""
+    """Connects that got no answer, including those that TCP repeated."""
 
 
 class ToxiproxyApi:
-    """`url`: where the server's API is. Every failure is FaultFailed, with what the server said.
+    """`url`: of the server's API. Every failure is FaultFailed, with the server's message.
 
-    `sockets` makes those that reach it; ordinary ones if not given.
+    `sockets` makes the sockets that reach it.
     """
 
     extended = True
-    """Whether the server has what docs/toxiproxy.md lists as additions."""
+    """Whether the server has the additions of docs/toxiproxy.md."""
 
     def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
         self.url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=lambda at: sockets(*at[:3])),
+            connector=aiohttp.TCPConnector(limit=MAX_REQUESTS, socket_factory=lambda at: sockets(*at[:3])),
             timeout=aiohttp.ClientTimeout(total=30),
             headers={"User-Agent": "harness"},
         )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         await self._session.close()
@@ -74,19 +80,19 @@ class ToxiproxyApi:
         return await self._call("GET", "/version")
 
     async def populate(self, proxies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Create many proxies, with their toxics where the server knows that; returns what it made."""
+        """Create many proxies, with their toxics where the server can do that. Returns their documents."""
         answer = await self._json("POST", "/populate", list(proxies))
         made: Sequence[Mapping[str, Any]] = answer["proxies"]
         return made
 
     async def enable(self, proxy: str, enabled: bool, *, drain: bool = False) -> None:
-        """Whether connects are taken; when not, they are refused, and what is open is closed, or with `drain` goes on
-        until its upstream ends it."""
-        asked = {"enabled": enabled, "drain": True} if drain else {"enabled": enabled}
-        await self._json("PATCH", f"/proxies/{proxy}", asked)
+        """Accept connects, or refuse them: then open connections are closed, or with `drain`, stay until their upstream
+        ends them."""
+        change = {"enabled": enabled, "drain": True} if drain else {"enabled": enabled}
+        await self._json("PATCH", f"/proxies/{proxy}", change)
 
     async def accept(self, proxy: str, accepting: bool) -> None:
-        """Whether connects are answered. Without an answer they time out at the client; what is open goes on."""
+        """Answer connects, or leave them without an answer, so that they time out. Open connections go on."""
         await self._json("PATCH", f"/proxies/{proxy}", {"accepting": accepting})
 
     async def delete(self, proxy: str) -> None:
@@ -99,7 +105,7 @@ class ToxiproxyApi:
         await self._call("DELETE", f"/proxies/{proxy}/toxics/{toxic}")
 
     async def reset_connections(self, proxy: str) -> int:
-        """RST both ends of every open connection, now; returns how many there were."""
+        """RST both ends of every open connection. Returns how many there were."""
         answer = await self._json("POST", f"/proxies/{proxy}/connections/reset", None)
         return int(answer["connections"])
 
@@ -124,8 +130,8 @@ class ToxiproxyApi:
                 method, self.url + path, json=body if body is not None else None
             ) as answer:
                 if answer.status >= 300:
-                    said = (await answer.text()).strip()
-                    raise FaultFailed(f"the proxy server answered {answer.status} to {method} {path}: {said}")
+                    text = (await answer.text()).strip()
+                    raise FaultFailed(f"the proxy server answered {answer.status} to {method} {path}: {text}")
                 return await answer.json(content_type=None) if as_json else await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise FaultFailed(

@@ -1,6 +1,6 @@
-"""`VanillaToxiproxyApi`: what live runs need, of a Toxiproxy server that has nothing but Toxiproxy's own API.
+"""`VanillaToxiproxyApi`: a Toxiproxy server that has Toxiproxy's own API only.
 
-It does not tell what passed while it passes, so the kernel is asked, which counts what every connection has carried.
+It may count a connection late, when it has ended. So the bytes that the kernel counts for every connection are read.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import contextlib
 import re
 import socket
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from harness.faults.primitives import FaultFailed
-from harness.live.connections import Carried, open_connections
+from harness.live.connections import Connection, open_connections
 from harness.live.kernel.namespaces import MakeSocket
+from harness.live.tasks import background
 from harness.live.toxiproxy import ToxiproxyApi, Traffic
 
-LOOK_S = 0.25
-"""Between two looks at the kernel's counts: what was opened and closed in between is not seen."""
+SAMPLE_S = 0.25
+"""Between two samples of the kernel's counts. Connections that are opened and closed in between are not counted."""
 
 _RECEIVED = re.compile(
     r'^toxiproxy_proxy_received_bytes_total\{(?=[^}]*direction="(\w+)")(?=[^}]*proxy="([^"]*)")[^}]*\} (\S+)$',
@@ -27,38 +29,39 @@ _RECEIVED = re.compile(
 )
 
 
+@asynccontextmanager
+async def vanilla_toxiproxy(url: str) -> AsyncIterator[VanillaToxiproxyApi]:
+    """The API of a server, with the counts of its proxies for the time of the block."""
+    async with VanillaToxiproxyApi(url) as api, background(api.keep_sampling()):
+        yield api
+
+
 class VanillaToxiproxyApi(ToxiproxyApi):
-    """The same methods as `ToxiproxyApi`; `reset_connections` closes instead of resetting."""
+    """The same methods as `ToxiproxyApi`. `reset_connections` closes connections instead of resetting them.
+
+    Traffic is counted while `keep_sampling` runs.
+    """
 
     extended = False
 
     def __init__(self, url: str, sockets: MakeSocket = socket.socket) -> None:
         super().__init__(url, sockets)
         self._listens: dict[str, tuple[str, int]] = {}
-        self._seen: dict[tuple[str, int], dict[bytes, Carried]] = defaultdict(dict)
-        """Connections of our proxies, those that have ended too, by where the proxy listens."""
+        self._seen: dict[tuple[str, int], dict[bytes, Connection]] = defaultdict(dict)
+        """Connections of our proxies by the address of the proxy, including those that have ended."""
         self._open: dict[tuple[str, int], int] = {}
-        self._looking: asyncio.Task[None] | None = None
-
-    async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
-        await super().close()
 
     async def populate(self, proxies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Create many proxies; without their toxics, which are added one by one."""
-        asked = [{key: proxy[key] for key in ("name", "listen", "upstream", "enabled")} for proxy in proxies]
-        made = await super().populate(asked)
+        """Create many proxies, without their toxics: the server does not take them here."""
+        bare = [{key: proxy[key] for key in ("name", "listen", "upstream", "enabled")} for proxy in proxies]
+        made = await super().populate(bare)
         for proxy in made:
             host, _, port = str(proxy["listen"]).rpartition(":")
             self._listens[proxy["name"]] = (host, int(port))
-        if self._looking is None:
-            self._looking = asyncio.ensure_future(self._look_on())
         return made
 
     async def enable(self, proxy: str, enabled: bool, *, drain: bool = False) -> None:
-        # What is open is always closed there, whatever is asked. PATCH is newer than some servers.
+        # Open connections are always closed. Some servers are older than PATCH.
         await self._json("POST", f"/proxies/{proxy}", {"enabled": enabled})
 
     async def accept(self, proxy: str, accepting: bool) -> None:
@@ -69,36 +72,36 @@ class VanillaToxiproxyApi(ToxiproxyApi):
         self._listens.pop(proxy, None)
 
     async def reset_connections(self, proxy: str) -> int:
-        """Close every open connection: disabling does it, at once. How many there were, as the kernel sees it."""
+        """Close every open connection, by disabling the proxy. Returns how many there were, as the kernel counts."""
         document = await self._json("GET", f"/proxies/{proxy}", None)
         if not document["enabled"]:
             return 0
-        self._look()
+        self._sample()
         count = self._open.get(self._listens[proxy], 0)
         await self.enable(proxy, False)
         await self.enable(proxy, True)
         return count
 
     async def traffic(self) -> dict[str, Traffic]:
-        """By proxy of ours; FaultFailed when the server does not know one of them any more."""
+        """By proxy of ours. FaultFailed when the server has lost one of them."""
         there = await self._json("GET", "/proxies", None)
         if lost := sorted(set(self._listens) - set(there)):
             raise FaultFailed(
                 f"the server at {self.url} has lost {len(lost)} of our proxies ({lost[0]}, ...): was it restarted?"
             )
         counted = await self._metrics()
-        self._look()
+        self._sample()
         return {name: self._traffic(name, counted) for name in self._listens}
 
     async def traffic_of(self, proxy: str) -> Traffic:
         counted = await self._metrics()
-        self._look()
+        self._sample()
         return self._traffic(proxy, counted)
 
     def _traffic(self, name: str, counted: Mapping[tuple[str, str], int]) -> Traffic:
         listen = self._listens[name]
         seen = self._seen[listen].values()
-        # Servers may count late (when a connection has ended), the kernel forgets what has ended: the larger is true.
+        # Servers may count a connection late, when it has ended; the kernel forgets it then. The larger count is right.
         return Traffic(
             max(counted.get((name, "upstream"), 0), sum(one.received_bytes for one in seen)),
             max(counted.get((name, "downstream"), 0), sum(one.sent_bytes for one in seen)),
@@ -107,7 +110,7 @@ class VanillaToxiproxyApi(ToxiproxyApi):
         )
 
     async def _metrics(self) -> dict[tuple[str, str], int]:
-        """Bytes by proxy and stream, as `/metrics` has them; empty where it is not shown."""
+        """Bytes by proxy and stream, of `/metrics`; empty where the server does not show it."""
         try:
             text = await self._call("GET", "/metrics")
         except FaultFailed:
@@ -117,15 +120,18 @@ class VanillaToxiproxyApi(ToxiproxyApi):
             found[proxy, stream] += int(float(value))
         return found
 
-    async def _look_on(self) -> None:
+    async def keep_sampling(self) -> None:
+        """Sample the kernel's counts, until cancelled."""
         while True:
-            self._look()
-            await asyncio.sleep(LOOK_S)
+            self._sample()
+            await asyncio.sleep(SAMPLE_S)
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         ours = set(self._listens.values())
         self._open = dict.fromkeys(ours, 0)
-        with contextlib.suppress(OSError):  # not told here: then only what the server counts is known
+        if not ours:
+            return
+        with contextlib.suppress(OSError):  # the kernel does not say: then the server's counts are all
             for one in open_connections():
                 if one.local in ours:
                     self._seen[one.local][one.cookie] = one

@@ -1,4 +1,4 @@
-"""What live tests share."""
+"""Helpers of the live tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import pytest
 
 from harness.live.cleanup import run_remains
 from harness.live.kernel.probe import missing
-from harness.live.resources import Item
+from harness.live.ledger import read
+from harness.live.processes import started
+from harness.live.resources import Item, Process
+from harness.live.run_lock import ledger_file
+from harness.live.workspace import Workspace
 
 
 @functools.cache
@@ -28,6 +32,15 @@ def run_number(state: Path) -> int:
     """The one run that was ever started with this state directory."""
     (lock,) = state.glob("run-*.lock")
     return int(lock.stem.removeprefix("run-"))
+
+
+def living_processes(workspace: Workspace) -> dict[int, str]:
+    """The processes of a run by id, each with its name or that of its node, from the ledger."""
+    return {
+        one.pid: one.name.removeprefix("node ")
+        for one in read(ledger_file(workspace.directory.parent, workspace.run))
+        if isinstance(one, Process) and started(one.pid) == one.started
+    }
 
 
 def remains(state: Path) -> tuple[Item, ...]:

@@ -29,7 +29,7 @@ from harness.live.runtime import LiveRuntime, LiveSession
 from harness.live.workspace import open_workspace
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client
-from tests.live.support import remains
+from tests.live.support import living_processes, remains
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -133,36 +133,42 @@ def test_a_slow_node_answers_late_also_after_a_restart(state: Path) -> None:
     async def body(session: Session) -> None:
         assert isinstance(session, LiveSession)
         do = session.primitives
-        node = session._nodes["backend-east"]
-        assert node._process is not None
+        group = cpu.Group(session.workspace.run, "backend-east").directory
+
+        def process() -> int:
+            (pid,) = [
+                pid for pid, name in living_processes(session.workspace).items() if name == "backend-east"
+            ]
+            return pid
+
         quick_s = await _ask(session, 20)
         more = await do.cpu_limit("backend-east", 10)
         most = await do.cpu_limit("backend-east", 200)
-        assert _limited(node.group) == session_of(node._process.pid)
+        assert _limited(group) == session_of(process())
         assert await _ask(session, 20) > 2 * quick_s
         killed = await do.kill("backend-east")
         await killed.undo()
-        assert _limited(node.group) == [node._process.pid]
+        assert _limited(group) == [process()]
         assert await _ask(session, 10) > quick_s
         await most.undo()
         # The other one is still in force.
-        assert node.group.directory.is_dir()
+        assert group.is_dir()
         await more.undo()
-        assert not node.group.directory.exists()
+        assert not group.exists()
         for applied in (more, most):
             assert applied.exposure().throttled_ms > 50
             await applied.undo()
         with pytest.raises(FaultFailed, match="from 1 to 500"):
             await do.cpu_limit("backend-east", 1000)
-        assert not node.group.directory.exists()
+        assert not group.exists()
         await do.cpu_limit("backend-west", 10)
 
     LiveRuntime().run(SETTINGS, body)
     assert not remains(state)
 
 
-def _limited(group: cpu.Group) -> list[int]:
-    return sorted(int(line) for line in (group.directory / "cgroup.procs").read_text().split())
+def _limited(group: Path) -> list[int]:
+    return sorted(int(line) for line in (group / "cgroup.procs").read_text().split())
 
 
 DIES = """
@@ -196,7 +202,7 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
     if who == "cleanup":
         (cleaned,) = cleanup(state).cleaned
         assert names(cleaned.undone, "control-group") == [str(group)]
-        assert names(cleaned.undone, "fault") == ["slow of backend-east to 1/10 of a core"]
+        assert names(cleaned.undone, "fault") == ["cpu-limit of backend-east to 1/10 of a core"]
     else:
         with contextlib.ExitStack() as held:
             # The first that is free; another test may hold that one, and then it has cleaned it.

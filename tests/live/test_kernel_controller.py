@@ -1,4 +1,4 @@
-"""What the kernel is asked for, flow by flow and fault by fault, without a kernel."""
+"""The changes that the controller requests of the kernel, without a kernel."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import cast
 import pytest
 
 from harness.faults.primitives import Exposure, LinkShape
-from harness.live.kernel.caps import shared_links
-from harness.live.kernel.controller import DOWN, MOST_BPS, UP, Cap, Controller, Flow, exposure
+from harness.live.kernel.change import Flow
+from harness.live.kernel.controller import MAX_BPS, Controller
 from harness.live.kernel.network import KernelNetwork
 from harness.live.kernel.requests import Change, Lost
+from harness.live.kernel.ruleset import DOWN, UP
+from harness.live.link_limits import SharedLimit, limit_groups
+from harness.live.link_traffic import link_fault_exposure
 from harness.runtime.routes import Routes
 from harness.system import Host, Link, Node, Topology
 
 
 class Kernel:
-    """Takes down what it is asked for, and answers as if it had lost something."""
+    """Records the changes, and answers as if it had lost something."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -37,43 +40,47 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def plane(kernel: Kernel) -> Controller:
+def controller(kernel: Kernel) -> Controller:
     return Controller(cast(KernelNetwork, kernel))
 
 
-HOME = Cap("access", ("a", "down"), 16e6)
+HOME = SharedLimit("access", ("a", "down"), 16e6)
 
 
-def flow(port: int, way: str = DOWN, src: str = "store", dst: str = "a", *caps: Cap) -> Flow:
-    return Flow(port, way, src, dst, caps)
+def flow(port: int, direction: str = DOWN, src: str = "store", dst: str = "a", *limits: SharedLimit) -> Flow:
+    return Flow(port, direction, src, dst, limits)
 
 
-def test_flows_of_one_cap_share_a_queue_that_goes_with_the_last(plane: Controller, kernel: Kernel) -> None:
+def test_flows_of_one_limit_share_a_queue_that_goes_with_the_last(
+    controller: Controller, kernel: Kernel
+) -> None:
     async def body() -> None:
-        await plane.opened({flow(1000, DOWN, "store", "a", HOME): []})
+        await controller.add_flows({flow(1000, DOWN, "store", "a", HOME): []})
         (first,) = kernel.last.limits
-        assert (kernel.last.stages, first.rate_bps) == ((0,), 16e6)
-        await plane.opened({flow(1001, DOWN, "edge", "a", HOME): []})
+        assert (kernel.last.limiters, first.rate_bps) == ((0,), 16e6)
+        await controller.add_flows({flow(1001, DOWN, "edge", "a", HOME): []})
         assert kernel.last.limits == ()
         assert f"1001 : 1:{first.minor:x}" in kernel.last.nft
-        await plane.closed([1000])
+        await controller.remove_flows([1000])
         assert kernel.last.unlimits == ()
-        await plane.closed([1001])
+        await controller.remove_flows([1001])
         assert kernel.last.unlimits == ((0, first.minor),)
-        await plane.opened({flow(1002, DOWN, "edge", "a", HOME): []})
+        await controller.add_flows({flow(1002, DOWN, "edge", "a", HOME): []})
         assert kernel.last.limits == (first,)
 
     asyncio.run(body())
 
 
-def test_what_is_faster_than_any_machine_is_not_limited(plane: Controller, kernel: Kernel) -> None:
-    asyncio.run(plane.opened({flow(1000, DOWN, "store", "a", Cap("access", "a", MOST_BPS)): []}))
+def test_what_is_faster_than_any_machine_is_not_limited(controller: Controller, kernel: Kernel) -> None:
+    asyncio.run(
+        controller.add_flows({flow(1000, DOWN, "store", "a", SharedLimit("access", "a", MAX_BPS)): []})
+    )
     assert kernel.changes == []
 
 
 @pytest.mark.parametrize(("shared", "queues"), [(False, 2), (True, 1)])
 def test_a_rate_is_for_each_pair_or_for_all(
-    plane: Controller, kernel: Kernel, shared: bool, queues: int
+    controller: Controller, kernel: Kernel, shared: bool, queues: int
 ) -> None:
     """A pair is two hosts, one way, whoever of them has opened the connection."""
     flows = [
@@ -83,37 +90,37 @@ def test_a_rate_is_for_each_pair_or_for_all(
     ]
 
     async def body() -> None:
-        await plane.opened({each: [] for each in flows})
-        await plane.add(1, LinkShape(bandwidth_bps=1e6, shared=shared), flows)
+        await controller.add_flows({each: [] for each in flows})
+        await controller.add_fault(1, LinkShape(bandwidth_bps=1e6, shared=shared), flows)
         assert len(kernel.last.limits) == queues
-        assert await plane.remove(1) is None
+        assert await controller.remove_fault(1) is None
         assert len(kernel.last.unlimits) == queues
         # The next fault gets the same limiter.
-        await plane.add(2, LinkShape(bandwidth_bps=2e6), flows)
-        assert kernel.last.stages == ()
-        assert {limit.stage for limit in kernel.last.limits} == {0}
+        await controller.add_fault(2, LinkShape(bandwidth_bps=2e6), flows)
+        assert kernel.last.limiters == ()
+        assert {limit.limiter for limit in kernel.last.limits} == {0}
 
     asyncio.run(body())
 
 
-def test_two_faults_at_a_time_are_two_limiters(plane: Controller, kernel: Kernel) -> None:
+def test_two_faults_at_a_time_are_two_limiters(controller: Controller, kernel: Kernel) -> None:
     async def body() -> None:
-        await plane.add(1, LinkShape(bandwidth_bps=1e6), [flow(1000)])
-        await plane.add(2, LinkShape(bandwidth_bps=2e6), [flow(1000)])
-        assert [change.stages for change in kernel.changes] == [(0,), (1,)]
+        await controller.add_fault(1, LinkShape(bandwidth_bps=1e6), [flow(1000)])
+        await controller.add_fault(2, LinkShape(bandwidth_bps=2e6), [flow(1000)])
+        assert [change.limiters for change in kernel.changes] == [(0,), (1,)]
 
     asyncio.run(body())
 
 
-def test_a_new_flow_is_under_the_faults_in_force(plane: Controller, kernel: Kernel) -> None:
+def test_a_new_flow_is_under_the_faults_in_force(controller: Controller, kernel: Kernel) -> None:
     async def body() -> None:
-        await plane.add(1, None, [])
-        await plane.opened({flow(1000): [1], flow(1000, UP, "a", "store"): []})
+        await controller.add_fault(1, None, [])
+        await controller.add_flows({flow(1000): [1], flow(1000, UP, "a", "store"): []})
         assert kernel.last.nft == "add element ip harness f1down { 1000 }\n"
-        await plane.closed([1000])
+        await controller.remove_flows([1000])
         assert kernel.last.nft == "delete element ip harness f1down { 1000 }\n"
-        assert await plane.remove(1) == Lost(1, 1500, 1, 0, 1)
-        assert await plane.remove(1) is None
+        assert await controller.remove_fault(1) == Lost(1, 1500, 1, 0, 1)
+        assert await controller.remove_fault(1) is None
 
     asyncio.run(body())
 
@@ -136,13 +143,13 @@ PASSED = Exposure(connections=7, bytes=70_000)
 def test_exposure_is_what_was_really_dropped(
     shape: LinkShape | None, lost: Lost | None, seen: Exposure
 ) -> None:
-    assert exposure(shape, lost, PASSED) == seen
+    assert link_fault_exposure(shape, lost, PASSED) == seen
 
 
 async def nothing(_: Host) -> None: ...
 
 
-def test_links_on_one_way_are_in_different_rows() -> None:
+def test_links_of_one_route_are_in_different_groups() -> None:
     links = (
         Link("left", "middle", rtt_s=0.01, bandwidth_bps=1e8),
         Link("middle", "right", rtt_s=0.01, bandwidth_bps=1e8),
@@ -157,8 +164,8 @@ def test_links_on_one_way_are_in_different_rows() -> None:
     routes = Routes()
     for link in links:
         routes.add(link)
-    rows = shared_links(routes, topology, 1e9)
-    assert set(rows) == {f"{a}>{b}" for link in links[:3] for a, b in ((link.a, link.b), (link.b, link.a))}
-    there = {rows[name] for name in ("left>middle", "middle>right", "right>store")}
-    assert len(there) == 3
-    assert max(rows.values()) == 2
+    groups = limit_groups(routes, topology, 1e9)
+    assert set(groups) == {f"{a}>{b}" for link in links[:3] for a, b in ((link.a, link.b), (link.b, link.a))}
+    groups_of_route = {groups[name] for name in ("left>middle", "middle>right", "right>store")}
+    assert len(groups_of_route) == 3
+    assert max(groups.values()) == 2

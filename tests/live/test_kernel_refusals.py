@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import invoke
+from harness.errors import HarnessError
 from harness.live.kernel import nft, probe
 from harness.live.kernel.probe import Found, missing
 from harness.live.run_lock import STATE_VARIABLE
@@ -37,7 +38,7 @@ def test_a_machine_without_it_refuses_with_every_reason(
 ) -> None:
     monkeypatch.setattr(nft, "LIBRARY", "libnftables.so.none")
     nft.library.cache_clear()
-    monkeypatch.setattr(probe, "_BEFORE", (("privileges", _no_privileges), *probe._BEFORE[1:]))
+    monkeypatch.setattr(probe, "_REQUIREMENTS", (("privileges", _no_privileges), *probe._REQUIREMENTS[1:]))
     try:
         assert invoke(ran(directory, "--runtime", "live", "--network", "kernel")) == 4
     finally:
@@ -50,7 +51,7 @@ def test_a_machine_without_it_refuses_with_every_reason(
 
 
 def _no_privileges() -> str:
-    raise RuntimeError("needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN); this is user 1000")
+    raise HarnessError("needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN); this is user 1000")
 
 
 def test_without_capabilities(tmp_path: Path) -> None:
@@ -95,14 +96,14 @@ def test_rules_that_the_kernel_does_not_take_are_refused_with_its_words() -> Non
     code = """
 import os
 os.unshare(os.CLONE_NEWNET)
-from harness.live.kernel.nft import Nft
+from harness.live.kernel.nft import Nft, NftError
 rules = Nft()
 try:
     rules.run("table ip a { }\\nadd rule ip a nowhere drop")
-except RuntimeError as error:
+except NftError as error:
     print(error)
 rules.run("add table ip b\\nadd counter ip b c")
-print(rules.run("list tables"), rules.listed("counter", "ip b", "c")[0]["packets"])
+print(rules.run("list tables"), rules.list("counter", "ip b", "c")[0]["packets"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "No such file or directory" in done.stdout

@@ -22,15 +22,13 @@ from harness.faults.primitives import (
     LinkShape,
     PathMatch,
 )
-from harness.live.ledger import read
 from harness.live.options import LiveOptions, Network
-from harness.live.processes import started
-from harness.live.resources import Process
+from harness.live.processes import marked
 from harness.live.run_lock import STATE_VARIABLE
-from harness.live.runtime import LiveRuntime
+from harness.live.runtime import LiveRuntime, LiveSession
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
-from tests.live.support import remains, require_kernel
+from tests.live.support import living_processes, remains, require_kernel
 from tests.support.toy_system import system
 
 pytestmark = pytest.mark.live
@@ -47,7 +45,7 @@ BACKEND = "backend-east"
 class Shop:
     """A client of the running system that asks one backend directly."""
 
-    def __init__(self, session: Session, host: Host, network: Network) -> None:
+    def __init__(self, session: LiveSession, host: Host, network: Network) -> None:
         self.network = network
         self.session = session
         self.primitives = session.primitives
@@ -300,7 +298,7 @@ async def unknown_node(shop: Shop) -> None:
 async def a_service_that_dies_by_itself_is_a_failure(shop: Shop) -> None:
     """Last: nobody starts it again."""
     assert list(shop.session.failures) == []
-    (pid,) = [pid for pid, what in shop_processes(shop).items() if what == "backend-west"]
+    (pid,) = [pid for pid, what in living_processes(shop.session.workspace).items() if what == "backend-west"]
     os.kill(pid, 9)
     for _ in range(250):
         if shop.session.failures:
@@ -309,17 +307,6 @@ async def a_service_that_dies_by_itself_is_a_failure(shop: Shop) -> None:
     (failure,) = shop.session.failures
     assert failure.host == "backend-west"
     assert "killed by SIGKILL" in failure.error
-
-
-def shop_processes(shop: Shop) -> dict[int, str]:
-    """The living processes of nodes by id, from the ledger."""
-    workspace = shop.session._workspace  # type: ignore[attr-defined]
-    (file,) = workspace.directory.parent.glob(f"run-{workspace.run}.ledger")
-    return {
-        one.pid: one.name.removeprefix("node ")
-        for one in read(file)
-        if isinstance(one, Process) and started(one.pid) == one.started
-    }
 
 
 LOOKS = (
@@ -354,11 +341,12 @@ def outcomes(
     found: dict[str, BaseException | None] = {}
 
     async def body(session: Session) -> None:
+        assert isinstance(session, LiveSession)
         client = Client("shopper", "east", "fast", NEAR)
         async with session.client(client, "shopper") as host:
             shop = Shop(session, host, network)
             common = 2 if network == "proxy" else 3
-            assert len({os.getsid(pid) for pid in shop_processes(shop)}) == common + len(
+            assert len({os.getsid(pid) for pid in marked(session.directory)}) == common + len(
                 system.topology.nodes
             )
             for look in LOOKS:

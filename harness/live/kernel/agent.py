@@ -1,337 +1,154 @@
 """`... harness.live.kernel.agent FD`: the process that holds the kernel network of a run.
 
-It is in R, holds a descriptor of every other namespace, and does what the harness asks at the other end of the
-socket `FD`, one request after the other. When that end is closed, by the harness or by its death, it ends every
-connection that is left and goes; then nobody and nothing keeps any namespace, and the kernel takes them down with
-all devices, rules and queues.
+It runs in R and holds a descriptor of every other namespace. It serves the requests of the harness at the other end of
+the socket `FD`, one after the other. When that end is closed, by the harness or by its death, the agent ends every
+connection that is left and exits. Nothing holds the namespaces then, and the kernel removes them with all devices,
+rules and queues.
 """
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import json
 import logging
 import os
 import signal
 import socket
-import struct
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 (real processes take real time to die)
-from typing import Any
 
+from harness.live import sock_diag
 from harness.live.kernel import ruleset
-from harness.live.kernel.abort import abort_connections
-from harness.live.kernel.layout import ROUTER, STAGE_HOP, Line
+from harness.live.kernel.devices import apply_router_settings, configure, open_netlink, wait_until_active
+from harness.live.kernel.layout import ROUTER, NamespacePlan
+from harness.live.kernel.limiters import Limiters
 from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
-from harness.live.kernel.requests import (
-    CODEC,
-    Build,
-    Built,
-    Change,
-    Counted,
-    Limit,
-    Lost,
-    Queue,
-    Queued,
-    Queues,
-    Refused,
-    Within,
-)
+from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import inhabitants
 from harness.runtime.messages import SocketChannel
-
-SETTINGS = {
-    "net/ipv6/conf/all/disable_ipv6": "1",
-    "net/ipv6/conf/default/disable_ipv6": "1",
-}
-ROUTER_SETTINGS = {
-    **SETTINGS,
-    "net/ipv4/ip_forward": "1",
-    "net/ipv4/conf/all/rp_filter": "0",
-    "net/ipv4/conf/default/rp_filter": "0",
-    "net/ipv4/conf/all/send_redirects": "0",
-    "net/ipv4/conf/default/send_redirects": "0",
-}
-HOST_SETTINGS = {
-    **SETTINGS,
-    # The one that every kernel has, whatever this machine's default; and the one whose rate under loss is known.
-    "net/ipv4/tcp_congestion_control": "reno",
-    # What one connection has met must not make the next one careful: a fault ends when it is taken off.
-    "net/ipv4/tcp_no_metrics_save": "1",
-}
-
-FRAME_BYTES, PAYLOAD_BYTES = 1514, 1448
-"""A full packet on the wire and what it carries (Ethernet, IPv4, TCP with timestamps)."""
-
-QUEUE_S = 0.05
-QUEUE_LEAST = 32
-"""A queue holds as many packets as its rate carries full ones in so long, and so many at least."""
-
-BURST_S = 0.002
-BURST_LEAST_BYTES = 64
-"""What an idle queue lets pass at once, beyond one packet."""
-
-ACTIVE_S = 5.0
-"""How long devices may take to come up."""
 
 END_S = 2.0
 """How long the run's other processes may take to die."""
 
-ENTRY_TABLE = 100
-"""Routing tables: this one for what comes in, and one more for every limiter that is passed."""
-
 
 class Agent:
-    """R. To be made in its namespace."""
+    """The router R and all namespaces. The calling thread must be in the namespace of R."""
 
     def __init__(self) -> None:
-        for name, value in ROUTER_SETTINGS.items():
-            _set(name, value)
-        self._netlink = _netlink()
+        apply_router_settings()
+        self._netlink = open_netlink()
         self._netlink.link("set", index=1, state="up")
         self._netlink.addr("add", index=1, address=ROUTER, prefixlen=32)
-        self._netlink.rule("add", table=ENTRY_TABLE, priority=30_000)
-        self._stages: list[int] = []
-        self._devices: dict[int, int] = {}
+        self._limiters = Limiters(self._netlink)
         self._namespaces: dict[str, int] = {}
         self._nft = Nft()
         self._nft.run(ruleset.BASE)
 
     def answer(self, request: object) -> object:
         match request:
-            case Build(lines):
-                for line in lines:
-                    self._join(line)
-                _until_active(self._netlink)
-                for namespace in self._namespaces.values():
-                    with inside(namespace), _netlink() as there:
-                        _until_active(there)
-                return Built(
-                    {name: f"/proc/{os.getpid()}/fd/{fd}" for name, fd in self._namespaces.items()},
-                    {name: inode(fd) for name, fd in self._namespaces.items()},
-                )
+            case Build(plans):
+                return self._build(plans)
             case Change():
                 return self._change(request)
-            case Within(line, text):
-                with inside(self._namespaces[line]):
-                    there = Nft()
-                there.run(text)
-                there.close()
+            case Within(namespace, text):
+                with inside(self._namespaces[namespace]):
+                    rules = Nft()
+                rules.run(text)
+                rules.close()
                 return Counted()
-            case Queues():
-                return Queued(tuple(self._queues()))
-        raise ValueError(f"no such request: {request!r}")
+        raise TypeError(f"not a request: {request!r}")
 
     def inhabited(self) -> bool:
         """Whether a process is in any namespace but R."""
         return bool(inhabitants({inode(namespace) for namespace in self._namespaces.values()}))
 
-    def abort(self) -> int:
-        """End every connection in every namespace; how many there were."""
-        found = 0
+    def destroy_sockets(self) -> int:
+        """End every connection in every namespace; returns how many there were.
+
+        Without this, a connection whose process is dead would keep its namespace for minutes.
+        """
+        destroyed = 0
         for namespace in self._namespaces.values():
             with inside(namespace):
-                found += abort_connections()
-        return found
+                # Sockets in TIME_WAIT hold no namespace.
+                found = sock_diag.sockets(sock_diag.STATES - {sock_diag.TIME_WAIT})
+                sock_diag.destroy(map(sock_diag.identity, found))
+            destroyed += len(found)
+        return destroyed
 
-    # ------------------------------------------------------------------ namespaces
-
-    def _join(self, line: Line) -> None:
-        namespace = self._namespaces[line.name] = new()
-        self._netlink.link(
-            "add", ifname=line.device, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace}
+    def _build(self, plans: tuple[NamespacePlan, ...]) -> Built:
+        for plan in plans:
+            self._add_namespace(plan)
+        wait_until_active(self._netlink)
+        for namespace in self._namespaces.values():
+            with inside(namespace), open_netlink() as netlink:
+                wait_until_active(netlink)
+        return Built(
+            {name: f"/proc/{os.getpid()}/fd/{fd}" for name, fd in self._namespaces.items()},
+            {name: inode(fd) for name, fd in self._namespaces.items()},
         )
-        device = self._index(line.device)
+
+    def _add_namespace(self, plan: NamespacePlan) -> None:
+        namespace = self._namespaces[plan.name] = new()
+        self._netlink.link(
+            "add", ifname=plan.device, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace}
+        )
+        (device,) = self._netlink.link_lookup(ifname=plan.device)
         self._netlink.link("set", index=device, state="up")
-        for address in line.addresses:
+        for address in plan.addresses:
             self._netlink.route("add", dst=f"{address}/32", oif=device, scope="link")
         with inside(namespace):
-            _equip(line)
-
-    def _index(self, device: str) -> int:
-        (found,) = self._netlink.link_lookup(ifname=device)
-        return int(found)
-
-    # ------------------------------------------------------------------ limiters
-
-    def _stage(self, stage: int) -> None:
-        """One more limiter at the end of the row that every packet passes: a veth pair within R, and htb on it.
-
-        What comes in by any other line is routed to the first, what comes out of one to the next, what comes out
-        of the last to where it is meant for.
-        """
-        name, out = ruleset.stage_device(stage), f"s{stage}b"
-        self._netlink.link("add", ifname=name, kind="veth", peer=out)
-        device, end = self._index(name), self._index(out)
-        for each in (device, end):
-            self._netlink.link("set", index=each, state="up")
-        _until_active(self._netlink)
-        hardware = self._netlink.get_links(end)[0].get_attr("IFLA_ADDRESS")
-        self._netlink.neigh("add", dst=STAGE_HOP, lladdr=hardware, ifindex=device, state="permanent")
-        self._netlink.tc("add", "htb", device, 0x10000, default=0)
-        self._devices[stage] = device
-        self._nft.run(ruleset.stage_made(stage))
-        before = ENTRY_TABLE if not self._stages else ENTRY_TABLE + 1 + self._stages[-1]
-        after = ENTRY_TABLE + 1 + stage
-        self._netlink.rule("add", iifname=out, table=after, priority=10)
-        self._netlink.rule("add", iifname=out, table=254, priority=11)
-        self._netlink.route("add", dst="default", gateway=STAGE_HOP, oif=device, table=before, flags=_ONLINK)
-        self._stages.append(stage)
-
-    def _limit(self, limit: Limit) -> None:
-        device, wire_Bps = self._devices[limit.stage], limit.rate_bps / 8 * FRAME_BYTES / PAYLOAD_BYTES
-        rate = max(1, round(wire_Bps))
-        burst = max(BURST_LEAST_BYTES, round(wire_Bps * BURST_S))
-        handle = 0x10000 | limit.minor
-        self._netlink.tc(
-            "add-class",
-            "htb",
-            device,
-            handle,
-            parent=0x10000,
-            rate=rate,
-            ceil=rate,
-            burst=burst,
-            cburst=burst,
-            quantum=FRAME_BYTES,
-        )
-        room = max(QUEUE_LEAST, round(wire_Bps * QUEUE_S / FRAME_BYTES))
-        self._netlink.tc("add", "pfifo", device, limit.minor << 16, parent=handle, limit=room)
-
-    def _queues(self) -> Iterator[Queue]:
-        for stage, device in self._devices.items():
-            for message in self._netlink.get_classes(device):
-                basic = message.get_attr("TCA_STATS2")
-                sent, waited = basic.get_attr("TCA_STATS_BASIC"), basic.get_attr("TCA_STATS_QUEUE")
-                minor = message["handle"] & 0xFFFF
-                yield Queue(
-                    *(stage, minor, sent["bytes"], sent["packets"], waited["drops"], waited["overlimits"])
-                )
-
-    # ------------------------------------------------------------------ rules
+            configure(plan)
 
     def _change(self, change: Change) -> Counted:
-        for stage in change.stages:
-            self._stage(stage)
+        for limiter in change.limiters:
+            self._limiters.add(limiter)
+            self._nft.run(ruleset.add_limiter(limiter))
         for limit in change.limits:
-            self._limit(limit)
+            self._limiters.add_queue(limit)
         lost = {number: _lost(self._nft, number) for number in change.count}
         if change.nft:
             self._nft.run(change.nft)
-        for stage, minor in change.unlimits:
-            # The rate means nothing here; pyroute2 cannot make the message without one.
-            self._netlink.tc("del-class", "htb", self._devices[stage], 0x10000 | minor, rate=1000)
+        for limiter, minor in change.unlimits:
+            self._limiters.remove_queue(limiter, minor)
         return Counted(lost)
-
-
-_IFF_UP = 1
-"""Of <linux/if.h>."""
-
-_ONLINK = 4
-"""RTNH_F_ONLINK of <linux/rtnetlink.h>."""
 
 
 def _lost(nft: Nft, number: int) -> Lost:
     name = f"f{number}"
-    (counter,) = nft.listed("counter", ruleset.TABLE, name)
+    (counter,) = nft.list("counter", ruleset.TABLE, name)
     data, syn = set[str](), set[str]()
-    for way in (ruleset.UP, ruleset.DOWN):
+    for direction in (ruleset.UP, ruleset.DOWN):
         for what, into in (("data", data), ("syn", syn)):
-            for each in nft.listed("set", ruleset.TABLE, f"{name}{way}{what}"):
+            for each in nft.list("set", ruleset.TABLE, f"{name}{direction}{what}"):
                 into |= {json.dumps(element) for element in each.get("elem", ())}
     return Lost(counter["packets"], counter["bytes"], len(data), len(syn), len(data | syn))
-
-
-def _netlink() -> Any:
-    """Of the namespace in which the calling thread is; to be closed."""
-    from pyroute2 import IPRoute
-
-    return IPRoute()
-
-
-def _until_active(netlink: Any) -> None:
-    """A device drops what it is given until the kernel has seen that its other end is there, which may take a second.
-
-    Until then it has the queue `noop`. RuntimeError when that takes too long.
-    """
-    deadline = monotonic() + ACTIVE_S
-    while idle := [
-        link
-        for link in netlink.get_links()
-        if link["flags"] & _IFF_UP and link.get_attr("IFLA_QDISC") == "noop"
-    ]:
-        if monotonic() > deadline:
-            names = ", ".join(link.get_attr("IFLA_IFNAME") for link in idle)
-            raise RuntimeError(f"devices that do not come up within {ACTIVE_S:g} s: {names}")
-        sleep(0.005)
-
-
-def _equip(line: Line) -> None:
-    """The inside of a line, where the calling thread is: addresses, the way out, no packet larger than the wire's.
-
-    `PROXIES_OUT` is what connections from H come from: `PROXIES` is for listening only.
-    """
-    for name, value in HOST_SETTINGS.items():
-        _set(name, value)
-    with _netlink() as netlink:
-        (device,) = netlink.link_lookup(ifname="eth0")
-        for index in (1, device):
-            netlink.link("set", index=index, state="up")
-        for address in line.addresses:
-            netlink.addr("add", index=device, address=address, prefixlen=32)
-        source = line.addresses[0]
-        netlink.route("add", dst=f"{ROUTER}/32", oif=device, scope="link", prefsrc=source)
-        netlink.route("add", dst="default", gateway=ROUTER, oif=device, prefsrc=source)
-    _segmented("eth0")
-
-
-_SIOCETHTOOL, _ETHTOOL_STSO = 0x8946, 0x1F
-"""From <linux/sockios.h> and <linux/ethtool.h>."""
-
-
-def _segmented(device: str) -> None:
-    """Have the kernel cut what TCP sends into packets of the wire before they leave: a lost packet is one packet."""
-    value = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STSO, 0))
-    # struct ifreq: a name of 16 bytes and a pointer, in 40 bytes.
-    request = struct.pack("16sP", device.encode(), ctypes.addressof(value)).ljust(40, b"\0")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCETHTOOL, request)
-
-
-def _set(name: str, value: str) -> None:
-    path = Path("/proc/sys") / name
-    if path.exists():
-        path.write_text(value)
 
 
 def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.unshare(os.CLONE_NEWNET)
     channel = SocketChannel(CODEC, socket.socket(fileno=fd))
-    fabric: Agent | None = None
+    agent: Agent | None = None
     while (request := channel.receive()) is not None:
         try:
-            fabric = fabric or Agent()
-            answer = fabric.answer(request)
+            agent = agent or Agent()
+            answer = agent.answer(request)
         except Exception as error:
             logging.exception("%s", request)
             answer = Refused(f"{type(error).__name__}: {error}")
         with suppress(BrokenPipeError):
             channel.send(answer)
-    if fabric is not None:
-        _end(fabric)
+    if agent is not None:
+        _end(agent)
     return 0
 
 
-def _end(fabric: Agent) -> None:
-    """The run's other processes are dying just now, and leave connections until the last is dead."""
+def _end(agent: Agent) -> None:
+    """End every connection. The run's other processes are dying now, and leave connections until the last is dead."""
     deadline = monotonic() + END_S
-    while (fabric.inhabited() or fabric.abort()) and monotonic() < deadline:
+    while (agent.inhabited() or agent.destroy_sockets()) and monotonic() < deadline:
         sleep(0.01)
 
 

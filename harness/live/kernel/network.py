@@ -1,4 +1,4 @@
-"""The harness's side of the kernel network: starts the process that holds it, and asks it."""
+"""The harness's side of the kernel network: starts the agent, the process that holds it, and sends it requests."""
 
 from __future__ import annotations
 
@@ -7,157 +7,177 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from harness.faults.primitives import FaultFailed
-from harness.live.kernel.layout import CLIENTS_LINE, HUB, lines
+from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, node_namespace
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
-from harness.live.kernel.requests import (
-    CODEC,
-    Build,
-    Built,
-    Change,
-    Counted,
-    Lost,
-    Queue,
-    Queued,
-    Queues,
-    Refused,
-    Within,
-)
+from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import run_environment
 from harness.live.resources import NetworkNamespaces, Process
+from harness.live.supervisor import end_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
 
 ANSWER_S = 30.0
 END_S = 5.0
-"""How long its process may take to end the connections that are left."""
+"""How long the agent may take to end the connections that are left."""
+
+LOG = "kernel-network"
 
 
-class KernelNetwork:
-    """`start` once, then anything else; `end` in any case. `died` is called with the reason when it is gone before."""
+@asynccontextmanager
+async def kernel_network(
+    workspace: Workspace, nodes: Mapping[str, str], died: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[KernelNetwork]:
+    """The namespaces of a run, gone with everything in them at the end of the block.
 
-    def __init__(self, workspace: Workspace, died: Callable[[str], None] = lambda _: None) -> None:
-        self._workspace = workspace
-        self._died = died
-        self._process: asyncio.subprocess.Process | None = None
-        self._channel: Channel | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._asked: deque[asyncio.Future[object]] = deque()
-        self._ending = False
-        self._built = Built({}, {})
-        self._held: dict[str, int] = {}
-
-    async def start(self, nodes: dict[str, str]) -> None:
-        """Make all namespaces. `nodes`: addresses by name. NotReady, with the reason, when it cannot."""
-        own, theirs = socket.socketpair()
-        with theirs, self._workspace.log("kernel-network") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # Not supervised: it has work left to do when this process dies, and ends when the line does.
-                *("-m", "harness.live.kernel.agent", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=run_environment(self._workspace.directory, ends_itself=True),
-                start_new_session=True,
-            )
-        self._workspace.ledger.add(Process.of(self._process.pid, "kernel-network"))
-        self._channel = await Channel.open(CODEC, own)
-        self._reading = asyncio.ensure_future(self._read(self._channel))
+    `nodes`: addresses by name. `died` is called with the reason when the agent ends before the block. NotReady, with
+    the reason, when the network cannot be made.
+    """
+    async with AsyncExitStack() as stack:
+        agent = await stack.enter_async_context(_agent(workspace, died))
         try:
-            built = await self._ask(Build(lines(nodes)))
+            built = await agent.ask(Build(namespace_plans(nodes)))
         except FaultFailed as error:
             raise NotReady(f"no kernel network: {error}") from error
         assert isinstance(built, Built)
-        self._built = built
-        self._workspace.ledger.add(NetworkNamespaces(inodes=built.inodes))
-        for line in (HUB, CLIENTS_LINE):
-            self._held[line] = os.open(built.paths[line], os.O_RDONLY | os.O_CLOEXEC)
+        workspace.ledger.add(NetworkNamespaces(inodes=built.inodes))
+        descriptors = []
+        for name in (HUB, CLIENTS_NAMESPACE):
+            descriptor = os.open(built.paths[name], os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            descriptors.append(descriptor)
+        hub, clients = descriptors
+        yield KernelNetwork(agent, built.paths, hub, clients)
 
-    # ------------------------------------------------------------------ namespaces
+
+class KernelNetwork:
+    """`paths`: of the namespaces, by name. `hub`, `clients`: descriptors of the namespaces of proxies and clients."""
+
+    def __init__(self, agent: AgentConnection, paths: Mapping[str, str], hub: int, clients: int) -> None:
+        self._agent = agent
+        self._paths = paths
+        self._hub = hub
+        self._clients = clients
 
     def path(self, node: str) -> str:
-        """What a node's process enters."""
-        return self._built.paths[f"node {node}"]
+        """The namespace of a node, for its process to enter."""
+        return self._paths[node_namespace(node)]
 
     def hub_environment(self) -> dict[str, str]:
-        """For the process that is to run where the proxies are."""
-        return {VARIABLE: self._built.paths[HUB]}
+        """For a supervised process that runs where the proxies are."""
+        return {VARIABLE: self._paths[HUB]}
 
     def clients_environment(self) -> dict[str, str]:
-        """For a process that is to run where clients are."""
-        return {VARIABLE: self._built.paths[CLIENTS_LINE]}
+        """For a supervised process that runs where clients are."""
+        return {VARIABLE: self._paths[CLIENTS_NAMESPACE]}
 
     def hub_sockets(self) -> MakeSocket:
-        return sockets_in(self._held[HUB])
+        return sockets_in(self._hub)
 
     def client_sockets(self) -> MakeSocket:
-        return sockets_in(self._held[CLIENTS_LINE])
-
-    # ------------------------------------------------------------------ rules and queues
+        return sockets_in(self._clients)
 
     async def change(self, change: Change) -> dict[int, Lost]:
-        """FaultFailed with what the kernel said."""
-        counted = await self._ask(change)
+        """FaultFailed, with the kernel's message, when it refuses."""
+        counted = await self._agent.ask(change)
         assert isinstance(counted, Counted)
         return dict(counted.lost)
 
-    async def within(self, node: str, nft: str) -> None:
-        """Rules in a node's own namespace."""
-        await self._ask(Within(f"node {node}", nft))
+    async def change_node(self, node: str, nft: str) -> None:
+        """Change the rules of a node's own namespace."""
+        await self._agent.ask(Within(node_namespace(node), nft))
 
-    async def queues(self) -> dict[tuple[int, int], Queue]:
-        queued = await self._ask(Queues())
-        assert isinstance(queued, Queued)
-        return {(queue.stage, queue.minor): queue for queue in queued.queues}
 
-    # ------------------------------------------------------------------ the line
+@asynccontextmanager
+async def _agent(workspace: Workspace, died: Callable[[str], None]) -> AsyncIterator[AgentConnection]:
+    own, theirs = socket.socketpair()
+    with theirs, workspace.log(LOG) as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            # Not supervised: it has work left to do when this process dies, and ends when the channel closes.
+            *("-m", "harness.live.kernel.agent", str(theirs.fileno())),
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=run_environment(workspace.directory, ends_itself=True),
+            start_new_session=True,
+        )
+    try:
+        workspace.ledger.add(Process.of(process.pid, LOG))
+        channel = await Channel.open(CODEC, own)
 
-    async def _ask(self, request: object) -> object:
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if self._channel is None or self._channel.closing or (self._reading and self._reading.done()):
+        def ended() -> str:
+            return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
+
+        agent = AgentConnection(channel, ended)
+        async with background(agent.receive(died)):
+            try:
+                yield agent
+            finally:
+                agent.close()
+                await _end(process)
+    finally:
+        await end_process(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Wait until the process ends, but not for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await process.wait()
+
+
+class AgentConnection:
+    """Requests to the agent. It answers them in their order.
+
+    `ended` returns why the agent ended.
+    """
+
+    def __init__(self, channel: Channel, ended: Callable[[], str]) -> None:
+        self._channel = channel
+        self._ended = ended
+        self._answers: deque[asyncio.Future[object]] = deque()
+        self._closing = False
+        self._gone = False
+
+    async def ask(self, request: object) -> object:
+        """The answer. FaultFailed when the agent refuses, is gone, or does not answer in time."""
+        if self._gone or self._channel.closing:
             raise FaultFailed("the kernel network is gone")
-        self._asked.append(answer)
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
         self._channel.send(request)
         try:
             async with asyncio.timeout(ANSWER_S):
-                said = await asyncio.shield(answer)
+                message = await asyncio.shield(answer)
         except TimeoutError:
             raise FaultFailed(f"the kernel network did not answer within {ANSWER_S:g} s") from None
-        if isinstance(said, Refused):
-            raise FaultFailed(f"the kernel network refused: {said.why}")
-        return said
+        if isinstance(message, Refused):
+            raise FaultFailed(f"the kernel network refused: {message.reason}")
+        return message
 
-    async def _read(self, channel: Channel) -> None:
-        async for message in channel:
-            answer = self._asked.popleft()
+    async def receive(self, died: Callable[[str], None]) -> None:
+        """Take answers until the agent is gone; `died` is called unless this side has closed the connection."""
+        async for message in self._channel:
+            answer = self._answers.popleft()
             if not answer.done():
                 answer.set_result(message)
-        why = f"the kernel network's process ended\n{self._workspace.log_tail('kernel-network')}".rstrip()
-        for answer in self._asked:
+        self._gone = True
+        reason = self._ended()
+        for answer in self._answers:
             if not answer.done():
-                answer.set_result(Refused(why))
-        self._asked.clear()
-        if not self._ending:
-            self._died(why)
+                answer.set_result(Refused(reason))
+        self._answers.clear()
+        if not self._closing:
+            died(reason)
 
-    async def end(self) -> None:
-        """Everything in it is gone when its last process is. Idempotent."""
-        self._ending = True
-        if self._channel is not None:
-            self._channel.close()
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(END_S):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        if self._reading is not None:
-            await self._reading
-        while self._held:
-            os.close(self._held.popitem()[1])
+    def close(self) -> None:
+        """The agent ends then."""
+        self._closing = True
+        self._channel.close()

@@ -1,7 +1,6 @@
 """nft's own library: the rules of one namespace, changed by text in nft's language (libnftables(3)).
 
-The same as the `nft` command, without a process for every change: 0.1 ms instead of 3 to 20, for the kernel has the
-command wait for a grace period when it ends.
+The same as the `nft` command, without a process for every change: 0.1 ms instead of 3 to 20 ms.
 """
 
 from __future__ import annotations
@@ -12,9 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.errors import HarnessError
+
 LIBRARY = "libnftables.so.1"
 _JSON = 1 << 4
 """NFT_CTX_OUTPUT_JSON of <nftables/libnftables.h>."""
+
+
+class NftError(HarnessError):
+    """nft refuses a change."""
 
 
 @functools.cache
@@ -34,28 +39,28 @@ def library() -> ctypes.CDLL:
 
 
 class Nft:
-    """The rules of the namespace in which the calling thread is when this is made, wherever it is later."""
+    """The rules of the namespace that the calling thread is in when this is made, wherever the thread is later."""
 
     def __init__(self) -> None:
         self._library = library()
         self._context = self._library.nft_ctx_new(0)
         if not self._context:
-            raise RuntimeError(f"{LIBRARY} gave no context")
+            raise NftError(f"{LIBRARY} returned no context")
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
         self._library.nft_ctx_output_set_flags(self._context, _JSON)
 
     def run(self, text: str) -> str:
-        """All of it or nothing. Returns what nft printed; RuntimeError with what it complained of."""
+        """Apply all of it or nothing. Returns what nft printed. NftError, with its message, when it refuses."""
         status = self._library.nft_run_cmd_from_buffer(self._context, text.encode())
         printed: bytes = self._library.nft_ctx_get_output_buffer(self._context)
-        said: bytes = self._library.nft_ctx_get_error_buffer(self._context)
+        error: bytes = self._library.nft_ctx_get_error_buffer(self._context)
         if status:
-            raise RuntimeError(f"nft: {said.decode(errors='replace').strip()}")
+            raise NftError(f"nft: {error.decode(errors='replace').strip()}")
         return printed.decode()
 
-    def listed(self, kind: str, table: str, name: str) -> Sequence[Mapping[str, Any]]:
-        """What there is of that kind (`set`, `counter`) and name."""
+    def list(self, kind: str, table: str, name: str) -> Sequence[Mapping[str, Any]]:
+        """The objects of this kind (`set`, `counter`) and name."""
         found = json.loads(self.run(f"list {kind} {table} {name}"))
         return [item[kind] for item in found["nftables"] if kind in item]
 

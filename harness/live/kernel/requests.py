@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.live.kernel.layout import Line
+from harness.live.kernel.layout import NamespacePlan
 from harness.runtime.messages import Codec, message
 
 
@@ -13,12 +13,12 @@ from harness.runtime.messages import Codec, message
 class Build:
     """Make these namespaces and join them to R. Answer: `Built`."""
 
-    lines: tuple[Line, ...]
+    namespaces: tuple[NamespacePlan, ...]
 
 
 @message
 class Built:
-    """Where each namespace can be entered (a path below /proc, by the line's name), and what it is known by."""
+    """By name: where each namespace can be entered (a path below /proc), and its inode."""
 
     paths: Mapping[str, str]
     inodes: Mapping[str, int]
@@ -26,20 +26,22 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A queue with a rate in a limiter: `minor` is its class. bit/s of payload, in full packets."""
+    """A queue with a rate (bit/s of payload, in full packets) in a limiter. `minor`: its class."""
 
-    stage: int
+    limiter: int
     minor: int
     rate_bps: float
 
 
 @message
 class Change:
-    """First the new limiters and queues, then the rules (nft's own language; all or none), then what goes.
-    Answer: `Counted`, of the rules named in `count`, from before the change."""
+    """Add limiters and queues, then change the rules (nft's own language; all or none), then remove queues.
+
+    `count`: the rules to count before the change. Answer: `Counted`.
+    """
 
     nft: str = ""
-    stages: tuple[int, ...] = ()
+    limiters: tuple[int, ...] = ()
     limits: tuple[Limit, ...] = ()
     unlimits: tuple[tuple[int, int], ...] = ()
     count: tuple[int, ...] = ()
@@ -47,8 +49,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What a rule has dropped: packets, their bytes (headers included), connections that lost data packets, and
-    connection attempts that lost a packet of their handshake."""
+    """What a rule has dropped: packets, their bytes (headers included), connections that lost data, and connection
+    attempts that lost a packet of their handshake."""
 
     packets: int = 0
     bytes: int = 0
@@ -65,40 +67,17 @@ class Counted:
 
 @message
 class Within:
-    """Rules in the namespace of one line. Answer: `Counted`."""
+    """Change the rules of one namespace. Answer: `Counted`."""
 
-    line: str
+    namespace: str
     nft: str
 
 
 @message
-class Queues:
-    """What the queues of the limiters have done so far. Answer: `Queued`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue of the limiter `stage`: bytes and packets sent, packets dropped because the queue was full, times that it
-    had to wait."""
-
-    stage: int
-    minor: int
-    bytes: int
-    packets: int
-    dropped: int
-    overlimits: int
-
-
-@message
-class Queued:
-    queues: tuple[Queue, ...]
-
-
-@message
 class Refused:
-    """What was asked could not be done."""
+    """The request failed."""
 
-    why: str
+    reason: str
 
 
-CODEC = Codec(Build, Built, Change, Counted, Within, Queues, Queued, Refused)
+CODEC = Codec(Build, Built, Change, Counted, Within, Refused)
