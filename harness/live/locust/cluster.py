@@ -13,7 +13,7 @@ from harness.live.locust.connection import LoadFailed, LocustConnection, Worker
 from harness.live.locust.processes import LocustProcesses, locust_processes
 from harness.live.options import LoadSettings
 from harness.live.processes import run_environment
-from harness.live.supervisor import background
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel

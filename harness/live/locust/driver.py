@@ -35,8 +35,8 @@ class RemoteClientNetwork(Protocol):
     @property
     def attempts(self) -> Counter[str]: ...
 
-    def came(self, peer: HostIdentity, access: Access) -> None: ...
-    async def gone(self, peer: HostIdentity) -> None: ...
+    def arrive(self, peer: HostIdentity, access: Access) -> None: ...
+    async def leave(self, peer: HostIdentity) -> None: ...
     async def route(self, peer: HostIdentity, name: str, port: int) -> Sequence[Address]: ...
 
 
@@ -150,7 +150,7 @@ class LocustDriver:
         self.arrived += 1
         peer = HostIdentity(arrived.client, arrived.role, arrived.zone, arrived.group)
         try:
-            self._network.came(peer, arrived.access)
+            self._network.arrive(peer, arrived.access)
         except ValueError as error:
             self._fail(arrived.client, arrived.t_s, f"ValueError: {error}")
             return
@@ -176,7 +176,7 @@ class LocustDriver:
             return
         self._cancelled += left.cancelled
         self._sessions.append(client.record(left.t_s, left.error))
-        self._create_task(self._network.gone(client.peer))
+        self._create_task(self._network.leave(client.peer))
 
     def _create_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
