@@ -162,12 +162,21 @@ def _fenced(text: str) -> str:
             if inside:
                 while not lines[-1]:
                     lines.pop()
-            lines += ["```", ""] if inside else ["```python"]
+            lines += ["```", ""] if inside else [f"```{'python' if _is_python(text) else 'text'}"]
             inside = not inside
         lines.append(line.removeprefix("    ") if inside else line)
     if inside:
         lines.append("```")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _is_python(text: str) -> bool:
+    """Whether the indented lines of a docstring are Python."""
+    try:
+        ast.parse(inspect.cleandoc("\n".join(line for line in text.splitlines() if line.startswith("    "))))
+    except SyntaxError:
+        return False
+    return True
 
 
 def _members(node: ast.ClassDef) -> Iterator[str]:

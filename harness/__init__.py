@@ -80,7 +80,10 @@ if TYPE_CHECKING:
     from harness.system.records import Event, Row, Scalar
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
+    from harness.toxiproxy.chunk import Chunk
     from harness.toxiproxy.server import ToxiproxyServer
+    from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute, text_attribute
+    from harness.toxiproxy.toxics.stage import Stage
     from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
     from harness.verdict.recorded import RecordedArm, RecordedRun
 
@@ -227,7 +230,15 @@ _MODULES = {
         "Service",
         "Topology",
     ),
+    "toxiproxy.chunk": ("Chunk",),
     "toxiproxy.server": ("ToxiproxyServer",),
+    "toxiproxy.toxics.base": (
+        "YEAR_MS",
+        "Behaviour",
+        "attribute",
+        "text_attribute",
+    ),
+    "toxiproxy.toxics.stage": ("Stage",),
     "verdict.model": (
         "ArmResult",
         "ExperimentResult",
@@ -244,14 +255,17 @@ _MODULE_OF = {name: f"harness.{module}" for module, names in _MODULES.items() fo
 
 __all__ = [
     "EXIT_CODES",
+    "YEAR_MS",
     "Access",
     "Applied",
     "ArmResult",
+    "Behaviour",
     "Bitrate",
     "ByteCount",
     "Capability",
     "Chart",
     "CheckContext",
+    "Chunk",
     "Client",
     "ClientMatch",
     "Clock",
@@ -323,6 +337,7 @@ __all__ = [
     "Session",
     "SimOptions",
     "Slo",
+    "Stage",
     "StateChart",
     "SuiteFinished",
     "SuiteStarted",
@@ -335,6 +350,7 @@ __all__ = [
     "Workload",
     "__version__",
     "apply_all",
+    "attribute",
     "check_table_expression",
     "find_system",
     "gate_kind",
@@ -348,6 +364,7 @@ __all__ = [
     "run_suite",
     "simulate",
     "system_names",
+    "text_attribute",
     "unknown_name",
     "worst",
 ]
