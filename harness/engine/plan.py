@@ -1,4 +1,4 @@
-"""What one (experiment, seed) will do, settled before anything starts: targets, times, arms."""
+"""What one (experiment, seed) will do, before anything starts: targets, times, arms."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def make_plan(loaded: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
-    """Settle everything that depends on the seed. Draws nothing else; the same arguments, the same plan.
+def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
+    """The plan of one experiment with one seed. The same arguments give the same plan.
 
-    Raises UsageError: a safeguard that the system does not have, a target that cannot be resolved.
+    Raises UsageError for a safeguard that the system does not have and for a target that cannot be resolved.
     """
-    experiment, system = loaded.experiment, loaded.system
+    experiment, system = ready.experiment, ready.system
     problems = list(unknown_safeguards(system, without))
     for arm in experiment.arms:
         problems += unknown_safeguards(system, arm.safeguards)
@@ -90,15 +90,15 @@ def make_plan(loaded: ReadyExperiment, seed: int, without: Sequence[str] = ()) -
         else:
             faults.append(PlannedFault(name, fault, target))
     if problems:
-        raise UsageError(replace(one, file=loaded.display_path) for one in problems)
-    gone = frozenset(without)
+        raise UsageError(replace(one, file=ready.display_path) for one in problems)
+    switched_off = frozenset(without)
     return Plan(
         experiment=experiment,
-        file=loaded.display_path,
+        file=ready.display_path,
         seed=seed,
-        without=tuple(sorted(gone)),
+        without=tuple(sorted(switched_off)),
         faults=tuple(faults),
-        arms=(PlannedArm(MAIN, gone), *_arms(experiment.arms, gone)),
+        arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
     )
 
 
@@ -110,7 +110,7 @@ def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[Diagnos
             yield unknown_name("safeguard", name, known, f"system {system.name}")
 
 
-def _arms(arms: Sequence[Arm], gone: frozenset[str]) -> Iterator[PlannedArm]:
+def _arms(arms: Sequence[Arm], without: frozenset[str]) -> Iterator[PlannedArm]:
     names = ["without " + ", ".join(arm.safeguards) for arm in arms]
     for name, arm in zip(unique_names(names), arms, strict=True):
-        yield PlannedArm(name, gone | frozenset(arm.safeguards), arm)
+        yield PlannedArm(name, without | frozenset(arm.safeguards), arm)

@@ -1,4 +1,4 @@
-"""Running a run directory's experiment again, from what is in it, and holding both histories together."""
+"""Running the experiment of a run directory again, and comparing both histories."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.verdict.recorded import RecordedRun
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`differences`: which arms' histories are not the same; empty when the run was reproduced exactly.
+    """`differences`: the arms whose histories differ; empty when the run was reproduced exactly.
 
-    `altered`: what of the original is not as it was recorded, in words.
+    `altered`: the files of the original that are not as they were recorded.
     """
 
     result: ExperimentResult

@@ -6,7 +6,6 @@ Importing this is cheap: the command line takes the options of the runtimes from
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UsageError
@@ -14,9 +13,7 @@ from harness.live.options import LiveOptions
 from harness.runtime.options import Option, RuntimeOptions
 from harness.sim.options import SimOptions
 
-RUNTIMES: Mapping[str, type[RuntimeOptions]] = MappingProxyType(
-    {options.name: options for options in (SimOptions, LiveOptions)}
-)
+RUNTIMES: Mapping[str, type[RuntimeOptions]] = {SimOptions.name: SimOptions, LiveOptions.name: LiveOptions}
 
 DEFAULT: RuntimeOptions = SimOptions()
 """What experiments run in where nobody says otherwise."""

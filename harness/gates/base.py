@@ -61,7 +61,7 @@ class Gate(GateDefinition):
 
     @property
     def distinctions(self) -> tuple[str, ...]:
-        """What tells it from gates of the same label, the most telling first: each is appended to the label."""
+        """Texts that distinguish it from gates of the same label; they are appended to the label in this order."""
         return ()
 
     @property
@@ -91,5 +91,5 @@ class Gate(GateDefinition):
         return self
 
     def steady_state(self) -> Gate | None:
-        """The gate that the time before the first fault must not refute; None when that time says nothing."""
+        """The gate that the time before the first fault must not refute; None when that time is not judged."""
         return None

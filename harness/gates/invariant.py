@@ -1,4 +1,4 @@
-"""Judging the invariants that a system declares: no row violates them. They are gates that nobody has to write."""
+"""Judging the invariants of a system: no row violates them. They are gates of each of its experiments."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from harness.gates.base import Gate
 
 
 def gate_names(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """A name for each gate. Those that would share one are told apart by their distinctions, or numbered."""
+    """A name for each gate. Those of the same label get their distinctions appended, or a number."""
     names = [gate.label if gate.name is None else gate.name for gate in gates]
     for texts in zip_longest(*(gate.distinctions for gate in gates), fillvalue=""):
         counts = Counter(names)

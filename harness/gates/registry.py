@@ -26,7 +26,7 @@ _KINDS: dict[str, type[Gate]] = {}
 
 
 class GateKindError(HarnessError):
-    """A class is not a usable kind of gate; the message says why."""
+    """A class is not a valid kind of gate."""
 
 
 def gate_kind[G: Gate](kind: type[G]) -> type[G]:

@@ -25,12 +25,12 @@ class History:
         self.directory = directory
         if not (directory / METADATA).is_file():
             runs = sorted(file.parent.name for file in directory.glob(f"*/{METADATA}"))
-            meant = (
+            example = (
                 f"one of the runs in it, such as {directory / runs[0]}"
                 if runs
                 else "one that 'harness run' printed"
             )
-            raise HistoryError(f"{directory} is not a run directory: it has no {METADATA}; give {meant}")
+            raise HistoryError(f"{directory} is not a run directory: it has no {METADATA}; use {example}")
         try:
             self.metadata = TypeAdapter(RunMetadata).validate_json((directory / METADATA).read_bytes())
             self.environment = read_environment(directory)

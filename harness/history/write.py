@@ -30,17 +30,15 @@ from harness.runtime.contract import Recorded
 from harness.system import Event, System
 from harness.workload.records import TABLES as LOAD_TABLES
 
-__all__ = ["HistoryError", "json_text", "staged", "tables", "write_history", "write_json"]
-
 
 @contextmanager
 def staged(directory: Path) -> Iterator[Path]:
-    """A hidden directory to write into; it becomes `directory` when the block ends well, else it is gone.
+    """A hidden directory to write into; it becomes `directory` when the block succeeds, and is removed otherwise.
 
-    Raises HistoryError when `directory` is there already: a run is written once.
+    Raises HistoryError when `directory` exists: a run is written once.
     """
     if directory.exists():
-        raise HistoryError(f"{directory} is there already; a run directory is written once")
+        raise HistoryError(f"{directory} exists already; a run directory is written once")
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -28,7 +28,7 @@ KERNEL: Mapping[Capability, str] = {
     Capability.SHAPE_LOSS: "nft drops packets",
     Capability.SHARED_RATE: "one htb class for all matching traffic",
     Capability.CUT: "nft drops: connects hang, what is open retransmits",
-    Capability.POWER_OFF: "SIGKILL behind nft drops on all legs: connects hang; stale connections get RST afterwards",
+    Capability.POWER_OFF: "SIGKILL behind nft drops on all links: connects hang; stale connections get RST afterwards",
 }
 """How each is provided with the kernel network."""
 

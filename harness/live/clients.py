@@ -37,9 +37,9 @@ class LiveClients:
 
     @asynccontextmanager
     async def client(self, client: Client, role: str) -> AsyncIterator[LiveHost]:
-        """A client in this process for the time of the block. ValueError as for `came`."""
+        """A client in this process for the time of the block. ValueError as for `arrive`."""
         identity = HostIdentity(client.name, role, client.zone, client.group)
-        self.came(identity, client.access)
+        self.arrive(identity, client.access)
         host = LiveHost(
             self._context,
             identity,
@@ -53,9 +53,9 @@ class LiveClients:
             yield host
         finally:
             await host.close()
-            await run_to_end(self.gone(identity))
+            await run_to_end(self.leave(identity))
 
-    def came(self, client: HostIdentity, access: Access) -> None:
+    def arrive(self, client: HostIdentity, access: Access) -> None:
         """A client has arrived. ValueError when its name is in use or its zone unknown."""
         check_zone(client.name, client.zone, self._context.topology)
         if client.name in self._names:
@@ -64,7 +64,7 @@ class LiveClients:
         self.arrived += 1
         self._links.attach(client, access)
 
-    async def gone(self, client: HostIdentity) -> None:
+    async def leave(self, client: HostIdentity) -> None:
         """A client has left: remove its proxies."""
         await self._links.detach(client)
         self._names.discard(client.name)

@@ -37,7 +37,7 @@ def examine() -> tuple[Finding, ...]:
 
 def examine_kernel() -> tuple[Finding, ...]:
     """What the kernel network needs beyond that; less than a second."""
-    return tuple(Finding(found.name, found.ok, found.said) for found in probe())
+    return tuple(Finding(found.name, found.ok, found.detail) for found in probe())
 
 
 def _platform() -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from harness.faults.primitives import FaultFailed
 from harness.live.external_proxies import server_problem
 from harness.live.resources import ExternalProxies
-from harness.live.supervisor import background
+from harness.live.tasks import background
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady

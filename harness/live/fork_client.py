@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 from harness.live import messages
 from harness.live.resources import Process
-from harness.live.supervisor import background, supervised_process
+from harness.live.supervisor import supervised_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
@@ -24,7 +25,7 @@ type OnExit = Callable[[int], None]
 
 
 @asynccontextmanager
-async def fork_server(workspace: Workspace, world: messages.World) -> AsyncIterator[ForkServer]:
+async def fork_server(workspace: Workspace, run: messages.RunInfo) -> AsyncIterator[ForkServer]:
     """A fork server that has loaded the system; it and every node are killed at the end of the block.
 
     NotReady when it does not start.
@@ -35,7 +36,7 @@ async def fork_server(workspace: Workspace, world: messages.World) -> AsyncItera
         async with supervised_process(workspace, LOG, "harness.live.fork_server", [str(fd)], fds=[fd]):
             theirs.close()
             async with Channel.on(messages.FORK_SERVER, own) as channel:
-                channel.send(world)
+                channel.send(run)
                 try:
                     async with asyncio.timeout(START_S):
                         answer = await channel.receive()

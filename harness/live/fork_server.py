@@ -28,12 +28,12 @@ def main(fd: int) -> int:
     """Serve the harness at the other end of the socket `fd` until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = SocketChannel(messages.FORK_SERVER, socket.socket(fileno=fd))
-    world: messages.World = control.receive()
+    run: messages.RunInfo = control.receive()
     import aiohttp.web  # noqa: F401 (imported once for all nodes)
 
     import harness.live.node  # noqa: F401
 
-    system = find_system(world.reference)
+    system = find_system(run.reference)
     control.send(messages.Loaded())
     wake, wake_end = socket.socketpair()
     wake.setblocking(False)
@@ -62,7 +62,7 @@ def main(fd: int) -> int:
                 selector.close()
                 for each in (control, wake, wake_end):
                     each.close()
-                _run_child(system, world, launch, socket.socket(fileno=fd), parent)
+                _run_child(system, run, launch, socket.socket(fileno=fd), parent)
             os.close(fd)
             control.send(messages.Launched(launch.node, launch.incarnation, pid))
 
@@ -79,7 +79,7 @@ def _reap(control: SocketChannel) -> None:
 
 
 def _run_child(
-    system: System, world: messages.World, launch: messages.Launch, line: socket.socket, parent: int
+    system: System, run: messages.RunInfo, launch: messages.Launch, line: socket.socket, parent: int
 ) -> Any:
     """Never returns."""
     code = 1
@@ -88,16 +88,16 @@ def _run_child(
         die_with_parent(parent)
         if launch.namespace is not None:
             enter(launch.namespace)
-        log = Path(world.directory) / "logs" / f"{launch.node}.log"
+        log = Path(run.directory) / "logs" / f"{launch.node}.log"
         with open(log, "ab", buffering=0) as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
         )
-        from harness.live.node import live
+        from harness.live.node import run_node
 
-        asyncio.run(live(system, world, launch, line))
+        asyncio.run(run_node(system, run, launch, line))
         code = 0
     except BaseException:
         logging.getLogger(__name__).exception("node %s", launch.node)

@@ -13,7 +13,7 @@ from harness.runtime.messages import Codec, message
 
 
 @message
-class World:
+class RunInfo:
     """What all nodes of a run share. `origin_s`: run time 0 on the machine's monotonic clock."""
 
     reference: str
@@ -155,7 +155,7 @@ class Flush:
     number: int
 
 
-FORK_SERVER = Codec(World, Launch, Loaded, Launched, Exited)
+FORK_SERVER = Codec(RunInfo, Launch, Loaded, Launched, Exited)
 NODE = Codec(
     *(Ready, Emitted, Unhandled, Ended, Resolve, Counts, Flushed),
     *(Route, Interfere, StopInterfering, Flush),

@@ -7,7 +7,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from harness.live.supervisor import background, supervised_process
+from harness.live.supervisor import supervised_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 

@@ -37,7 +37,7 @@ async def live_session(
         cluster = await stack.enter_async_context(locust_cluster(options.load, workspace))
         context = begin_run(settings, safeguards)
         asyncio.get_running_loop().set_exception_handler(context.exception_handler)
-        run = messages.World(
+        run = messages.RunInfo(
             settings.reference, settings.seed, dict(safeguards), context.origin_s, str(workspace.directory)
         )
         network, forks = await _enter_both(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from harness.live.processes import run_environment
@@ -56,15 +56,3 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
     transport = getattr(process, "_transport", None)
     if transport is not None:
         transport.close()
-
-
-@asynccontextmanager
-async def background(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run `work` for the time of the block, at most. The block may be left by another task than entered it, so this
-    is not a task group."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

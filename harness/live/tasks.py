@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 _running: set[asyncio.Task[Any]] = set()
@@ -23,3 +24,15 @@ async def run_all(work: Iterable[Awaitable[None]]) -> None:
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if outcome is not None:
             raise outcome
+
+
+@asynccontextmanager
+async def background(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run `work` for the time of the block, at most. The block may be left by another task than entered it, so this
+    is not a task group."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,6 +1,6 @@
 """`VanillaToxiproxyApi`: a Toxiproxy server that has Toxiproxy's own API only.
 
-It does not report what passes while it passes, so the kernel is asked, which counts the bytes of every connection.
+It may count a connection late, when it has ended. So the bytes that the kernel counts for every connection are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from harness.faults.primitives import FaultFailed
 from harness.live.connections import Connection, open_connections
 from harness.live.kernel.namespaces import MakeSocket
-from harness.live.supervisor import background
+from harness.live.tasks import background
 from harness.live.toxiproxy import ToxiproxyApi, Traffic
 
 SAMPLE_S = 0.25

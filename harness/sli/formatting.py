@@ -15,7 +15,7 @@ def number(value: float) -> str:
 
 
 def ratio_decimals(threshold: float | None) -> int:
-    """Decimals of a percentage that tell a value from its threshold: one more than the threshold has."""
+    """Decimals of a percentage that distinguish a value from its threshold: one more than the threshold has."""
     if threshold is None:
         return 2
     for decimals in range(1, _MAX_DECIMALS):

@@ -44,3 +44,14 @@ def test_an_experiment_that_is_made_for_a_runtime_is_held_against_that(tmp_path:
     assert ":8:30: loss: a proxy cannot drop packets" in line
     # It is left out of runs in virtual time, so that it is nobody's mistake there.
     assert call("run", suite).code == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "about"),
+    [("runtime: lives", "unknown runtime 'lives'"), ("runtime: [live]", "list"), ("runtime: 1", "runtime")],
+)
+def test_a_runtime_that_is_not_there_is_a_mistake(written: str, about: str, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, untouched=UNTOUCHED.replace("system:", f"{written}\nsystem:", 1))
+    (line,) = lines(suite, "validate")
+    assert ":3:10: " in line
+    assert about in line

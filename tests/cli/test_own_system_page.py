@@ -20,6 +20,9 @@ from tests.cli.support import Called, call
 PAGE = (Path(__file__).parents[2] / "docs" / "own-system.md").read_text(encoding="utf-8")
 FILES = ("shop.py", "experiments/slos.yaml", "experiments/backend-lost.chaos.yaml", "tests/test_shop.py")
 
+ONLY_OUR_PLUGIN = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "harness.pytest_plugin"}
+"""What other plugins import takes longer than the tests of the page."""
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
@@ -58,7 +61,7 @@ def run(directory: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) ->
     done = subprocess.run(
         [sys.executable, *command[1:]],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": root, **ONLY_OUR_PLUGIN},
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,11 +13,12 @@ from harness.engine.read import read_experiments
 from harness.engine.validate import validate
 from harness.engine.validate_slos import validate_slos
 from harness.errors import ExperimentError
-from harness.experiment.parse import parse_draft, parse_slos_draft
+from harness.experiment.parse import SlosDraft, parse_draft, parse_slos_draft
 from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
 from harness.gates.registry import gate_kinds
 from harness.runtime.capabilities import Capabilities, Lack
+from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 from tests.support.toy_system import system
 
@@ -62,9 +63,13 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def slos_of(draft: SlosDraft) -> dict[str, Slo | None]:
+    return {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
+
+
 def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
-    found = validate(draft, system, parse_slos_draft(slos, "slos.yaml", SLO_KINDS).slos, capabilities)
+    found = validate(draft, system, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 

@@ -73,7 +73,7 @@ def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_runs_names_one_of_them(run: Path) -> None:
-    with pytest.raises(HistoryError, match=f"give one of the runs in it, such as {run}$"):
+    with pytest.raises(HistoryError, match=f"use one of the runs in it, such as {run}$"):
         History(run.parent)
 
 

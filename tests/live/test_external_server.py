@@ -147,7 +147,7 @@ def test_faults_and_their_exposure_with_the_vanilla_api(state: Path, server: str
     async def look(shop: Shop) -> dict[str, Exposure]:
         there = api(server, "GET", "/proxies")
         assert all(name.startswith("harness-") for name in set(there) - set(before))
-        with pytest.raises(FaultFailed, match="shared: .*--toxiproxy"):
+        with pytest.raises(FaultFailed, match=r"^shared: .*--toxiproxy"):
             await shop.do.shape(TO_BACKEND, LinkShape(bandwidth_bps=1e6, shared=True))
         return await faults(shop)
 

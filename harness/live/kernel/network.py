@@ -16,7 +16,8 @@ from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
 from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
 from harness.live.processes import run_environment
 from harness.live.resources import NetworkNamespaces, Process
-from harness.live.supervisor import background, end_process
+from harness.live.supervisor import end_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel

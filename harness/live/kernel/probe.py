@@ -26,11 +26,11 @@ class _Missing(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that the kernel network needs. `said`: what was found, or what to do about it."""
+    """One thing that the kernel network needs. `detail`: what was found, or what to do about it."""
 
     name: str
     ok: bool
-    said: str
+    detail: str
 
 
 def probe() -> tuple[Found, ...]:
@@ -56,7 +56,7 @@ def probe() -> tuple[Found, ...]:
 
 def missing() -> tuple[str, ...]:
     """What the kernel network lacks on this machine; nothing when it can be had."""
-    return tuple(f"{found.name}: {found.said}" for found in probe() if not found.ok)
+    return tuple(f"{found.name}: {found.detail}" for found in probe() if not found.ok)
 
 
 def _checked(name: str, check: Callable[[], str]) -> Found:

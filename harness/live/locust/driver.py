@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from harness.experiment.model import Load
 from harness.faults.primitives import FaultFailed, HostIdentity
 from harness.live.locust import protocol
-from harness.live.locust.cluster import LoadFailed, LocustCluster, Worker
+from harness.live.locust.cluster import LocustCluster
+from harness.live.locust.connection import LoadFailed, Worker
 from harness.live.messages import Address
 from harness.live.rows import RowCodec
 from harness.runtime.journal import Journal
@@ -34,8 +35,8 @@ class RemoteClientNetwork(Protocol):
     @property
     def attempts(self) -> Counter[str]: ...
 
-    def came(self, peer: HostIdentity, access: Access) -> None: ...
-    async def gone(self, peer: HostIdentity) -> None: ...
+    def arrive(self, peer: HostIdentity, access: Access) -> None: ...
+    async def leave(self, peer: HostIdentity) -> None: ...
     async def route(self, peer: HostIdentity, name: str, port: int) -> Sequence[Address]: ...
 
 
@@ -73,7 +74,7 @@ class LocustDriver:
         drain_s: float,
     ) -> None:
         check_loads({workload.name: workload for workload in system.workloads}, loads)
-        self._cluster = cluster
+        self._connection = cluster.connection
         self._network = network
         self._rows = RowCodec(system)
         self._loads = loads
@@ -85,7 +86,7 @@ class LocustDriver:
         self._requests: list[LoadRequest] = []
         self._cancelled = 0
         self.arrived = 0
-        cluster.on_message = self._receive
+        cluster.connection.on_message = self._receive
 
     @property
     def active(self) -> int:
@@ -93,32 +94,33 @@ class LocustDriver:
 
     async def run(self) -> LoadResult:
         """As `Driver.run`. Raises LoadFailed when a process of the load is gone before its clients are."""
-        clock, cluster = self._network.clock, self._cluster
+        clock, connection = self._network.clock, self._connection
         start_s = clock.now()
         plans = {
             name: protocol.LoadPlan(load.arrive, load.for_, load.mix) for name, load in self._loads.items()
         }
-        cluster.send_all(protocol.Start(plans, start_s))
+        connection.send_all(protocol.Start(plans, start_s))
         try:
             longest_s = max((load.for_ for load in self._loads.values()), default=0.0)
-            await cluster.until_finished(start_s + longest_s + self._drain_s - clock.now())
+            await connection.until_finished(start_s + longest_s + self._drain_s - clock.now())
         finally:
             await self._cancel_clients()
-        cluster.raise_failure()
-        await cluster.collect_totals()
+        if not connection.finished:
+            connection.raise_failure()
+        await connection.collect_totals()
         return LoadResult(
             self.arrived, self.arrived - self._cancelled, self._cancelled, tuple(self._failures)
         )
 
     async def _cancel_clients(self) -> None:
         """Returns when all clients have left, or when the load has failed."""
-        cluster = self._cluster
+        connection = self._connection
         with suppress(LoadFailed):
-            cluster.raise_failure()
-            if not cluster.finished:
-                cluster.send_all(protocol.Leave())
-                if not await cluster.until_finished(LEAVE_S + SLACK_S):
-                    cluster.fail(f"a process of the load did not answer for {LEAVE_S + SLACK_S:g} s")
+            connection.raise_failure()
+            if not connection.finished:
+                connection.send_all(protocol.Leave())
+                if not await connection.until_finished(LEAVE_S + SLACK_S):
+                    connection.fail(f"a process of the load did not answer for {LEAVE_S + SLACK_S:g} s")
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -148,7 +150,7 @@ class LocustDriver:
         self.arrived += 1
         peer = HostIdentity(arrived.client, arrived.role, arrived.zone, arrived.group)
         try:
-            self._network.came(peer, arrived.access)
+            self._network.arrive(peer, arrived.access)
         except ValueError as error:
             self._fail(arrived.client, arrived.t_s, f"ValueError: {error}")
             return
@@ -164,7 +166,7 @@ class LocustDriver:
                 self._network.journal.fail(
                     "the harness", f"no route from {question.client} to {question.name}: {error}"
                 )
-        self._cluster.send(worker.key, protocol.Route(question.number, tuple(addresses)))
+        self._connection.send(worker.key, protocol.Route(question.number, tuple(addresses)))
 
     def _on_leave(self, left: protocol.Left) -> None:
         client = self._clients.pop(left.client, None)
@@ -174,7 +176,7 @@ class LocustDriver:
             return
         self._cancelled += left.cancelled
         self._sessions.append(client.record(left.t_s, left.error))
-        self._create_task(self._network.gone(client.peer))
+        self._create_task(self._network.leave(client.peer))
 
     def _create_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -193,13 +195,13 @@ class LocustDriver:
 
     def statistics(self) -> Mapping[str, Any]:
         """Lateness in seconds, the workers, and Locust's own totals (None if it sent none)."""
-        totals = self._cluster.totals
+        totals = self._connection.totals
         sessions = [row for row in self.records if isinstance(row, LoadSession)]
         return {
             "driver": "locust",
             **lateness_statistics([session.late_s for session in sessions]),
             "requests": len(self._requests),
-            "workers": {worker.name: _statistics_of(worker) for worker in self._cluster.workers.values()},
+            "workers": {worker.name: _statistics_of(worker) for worker in self._connection.workers.values()},
             "locust": None
             if totals is None
             else {

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from harness.live.supervisor import background, supervised_process
+from harness.live.supervisor import supervised_process
+from harness.live.tasks import background
 from harness.live.workspace import Workspace
 
 type OnExit = Callable[[str], None]

@@ -20,7 +20,7 @@ import pytest
 from harness.experiment.model import Load
 from harness.live.cleanup import run_remains
 from harness.live.ledger import read
-from harness.live.locust.cluster import LoadFailed
+from harness.live.locust.connection import LoadFailed
 from harness.live.options import LiveOptions, LoadSettings
 from harness.live.resources import Fault, Process, Resource
 from harness.live.run_lock import STATE_VARIABLE
@@ -247,7 +247,7 @@ def test_a_process_of_the_load_that_dies_ends_the_run(
     state: Path, monkeypatch: pytest.MonkeyPatch, workers: int, victim: str, by: signal.Signals, said: str
 ) -> None:
     """Its clients are not silently fewer: the load fails, by the name of the process."""
-    monkeypatch.setattr("harness.live.locust.cluster.SILENT_S", 2.0 if workers == 1 else 30.0)
+    monkeypatch.setattr("harness.live.locust.connection.SILENT_S", 2.0 if workers == 1 else 30.0)
     monkeypatch.setattr("harness.live.locust.driver.LEAVE_S", 1.0)
     monkeypatch.setattr("harness.live.locust.driver.SLACK_S", 1.0)
 

@@ -110,7 +110,7 @@ def test_clients_come_from_another_machine(state: Path, elsewhere: Elsewhere) ->
     assert running.returncode == 0, said
     assert f"harness load worker --master {elsewhere.here}:{PORT}" in said
     (run,) = (state.parent / "reports" / "latest").glob("*.seed1")
-    load = json.loads((run / "facts.json").read_text())["statistics"]["load"]
+    load = json.loads((run / "metadata.json").read_text())["statistics"]["load"]
     assert len(load["workers"]) == 2
     for worker in load["workers"].values():
         assert 0 < worker["clock_uncertain_s"] < 0.02
