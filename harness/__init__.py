@@ -16,13 +16,32 @@ from typing import TYPE_CHECKING, Any
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.diagnostics import Code, Diagnostic
-    from harness.engine.events import EngineEvent
+    from harness.diagnostics import Code, Diagnostic, unknown_name
+    from harness.engine.events import (
+        EngineEvent,
+        FaultChanged,
+        Handler,
+        Progress,
+        RunFinished,
+        RunJudged,
+        RunStarted,
+        SuiteFinished,
+        SuiteStarted,
+    )
     from harness.engine.judge import judge_directory
-    from harness.engine.read import ReadyExperiment, read_experiment
+    from harness.engine.read import ReadyExperiment, read_experiment, read_experiments
     from harness.engine.suite import run, run_suite
-    from harness.errors import ExperimentError, HarnessError, InvalidValue, UsageError
-    from harness.experiment.model import Load
+    from harness.errors import ExperimentError, HarnessError, InvalidInput, InvalidValue, UsageError
+    from harness.experiment.model import Experiment, Load
+    from harness.experiment.units import (
+        Bitrate,
+        ByteCount,
+        Duration,
+        PositiveDuration,
+        PositiveRate,
+        Rate,
+        Ratio,
+    )
     from harness.faults.applied import apply_all
     from harness.faults.base import Fault, LinkFault, NodeFault
     from harness.faults.capability import Capability
@@ -38,36 +57,89 @@ if TYPE_CHECKING:
         Primitives,
     )
     from harness.faults.target import ResolvedTarget
-    from harness.gates.base import CheckContext, Gate, JudgeContext
+    from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
     from harness.gates.registry import gate_kind
-    from harness.gates.result import GateResult, Verdict
+    from harness.gates.result import EXIT_CODES, GateResult, Verdict, no_samples, not_computable, worst
+    from harness.history.environment import Environment
     from harness.history.errors import HistoryError
+    from harness.history.metadata import FaultRecord, RunMetadata
     from harness.history.read import History
     from harness.live.options import LiveOptions, LoadSettings
     from harness.report.reporter import Reporter, reporter
-    from harness.runtime.contract import Recorded, Session
+    from harness.runtime.contract import NotReady, Recorded, ServiceFailure, Session
+    from harness.runtime.host import HostError
+    from harness.runtime.options import RuntimeOptions
     from harness.sim.options import SimOptions
     from harness.sim.simulate import simulate
+    from harness.sli.base import Slo
+    from harness.sli.checks import check_table_expression
+    from harness.sli.threshold import Threshold
     from harness.system.chart import Chart, StateChart
     from harness.system.host import Clock, Disk, Host
     from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
-    from harness.system.records import Event
-    from harness.system.registry import find_system
-    from harness.system.topology import Link, Node, Topology
+    from harness.system.records import Event, Row, Scalar
+    from harness.system.registry import InvalidSystem, find_system, system_names
+    from harness.system.topology import Link, Node, Service, Topology
+    from harness.toxiproxy.chunk import Chunk
     from harness.toxiproxy.server import ToxiproxyServer
+    from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute, text_attribute
+    from harness.toxiproxy.toxics.stage import Stage
     from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
-    from harness.verdict.recorded import RecordedRun
+    from harness.verdict.recorded import RecordedArm, RecordedRun
 
 _MODULES = {
-    "diagnostics": ("Code", "Diagnostic"),
-    "engine.events": ("EngineEvent",),
+    "diagnostics": (
+        "Code",
+        "Diagnostic",
+        "unknown_name",
+    ),
+    "engine.events": (
+        "EngineEvent",
+        "FaultChanged",
+        "Handler",
+        "Progress",
+        "RunFinished",
+        "RunJudged",
+        "RunStarted",
+        "SuiteFinished",
+        "SuiteStarted",
+    ),
     "engine.judge": ("judge_directory",),
-    "engine.read": ("ReadyExperiment", "read_experiment"),
-    "engine.suite": ("run", "run_suite"),
-    "errors": ("ExperimentError", "HarnessError", "InvalidValue", "UsageError"),
-    "experiment.model": ("Load",),
+    "engine.read": (
+        "ReadyExperiment",
+        "read_experiment",
+        "read_experiments",
+    ),
+    "engine.suite": (
+        "run",
+        "run_suite",
+    ),
+    "errors": (
+        "ExperimentError",
+        "HarnessError",
+        "InvalidInput",
+        "InvalidValue",
+        "UsageError",
+    ),
+    "experiment.model": (
+        "Experiment",
+        "Load",
+    ),
+    "experiment.units": (
+        "Bitrate",
+        "ByteCount",
+        "Duration",
+        "PositiveDuration",
+        "PositiveRate",
+        "Rate",
+        "Ratio",
+    ),
     "faults.applied": ("apply_all",),
-    "faults.base": ("Fault", "LinkFault", "NodeFault"),
+    "faults.base": (
+        "Fault",
+        "LinkFault",
+        "NodeFault",
+    ),
     "faults.capability": ("Capability",),
     "faults.primitives": (
         "Applied",
@@ -81,59 +153,150 @@ _MODULES = {
         "Primitives",
     ),
     "faults.target": ("ResolvedTarget",),
-    "gates.base": ("CheckContext", "Gate", "JudgeContext"),
+    "gates.base": (
+        "CheckContext",
+        "Gate",
+        "JudgeContext",
+        "Objective",
+    ),
     "gates.registry": ("gate_kind",),
-    "gates.result": ("GateResult", "Verdict"),
+    "gates.result": (
+        "EXIT_CODES",
+        "GateResult",
+        "Verdict",
+        "no_samples",
+        "not_computable",
+        "worst",
+    ),
+    "history.environment": ("Environment",),
     "history.errors": ("HistoryError",),
+    "history.metadata": (
+        "FaultRecord",
+        "RunMetadata",
+    ),
     "history.read": ("History",),
-    "live.options": ("LiveOptions", "LoadSettings"),
-    "report.reporter": ("Reporter", "reporter"),
-    "runtime.contract": ("Recorded", "Session"),
+    "live.options": (
+        "LiveOptions",
+        "LoadSettings",
+    ),
+    "report.reporter": (
+        "Reporter",
+        "reporter",
+    ),
+    "runtime.contract": (
+        "NotReady",
+        "Recorded",
+        "ServiceFailure",
+        "Session",
+    ),
+    "runtime.host": ("HostError",),
+    "runtime.options": ("RuntimeOptions",),
     "sim.options": ("SimOptions",),
     "sim.simulate": ("simulate",),
-    "system.chart": ("Chart", "StateChart"),
-    "system.host": ("Clock", "Disk", "Host"),
-    "system.model": ("Access", "Client", "Invariant", "ParityMetric", "Safeguard", "System", "Workload"),
-    "system.records": ("Event",),
-    "system.registry": ("find_system",),
-    "system.topology": ("Link", "Node", "Topology"),
+    "sli.base": ("Slo",),
+    "sli.checks": ("check_table_expression",),
+    "sli.threshold": ("Threshold",),
+    "system.chart": (
+        "Chart",
+        "StateChart",
+    ),
+    "system.host": (
+        "Clock",
+        "Disk",
+        "Host",
+    ),
+    "system.model": (
+        "Access",
+        "Client",
+        "Invariant",
+        "ParityMetric",
+        "Safeguard",
+        "System",
+        "Workload",
+    ),
+    "system.records": (
+        "Event",
+        "Row",
+        "Scalar",
+    ),
+    "system.registry": (
+        "InvalidSystem",
+        "find_system",
+        "system_names",
+    ),
+    "system.topology": (
+        "Link",
+        "Node",
+        "Service",
+        "Topology",
+    ),
+    "toxiproxy.chunk": ("Chunk",),
     "toxiproxy.server": ("ToxiproxyServer",),
-    "verdict.model": ("ArmResult", "ExperimentResult", "FaultResult"),
-    "verdict.recorded": ("RecordedRun",),
+    "toxiproxy.toxics.base": (
+        "YEAR_MS",
+        "Behaviour",
+        "attribute",
+        "text_attribute",
+    ),
+    "toxiproxy.toxics.stage": ("Stage",),
+    "verdict.model": (
+        "ArmResult",
+        "ExperimentResult",
+        "FaultResult",
+    ),
+    "verdict.recorded": (
+        "RecordedArm",
+        "RecordedRun",
+    ),
 }
 """Where each public name is defined; the imports above say the same to type checkers."""
 
 _MODULE_OF = {name: f"harness.{module}" for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "EXIT_CODES",
+    "YEAR_MS",
     "Access",
     "Applied",
     "ArmResult",
+    "Behaviour",
+    "Bitrate",
+    "ByteCount",
     "Capability",
     "Chart",
     "CheckContext",
+    "Chunk",
     "Client",
     "ClientMatch",
     "Clock",
     "Code",
     "Diagnostic",
     "Disk",
+    "Duration",
     "EndpointMatch",
     "EngineEvent",
+    "Environment",
     "Event",
+    "Experiment",
     "ExperimentError",
     "ExperimentResult",
     "Exposure",
     "Fault",
+    "FaultChanged",
     "FaultFailed",
+    "FaultRecord",
     "FaultResult",
     "Gate",
     "GateResult",
+    "Handler",
     "HarnessError",
     "History",
     "HistoryError",
     "Host",
+    "HostError",
     "HttpRule",
+    "InvalidInput",
+    "InvalidSystem",
     "InvalidValue",
     "Invariant",
     "JudgeContext",
@@ -145,19 +308,41 @@ __all__ = [
     "LoadSettings",
     "Node",
     "NodeFault",
+    "NotReady",
+    "Objective",
     "ParityMetric",
     "PathMatch",
+    "PositiveDuration",
+    "PositiveRate",
     "Primitives",
+    "Progress",
+    "Rate",
+    "Ratio",
     "ReadyExperiment",
     "Recorded",
+    "RecordedArm",
     "RecordedRun",
     "Reporter",
     "ResolvedTarget",
+    "Row",
+    "RunFinished",
+    "RunJudged",
+    "RunMetadata",
+    "RunStarted",
+    "RuntimeOptions",
     "Safeguard",
+    "Scalar",
+    "Service",
+    "ServiceFailure",
     "Session",
     "SimOptions",
+    "Slo",
+    "Stage",
     "StateChart",
+    "SuiteFinished",
+    "SuiteStarted",
     "System",
+    "Threshold",
     "Topology",
     "ToxiproxyServer",
     "UsageError",
@@ -165,14 +350,23 @@ __all__ = [
     "Workload",
     "__version__",
     "apply_all",
+    "attribute",
+    "check_table_expression",
     "find_system",
     "gate_kind",
     "judge_directory",
+    "no_samples",
+    "not_computable",
     "read_experiment",
+    "read_experiments",
     "reporter",
     "run",
     "run_suite",
     "simulate",
+    "system_names",
+    "text_attribute",
+    "unknown_name",
+    "worst",
 ]
 
 

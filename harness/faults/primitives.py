@@ -136,7 +136,11 @@ class FaultFailed(HarnessError):
 
 
 class Primitives(Protocol):
-    async def shape(self, path: PathMatch, shape: LinkShape) -> Applied: ...
+    """The operations of a runtime that faults are made of. They raise FaultFailed and then leave nothing behind."""
+
+    async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
+        """Latency, jitter, loss, a rate, on all traffic of the path. Several in force add up."""
+        ...
 
     async def cut(self, path: PathMatch) -> Applied:
         """Silence, one way: nothing from src reaches dst (held and retransmitted, as TCP would)."""
@@ -164,7 +168,9 @@ class Primitives(Protocol):
         """SIGSTOP: the kernel still accepts and buffers, the process does nothing. Undo continues it."""
         ...
 
-    async def interfere(self, node: str, rule: HttpRule) -> Applied: ...
+    async def interfere(self, node: str, rule: HttpRule) -> Applied:
+        """Delay the node's HTTP requests or answer them with an error, before the service sees them."""
+        ...
 
     async def cpu_limit(self, node: str, factor: float) -> Applied:
         """The node gets 1/`factor` of one processor core. Of several at a time the largest factor counts."""

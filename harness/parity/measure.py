@@ -13,6 +13,7 @@ from harness.parity.distributions import Distribution, compare_samples
 from harness.parity.model import ExperimentParity
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
+from harness.verdict.recorded import RecordedRun
 
 
 def compare_runs(
@@ -24,7 +25,8 @@ def compare_runs(
     errors: list[str] = []
     if Path(sim.run).is_dir() and Path(live.run).is_dir():
         try:
-            with History(Path(sim.run)) as virtual, History(Path(live.run)) as real:
+            with RecordedRun(Path(sim.run)) as sim_run, RecordedRun(Path(live.run)) as live_run:
+                virtual, real = sim_run.main, live_run.main
                 distributions += _compare_durations(virtual, real)
                 for metric in metrics:
                     try:

@@ -21,8 +21,7 @@ def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
         return
     known = table_columns(system, slo.table)
     if known is None:
-        tables = [*system.tables, EVENTS]
-        yield unknown_name("table", slo.table, tables, f"system {system.name}").below(("table",))
+        yield _unknown_table(system, slo.table)
         return
     for key in ("where", *slo.conditions, *slo.numbers, "at"):
         expression = getattr(slo, key)
@@ -55,3 +54,24 @@ def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
         return EVENT_COLUMNS
     row_type = system.tables.get(table)
     return None if row_type is None else columns(row_type)
+
+
+def check_table_expression(
+    system: System | None, table: str, expression: str, *, key: str, numeric: bool = False
+) -> Iterator[Diagnostic]:
+    """Whether the table exists and the expression fits its rows: a number, or a condition. For kinds of gates.
+
+    `key`: the YAML key of the expression; that of the table is `table`. `system` None: nothing is known.
+    """
+    if system is None:
+        return
+    known = table_columns(system, table)
+    if known is None:
+        yield _unknown_table(system, table)
+    else:
+        yield from check_sql((key,), expression, known, numeric=numeric)
+
+
+def _unknown_table(system: System, table: str) -> Diagnostic:
+    tables = [*system.tables, EVENTS]
+    return unknown_name("table", table, tables, f"system {system.name}").below(("table",))

@@ -15,6 +15,8 @@ from harness.system.topology import Topology
 
 
 class Clock(Protocol):
+    """The time of a host: virtual, or the machine's."""
+
     def now(self) -> float:
         """Seconds since the run began, monotonic."""
         ...

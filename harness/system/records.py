@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 type Scalar = str | int | float | bool | None
+"""A field of an event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Alone: `python -m harness.toxiproxy serve`. As a library, on the running loop:
         ...  # any Toxiproxy client against server.url
 
 It speaks Toxiproxy's wire contract, so that existing clients drive it unchanged; docs/toxiproxy.md lists
-where it is better on purpose. It imports nothing of the rest of the harness.
+where it is better on purpose. It imports nothing of the rest of the harness but its root exception.
 """
 
 from __future__ import annotations

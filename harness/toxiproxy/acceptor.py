@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from harness.toxiproxy.address import BACKLOG, Address, listener, reason, shown
+from harness.toxiproxy.address import BACKLOG, Address, describe_os_error, listening_socket, local_address
 
 _ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
 _OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -24,52 +24,52 @@ _DROPS = 8
 log = logging.getLogger("harness.toxiproxy")
 
 
-class Door:
+class Acceptor:
     """Listens at once. Raises OSError when it cannot.
 
     Args:
-        entered: called with every client that was accepted.
-        kept: a socket that has that address already (`bound`).
+        on_client: called with every client that was accepted.
+        reserved: a socket that has that address already (`bound`).
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         address: Address,
-        entered: Callable[[socket.socket], None],
-        kept: socket.socket | None = None,
+        on_client: Callable[[socket.socket], None],
+        reserved: socket.socket | None = None,
     ) -> None:
         self._loop = loop
-        self._entered = entered
-        if kept is not None:
-            kept.listen(BACKLOG)
-        self._socket = listener(address) if kept is None else kept
-        self._shut: socket.socket | None = None
-        self._own: set[tuple[str, int]] = set()
+        self._on_client = on_client
+        if reserved is not None:
+            reserved.listen(BACKLOG)
+        self._socket = listening_socket(address) if reserved is None else reserved
+        self._filler_socket: socket.socket | None = None
+        self._own_addresses: set[tuple[str, int]] = set()
         """Where our own connections came from."""
         self._closed = False
-        self.address = shown(self._socket)
+        self.address = local_address(self._socket)
         """Where it listens, as text."""
         loop.add_reader(self._socket.fileno(), self._acceptable)
 
     @property
-    def answers(self) -> bool:
+    def answering(self) -> bool:
         """False: connects get no answer, as if nobody were there."""
-        return self._shut is None
+        return self._filler_socket is None
 
-    @answers.setter
-    def answers(self, answers: bool) -> None:
-        if answers and self._shut is not None:
-            self._shut.close()  # it is accepted all the same, and known by where it came from
-            self._shut = None
+    @answering.setter
+    def answering(self, answering: bool) -> None:
+        if answering and self._filler_socket is not None:
+            self._filler_socket.close()  # it is accepted all the same, and known by where it came from
+            self._filler_socket = None
             self._socket.listen(BACKLOG)
             self._loop.add_reader(self._socket.fileno(), self._acceptable)
-        elif not answers and self._shut is None:
+        elif not answering and self._filler_socket is None:
             self._loop.remove_reader(self._socket.fileno())
             # A full accept queue makes the kernel drop SYNs (Linux, tcp_conn_request): its length becomes 1, and
             # one connection of our own fills it. Retransmitted SYNs get through once there is room again.
             self._socket.listen(0)
-            self._shut = self._filler()
+            self._filler_socket = self._filler()
 
     @property
     def unanswered(self) -> int:
@@ -85,8 +85,8 @@ class Door:
         self._closed = True
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        if self._shut is not None:
-            self._shut.close()
+        if self._filler_socket is not None:
+            self._filler_socket.close()
 
     def _filler(self) -> socket.socket:
         host, port = self._socket.getsockname()[:2]
@@ -94,12 +94,12 @@ class Door:
         sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):  # the queue is full without it
             sock.connect((host, port))  # to an any-address: this machine
-        self._own.add(sock.getsockname()[:2])
+        self._own_addresses.add(sock.getsockname()[:2])
         return sock
 
     def _acceptable(self) -> None:
         for _ in range(_ACCEPTS):
-            if self._closed or self._shut is not None:
+            if self._closed or self._filler_socket is not None:
                 return
             try:
                 client, peer = self._socket.accept()
@@ -110,17 +110,17 @@ class Door:
             except OSError as error:
                 if error.errno not in _OUT_OF_SOCKETS:
                     raise
-                log.warning("%s: cannot accept: %s", self.address, reason(error))
+                log.warning("%s: cannot accept: %s", self.address, describe_os_error(error))
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.call_later(_PAUSE_S, self._accept_again)
                 return
-            if peer[:2] in self._own:
-                self._own.discard(peer[:2])
+            if peer[:2] in self._own_addresses:
+                self._own_addresses.discard(peer[:2])
                 client.close()
                 continue
             client.setblocking(False)
-            self._entered(client)
+            self._on_client(client)
 
     def _accept_again(self) -> None:
-        if not self._closed and self._shut is None:
+        if not self._closed and self._filler_socket is None:
             self._loop.add_reader(self._socket.fileno(), self._acceptable)

@@ -14,13 +14,15 @@ import os
 import socket
 from dataclasses import dataclass
 
+from harness.errors import HarnessError
+
 BACKLOG = min(socket.SOMAXCONN, 4096)
 """Connections that may wait to be accepted."""
 
 type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
-class AddressError(Exception):
+class AddressError(HarnessError):
     """A text that is not an address, or a name that does not resolve."""
 
 
@@ -82,16 +84,16 @@ async def resolve_upstream(text: str) -> list[Address]:
     return await _resolve(host or "localhost", _port(text, port_text))
 
 
-def reason(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """What the operating system said, in Go's words (`address already in use`)."""
     if error.errno == errno.EADDRNOTAVAIL:
         return "cannot assign requested address"
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def listener(address: Address) -> socket.socket:
+def listening_socket(address: Address) -> socket.socket:
     """A listening, non-blocking socket. An any-address listens on IPv4 and IPv6. Raises OSError."""
-    sock = bound(address)
+    sock = bind_socket(address)
     try:
         sock.listen(BACKLOG)
     except OSError:
@@ -100,7 +102,7 @@ def listener(address: Address) -> socket.socket:
     return sock
 
 
-def bound(address: Address) -> socket.socket:
+def bind_socket(address: Address) -> socket.socket:
     """A non-blocking socket that has the address and does not listen: connects are refused, and nobody else gets it.
 
     Raises OSError.
@@ -114,14 +116,14 @@ def bound(address: Address) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.wildcard else 1)
         sock.bind(at)
         if address.loopback:
-            on_loopback(sock)
+            avoid_pacing(sock)
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def on_loopback(sock: socket.socket) -> None:
+def avoid_pacing(sock: socket.socket) -> None:
     """Loopback loses nothing and has no rate to find: a congestion control that paces (BBR) only costs processor
     time there. Reno is in every Linux kernel and free to use; accepted sockets inherit it from the listening one."""
     if hasattr(socket, "TCP_CONGESTION"):
@@ -129,7 +131,7 @@ def on_loopback(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
-def shown(sock: socket.socket) -> str:
+def local_address(sock: socket.socket) -> str:
     """The address that a socket is bound to, as text."""
     host, port = sock.getsockname()[:2]
     return join_host_port(host, port)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.toxiproxy.address import Address, AddressError, resolve_listen
+from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.decode import fields, items
 from harness.toxiproxy.errors import (
     ApiError,
@@ -20,8 +21,7 @@ from harness.toxiproxy.errors import (
     toxic_exists,
 )
 from harness.toxiproxy.proxy import Proxy
-from harness.toxiproxy.toxic import Draft, build, check_name, draft
-from harness.toxiproxy.world import World
+from harness.toxiproxy.toxic import Draft, build, check_name, read_draft
 
 _PROXY = {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool", "accepting": "bool"}
 _UPDATE = {**_PROXY, "drain": "bool"}
@@ -36,7 +36,7 @@ class PopulateError(ApiError):
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class ProxySpec:
     name: str
     listen: str
     upstream: str
@@ -46,8 +46,8 @@ class _Wanted:
 
 
 class ProxyCollection:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
         self._proxies: dict[str, Proxy] = {}
 
     def __len__(self) -> int:
@@ -67,14 +67,14 @@ class ProxyCollection:
 
     async def create(self, value: Any) -> Proxy:
         """Raises ApiError: 400 for the body, 409 for the name, 500 when it cannot listen."""
-        wanted = _wanted(value, "")
+        wanted = _read_proxy(value, "")
         check_name(wanted.name)
         if wanted.name in self._proxies:
             raise proxy_exists()
         where = await _look_up(wanted.listen) if wanted.enabled else None
         if wanted.name in self._proxies:  # created by another request meanwhile
             raise proxy_exists()
-        proxy = Proxy(self._world, wanted.name, wanted.listen, wanted.upstream)
+        proxy = Proxy(self._context, wanted.name, wanted.listen, wanted.upstream)
         proxy.accepting = wanted.accepting is not False
         if where is not None:
             proxy.start(_listenable(where))
@@ -113,7 +113,7 @@ class ProxyCollection:
         Raises ApiError 400 before anything is done, PopulateError (500) at the first that cannot listen.
         """
         everything = [
-            _wanted(item, f" at proxy {number}") for number, item in enumerate(items(value, "Proxy"), 1)
+            _read_proxy(item, f" at proxy {number}") for number, item in enumerate(items(value, "Proxy"), 1)
         ]
         for wanted in everything:
             check_name(wanted.name)
@@ -143,7 +143,7 @@ class ProxyCollection:
         for proxy in list(self._proxies.values()):
             self.delete(proxy)
 
-    def _put(self, wanted: _Wanted, where: Address | AddressError) -> Proxy:
+    def _put(self, wanted: ProxySpec, where: Address | AddressError) -> Proxy:
         old = self._proxies.get(wanted.name)
         if old is not None and _same_listen(old, wanted.listen, where) and wanted.upstream == old.upstream:
             if wanted.accepting is not None:
@@ -153,7 +153,7 @@ class ProxyCollection:
             return old
         if old is not None:
             old.stop()
-        proxy = Proxy(self._world, wanted.name, wanted.listen, wanted.upstream)
+        proxy = Proxy(self._context, wanted.name, wanted.listen, wanted.upstream)
         proxy.accepting = wanted.accepting is not False
         if wanted.enabled:
             proxy.start(_listenable(where))
@@ -164,12 +164,12 @@ class ProxyCollection:
         return proxy
 
 
-def _wanted(value: Any, at: str) -> _Wanted:
+def _read_proxy(value: Any, at: str) -> ProxySpec:
     given = fields(value, "Proxy", {**_PROXY, "toxics": "any"} if at else _PROXY)
     for name in ("name", "upstream"):
         if not given.get(name):
             raise missing_field(name + at)
-    return _Wanted(
+    return ProxySpec(
         given["name"],
         given.get("listen", ""),
         given["upstream"],
@@ -184,18 +184,18 @@ def _toxics(value: Any, at: str) -> tuple[Draft, ...]:
     drafts = tuple(
         _toxic(item, f"toxic {number}{at}") for number, item in enumerate(items(value, "Toxic"), 1)
     )
-    if len({asked.name for asked in drafts}) < len(drafts):
+    if len({draft.name for draft in drafts}) < len(drafts):
         raise ApiError(toxic_exists().status, f"{toxic_exists().message}: twice the same name{at}")
     return drafts
 
 
 def _toxic(value: Any, at: str) -> Draft:
     try:
-        asked = draft(value)
-        build(asked, 0)
+        draft = read_draft(value)
+        build(draft, 0)
     except ApiError as error:
         raise bad_body(f"{at}: {error.message.removeprefix('bad request body: ')}") from error
-    return asked
+    return draft
 
 
 async def _look_up(listen: str) -> Address | AddressError:

@@ -69,9 +69,14 @@ async def _serve(options: argparse.Namespace, config: bytes) -> int:
     import asyncio
     import signal
 
+    from harness.errors import HarnessError
     from harness.toxiproxy.errors import ApiError
-    from harness.toxiproxy.server import ToxiproxyServer
 
+    try:
+        from harness.toxiproxy.server import ToxiproxyServer
+    except HarnessError as error:  # a toxic of the group `harness.toxics` is broken
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""One client of a proxy: the dial to the upstream, then two flows, then an end that both sides see."""
+"""One client of a proxy: the dial to the upstream, then two relays, then an end that both sides see."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from harness.toxiproxy.address import AddressError, on_loopback, resolve_upstream
+from harness.toxiproxy.address import AddressError, avoid_pacing, resolve_upstream
 from harness.toxiproxy.chunk import End
-from harness.toxiproxy.flow import Flow
+from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.metrics import Meter, Traffic
+from harness.toxiproxy.relay import Relay
 from harness.toxiproxy.toxic import Direction, Toxic
 from harness.toxiproxy.toxics.reset_peer import ResetPeer
-from harness.toxiproxy.world import World
 
 _DRAIN_BYTES = 1 << 20  # of unread data at most, so that closing never takes long
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() sends RST and drops what was not sent
@@ -33,7 +33,7 @@ class Connection:
 
     def __init__(
         self,
-        world: World,
+        context: ServerContext,
         client: socket.socket,
         *,
         name: str,
@@ -43,7 +43,7 @@ class Connection:
         toxics: Callable[[Direction], Sequence[Toxic]],
         closed: Callable[[Connection], None],
     ) -> None:
-        self._world = world
+        self._context = context
         self._client = client
         self._upstream: socket.socket | None = None
         self._name = name
@@ -54,21 +54,21 @@ class Connection:
         # Toxiproxy counts bytes when the connection has ended.
         self._meters = (
             {direction: Meter() for direction in Direction}
-            if world.strict
+            if context.strict
             else {Direction.UPSTREAM: traffic.upstream, Direction.DOWNSTREAM: traffic.downstream}
         )
         self._resets = False
         self._toxics = toxics
         self._closed_call = closed
         self._closed = False
-        self._flows: dict[Direction, Flow] = {}
-        self._dial = world.spawn(self._connect(upstream), f"dial {name}")
+        self._relays: dict[Direction, Relay] = {}
+        self._dial = context.spawn(self._connect(upstream), f"dial {name}")
 
     def apply(self, direction: Direction, changed: Toxic | None = None) -> None:
         """The toxics of a direction have changed."""
-        flow = self._flows.get(direction)
-        if flow is not None:
-            flow.apply(self._toxics(direction), changed)
+        relay = self._relays.get(direction)
+        if relay is not None:
+            relay.apply(self._toxics(direction), changed)
 
     def close(self, *, reset: bool = False) -> None:
         """Close both sides at once; what has not been written is dropped. With `reset` they see a reset."""
@@ -76,12 +76,12 @@ class Connection:
             return
         self._closed = True
         self._dial.cancel()
-        for flow in self._flows.values():
-            flow.stop()
+        for relay in self._relays.values():
+            relay.stop()
         for sock in (self._client, self._upstream):
             if sock is not None:
-                _close(sock, self._resets if self._world.strict else reset)
-        if self._world.strict:
+                _close(sock, self._resets if self._context.strict else reset)
+        if self._context.strict:
             self._traffic.upstream.add(self._meters[Direction.UPSTREAM])
             self._traffic.downstream.add(self._meters[Direction.DOWNSTREAM])
         self._traffic.open -= 1
@@ -89,8 +89,8 @@ class Connection:
 
     async def _connect(self, upstream: str) -> None:
         try:
-            async with asyncio.timeout(self._world.dial_timeout_s):
-                sock = await _dial(self._world.loop, upstream)
+            async with asyncio.timeout(self._context.dial_timeout_s):
+                sock = await _dial(self._context.loop, upstream)
         except (OSError, AddressError) as error:  # a timeout is an OSError
             log.info("proxy %s: cannot connect to %s: %s", self._name, upstream, error or "timed out")
             self._traffic.upstream_failed += 1
@@ -108,37 +108,37 @@ class Connection:
             (Direction.UPSTREAM, self._client, sock),
             (Direction.DOWNSTREAM, sock, self._client),
         ):
-            self._flows[direction] = Flow(
-                self._world.loop,
+            self._relays[direction] = Relay(
+                self._context.loop,
                 source,
                 target,
                 self._meters[direction],
-                buffer=self._world.buffer,
-                clock=self._world.clock,
-                lines=self._world.lines,
-                spawn=self._world.spawn,
+                buffer=self._context.buffer,
+                clock=self._context.clock,
+                rate_limiters=self._context.rate_limiters,
+                spawn=self._context.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
                 done=self._done,
                 lost=self._lost,
             )
-        for direction, flow in self._flows.items():
-            flow.start(self._toxics(direction))
+        for direction, relay in self._relays.items():
+            relay.start(self._toxics(direction))
 
     def _draw(self, direction: Direction, toxic: Toxic) -> random.Random:
-        return self._world.rng(self._name, self._number, direction, toxic.name, toxic.number)
+        return self._context.rng(self._name, self._number, direction, toxic.name, toxic.number)
 
-    def _done(self, flow: Flow, end: End) -> None:
-        if end is not End.EOF or self._world.strict:  # Toxiproxy does not know half of an end
+    def _done(self, relay: Relay, end: End) -> None:
+        if end is not End.EOF or self._context.strict:  # Toxiproxy does not know half of an end
             self.close(reset=end is End.RESET)
-        elif all(each.finished for each in self._flows.values()):
+        elif all(each.finished for each in self._relays.values()):
             self.close()
 
-    def _lost(self, flow: Flow) -> None:
+    def _lost(self, relay: Relay) -> None:
         """A side takes no more data. What it sent before still passes, then the other side sees a reset."""
-        for other in self._flows.values():
-            if other is not flow:
+        for other in self._relays.values():
+            if other is not relay:
                 other.source_is_gone = True
-        if self._world.strict or all(each.finished for each in self._flows.values()):
+        if self._context.strict or all(each.finished for each in self._relays.values()):
             self.close(reset=True)
 
 
@@ -150,7 +150,7 @@ async def _dial(loop: asyncio.AbstractEventLoop, upstream: str) -> socket.socket
         try:
             sock.setblocking(False)
             if address.loopback:
-                on_loopback(sock)
+                avoid_pacing(sock)
             await loop.sock_connect(sock, address.at)
         except OSError as error:
             sock.close()

@@ -1,9 +1,29 @@
-"""What can go wrong with an API request: a status and Toxiproxy's own message for it."""
+"""The errors of the server, and the status and Toxiproxy's own message of those that answer an API request."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-class ApiError(Exception):
+from harness.errors import HarnessError
+
+
+class ServerStateError(HarnessError):
+    """A ToxiproxyServer is used while it does not run, or entered twice."""
+
+
+class ToxicError(HarnessError):
+    """A toxic breaks the rules of its interface."""
+
+
+class InvalidAttributes(HarnessError):
+    """Attributes of a toxic are out of range. `problems` has a sentence for each mistake."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class ApiError(HarnessError):
     """A request that is answered with `{"error": message, "status": status}`."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
-HEAD_BYTES = 64 * 1024
-BODY_BYTES = 16 * 1024 * 1024
+from harness.errors import HarnessError
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
 IDLE_S, READ_S, WRITE_S, HANDLER_S = 60.0, 15.0, 30.0, 25.0
 
 TEXT = "text/plain; charset=utf-8"
@@ -58,7 +60,7 @@ class Head:
         return (self.version == "HTTP/1.1" and "close" not in connection) or "keep-alive" in connection
 
 
-class _Refused(Exception):
+class _BadRequest(HarnessError):
     """Not a request that can be answered; the connection is closed after the status."""
 
     def __init__(self, status: int, detail: str = "") -> None:
@@ -80,7 +82,7 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address that was bound. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=HEAD_BYTES)
+        self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD_BYTES)
         bound = self._server.sockets[0].getsockname()
         return bound[0], bound[1]
 
@@ -122,7 +124,7 @@ class HttpServer:
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = await _body(reader, head.headers)
                 request = Request(head.method, _path(head.target), head.headers, body, head.target)
-        except _Refused as error:
+        except _BadRequest as error:
             await _send(writer, Response(error.status, str(error).encode(), TEXT), "GET", keep=False)
             return False
         await _send(writer, await self._answer(request), head.method, keep=head.keep_alive)
@@ -143,27 +145,27 @@ async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
-        raise _Refused(431) from None
+        raise _BadRequest(431) from None
 
 
 def _head(raw: bytes) -> Head:
     first, *lines = raw.decode("latin-1").lstrip("\r\n").removesuffix("\r\n\r\n").split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or not parts[0].isalpha() or not parts[2].startswith("HTTP/"):
-        raise _Refused(400)
+        raise _BadRequest(400)
     if parts[2] not in {"HTTP/1.1", "HTTP/1.0"}:
-        raise _Refused(505)
+        raise _BadRequest(505)
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip() or any(byte in value for byte in "\r\n\0"):
-            raise _Refused(400)
+            raise _BadRequest(400)
         key = name.lower()
         if key in {"content-length", "host"} and headers.get(key, value.strip()) != value.strip():
-            raise _Refused(400, f"two different {key} headers")
+            raise _BadRequest(400, f"two different {key} headers")
         headers[key] = value.strip()
     if parts[2] == "HTTP/1.1" and "host" not in headers:
-        raise _Refused(400, "missing required Host header")
+        raise _BadRequest(400, "missing required Host header")
     return Head(parts[0], parts[1], parts[2], headers)
 
 
@@ -172,10 +174,10 @@ def _path(target: str) -> str:
         target = "/" + target.split("//", 1)[1].partition("/")[2]
     path = target.partition("?")[0]
     if not path.startswith("/") and path != "*":
-        raise _Refused(400)
+        raise _BadRequest(400)
     for escape in path.split("%")[1:]:
         if len(escape) < 2 or any(digit not in "0123456789abcdefABCDEF" for digit in escape[:2]):
-            raise _Refused(400)
+            raise _BadRequest(400)
     return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace")
 
 
@@ -183,13 +185,13 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
     encoding = headers.get("transfer-encoding")
     if encoding is not None:
         if encoding.lower() != "chunked":
-            raise _Refused(501, "unsupported transfer encoding")
+            raise _BadRequest(501, "unsupported transfer encoding")
         return await _chunked(reader)
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
-        raise _Refused(400, "bad Content-Length")
-    if len(length) > 15 or int(length) > BODY_BYTES:
-        raise _Refused(413)
+        raise _BadRequest(400, "bad Content-Length")
+    if len(length) > 15 or int(length) > MAX_BODY_BYTES:
+        raise _BadRequest(413)
     return await reader.readexactly(int(length))
 
 
@@ -200,18 +202,18 @@ async def _chunked(reader: asyncio.StreamReader) -> bytes:
             line = await reader.readuntil(b"\r\n")
             size = line.partition(b";")[0].strip()
             if not size or len(size) > 15 or any(digit not in b"0123456789abcdefABCDEF" for digit in size):
-                raise _Refused(400)
-            if len(body) + int(size, 16) > BODY_BYTES:
-                raise _Refused(413)
+                raise _BadRequest(400)
+            if len(body) + int(size, 16) > MAX_BODY_BYTES:
+                raise _BadRequest(413)
             if not int(size, 16):
                 while await reader.readuntil(b"\r\n") != b"\r\n":
                     pass
                 return bytes(body)
             body += await reader.readexactly(int(size, 16))
             if await reader.readexactly(2) != b"\r\n":
-                raise _Refused(400)
+                raise _BadRequest(400)
         except asyncio.LimitOverrunError:
-            raise _Refused(431) from None
+            raise _BadRequest(431) from None
 
 
 async def _send(writer: asyncio.StreamWriter, response: Response, method: str, *, keep: bool) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.toxiproxy.acceptor import Door
-from harness.toxiproxy.address import Address, bound, reason
+from harness.toxiproxy.acceptor import Acceptor
+from harness.toxiproxy.address import Address, bind_socket, describe_os_error
 from harness.toxiproxy.connection import Connection
+from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.errors import internal, toxic_exists, toxic_not_found
 from harness.toxiproxy.metrics import Labels
-from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, change, draft
-from harness.toxiproxy.world import World
+from harness.toxiproxy.toxic import Change, Direction, Draft, Toxic, build, read_change, read_draft
 
 log = logging.getLogger("harness.toxiproxy")
 
@@ -23,19 +23,19 @@ log = logging.getLogger("harness.toxiproxy")
 class Proxy:
     """Everything it does happens at once, on the loop: no request ever sees it half changed."""
 
-    def __init__(self, world: World, name: str, listen: str, upstream: str) -> None:
+    def __init__(self, context: ServerContext, name: str, listen: str, upstream: str) -> None:
         self.name = name
         self.listen = listen
         """As given while it never ran; the real address once it has."""
         self.upstream = upstream
-        self._world = world
-        self._door: Door | None = None
-        self._chosen: Address | None = None
+        self._context = context
+        self._acceptor: Acceptor | None = None
+        self._picked: Address | None = None
         """Where the kernel has chosen the port (0 was asked for)."""
-        self._kept: socket.socket | None = None
+        self._reserved: socket.socket | None = None
         """Keeps that port while nobody listens there: it is one that the kernel gives to others, too."""
         self._unanswered = 0
-        """Connects that doors before this one have left without an answer."""
+        """Connects that acceptors before this one have left without an answer."""
         self._accepting = True
         self._connections: dict[Connection, None] = {}
         self._accepted = 0
@@ -44,7 +44,7 @@ class Proxy:
 
     @property
     def enabled(self) -> bool:
-        return self._door is not None
+        return self._acceptor is not None
 
     @property
     def accepting(self) -> bool:
@@ -54,8 +54,8 @@ class Proxy:
     @accepting.setter
     def accepting(self, accepting: bool) -> None:
         self._accepting = accepting
-        if self._door is not None:
-            self._door.answers = accepting
+        if self._acceptor is not None:
+            self._acceptor.answering = accepting
 
     @property
     def connections(self) -> int:
@@ -76,63 +76,63 @@ class Proxy:
             "enabled": self.enabled,
             "toxics": [self.toxic_document(toxic) for toxic in self.toxics],
             **({} if self._accepting else {"accepting": False}),
-            **({"Logger": {}} if self._world.strict else {}),
+            **({"Logger": {}} if self._context.strict else {}),
         }
 
     def toxic_document(self, toxic: Toxic) -> dict[str, Any]:
-        return toxic.document(self._world.loop.time())
+        return toxic.document(self._context.loop.time())
 
     def start(self, address: Address) -> None:
         """Listen. Raises ApiError 500 with the reason when it cannot; then it stays disabled."""
-        again = self._chosen is not None and self.listen == self._chosen.text
-        kept = self._kept if again else None
+        again = self._picked is not None and self.listen == self._picked.text
+        reserved = self._reserved if again else None
         try:
-            self._door = Door(self._world.loop, address, self._accept, kept)
+            self._acceptor = Acceptor(self._context.loop, address, self._accept, reserved)
         except OSError as error:
-            raise internal(f"listen tcp {address.text}: bind: {reason(error)}") from error
-        if kept is not None:
-            self._kept = None  # the door's now
-        self._let_go()
-        self.listen = self._door.address
+            raise internal(f"listen tcp {address.text}: bind: {describe_os_error(error)}") from error
+        if reserved is not None:
+            self._reserved = None  # the acceptor has it now
+        self._release_port()
+        self.listen = self._acceptor.address
         if address.at[1] == 0:
             port = int(self.listen.rpartition(":")[2])
-            self._chosen = replace(address, text=self.listen, at=(address.at[0], port, *address.at[2:]))
+            self._picked = replace(address, text=self.listen, at=(address.at[0], port, *address.at[2:]))
         elif not again:
-            self._chosen = None
-        self._door.answers = self._accepting
+            self._picked = None
+        self._acceptor.answering = self._accepting
         log.info("proxy %s: listens on %s for %s", self.name, self.listen, self.upstream)
 
     def stop(self, *, drain: bool = False) -> None:
         """Listen no more, then close every connection, or with `drain` let them come to their own end. Toxics stay."""
-        if self._door is not None:
-            self._unanswered += self._door.unanswered
-            self._door.close()
-            self._door = None
-            self._keep()
+        if self._acceptor is not None:
+            self._unanswered += self._acceptor.unanswered
+            self._acceptor.close()
+            self._acceptor = None
+            self._reserve_port()
             log.info("proxy %s: stopped", self.name)
         if not drain:
             for connection in list(self._connections):
                 connection.close()
 
-    def _keep(self) -> None:
+    def _reserve_port(self) -> None:
         """Keep a port that the kernel has chosen, so that the proxy finds it free when it is enabled again."""
-        if self._chosen is not None and self._chosen.text == self.listen:
+        if self._picked is not None and self._picked.text == self.listen:
             with contextlib.suppress(
                 OSError
             ):  # somebody was quicker: that is said when it is to listen again
-                self._kept = bound(self._chosen)
+                self._reserved = bind_socket(self._picked)
 
-    def _let_go(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+    def _release_port(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
 
     def discard(self) -> None:
         """Stop for good."""
         self.stop()
-        self._let_go()
+        self._release_port()
         for toxic in self._toxics:
-            toxic.forget_expiry()
+            toxic.cancel_expiry()
         self._toxics.clear()
 
     def reset_connections(self) -> int:
@@ -146,11 +146,11 @@ class Proxy:
         """Connections of this proxy: open now, accepted so far, connects without an answer and failures at the
         upstream so far; and the bytes that
         came from the clients (`upstream_bytes`) and from the upstream so far."""
-        traffic = self._world.metrics.so_far(self._labels)
+        traffic = self._context.metrics.so_far(self._labels)
         return {
             "open": traffic.open,
             "accepted": traffic.accepted,
-            "unanswered": self._unanswered + (0 if self._door is None else self._door.unanswered),
+            "unanswered": self._unanswered + (0 if self._acceptor is None else self._acceptor.unanswered),
             "upstream_failed": traffic.upstream_failed,
             "upstream_bytes": traffic.upstream.received_bytes,
             "downstream_bytes": traffic.downstream.received_bytes,
@@ -167,27 +167,27 @@ class Proxy:
                 return toxic
         raise toxic_not_found()
 
-    def add(self, asked: Draft) -> Toxic:
+    def add(self, draft: Draft) -> Toxic:
         """Put a toxic at the end of its chain. Raises ApiError 409, 400."""
-        if any(toxic.name == asked.name for toxic in self._toxics):
+        if any(toxic.name == draft.name for toxic in self._toxics):
             raise toxic_exists()
-        toxic = build(asked, self._added)
+        toxic = build(draft, self._added)
         self._added += 1
         self._toxics.append(toxic)
-        self._expire(toxic, asked.expires_in_s)
+        self._expire(toxic, draft.expires_in_s)
         self._apply(toxic.direction)
         return toxic
 
     def add_from(self, value: Any) -> Toxic:
         """Add a toxic from a request body. Raises ApiError 400, 409."""
-        return self.add(draft(value))
+        return self.add(read_draft(value))
 
     def update(self, toxic: Toxic, value: Any) -> None:
         """Change a toxic from a request body, all of it or nothing. Raises ApiError 400."""
-        self._change(toxic, change(toxic, value))
+        self._change(toxic, read_change(toxic, value))
 
     def remove(self, toxic: Toxic) -> None:
-        toxic.forget_expiry()
+        toxic.cancel_expiry()
         self._toxics.remove(toxic)
         self._apply(toxic.direction)
 
@@ -197,16 +197,16 @@ class Proxy:
         for toxic in self.toxics:
             self.remove(toxic)
 
-    def set_toxics(self, asked: Sequence[Draft]) -> None:
+    def set_toxics(self, drafts: Sequence[Draft]) -> None:
         """Have exactly these toxics. Those that are there already are updated, and so keep their connections.
 
         The drafts were built once before (`build`), so that nothing can be refused half way.
         """
-        names = {one.name for one in asked}
+        names = {one.name for one in drafts}
         for toxic in self.toxics:
             if toxic.name not in names:
                 self.remove(toxic)
-        for one in asked:
+        for one in drafts:
             new = build(one, 0)
             old = next((toxic for toxic in self._toxics if toxic.name == one.name), None)
             if old is None:
@@ -225,9 +225,9 @@ class Proxy:
     def _expire(self, toxic: Toxic, in_s: float | None) -> None:
         if in_s is None:
             return
-        toxic.forget_expiry()
+        toxic.cancel_expiry()
         if in_s > 0:
-            toxic.expiry = self._world.loop.call_later(in_s, self._expired, toxic)
+            toxic.expiry = self._context.loop.call_later(in_s, self._expired, toxic)
 
     def _expired(self, toxic: Toxic) -> None:
         log.info("proxy %s: toxic %s has expired", self.name, toxic.name)
@@ -244,12 +244,12 @@ class Proxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accepted += 1
         connection = Connection(
-            self._world,
+            self._context,
             client,
             name=self.name,
             number=self._accepted,
             upstream=self.upstream,
-            traffic=self._world.metrics.traffic(self._labels),
+            traffic=self._context.metrics.traffic(self._labels),
             toxics=self._of,
             closed=self._forget,
         )

@@ -13,11 +13,12 @@ from harness.toxiproxy.address import join_host_port
 from harness.toxiproxy.api import Api
 from harness.toxiproxy.clock import FineClock, clock_of
 from harness.toxiproxy.collection import ProxyCollection
+from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.decode import decode
+from harness.toxiproxy.errors import ServerStateError
 from harness.toxiproxy.http import HANDLER_S, HttpServer
 from harness.toxiproxy.metrics import Metrics
 from harness.toxiproxy.strict import proxy_only
-from harness.toxiproxy.world import World
 
 DEFAULT_PORT = 8474
 DIAL_TIMEOUT_S = 10.0
@@ -67,7 +68,7 @@ class ToxiproxyServer:
         self._strict = strict
         self._dial_timeout_s = dial_timeout_s
         self._handler_timeout_s = handler_timeout_s
-        self._world: World | None = None
+        self._context: ServerContext | None = None
         self._proxies: ProxyCollection | None = None
         self._http: HttpServer | None = None
         self._undo = ExitStack()
@@ -93,14 +94,16 @@ class ToxiproxyServer:
 
     async def __aenter__(self) -> Self:
         if self._http is not None:
-            raise RuntimeError("this ToxiproxyServer runs already: make another one")
+            raise ServerStateError("this ToxiproxyServer already runs; create another one")
         loop = asyncio.get_running_loop()
         with ExitStack() as undo:
             clock = clock_of(loop)
             if isinstance(clock, FineClock):
                 undo.callback(clock.close)
-            self._world = World(loop, clock, self._metrics, self.seed, self._dial_timeout_s, self._strict)
-            self._proxies = ProxyCollection(self._world)
+            self._context = ServerContext(
+                loop, clock, self._metrics, self.seed, self._dial_timeout_s, self._strict
+            )
+            self._proxies = ProxyCollection(self._context)
             http = HttpServer(
                 Api(self._proxies, self._metrics, strict=self._strict).handle, self._handler_timeout_s
             )
@@ -112,15 +115,15 @@ class ToxiproxyServer:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._http is not None
-        assert self._world is not None
+        assert self._context is not None
         await self._http.stop()
         self._running().close()
-        await asyncio.gather(*self._world.tasks, return_exceptions=True)
+        await asyncio.gather(*self._context.tasks, return_exceptions=True)
         self._undo.close()
         self._http = None
         log.info("stopped")
 
     def _running(self) -> ProxyCollection:
         if self._proxies is None:
-            raise RuntimeError("this ToxiproxyServer is not running: use it in `async with`")
+            raise ServerStateError("this ToxiproxyServer does not run; use it in `async with`")
         return self._proxies

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from harness.toxiproxy.decode import Object
-from harness.toxiproxy.toxics import TOXICS
 from harness.toxiproxy.toxics.base import ours
+from harness.toxiproxy.toxics.catalogue import BUILT_IN
 
 VERSION = "2.12.0"
 
-_KEYS = frozenset({"accepting", "expires_in_s"}) | ours(TOXICS.values())
+_KEYS = frozenset({"accepting", "expires_in_s"}) | ours(BUILT_IN)
 
 
 def proxy_only(value: Any) -> Any:

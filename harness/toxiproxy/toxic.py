@@ -1,4 +1,4 @@
-"""A toxic of a proxy: what the API says about it, checked, and what its expiry does."""
+"""A toxic of a proxy, read from requests and checked."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 from harness.toxiproxy.decode import Object, each_field, fields
-from harness.toxiproxy.errors import bad_body, invalid_stream, invalid_toxic_type
-from harness.toxiproxy.toxics import TOXICS, Behaviour
+from harness.toxiproxy.errors import InvalidAttributes, bad_body, invalid_stream, invalid_toxic_type
+from harness.toxiproxy.toxics.base import Behaviour
+from harness.toxiproxy.toxics.catalogue import TOXICS
 
-EXPIRY_LIMIT_S = 7 * 24 * 60 * 60.0
+MAX_EXPIRY_S = 7 * 24 * 60 * 60.0
 
 
 class Direction(StrEnum):
@@ -22,7 +23,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Draft:
-    """A toxic as asked for: its stream and type are known to be right, the rest is checked by `build`."""
+    """A requested toxic: its stream and type are valid, `build` checks the rest."""
 
     name: str
     stream: str
@@ -31,7 +32,7 @@ class Draft:
     toxicity: float
     expires_in_s: float | None
     value: Any
-    """The whole object, whose attributes are read last: a name that is taken matters more."""
+    """The whole object. Its attributes are read last: a duplicate name is reported first."""
 
 
 @dataclass(eq=False)
@@ -61,7 +62,7 @@ class Toxic:
             document["expires_in_s"] = round(max(0.0, self.expiry.when() - now_s), 3)
         return document
 
-    def forget_expiry(self) -> None:
+    def cancel_expiry(self) -> None:
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
@@ -78,7 +79,7 @@ _NEW = {
 _CHANGE = {"toxicity": "float", "attributes": "any", "expires_in_s": "float"}
 
 
-def draft(value: Any) -> Draft:
+def read_draft(value: Any) -> Draft:
     """Read a new toxic. Raises ApiError 400: a wrong type, then the stream, then the type of the toxic."""
     given = fields(value, "ToxicWrapper", _NEW)
     stream = given.get("stream", Direction.DOWNSTREAM.value)
@@ -98,26 +99,26 @@ def draft(value: Any) -> Draft:
     )
 
 
-def build(asked: Draft, number: int) -> Toxic:
-    """The toxic that was asked for. Raises ApiError 400 naming everything that is out of range."""
-    check_name(asked.name)
-    attributes = _attributes(asked.value, asked.kind)
-    behaviour = _checked(asked.kind(), attributes, asked.toxicity, asked.expires_in_s)
-    return Toxic(asked.name, asked.stream, asked.direction, behaviour, asked.toxicity, number)
+def build(draft: Draft, number: int) -> Toxic:
+    """The toxic of a draft. Raises ApiError 400 naming everything that is out of range."""
+    check_name(draft.name)
+    attributes = _attributes(draft.value, draft.kind)
+    behaviour = _checked(draft.kind(), attributes, draft.toxicity, draft.expires_in_s)
+    return Toxic(draft.name, draft.stream, draft.direction, behaviour, draft.toxicity, number)
 
 
 @dataclass(frozen=True)
 class Change:
-    """An update that was checked as a whole."""
+    """A valid update."""
 
     behaviour: Behaviour
     toxicity: float
     expires_in_s: float | None
-    """None leaves the expiry as it is, 0 takes it away."""
+    """None keeps the expiry, 0 removes it."""
 
 
-def change(toxic: Toxic, value: Any) -> Change:
-    """Read an update: what is not mentioned stays. Raises ApiError 400, and then nothing has changed."""
+def read_change(toxic: Toxic, value: Any) -> Change:
+    """Read an update: what is not mentioned stays. Raises ApiError 400."""
     given = fields(value, "ToxicWrapper", _CHANGE)
     toxicity = given.get("toxicity", toxic.toxicity)
     expires_in_s = given.get("expires_in_s")
@@ -126,10 +127,10 @@ def change(toxic: Toxic, value: Any) -> Change:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no request could ever reach. Raises ApiError 400."""
+    """Reject a name that no URL can address. Raises ApiError 400."""
     if "/" in name or name in {".", ".."}:
         raise bad_body(
-            f"name {name!r} could never be addressed in a URL; leave out '/' and do not use '.' or '..'"
+            f"name {name!r} cannot be addressed in a URL: it must not contain '/' nor be '.' or '..'"
         )
 
 
@@ -148,21 +149,21 @@ def _checked(
 ) -> Behaviour:
     problems = []
     if not 0 <= toxicity <= 1:
-        problems.append(f"toxicity must be from 0 to 1, not {_short(toxicity)}")
-    if expires_in_s is not None and not 0 <= expires_in_s <= EXPIRY_LIMIT_S:
+        problems.append(f"toxicity must be from 0 to 1, not {_format_number(toxicity)}")
+    if expires_in_s is not None and not 0 <= expires_in_s <= MAX_EXPIRY_S:
         problems.append(
-            f"expires_in_s must be from 0 (never) to {EXPIRY_LIMIT_S:.0f}, not {_short(expires_in_s)}"
+            f"expires_in_s must be from 0 (never) to {MAX_EXPIRY_S:.0f}, not {_format_number(expires_in_s)}"
         )
     try:
         behaviour = behaviour.changed(attributes)
-    except ValueError as error:
-        problems.append(str(error))
+    except InvalidAttributes as error:
+        problems += error.problems
     if problems:
         raise bad_body("; ".join(problems))
     return behaviour
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     return (
         f"{number:g}"
         if isinstance(number, float) or abs(number) < 1 << 63

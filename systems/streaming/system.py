@@ -1,7 +1,7 @@
 """The reference streaming service as a system under test: topology, safeguards, tables, invariants.
 
 Three ISPs with two embedded appliances each, a storage tier at the exchange, and a control plane in two
-regions. Round-trip times and rates are design values of facts/streaming.md section 8.
+regions. Round-trip times and rates are design values.
 """
 
 from __future__ import annotations

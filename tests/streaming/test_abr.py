@@ -21,7 +21,7 @@ from systems.streaming.player.abr import (
 from systems.streaming.player.estimator import Estimator
 
 BBB_KBPS = (230.0, 331.0, 477.0, 688.0, 991.0, 1427.0, 2056.0, 2962.0, 5027.0, 6000.0)
-"""The ten renditions of the movie of which the thresholds of facts/streaming.md section 5.3 were measured."""
+"""The ten renditions of the movie Big Buck Bunny, for which dash.js has these thresholds."""
 
 THRESHOLDS_S = (11.11, 12.08, 13.05, 14.03, 15.00, 15.97, 16.94, 18.10, 19.09)
 

@@ -8,6 +8,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,3 +61,9 @@ def ask(listen: str, data: bytes = b"hello") -> bytes:
         while len(got) < len(data) and (part := sock.recv(65536)):
             got += part
         return got
+
+
+def request(url: str, body: object) -> Any:
+    """The JSON answer to a POST."""
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=10) as answer:
+        return json.load(answer)

@@ -14,9 +14,9 @@ import pytest
 
 from harness.toxiproxy import connection
 from harness.toxiproxy.chunk import READ_BYTES, End
-from harness.toxiproxy.flow import Flow
-from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Meter
+from harness.toxiproxy.rate_limiter import RateLimiters
+from harness.toxiproxy.relay import Relay
 from tests.toxiproxy.support import (
     LINGER_RESET,
     Sink,
@@ -374,24 +374,24 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
     with source, target, receiver:
         source.setblocking(False)
         target.setblocking(False)
-        flow = Flow(
+        relay = Relay(
             asyncio.get_running_loop(),
             source,
             target,
             Meter(),
             buffer=memoryview(bytearray(READ_BYTES)),
             clock=asyncio.get_running_loop(),
-            lines=Lines(),
+            rate_limiters=RateLimiters(),
             spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),
             done=lambda _, end: ends.append(end),
             lost=lambda _: None,
         )
-        flow.start([])
-        flow.source_is_gone = True
+        relay.start([])
+        relay.source_is_gone = True
         sender.send(b"last words")
         sender.close()
         await eventually(lambda: bool(ends))
-        flow.stop()
+        relay.stop()
         assert ends == [End.RESET]
         assert receiver.recv(100) == b"last words"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.toxiproxy.toxics import TOXICS
+from harness.toxiproxy.toxics.catalogue import TOXICS
 from tests.toxiproxy.support import Api, closed, connected, echo, on_loop, serving, upstream
 
 STATUSES = {200, 201, 204, 301, 400, 403, 404, 405, 409, 500}

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from harness.toxiproxy.toxics import TOXICS
+from harness.toxiproxy.toxics.catalogue import TOXICS
 from tests.toxiproxy.support import now, on_loop, serving, talk, through
 
 PAGE = Path(__file__).parents[2] / "docs" / "toxiproxy.md"
 
 HEADER = """
 from dataclasses import dataclass
-from harness.toxiproxy.stage import Stage
-from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
+from harness.toxiproxy.toxics import YEAR_MS, Behaviour, Stage, attribute
 """
 
 

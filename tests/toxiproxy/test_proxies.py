@@ -88,7 +88,7 @@ async def test_a_name_that_could_never_be_addressed_is_refused(name: str) -> Non
         ):
             answer = await api.call("POST", path, body)
             assert answer.status == 400
-            assert "could never be addressed" in answer.json["error"]
+            assert "cannot be addressed" in answer.json["error"]
         assert (await api.call("GET", "/proxies")).json == {}
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from harness.sim.loop import SimLoop
 from harness.toxiproxy.chunk import Chunk, End
-from harness.toxiproxy.line import Lines
-from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.rate_limiter import RateLimiters
+from harness.toxiproxy.stage_runner import StageRunner
+from harness.toxiproxy.toxic import Direction, Toxic
 from harness.toxiproxy.toxics.bandwidth import Bandwidth
 from harness.toxiproxy.toxics.base import Behaviour
 from harness.toxiproxy.toxics.latency import Latency
@@ -51,28 +52,22 @@ class Receiver:
         return [(at_s, len(item)) for at_s, item in self.got if isinstance(item, bytes)]
 
 
-@dataclass
-class Named:
-    behaviour: Behaviour
-    name: str = "t"
-
-
 class Chain:
     """Toxics in a row; the first is where to put, the last writes to the receiver."""
 
-    def __init__(self, *behaviours: Behaviour, lines: Lines | None = None) -> None:
+    def __init__(self, *behaviours: Behaviour, rate_limiters: RateLimiters | None = None) -> None:
         self.receiver = Receiver()
-        self.stages: list[Stage] = []
+        self.stages: list[StageRunner] = []
         following: Any = self.receiver
         loop = asyncio.get_running_loop()
         for behaviour in reversed(behaviours):
-            following = Stage(
+            following = StageRunner(
                 loop,
-                Named(behaviour),
+                Toxic("t", "upstream", Direction.UPSTREAM, behaviour, 1.0, 0),
                 following,
                 random.Random(1),
                 clock=loop,
-                lines=lines or Lines(),
+                rate_limiters=rate_limiters or RateLimiters(),
                 spawn=lambda work, name: loop.create_task(work, name=name),
                 gone=lambda _: None,
                 broken=lambda: None,
@@ -178,8 +173,8 @@ PIECE = 1500
 
 @in_virtual_time
 async def test_a_group_shares_its_rate_in_turns() -> None:
-    lines = Lines()
-    chains = [Chain(Bandwidth(rate=100, group="g"), lines=lines) for _ in range(3)]
+    rate_limiters = RateLimiters()
+    chains = [Chain(Bandwidth(rate=100, group="g"), rate_limiters=rate_limiters) for _ in range(3)]
     for chain in chains:
         chain.put(bytes(30_000))
     await asyncio.sleep(0.301)
@@ -197,8 +192,8 @@ async def test_a_group_shares_its_rate_in_turns() -> None:
 
 @in_virtual_time
 async def test_a_line_of_a_group_that_was_idle_begins_anew() -> None:
-    lines = Lines()
-    one, two = (Chain(Bandwidth(rate=100, group="g"), lines=lines) for _ in range(2))
+    rate_limiters = RateLimiters()
+    one, two = (Chain(Bandwidth(rate=100, group="g"), rate_limiters=rate_limiters) for _ in range(2))
     one.put(bytes(1000))
     await asyncio.sleep(1)
     two.put(bytes(1000))

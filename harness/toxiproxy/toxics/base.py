@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-if TYPE_CHECKING:
-    from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.errors import InvalidAttributes
+from harness.toxiproxy.toxics.stage import Stage
 
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
-"""The longest delay that is accepted: as good as for ever."""
+"""The longest delay that is accepted."""
 
 TIB = 1 << 40
 """The largest number of bytes that is accepted."""
 
 
 def attribute(low: int, high: int, default: int = 0, *, ours: bool = False) -> Any:
-    """A whole number that a toxic takes, with its range, both ends included.
+    """An integer attribute with its range, both ends included.
 
-    `ours`: Toxiproxy does not have it; it is shown only where it is not `default`.
+    `ours`: Toxiproxy does not have it; the API shows it only where it is not `default`.
     """
     return field(default=default, metadata={"kind": "int", "low": low, "high": high, "ours": ours})
 
 
 def text_attribute(longest: int) -> Any:
-    """A text of so many characters at most that Toxiproxy does not have; empty, and then not shown, if not given."""
+    """A string attribute of at most so many characters that Toxiproxy does not have. The API shows it unless empty."""
     return field(default="", metadata={"kind": "string", "low": 0, "high": longest, "ours": True})
 
 
@@ -40,7 +40,7 @@ class Behaviour:
     """The word for it in the API."""
 
     BUFFER_BYTES: ClassVar[int] = 1
-    """How much input may wait in front of it before the sender is held back."""
+    """How many bytes of input may wait before the sender is held back."""
 
     async def pipe(self, stage: Stage) -> None:
         """Move data from the stage's input to its output.
@@ -51,10 +51,10 @@ class Behaviour:
         raise NotImplementedError
 
     def removed(self, stage: Stage) -> None:
-        """The toxic was taken away; called for every direction on which it was active."""
+        """The toxic was removed; called for every direction on which it was active."""
 
     def contradictions(self) -> list[str]:
-        """What is wrong between the attributes, beyond their ranges."""
+        """Mistakes between the attributes, beyond their ranges."""
         return []
 
     @classmethod
@@ -71,7 +71,7 @@ class Behaviour:
         }
 
     def changed(self, attributes: Mapping[str, int | str]) -> Self:
-        """A copy with some attributes changed. Raises ValueError naming everything that is out of range."""
+        """A copy with some attributes changed. Raises InvalidAttributes naming every mistake."""
         new = replace(self, **attributes)
         problems = []
         for item in fields(self):
@@ -81,11 +81,11 @@ class Behaviour:
                 if len(value) > high:
                     problems.append(f"{name} must have at most {high} characters, not {len(value)}")
             elif not low <= value <= high:
-                shown = value if abs(value) < 1 << 63 else "a number of more than 64 bits"
-                problems.append(f"{name} must be from {low} to {high}, not {shown}")
+                number = value if abs(value) < 1 << 63 else "a number of more than 64 bits"
+                problems.append(f"{name} must be from {low} to {high}, not {number}")
         problems = problems or new.contradictions()
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidAttributes(problems)
         return new
 
 

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
-
-if TYPE_CHECKING:
-    from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.toxics.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.toxiproxy.toxics.base import TIB, YEAR_MS, Behaviour, attribute
-
-if TYPE_CHECKING:
-    import random
-
-    from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.toxics.stage import Stage
 
 
 @dataclass(frozen=True)

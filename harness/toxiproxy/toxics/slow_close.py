@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute
-
-if TYPE_CHECKING:
-    from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.toxics.stage import Stage
 
 
 @dataclass(frozen=True)
 class SlowClose(Behaviour):
-    """Data flows; the end of it is passed on `delay` milliseconds late."""
+    """Data relays; the end of it is passed on `delay` milliseconds late."""
 
     TYPE = "slow_close"
 

@@ -1,6 +1,6 @@
 """Network classes: how viewers are connected, and how many of them.
 
-Design values from facts/streaming.md section 8.1 (emerging edge and satellite left out). Rates and round
+Design values. Rates and round
 trips are drawn once a viewer. Loss is what is left for TCP to see after the radio's own retransmission.
 """
 

@@ -32,7 +32,7 @@ HOME_BUDGET_S = 0.1
 PLAY_BUDGET_S = 0.8
 STEER_BUDGET_S = 0.3
 LOGIN_BUDGET_S = 0.5
-"""Budgets of one interaction (facts/failure-modes.md, section C)."""
+"""Budgets of one interaction, in seconds."""
 
 VERIFY_S = 0.002
 """Checking a token and routing."""

@@ -27,7 +27,7 @@ LEVELS = ("personalised", "cached", "popular", "static")
 
 
 def _is_ranking(titles: object) -> TypeGuard[list[str]]:
-    """A bad model must not reach the page (facts/failure-modes.md PZ-03): titles, some, none of them twice."""
+    """Whether a ranking is usable: titles, at least one, none twice. A bad model must not reach the page."""
     return (
         isinstance(titles, list)
         and bool(titles)

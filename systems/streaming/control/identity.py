@@ -10,7 +10,7 @@ from ..web import HttpError, errors_as_json, json_field, json_response
 from .tokens import TTL_S, InvalidToken, mint, verify
 
 STORE_READ_S = 0.004
-"""A read of the account store: local replica (facts/failure-modes.md, latency budgets)."""
+"""A read of the account store: a local replica."""
 
 
 async def identity(host: Host) -> None:

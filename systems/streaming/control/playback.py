@@ -20,7 +20,7 @@ from ..web import HttpError, errors_as_json, json_response, query
 from .snapshot import InvalidSnapshot, SnapshotFeed, TitleInfo, parse_title
 
 BUDGET_S = 0.8
-"""For one manifest, all in (facts/failure-modes.md, latency budgets: play API)."""
+"""Budget of one manifest, dependencies included."""
 
 MANIFEST_S = 0.012
 """Building a manifest: rights, device capability, signing."""

@@ -1,8 +1,8 @@
 """Personal ranking: an embedding per account and per title, and one matrix-vector product.
 
 The embeddings are drawn once from each name, as if a model had been trained and shipped; what matters
-here is that the ranking is personal, stable, and costs what such a model costs (facts/streaming.md
-section 9: about a millisecond of arithmetic, around ten with feature reads). Accounts never seen in
+here is that the ranking is personal, stable, and costs what such a model costs: about a
+millisecond of arithmetic, around ten with feature reads. Accounts never seen in
 training ("new-...") get popularity.
 """
 

@@ -1,7 +1,7 @@
 """The reader's side of the catalogue: the last good snapshot, refreshed in the background.
 
 A reader never asks the catalogue on a viewer's time, keeps what it has for as long as the catalogue is
-away, and refuses a snapshot that cannot be right (facts/failure-modes.md PZ-05, PZ-06).
+away, and refuses a snapshot that cannot be right.
 """
 
 from __future__ import annotations

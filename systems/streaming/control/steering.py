@@ -1,7 +1,7 @@
 """Steering: which appliances a session should fetch from, best first.
 
 Proximity decides: the appliances inside the viewer's own ISP, then the storage tier at the exchange, then
-the origin; an embedded appliance serves its own ISP only (facts/streaming.md section 1.4). Among equals, the
+the origin; an embedded appliance serves its own ISP only. Among equals, the
 one that holds the title, then rendezvous hashing, so that a title's requests meet in one cache. Appliances
 are polled: two missed polls withdraw one (`steering.health`), two answered ones bring it back. When more
 than half of all seem dead it is rather this node that is cut off, and the lists stay as they are.
@@ -34,7 +34,7 @@ OVERLOADED = 0.9
 """Load, as the appliance reports it, from which on others go first."""
 
 PANIC = 0.5
-"""More than this share dead is not believed (facts/failure-modes.md RG-08)."""
+"""If a larger share seems dead, it is rather this node that is cut off."""
 
 LEAST_URLS = 3
 MOST_URLS = 4

@@ -1,7 +1,7 @@
 """Access tokens that any service checks by itself: `account:expiry:signature`.
 
 Checking needs the key and a clock, not the identity service: that is what lets a gateway go on serving
-while logins are down (facts/failure-modes.md CP-01). The signature is HMAC-SHA256 over the first two parts.
+while logins are down. The signature is HMAC-SHA256 over the first two parts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TTL_S = 30 * 60.0
 """Short enough to make revocation lists small, long enough to outlive an outage of the identity service."""
 
 LEEWAY_S = 90.0
-"""How far clocks may disagree (facts/systems.md A2)."""
+"""How far clocks may disagree."""
 
 SIGNING_KEY = b"reference-system-signing-key"
 """The reference system's only key: it protects nothing real."""

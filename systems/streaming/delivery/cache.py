@@ -1,6 +1,6 @@
 """What an appliance has on its disks: the titles it was filled with, and what it fetched lately.
 
-Popular titles are pushed to appliances ahead of time and stay (facts/streaming.md section 1.2); what else is
+Popular titles are pushed to appliances ahead of time and stay; what else is
 asked for is fetched once and kept, least recently used leaving first. Only sizes are kept: bodies are a
 function of them.
 """

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+from .abr import abr_rules
 from .inputs import BadInput, read_movie, read_trace
 from .offline import play
 
@@ -37,9 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--trace", type=Path, required=True, help="JSON: [{duration_ms, bandwidth_kbps, latency_ms}]"
     )
-    parser.add_argument(
-        "--abr", choices=("throughput", "bola"), default="bola", help="the rule (default: bola)"
-    )
+    parser.add_argument("--abr", choices=tuple(abr_rules()), default="bola", help="the rule (default: bola)")
     parser.add_argument(
         "--buffer", type=float, default=25.0, help="the most the buffer holds, in seconds (default: 25)"
     )

@@ -1,7 +1,7 @@
 """What a player believes about its network: exponentially weighted throughput and latency.
 
 Two half-lives, the lower throughput and the higher latency of both; corrected for the bias of the start
-(facts/streaming.md section 5.2; the rule of dash.js, as the SABRE simulator has it). Latency is weighted by
+(the rule of dash.js, as the SABRE simulator has it). Latency is weighted by
 request, throughput by download time. bits/ms are kbit/s.
 """
 

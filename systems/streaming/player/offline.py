@@ -1,8 +1,7 @@
 """The player without HTTP: a movie and a network trace in, a session record out.
 
-The semantics are those of facts/streaming.md section 6, so that the numbers can be held against the SABRE
-simulator (`sabre.py -a throughput|bola -b BUFFER [-noa]`), point 10 included: after a download was given up
-the rule is asked again.
+The semantics are those of the SABRE simulator (`sabre.py -a throughput|bola -b BUFFER [-noa]`), so that the numbers can
+be compared. One of them: after a download was given up, the rule is asked again.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class OfflineRecord:
 def play(
     movie: Movie, trace: tuple[Period, ...], *, abr: str, buffer_s: float, abandon: bool
 ) -> OfflineRecord:
-    """Play the whole movie. `abr`: throughput or bola; ValueError for another."""
+    """Play the whole movie. `abr`: the name of a rule; ValueError for an unknown one."""
     ladder = Ladder(movie.segment_ms, movie.bitrates_kbps)
     estimator = Estimator(movie.segment_ms)
     buffer_size_ms = buffer_s * 1000

@@ -17,14 +17,14 @@ BUFFER_S = 16.0
 """The most that is kept ahead."""
 
 STARTUP_PATIENCE_S = 20.0
-"""A viewer who has not seen a first frame by then has left (most leave far earlier; section 5)."""
+"""A viewer who has not seen a first frame by then has left (most leave far earlier)."""
 
 STALL_PATIENCE_S = 15.0
 """A stall of this length ends the session: for the viewer, playback has failed."""
 
 UNDECIDED_S = 10.0
 """Who is asked to leave after waiting less than this has no verdict on the service; after longer, it failed
-them (facts/streaming.md section 7: exits before the start count when they waited more than 10 s)."""
+them (exits before the start count when they waited more than 10 s)."""
 
 EARLY_S = 0.001
 """By so much may a timer be early."""
@@ -185,7 +185,7 @@ class Playback:
         instead = self._rule.give_up(progress, self._buffer.level_ms)
         if instead is None:
             return False
-        # Unlike the published simulator (facts/streaming.md section 6, point 10) the rendition for which the
+        # Unlike the SABRE simulator the rendition for which the
         # download is given up is the one fetched next, and what was seen of the network counts.
         self._instead = instead
         body_ms = max((took_s - waited_s) * 1000, 1.0)

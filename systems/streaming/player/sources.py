@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 EXCLUDED_S = 60.0
-"""How long a source that failed is passed over (Shaka bans 60 s; facts/streaming.md section 5.6)."""
+"""How long a source that failed is passed over (as in Shaka Player)."""
 
 
 class Sources:

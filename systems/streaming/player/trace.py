@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 PROGRESS_BITS = 12_000
 PROGRESS_MS = 50.0
-"""How finely a download is watched for giving it up: after both of these (section 6, point 9)."""
+"""How finely a download is watched for giving it up: after both of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ BUCKETS = 10
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When to open, for how long. Defaults are Hystrix's (facts/streaming.md section 2)."""
+    """When to open, for how long. Defaults are those of Hystrix."""
 
     volume: int = 20
     error_ratio: float = 0.5

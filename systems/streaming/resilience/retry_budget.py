@@ -1,7 +1,7 @@
 """How many retries are allowed: a fixed share of the requests, so that retries cannot become a storm.
 
 A token bucket: each first attempt earns `ratio` of a retry, up to `burst` saved; each retry spends one.
-Over any stretch of time, retries <= burst + ratio * requests (facts/systems.md A23: amplification <= 1.2).
+Over any stretch of time, retries <= burst + ratio * requests.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Every request has a priority score, 1 (vital) to 100 (nobody waits for it). Over the target utilisation the
 threshold falls with the cube of the overload, `100 * (1 - x^3)`: slow at first, then steep. A request
-whose score is above the threshold is refused. The curve is Netflix' (facts/streaming.md section 2: 35 %
-over gives mid-90s, 80 % about 50, 95 % about 10).
+whose score is above the threshold is refused. The curve is that of Netflix's
+concurrency-limits: 35 % over gives a threshold in the mid-90s, 80 % about 50, 95 % about 10.
 """
 
 from __future__ import annotations

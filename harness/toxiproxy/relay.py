@@ -1,7 +1,7 @@
 """One direction of a connection: from a socket, through the toxics that are active on it, to a socket.
 
 Without toxics the bytes are written as they are read, in the same callback, and bulk data is spliced inside
-the kernel. Toxics are put into and taken out of the way while data flows; none of it is lost or reordered.
+the kernel. Toxics are put into and taken out of the way while data relays; none of it is lost or reordered.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 from harness.toxiproxy.chunk import READ_BYTES, Chunk, End, Outlet
 from harness.toxiproxy.clock import Clock
-from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Meter
 from harness.toxiproxy.output import Output
+from harness.toxiproxy.rate_limiter import RateLimiters
 from harness.toxiproxy.splice import AVAILABLE, Splice
-from harness.toxiproxy.stage import Stage
+from harness.toxiproxy.stage_runner import StageRunner
 from harness.toxiproxy.toxic import Toxic
 
 CHUNK_BYTES = 32 * 1024
@@ -29,13 +29,13 @@ _FULL_READS = 4  # so many full reads in a row begin splicing
 _SMALL_FILLS = 8  # so many small ones end it
 
 
-class Flow:
+class Relay:
     """Args:
-    buffer: of READ_BYTES, for what passes at once; all flows of a loop may have the same.
+    buffer: of READ_BYTES, for what passes at once; all relays of a loop may have the same.
     clock: what toxics measure their waits with.
-    lines: what toxics share by name.
+    rate_limiters: what toxics share by name.
     spawn: starts the task of a toxic, which its owner will wait for.
-    draw: the random numbers of a toxic on this flow.
+    draw: the random numbers of a toxic on this relay.
     done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
     lost: called when the target cannot be written to any more.
     """
@@ -49,11 +49,11 @@ class Flow:
         *,
         buffer: memoryview,
         clock: Clock,
-        lines: Lines,
+        rate_limiters: RateLimiters,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         draw: Callable[[Toxic], random.Random],
-        done: Callable[[Flow, End], None],
-        lost: Callable[[Flow], None],
+        done: Callable[[Relay, End], None],
+        lost: Callable[[Relay], None],
     ) -> None:
         self.finished = False
         """Nothing more will be written: the end was passed on, or the target is gone."""
@@ -65,14 +65,14 @@ class Flow:
         self._meter = meter
         self._buffer = buffer
         self._clock = clock
-        self._lines = lines
+        self._rate_limiters = rate_limiters
         self._spawn = spawn
         self._draw = draw
         self._done = done
         self._lost = lost
         self._output = Output(loop, target, meter, ended=self._ended, failed=self._failed)
-        self._chain: list[Stage] = []
-        self._first: Stage | None = None
+        self._chain: list[StageRunner] = []
+        self._first: StageRunner | None = None
         self._rolls: dict[int, tuple[float, random.Random]] = {}
         self._reading = False
         self._read_all = False
@@ -89,7 +89,7 @@ class Flow:
     def apply(self, toxics: Sequence[Toxic], changed: Toxic | None = None) -> None:
         """Make the chain what it should be: the toxics of this direction, in order, those that are active.
 
-        Whether one is active is drawn once for this flow: `draw < toxicity`. A `changed` one begins anew.
+        Whether one is active is drawn once for this relay: `draw < toxicity`. A `changed` one begins anew.
         """
         if self._stopped or self.finished:
             return
@@ -128,14 +128,14 @@ class Flow:
             self._rolls[toxic.number] = (rng.random(), rng)
         return self._rolls[toxic.number]
 
-    def _stage(self, toxic: Toxic) -> Stage:
-        return Stage(
+    def _stage(self, toxic: Toxic) -> StageRunner:
+        return StageRunner(
             self._loop,
             toxic,
             self._output,
             self._roll(toxic)[1],
             clock=self._clock,
-            lines=self._lines,
+            rate_limiters=self._rate_limiters,
             spawn=self._spawn,
             gone=self._gone,
             broken=lambda: self._done(self, End.CLOSE),
@@ -150,7 +150,7 @@ class Flow:
         if self._first is not None:
             self._plain()
 
-    def _gone(self, stage: Stage) -> None:
+    def _gone(self, stage: StageRunner) -> None:
         if not self._stopped:
             self._chain.remove(stage)
             self._link()
@@ -198,7 +198,7 @@ class Flow:
             if self._run_of_full >= _FULL_READS:
                 self._begin_splicing()
 
-    def _read_chunk(self, first: Stage) -> None:
+    def _read_chunk(self, first: StageRunner) -> None:
         try:
             data = self._source.recv(CHUNK_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -287,5 +287,5 @@ class Flow:
         self._lost(self)
 
 
-def _is(stage: Stage, toxic: Toxic) -> bool:
+def _is(stage: StageRunner, toxic: Toxic) -> bool:
     return stage.toxic is toxic and not stage.leaving

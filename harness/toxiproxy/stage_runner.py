@@ -11,35 +11,27 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
 from harness.toxiproxy.clock import Clock
-from harness.toxiproxy.line import Line, Lines
-from harness.toxiproxy.toxics.base import Behaviour
+from harness.toxiproxy.errors import ToxicError
+from harness.toxiproxy.rate_limiter import RateLimiter, RateLimiters
+from harness.toxiproxy.toxic import Toxic
 
 _CHUNKS = 1 << 16  # a limit on tiny chunks, whose objects weigh more than their bytes
 
 log = logging.getLogger("harness.toxiproxy")
 
 
-class Toxic(Protocol):
-    """What a stage needs to know of its toxic, which may change its behaviour at any time."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def behaviour(self) -> Behaviour: ...
-
-
-class Stage:
+class StageRunner:
     """What a toxic sees: `receive` (or `async for`), `write`, `wait_s`, `put_back`, `close`, `reset`.
 
     Args:
         following: where the output goes; changed when toxics come and go.
         rng: random numbers of this toxic on this direction of this connection.
         clock: what its waits are measured with.
-        lines: what is shared by name with other connections.
+        rate_limiters: what is shared by name with other connections.
         spawn: starts a task that its owner will wait for.
         gone: called when the stage has been removed and its input has been passed on.
         broken: called when the toxic raised.
@@ -53,9 +45,9 @@ class Stage:
         rng: random.Random,
         *,
         clock: Clock,
-        lines: Lines,
+        rate_limiters: RateLimiters,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
-        gone: Callable[[Stage], None],
+        gone: Callable[[StageRunner], None],
         broken: Callable[[], None],
     ) -> None:
         self.toxic = toxic
@@ -66,8 +58,8 @@ class Stage:
         self.leaving = False
         self._loop = loop
         self._clock = clock
-        self._lines = lines
-        self._line: tuple[str, Line] | None = None
+        self._rate_limiters = rate_limiters
+        self._rate_limiter: tuple[str, RateLimiter] | None = None
         self._gone = gone
         self._broken = broken
         self._items: deque[Chunk] = deque()
@@ -98,6 +90,11 @@ class Stage:
         return self._ended_s
 
     @property
+    def source_ended(self) -> bool:
+        """No more data will arrive, although some may still wait to be received."""
+        return self._end is not None
+
+    @property
     def now_s(self) -> float:
         """The clock of the server: seconds, monotonic."""
         return self._clock.time()
@@ -116,7 +113,7 @@ class Stage:
             await self._woken(until)
         return None
 
-    def __aiter__(self) -> Stage:
+    def __aiter__(self) -> StageRunner:
         return self
 
     async def __anext__(self) -> Chunk:
@@ -142,12 +139,18 @@ class Stage:
             await self._woken(at_s)
         return not self._interrupted
 
-    def line(self, name: str) -> Line:
-        """The line of that name, which all connections of this server share; with no name, this stage's own.
+    async def wait_for_end(self) -> bool:
+        """Wait until the source has ended, keeping what was not received. False when interrupted before."""
+        while not self._interrupted and self._end is None:
+            await self._woken(None)
+        return not self._interrupted
+
+    def rate_limiter(self, name: str) -> RateLimiter:
+        """The rate limiter of that name, which all connections of this server share; with no name, this stage's own.
         The same one after an update."""
-        if self._line is None or self._line[0] != name:
-            self._line = (name, self._lines.named(name))
-        return self._line[1]
+        if self._rate_limiter is None or self._rate_limiter[0] != name:
+            self._rate_limiter = (name, self._rate_limiters.named(name))
+        return self._rate_limiter[1]
 
     def put_back(self, chunk: Chunk) -> None:
         """Return a chunk that was not written: it is the next to be received, or passes as the toxic goes."""
@@ -218,7 +221,7 @@ class Stage:
                     self._pass_end()
                     return
                 if not self._closed and not self._interrupted:
-                    raise RuntimeError(f"toxic {self.toxic.name}: pipe() returned in the middle of the data")
+                    raise ToxicError(f"toxic {self.toxic.name}: pipe() returned in the middle of the data")
         except Exception:
             log.exception("toxic %s failed: its connection is closed", self.toxic.name)
             self._broken()

@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.toxiproxy.chunk import READ_BYTES
 from harness.toxiproxy.clock import Clock
-from harness.toxiproxy.line import Lines
 from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.rate_limiter import RateLimiters
 
 
 @dataclass(frozen=True)
-class World:
+class ServerContext:
     loop: asyncio.AbstractEventLoop
     clock: Clock
     metrics: Metrics
@@ -25,10 +25,10 @@ class World:
     strict: bool = False
     """Behave as any other Toxiproxy server does."""
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
-    """Where bytes are read to that are written on at once: no memory is taken for them."""
-    lines: Lines = field(default_factory=Lines)
+    """Where relays read bytes that they write at once."""
+    rate_limiters: RateLimiters = field(default_factory=RateLimiters)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    """Everything that runs: awaited when the server stops, so that nothing outlives it."""
+    """All running tasks: the server waits for them when it stops."""
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self.loop.create_task(work, name=name)
@@ -37,5 +37,5 @@ class World:
         return task
 
     def rng(self, *of: object) -> random.Random:
-        """Random numbers of their own for everything that has a name: one more never shifts another's."""
+        """An independent random stream for everything that has a name, so that one more shifts no other."""
         return random.Random(":".join(map(str, (self.seed, *of))))
