@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from harness.runtime.options import Option
 
 if TYPE_CHECKING:
-    from harness.runtime.capabilities import Capabilities
     from harness.runtime.contract import Runtime
+    from harness.runtime.options import Capabilities
 
 type Network = Literal["proxy", "kernel"]
 """What live runs are connected by: proxies only, or proxies and the kernel (root)."""

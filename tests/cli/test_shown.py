@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from harness.engine.read import read_experiments
-from harness.faults.catalogue import FAULTS
-from harness.faults.parameters import parameters
+from harness.faults.catalogue import FAULTS, parameters
 from tests.cli.support import Called, call
 
 ROOT = Path(__file__).parents[2]
