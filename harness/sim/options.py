@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from harness.faults.primitives import Capability
 from harness.runtime.options import Capabilities, Lack, Option
-
-if TYPE_CHECKING:
-    from harness.runtime.contract import Runtime
-
 
 CAPABILITIES = Capabilities(
     available={
@@ -40,6 +36,7 @@ class SimOptions:
     summary: ClassVar[str] = "in virtual time"
     deterministic: ClassVar[bool] = True
     concurrent: ClassVar[bool] = True
+    runtime: ClassVar[str] = "harness.sim.runtime:SimRuntime"
     options: ClassVar[tuple[Option, ...]] = ()
 
     @classmethod
@@ -54,8 +51,3 @@ class SimOptions:
 
     def capabilities(self) -> Capabilities:
         return CAPABILITIES
-
-    def create(self) -> Runtime:
-        from harness.sim.runtime import SimRuntime
-
-        return SimRuntime()
