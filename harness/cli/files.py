@@ -1,4 +1,4 @@
-"""Which experiment files a command line means: files as given, directories searched for `*.chaos.yaml`."""
+"""Which experiment files a command line means: files as given, directories searched for experiments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import EXIT_EMPTY, HarnessError, UsageError
+from harness.experiment.files import SUFFIX, is_experiment_file
 
-SUFFIX = ".chaos.yaml"
 SLOS = "slos.yaml"
 
 
@@ -24,7 +24,7 @@ def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
     Raises UsageError for a path that does not exist or is something else, NothingSelected for none at all.
     """
     problems = [_missing(path) for path in paths if not path.exists()]
-    problems += [_other(path) for path in paths if path.is_file() and _is_other(path)]
+    problems += [_other(path) for path in paths if path.is_file() and not is_experiment_file(path)]
     if problems:
         raise UsageError(problems)
     found: dict[Path, Path] = {}
@@ -39,10 +39,6 @@ def experiment_files(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def _is_other(path: Path) -> bool:
-    return path.suffix not in (".yaml", ".yml") or path.name == SLOS
-
-
 def _other(path: Path) -> str:
     if path.name == SLOS:
         return f"{path}: holds SLOs, not an experiment; they are checked with the experiments below it"
@@ -50,8 +46,8 @@ def _other(path: Path) -> str:
 
 
 def _below(directory: Path) -> list[Path]:
-    files = directory.rglob(f"*{SUFFIX}")
-    return sorted(file for file in files if not _hidden(file.relative_to(directory)) and file.is_file())
+    files = (file for file in directory.rglob("*") if is_experiment_file(file) and file.is_file())
+    return sorted(file for file in files if not _hidden(file.parent.relative_to(directory)))
 
 
 def _hidden(path: Path) -> bool:
@@ -62,7 +58,7 @@ def _missing(path: Path) -> str:
     from harness.text import display_path
 
     parent = path.parent if path.parent.is_dir() else Path()
-    names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() or entry.name.endswith(SUFFIX))
+    names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() or is_experiment_file(entry))
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
     hint = f"; did you mean {display_path(parent / near[0])}?" if near else ""
     return f"{path}: no such file or directory; give a *{SUFFIX} file or a directory that holds some{hint}"

@@ -10,7 +10,6 @@ from harness.runtime.options import Option
 
 if TYPE_CHECKING:
     from harness.runtime.capabilities import Capabilities
-    from harness.runtime.contract import Runtime
 
 type Network = Literal["proxy", "kernel"]
 """What live runs are connected by: proxies only, or proxies and the kernel (root)."""
@@ -61,6 +60,7 @@ class LiveOptions:
     summary: ClassVar[str] = "real processes and sockets on loopback"
     deterministic: ClassVar[bool] = False
     concurrent: ClassVar[bool] = False
+    runtime: ClassVar[str] = "harness.live.runtime:LiveRuntime"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "network",
@@ -126,11 +126,6 @@ class LiveOptions:
         from harness.live.capabilities import capabilities
 
         return capabilities(kernel=self.network == KERNEL, external=self.toxiproxy is not None)
-
-    def create(self) -> Runtime:
-        from harness.live.runtime import LiveRuntime
-
-        return LiveRuntime(self)
 
     def _network_problems(self) -> Iterator[str]:
         if self.network == KERNEL:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from harness.engine.read import ReadyExperiment
     from harness.verdict.model import ExperimentResult
 
-SUFFIX = ".chaos.yaml"
 MARKER = "chaos"
 
 RUNTIME = pytest.StashKey[RuntimeOptions]()

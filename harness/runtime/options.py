@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class RuntimeOptions(Protocol):
     """The same seed gives the same history, so that a run can be replayed."""
     concurrent: ClassVar[bool]
     """Several runs on one machine do not disturb each other."""
+    runtime: ClassVar[str]
+    """`module:class` of the runtime; it is imported and called with these options when a run begins."""
     options: ClassVar[tuple[Option, ...]]
     """The options of the command line that `from_arguments` takes."""
 
@@ -57,4 +60,9 @@ class RuntimeOptions(Protocol):
 
     def capabilities(self) -> Capabilities: ...
 
-    def create(self) -> Runtime: ...
+
+def create_runtime(options: RuntimeOptions) -> Runtime:
+    """The runtime that these options are for."""
+    module, _, name = options.runtime.partition(":")
+    runtime: Runtime = getattr(import_module(module), name)(options)
+    return runtime

@@ -10,7 +10,6 @@ from harness.runtime.options import Option
 
 if TYPE_CHECKING:
     from harness.runtime.capabilities import Capabilities
-    from harness.runtime.contract import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,7 @@ class SimOptions:
     summary: ClassVar[str] = "in virtual time"
     deterministic: ClassVar[bool] = True
     concurrent: ClassVar[bool] = True
+    runtime: ClassVar[str] = "harness.sim.runtime:SimRuntime"
     options: ClassVar[tuple[Option, ...]] = ()
 
     @classmethod
@@ -37,8 +37,3 @@ class SimOptions:
         from harness.sim.capabilities import CAPABILITIES
 
         return CAPABILITIES
-
-    def create(self) -> Runtime:
-        from harness.sim.runtime import SimRuntime
-
-        return SimRuntime()

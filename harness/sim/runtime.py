@@ -24,6 +24,7 @@ from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
+from harness.sim.options import SimOptions
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client
@@ -43,6 +44,9 @@ class SimRuntime:
     """
 
     name = "sim"
+
+    def __init__(self, options: SimOptions | None = None) -> None:
+        self.options = options or SimOptions()
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
