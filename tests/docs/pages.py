@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]))
 
 _FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^>\n]+) -->\n)?"
+    r"^(?: *<!-- not run: (?P<reason>[^>\n]+) -->\n)?"
     r"(?P<indent> *)```(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
