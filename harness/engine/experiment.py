@@ -27,8 +27,7 @@ from harness.engine.rundir import (
     staging_directory,
 )
 from harness.gates.result import Verdict
-from harness.history.environment import read_environment
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError, read_environment
 from harness.history.write import write_history
 from harness.runtime.options import RuntimeOptions, create_runtime
 from harness.text import display_path

@@ -8,19 +8,16 @@ from pathlib import Path
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
-from harness.engine.validate import validate
-from harness.engine.validate_slos import validate_slos
+from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
 from harness.faults.catalogue import FAULTS
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
-from harness.history.charts import check_tables
-from harness.history.columns import TableError
+from harness.history.columns import TableError, check_tables
 from harness.history.files import EXPERIMENT, SLOS
-from harness.runtime.capabilities import Capabilities
-from harness.runtime.options import RuntimeOptions
+from harness.runtime.options import Capabilities, RuntimeOptions
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 from harness.system import InvalidSystem, System, find_system, system_names

@@ -13,7 +13,7 @@ from harness.engine.read import ReadyExperiment
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
 from harness.engine.schedule import Schedule
-from harness.engine.unsupported import unsupported
+from harness.engine.validate import unsupported
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions

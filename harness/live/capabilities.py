@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.faults.capability import Capability
+from harness.faults.primitives import Capability
 from harness.live import cpu
-from harness.runtime.capabilities import Capabilities, Lack
+from harness.runtime.options import Capabilities, Lack
 
 PROXIES: Mapping[Capability, str] = {
     Capability.SHAPE: "proxy toxics: latency, jitter, bandwidth by pair of hosts",

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from harness.runtime.options import Option
-
-if TYPE_CHECKING:
-    from harness.runtime.capabilities import Capabilities
+from harness.runtime.options import Capabilities, Option
 
 type Network = Literal["proxy", "kernel"]
 """What live runs are connected by: proxies only, or proxies and the kernel (root)."""

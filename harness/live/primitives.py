@@ -21,8 +21,7 @@ from harness.live.link_traffic import LinkTraffic, link_fault_exposure
 from harness.live.nodes import LiveNode
 from harness.live.resources import ControlGroups, Fault
 from harness.live.workspace import Workspace
-from harness.runtime.holds import Hold, Stop
-from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_undo, restart
+from harness.runtime.primitives import AppliedPrimitive, Hold, Stop, node_named, nothing_to_undo, restart
 
 
 class LivePrimitives:

@@ -10,7 +10,7 @@ from harness.engine.events import SuiteFinished
 from harness.engine.read import ReadyExperiment
 from harness.engine.rundir import suite_stamp
 from harness.engine.suite import run_suite
-from harness.engine.unsupported import unsupported
+from harness.engine.validate import unsupported
 from harness.errors import UsageError
 from harness.gates.result import Verdict
 from harness.live.options import LiveOptions

@@ -14,9 +14,8 @@ from harness.engine.read import read_experiments
 from harness.engine.runtimes import RUNTIMES, all_options, runtime_options
 from harness.engine.suite import run_suite
 from harness.errors import ExperimentError, UsageError
-from harness.faults.capability import Capability
-from harness.runtime.capabilities import Capabilities, Lack
-from harness.runtime.options import Option
+from harness.faults.primitives import Capability
+from harness.runtime.options import Capabilities, Lack, Option
 from tests.engine.support import experiment_text, write
 
 KILLS = Capabilities(
