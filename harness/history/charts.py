@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
-from harness.history.columns import EVENT_COLUMNS, Column, TableError, check_expression, columns
+from harness.history.columns import EVENT_COLUMNS, Column, TableError, columns
+from harness.history.expressions import check_expression
 from harness.history.files import EVENTS
 from harness.system import Chart, StateChart, System
 
