@@ -10,10 +10,8 @@ from pydantic import TypeAdapter
 
 from harness.errors import InvalidValue
 from harness.history.columns import FAULT_END, FAULT_START
-from harness.history.environment import read_environment
-from harness.history.errors import HistoryError
 from harness.history.files import METADATA
-from harness.history.metadata import RunMetadata
+from harness.history.metadata import HistoryError, RunMetadata, read_environment
 from harness.history.sql import check_sql, interrupted_after
 from harness.history.table import literal, quoted
 
