@@ -41,8 +41,7 @@ test: $(STAMP)
 
 # The same, with the share of the lines of harness/ and systems/ that ran. Fails below the floor in pyproject.toml.
 coverage: $(STAMP)
-	$(TESTS) --cov --cov-report=
-	$(BIN)/coverage report --skip-covered --sort=cover
+	$(TESTS) --cov --cov-report=term:skip-covered
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
@@ -77,6 +76,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .toxiproxy-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .toxiproxy-clients .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
