@@ -19,7 +19,7 @@ from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
 from harness.report.chart_series import ChartContext
 from harness.report.charts import draw_charts
-from harness.report.columns import GATE_COLUMNS, held_invariants
+from harness.report.formatting import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render

@@ -55,8 +55,8 @@ def parity(
 @contextmanager
 def _open_reporters(runtime: str) -> Iterator[Reporters]:
     """Progress, without the table of a suite: the result is the comparison at the end."""
-    from harness.cli.reporting import reporting
+    from harness.report.registry import open_reporters
 
     print(HEADINGS[runtime])
-    with reporting(defaults=("html", "junit", "progress")) as reporters:
+    with open_reporters(defaults=("html", "junit", "progress")) as reporters:
         yield reporters

@@ -22,13 +22,13 @@ def run(
     as_json: Json = False,
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.reporting import reporting
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
+    from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
     loaded, left_out = load_for(paths, runtime)
-    with reporting(report) as reporters:
+    with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,
             seeds=range(seed, seed + seeds),

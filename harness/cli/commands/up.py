@@ -74,7 +74,7 @@ class _Terminal:
         _print(f"up in {run}; apply faults with 'harness fault add' in another terminal; Ctrl-C ends it")
 
     def fault_changed(self, t_s: float, status: FaultStatus) -> None:
-        from harness.cli.fault_status import describe_status
+        from harness.cli.commands.fault import describe_status
 
         _print(f"{t_s:8.1f} s  {describe_status(status)}")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.gates.result import Verdict
 from harness.report import formatting
-from harness.report.columns import describe_measurement
+from harness.report.formatting import describe_measurement
 from harness.report.problems import problems
 from harness.report.reporter import Reporter, reporter
 from harness.verdict.model import ExperimentResult
