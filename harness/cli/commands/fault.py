@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json
 
 if TYPE_CHECKING:
     from harness.live.interactive.protocol import FaultStatus, Request

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Jobs, Json, Paths, Reports, Seed, Seeds, takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from harness.cli.options import Json, Run
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json, Run
 
 
 def replay(run: Run, as_json: Json = False) -> CommandResult:

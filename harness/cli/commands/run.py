@@ -3,9 +3,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.cli.options import Jobs, Json, Paths, Report, Reports, Seed, Seeds, Without
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import (
+    CommandResult,
+    Jobs,
+    Json,
+    Paths,
+    Report,
+    Reports,
+    Seed,
+    Seeds,
+    Without,
+    takes_runtime,
+)
 from harness.runtime.options import RuntimeOptions
 
 

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Seed, Without
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Seed, Without, takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:

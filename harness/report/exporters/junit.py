@@ -37,8 +37,6 @@ class JunitReporter(Reporter):
                 (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
             case SuiteFinished() if event.results:
                 self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
-            case _:
-                pass
 
 
 @dataclass(frozen=True, slots=True)
