@@ -8,10 +8,12 @@ from pathlib import Path
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
-from harness.engine.validate import validate, validate_slos
+from harness.engine.validate import check_fault, validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
+from harness.experiment.source import read_source
+from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
@@ -122,6 +124,19 @@ def read_recorded(run: RecordedRun) -> ReadyExperiment:
     slos_file = None if run.environment.slos_file is None else run.directory / SLOS
     file = run.directory / EXPERIMENT
     return _Reader().validate(file, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml)
+
+
+def unsupported(loaded: ReadyExperiment, capabilities: Capabilities) -> tuple[Diagnostic, ...]:
+    """What of an experiment cannot be done; for one that was validated for another runtime."""
+    timeline: tuple[Fault, ...] = loaded.experiment.timeline
+    if not any(capabilities.missing(fault.needed()) for fault in timeline):
+        return ()
+    source = read_source(loaded.text, loaded.display_path)
+    return tuple(
+        problem
+        for index, fault in enumerate(timeline)
+        for problem in check_fault(source, index, fault, capabilities)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from harness.engine.events import EventDispatcher, Finish, Handler, RunFinished,
 from harness.engine.executor import Executor, Outcome, ProcessExecutor, SerialExecutor
 from harness.engine.experiment import conclude, discard, record_arm, result_without_history, run_started
 from harness.engine.plan import Plan, make_plan
-from harness.engine.read import ExperimentTexts, ReadyExperiment
+from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
-from harness.engine.validate import unsupported
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions

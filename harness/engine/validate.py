@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
 from harness.engine.targets import TargetError, resolve
 from harness.experiment.model import Arm, Experiment, Target
 from harness.experiment.parse import Draft, SlosDraft
-from harness.experiment.source import Source, read_source
+from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
 from harness.gates.base import CheckContext, Gate
@@ -22,9 +22,6 @@ from harness.runtime.options import Capabilities
 from harness.sli.base import Slo
 from harness.sli.checks import check_slo, check_where
 from harness.system import System
-
-if TYPE_CHECKING:
-    from harness.engine.read import ReadyExperiment
 
 
 def validate(
@@ -288,19 +285,6 @@ def _is_duplicate(first: Fault, second: Fault) -> bool:
 def _picks(target: Target) -> bool:
     ends = [target] if target.link is None else [target.link.from_, target.link.to]
     return any(getattr(end, "pick", None) is not None for end in ends)
-
-
-def unsupported(loaded: ReadyExperiment, capabilities: Capabilities) -> tuple[Diagnostic, ...]:
-    """What of an experiment cannot be done; for one that was validated for another runtime."""
-    timeline: tuple[Fault, ...] = loaded.experiment.timeline
-    if not any(capabilities.missing(fault.needed()) for fault in timeline):
-        return ()
-    source = read_source(loaded.text, loaded.display_path)
-    return tuple(
-        problem
-        for index, fault in enumerate(timeline)
-        for problem in check_fault(source, index, fault, capabilities)
-    )
 
 
 def check_fault(source: Source, index: int, fault: Fault, capabilities: Capabilities) -> Iterator[Diagnostic]:

@@ -120,7 +120,7 @@ class LiveOptions:
         return (*self._network_problems(), *self._toxiproxy_problems(), *self._load_problems(jobs))
 
     def capabilities(self) -> Capabilities:
-        from harness.live.capabilities import capabilities
+        from harness.live.primitives import capabilities
 
         return capabilities(kernel=self.network == KERNEL, external=self.toxiproxy is not None)
 

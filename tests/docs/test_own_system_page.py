@@ -16,7 +16,13 @@ from tests.docs.pages import ROOT, Command, blocks, commands, execute, write_fil
 
 TEXT = (ROOT / "docs" / "own-system.md").read_text(encoding="utf-8")
 PAGE = blocks(ROOT / "docs" / "own-system.md")
-FILES = ("shop.py", "experiments/slos.yaml", "experiments/backend-lost.chaos.yaml", "tests/test_shop.py")
+FILES = (
+    "shop.py",
+    "experiments/slos.yaml",
+    "experiments/backend-lost.chaos.yaml",
+    "tests/test_shop.py",
+    "conftest.py",
+)
 COMMANDS = [command for block in PAGE if block.language == "console" for command in commands(block)]
 
 
@@ -39,22 +45,25 @@ def test_the_blocks_are_the_files_that_init_writes(directory: Path) -> None:
     assert {path.relative_to(scaffold).as_posix() for path in others} == set(FILES)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_its_commands_do_what_it_says(
-    command: Command, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run(command: Command, directory: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`harness` in this process. `harness init` goes to an empty directory."""
     program, *words = command.words
     if program != "harness":
         execute(command, directory, {"PYTHONPATH": str(ROOT)})
         return
-    monkeypatch.chdir(tmp_path if words[0] == "init" else directory)
-    monkeypatch.syspath_prepend(str(directory))
-    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.chdir(elsewhere if words[0] == "init" else directory)
     called = call(*words, *(("--jobs", "1") if words[0] == "run" else ()))
     assert called.code == command.code, called.out + called.err
 
 
-def test_its_experiment_holds_because_of_the_safeguard(directory: Path) -> None:
+def test_its_commands_do_what_it_says(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, as a person does. The experiment holds because of the safeguard."""
+    monkeypatch.syspath_prepend(str(directory))
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    for command in COMMANDS:
+        run(command, directory, tmp_path, monkeypatch)
     held, failed = sorted((directory / "reports").glob("*Z*/*/verdict.json"))[:2]
     (experiment,) = json.loads(held.read_text(encoding="utf-8"))["experiments"]
     assert 500 < experiment["gates"][0]["samples"] < 700  # "some 600"
