@@ -66,11 +66,11 @@ async def send(writer: asyncio.StreamWriter, chaos: random.Random, total: int) -
     sent = 0
     with contextlib.suppress(OSError):
         while sent < total:
-            count = min(chaos.choice((1, 1, 10, 200, 2000)), total - sent)
+            count = min(chaos.choice((1, 10, 100, 300)), total - sent)
             writer.write(lines(sent, count))
             await writer.drain()
             sent += count
-            if chaos.random() < 0.3:
+            if chaos.random() < 0.5:
                 await asyncio.sleep(chaos.choice((0, 0.001, 0.003)))
         writer.write_eof()
 
@@ -86,9 +86,9 @@ class Schedule:
 
     async def change(self) -> None:
         chaos, toxics = self.chaos, self.proxy.toxics
-        match chaos.choices(["add", "update", "toxicity", "remove", "reset", "drop"], [8, 3, 2, 5, 1, 0.3])[
-            0
-        ]:
+        match chaos.choices(
+            ["add", "update", "toxicity", "remove", "reset", "drop", "end"], [8, 3, 2, 5, 1, 0.3, 1]
+        )[0]:
             case "add" if len(toxics) < 6:
                 self.add()
             case "update" if toxics:
@@ -102,6 +102,23 @@ class Schedule:
                 await self.server._running().reset()
             case "drop" if not self.harmless:
                 await self.drop()
+            case "end" if not self.harmless:
+                await self.end_and_remove()
+
+    async def end_and_remove(self) -> None:
+        """A toxic ends the connection, others still hold its end, and it is removed."""
+        stream = self.chaos.choice(("upstream", "downstream"))
+        kind = self.chaos.choice(("limit_data", "timeout", "reset_peer"))
+        limit = {"bytes": self.chaos.choice((0, 400, 20_000))} if kind == "limit_data" else {"timeout": 0}
+        behind = self.chaos.choice(("latency", "slow_close", "bandwidth"))
+        hold = {"latency": {"latency": 40}, "slow_close": {"delay": 40}, "bandwidth": {"rate": 20}}[behind]
+        self.proxy.reset()
+        for name, one, attributes in (("first", kind, limit), ("second", behind, hold)):
+            body = {"name": name, "type": one, "stream": stream, "attributes": attributes}
+            self.proxy.add_from(decode(json_bytes(body)))
+        for name in ("first", "second"):
+            await asyncio.sleep(self.chaos.choice((0.005, 0.015)))
+            self.proxy.remove(self.proxy.find(name))
 
     def add(self) -> None:
         kind = self.chaos.choice(HARMLESS if self.harmless else list(ATTRIBUTES))
