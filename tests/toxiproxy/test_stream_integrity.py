@@ -64,7 +64,7 @@ async def receive(reader: asyncio.StreamReader, into: Received) -> None:
 
 async def send(writer: asyncio.StreamWriter, chaos: random.Random, total: int) -> None:
     sent = 0
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # uvloop: the transport is closed
         while sent < total:
             count = min(chaos.choice((1, 10, 100, 300)), total - sent)
             writer.write(lines(sent, count))
