@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
-.PHONY: run live live-kernel live-deps toxiproxy-clients test check bench setup clean
+.PHONY: run live live-kernel live-deps toxiproxy-clients test check bench docs setup clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
@@ -44,6 +44,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The page of the public API, from its source.
+docs: $(STAMP)
+	$(BIN)/python docs/make_reference.py
 
 setup: $(STAMP)
 

@@ -42,11 +42,10 @@ if TYPE_CHECKING:
         Rate,
         Ratio,
     )
-    from harness.faults.applied import apply_all
     from harness.faults.base import Fault, LinkFault, NodeFault
-    from harness.faults.capability import Capability
     from harness.faults.primitives import (
         Applied,
+        Capability,
         ClientMatch,
         EndpointMatch,
         Exposure,
@@ -55,14 +54,13 @@ if TYPE_CHECKING:
         LinkShape,
         PathMatch,
         Primitives,
+        ResolvedTarget,
+        apply_all,
     )
-    from harness.faults.target import ResolvedTarget
     from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
     from harness.gates.registry import gate_kind
     from harness.gates.result import EXIT_CODES, GateResult, Verdict, no_samples, not_computable, worst
-    from harness.history.environment import Environment
-    from harness.history.errors import HistoryError
-    from harness.history.metadata import FaultRecord, RunMetadata
+    from harness.history.metadata import Environment, FaultRecord, HistoryError, RunMetadata
     from harness.history.read import History
     from harness.live.options import LiveOptions, LoadSettings
     from harness.report.reporter import Reporter, reporter
@@ -70,17 +68,19 @@ if TYPE_CHECKING:
     from harness.runtime.host import HostError
     from harness.runtime.options import RuntimeOptions
     from harness.sim.options import SimOptions
-    from harness.sim.simulate import simulate
+    from harness.sim.runtime import simulate
     from harness.sli.base import Slo
     from harness.sli.checks import check_table_expression
     from harness.sli.threshold import Threshold
     from harness.system.chart import Chart, StateChart
-    from harness.system.host import Clock, Disk, Host
+    from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
     from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
-    from harness.system.records import Event, Row, Scalar
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
+    from harness.toxiproxy.chunk import Chunk
     from harness.toxiproxy.server import ToxiproxyServer
+    from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute, text_attribute
+    from harness.toxiproxy.toxics.stage import Stage
     from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
     from harness.verdict.recorded import RecordedArm, RecordedRun
 
@@ -131,15 +131,14 @@ _MODULES = {
         "Rate",
         "Ratio",
     ),
-    "faults.applied": ("apply_all",),
     "faults.base": (
         "Fault",
         "LinkFault",
         "NodeFault",
     ),
-    "faults.capability": ("Capability",),
     "faults.primitives": (
         "Applied",
+        "Capability",
         "ClientMatch",
         "EndpointMatch",
         "Exposure",
@@ -148,8 +147,9 @@ _MODULES = {
         "LinkShape",
         "PathMatch",
         "Primitives",
+        "ResolvedTarget",
+        "apply_all",
     ),
-    "faults.target": ("ResolvedTarget",),
     "gates.base": (
         "CheckContext",
         "Gate",
@@ -165,10 +165,10 @@ _MODULES = {
         "not_computable",
         "worst",
     ),
-    "history.environment": ("Environment",),
-    "history.errors": ("HistoryError",),
     "history.metadata": (
+        "Environment",
         "FaultRecord",
+        "HistoryError",
         "RunMetadata",
     ),
     "history.read": ("History",),
@@ -189,7 +189,7 @@ _MODULES = {
     "runtime.host": ("HostError",),
     "runtime.options": ("RuntimeOptions",),
     "sim.options": ("SimOptions",),
-    "sim.simulate": ("simulate",),
+    "sim.runtime": ("simulate",),
     "sli.base": ("Slo",),
     "sli.checks": ("check_table_expression",),
     "sli.threshold": ("Threshold",),
@@ -200,7 +200,10 @@ _MODULES = {
     "system.host": (
         "Clock",
         "Disk",
+        "Event",
         "Host",
+        "Row",
+        "Scalar",
     ),
     "system.model": (
         "Access",
@@ -210,11 +213,6 @@ _MODULES = {
         "Safeguard",
         "System",
         "Workload",
-    ),
-    "system.records": (
-        "Event",
-        "Row",
-        "Scalar",
     ),
     "system.registry": (
         "InvalidSystem",
@@ -227,7 +225,15 @@ _MODULES = {
         "Service",
         "Topology",
     ),
+    "toxiproxy.chunk": ("Chunk",),
     "toxiproxy.server": ("ToxiproxyServer",),
+    "toxiproxy.toxics.base": (
+        "YEAR_MS",
+        "Behaviour",
+        "attribute",
+        "text_attribute",
+    ),
+    "toxiproxy.toxics.stage": ("Stage",),
     "verdict.model": (
         "ArmResult",
         "ExperimentResult",
@@ -244,14 +250,17 @@ _MODULE_OF = {name: f"harness.{module}" for module, names in _MODULES.items() fo
 
 __all__ = [
     "EXIT_CODES",
+    "YEAR_MS",
     "Access",
     "Applied",
     "ArmResult",
+    "Behaviour",
     "Bitrate",
     "ByteCount",
     "Capability",
     "Chart",
     "CheckContext",
+    "Chunk",
     "Client",
     "ClientMatch",
     "Clock",
@@ -323,6 +332,7 @@ __all__ = [
     "Session",
     "SimOptions",
     "Slo",
+    "Stage",
     "StateChart",
     "SuiteFinished",
     "SuiteStarted",
@@ -335,6 +345,7 @@ __all__ = [
     "Workload",
     "__version__",
     "apply_all",
+    "attribute",
     "check_table_expression",
     "find_system",
     "gate_kind",
@@ -348,6 +359,7 @@ __all__ = [
     "run_suite",
     "simulate",
     "system_names",
+    "text_attribute",
     "unknown_name",
     "worst",
 ]

@@ -19,6 +19,8 @@ type Change = Literal["applied", "undone", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class SuiteStarted:
+    """Runs are about to begin, at most `jobs` arms at a time. `reports`: the directory of the suite."""
+
     experiments: tuple[str, ...]
     seeds: tuple[int, ...]
     jobs: int
@@ -49,6 +51,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FaultChanged:
+    """A fault was applied or undone, or could not be, `at_s` seconds into the run."""
+
     experiment: str
     seed: int
     arm: str
@@ -72,12 +76,16 @@ class RunJudged:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
+    """A run is judged and its directory is visible. `elapsed_s`: real seconds."""
+
     result: ExperimentResult
     elapsed_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteFinished:
+    """All runs are over. `results`: in the order of experiments and seeds. `elapsed_s`: real seconds."""
+
     results: tuple[ExperimentResult, ...]
     verdict: Verdict
     exit_code: int
@@ -88,7 +96,10 @@ class SuiteFinished:
 type EngineEvent = (
     SuiteStarted | RunStarted | Progress | FaultChanged | RunJudged | RunFinished | SuiteFinished
 )
+"""An event of a suite."""
+
 type Handler = Callable[[EngineEvent], None]
+"""Called with every event, in order."""
 
 type Finish = Callable[[RunJudged], None]
 """Writes files into the run directory. Picklable; what it raises makes the run an error."""

@@ -137,13 +137,20 @@ _RATIO = _schema(rf"^{_NUMBER}%$", "a ratio in %", "0.1%", "99.9%")
 _RATE = _schema(rf"^{_NUMBER}/(s|m|h)$", "a rate: /s, /m, /h", "4/s")
 
 type Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
+"""Seconds, written with `us`, `ms`, `s`, `m` or `h`: `200ms`, `1m30s`."""
 type PositiveDuration = Annotated[float, BeforeValidator(parse_duration), _positive("s"), _DURATION]
+"""A `Duration` of more than 0 s."""
 type Bitrate = Annotated[float, BeforeValidator(parse_bitrate), _BITRATE]
+"""Bit/s, written with `bps`, `kbps`, `Mbps` or `Gbps`: `5Mbps`."""
 type ByteCount = Annotated[
     int,
     BeforeValidator(parse_bytes),
     _schema(rf"^{_NUMBER}(B|KB|MB|GB|KiB|MiB|GiB)$", "a size: B, KB, MB, GB, KiB, MiB, GiB", "64KB"),
 ]
+"""Bytes, written with `B`, `KB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (of 1024): `64KB`."""
 type Ratio = Annotated[float, BeforeValidator(parse_ratio), _RATIO]
+"""A number such as 0.999, written in percent: `99.9%`."""
 type Rate = Annotated[float, BeforeValidator(parse_rate), _RATE]
+"""A number for each second, written with `/s`, `/m` or `/h`: `4/s`."""
 type PositiveRate = Annotated[float, BeforeValidator(parse_rate), _positive("/s"), _RATE]
+"""A `Rate` of more than 0/s."""

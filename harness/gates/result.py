@@ -10,6 +10,8 @@ from harness.errors import EXIT_ERROR, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTE
 
 
 class Verdict(StrEnum):
+    """What a run, a gate, a fault or an arm ended with."""
+
     PASSED = "passed"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
@@ -24,6 +26,7 @@ EXIT_CODES = {
     Verdict.ERROR: EXIT_ERROR,
     Verdict.INTERRUPTED: EXIT_INTERRUPTED,
 }
+"""The exit code of each verdict."""
 
 # An error hides what would have been seen, so it outranks a failure; a failure outranks doubt.
 _SEVERITY = (Verdict.INTERRUPTED, Verdict.ERROR, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED)

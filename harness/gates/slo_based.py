@@ -9,9 +9,9 @@ from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import Ratio
 from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
 from harness.gates.result import GateResult, Verdict, no_samples
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
-from harness.sli.base import Measurement, Slo
+from harness.sli.base import SliResult, Slo
 from harness.sli.checks import check_where
 from harness.sli.query import Window
 from harness.sli.ratio import check_share
@@ -78,7 +78,7 @@ class SloBasedGate(Gate):
         slo, threshold = objective.slo, objective.threshold
         measured = [*slo.measure(history, self.where, self.window(history), threshold)]
         # Without rows there is no group either.
-        return [self._result(one, context.name, threshold) for one in measured or [Measurement(None, 0)]]
+        return [self._result(one, context.name, threshold) for one in measured or [SliResult(None, 0)]]
 
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         slo = slos.get(self.slo_name)
@@ -92,7 +92,7 @@ class SloBasedGate(Gate):
         found = {"target": self.target, "at_most": self.at_most}
         return {key: value for key, value in found.items() if value is not None}
 
-    def _result(self, measured: Measurement, name: str, threshold: Threshold) -> GateResult:
+    def _result(self, measured: SliResult, name: str, threshold: Threshold) -> GateResult:
         name = name if measured.group is None else f"{name}[{measured.group}]"
         if not measured.samples:
             return no_samples(name, threshold=threshold.value, unit=threshold.unit, slo=self.slo_name)

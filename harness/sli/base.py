@@ -18,7 +18,7 @@ type Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
+class SliResult:
     """An SLI on the rows of one group, held against a threshold.
 
     `group`: None unless the SLO is stated `by` a column. `value`, `interval`: in the threshold's unit; None
@@ -63,8 +63,8 @@ class Slo(SloDefinition):
 
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
-    ) -> Iterator[Measurement]:
-        """One measurement, or one for each group of the whole history, in order.
+    ) -> Iterator[SliResult]:
+        """One result, or one for each group of the whole history, in order.
 
         Raises HistoryError for what is not a table, a column, a condition or a number.
         """

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.history.read import History
-from harness.sli.base import Measurement, Series, Slo, interval_text, outcome_text, sample_count
+from harness.sli.base import Series, SliResult, Slo, interval_text, outcome_text, sample_count
 from harness.sli.formatting import quantity
 from harness.sli.query import VALUE, SliQuery, Window, check_number
 from harness.sli.statistics import more_samples, percentile, percentile_bounds
@@ -57,10 +57,10 @@ class PercentileSlo(Slo):
 
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[SliResult]:
         groups = self._query(history, where).by_group(window, f"list({VALUE})")
         for group, values in groups:
-            yield self._measurement(group, _sorted(values), threshold)
+            yield self._result(group, _sorted(values), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The percentile of each slice of time, at its middle."""
@@ -122,9 +122,9 @@ class PercentileSlo(Slo):
         value = f"coalesce(CAST(({self.value}\n) AS DOUBLE), 'inf'::DOUBLE)"
         return SliQuery(history, self, value, where)
 
-    def _measurement(self, group: str | None, found: Sequence[float], threshold: Threshold) -> Measurement:
+    def _result(self, group: str | None, found: Sequence[float], threshold: Threshold) -> SliResult:
         if not found:
-            return Measurement(group, 0)
+            return SliResult(group, 0)
         low, high = percentile_bounds(found, self.percentile)
         holds = True if high <= threshold.value else False if low > threshold.value else None
         needs = None
@@ -138,7 +138,7 @@ class PercentileSlo(Slo):
         written = interval_text(value, interval, threshold) if math.isfinite(value) else "unbounded"
         most = quantity(threshold.value, threshold.unit)
         outcome = outcome_text(holds, f"at most {most}", f"more than {most}", needs)
-        return Measurement(
+        return SliResult(
             group,
             len(found),
             value if math.isfinite(value) else None,

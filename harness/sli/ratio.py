@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Ratio
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
-from harness.sli.base import Measurement, Point, Series, Slo, interval_text, outcome_text, sample_count
+from harness.sli.base import Point, Series, SliResult, Slo, interval_text, outcome_text, sample_count
 from harness.sli.formatting import ratio, ratio_decimals
 from harness.sli.query import VALUE, SliQuery, Window, check_condition
 from harness.sli.statistics import more_samples, ratio_bounds
@@ -40,12 +40,12 @@ class RatioSlo(Slo):
 
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[SliResult]:
         groups = self._query(history, where).by_group(
             window, f"count(CASE WHEN {VALUE} THEN 1 END)", "count(*)"
         )
         for group, good, total in groups:
-            yield _measurement(group, int(good), int(total), threshold)
+            yield _result(group, int(good), int(total), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The rows that are not good, counted up."""
@@ -96,9 +96,9 @@ def check_share(target: float) -> Iterator[Diagnostic]:
         )
 
 
-def _measurement(group: str | None, good: int, total: int, threshold: Threshold) -> Measurement:
+def _result(group: str | None, good: int, total: int, threshold: Threshold) -> SliResult:
     if not total:
-        return Measurement(group, 0)
+        return SliResult(group, 0)
     low, high = ratio_bounds(good, total)
     holds = True if low >= threshold.value else False if high < threshold.value else None
     needs = more_samples(good, total, threshold.value) if holds is None else None
@@ -106,4 +106,4 @@ def _measurement(group: str | None, good: int, total: int, threshold: Threshold)
     value = interval_text(good / total, (low, high), threshold)
     outcome = outcome_text(holds, f"at least {target}", f"less than {target}", needs)
     reason = f"{value} of {sample_count(total)} are good{outcome}"
-    return Measurement(group, total, good / total, (low, high), holds, needs, reason)
+    return SliResult(group, total, good / total, (low, high), holds, needs, reason)

@@ -20,6 +20,7 @@ class InvalidSystem(InvalidInput):
 
 
 def system_names() -> tuple[str, ...]:
+    """The names of the installed systems, sorted."""
     return tuple(sorted(point.name for point in entry_points(group=GROUP)))
 
 

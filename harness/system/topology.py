@@ -50,6 +50,8 @@ class InvalidTopology(InvalidInput, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
+    """Where the nodes are and how they are connected. Raises InvalidTopology for what does not fit together."""
+
     zones: tuple[str, ...]
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]

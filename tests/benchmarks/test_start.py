@@ -14,4 +14,5 @@ def test_help(benchmark: BenchmarkFixture) -> None:
     command = [sys.executable, "-m", "harness", "--help"]
     benchmark.pedantic(subprocess.run, (command,), {"capture_output": True, "check": True}, rounds=5)
     if benchmark.enabled:
+        assert benchmark.stats is not None
         assert benchmark.stats.stats.min < MAX_S

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.sli.base import Measurement, Series, Slo
+from harness.sli.base import Series, SliResult, Slo
 from harness.sli.query import Window
 from harness.sli.statistics import percentile
 from tests.verdict.support import SPEED, SUCCESS, Visit, history, visits
@@ -39,7 +39,7 @@ quick = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCh
 
 def measured(
     slo: Slo, directory: Path, found: list[Visit], slice_s: float = 2.0, where: str | None = None
-) -> tuple[list[Measurement], Series]:
+) -> tuple[list[SliResult], Series]:
     with history(directory, found) as recorded:
         threshold = slo.threshold({})
         measurements = [one for one in slo.measure(recorded, where, Window(), threshold) if one.samples]
