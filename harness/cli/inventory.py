@@ -12,7 +12,8 @@ from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS, parameters
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
-from harness.history.columns import Column, check_tables, columns
+from harness.history.columns import Column, columns
+from harness.history.expressions import check_tables
 from harness.report.registry import reporter_names
 from harness.sli.formatting import quantity
 from harness.system import System, find_system

@@ -17,7 +17,8 @@ from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
-from harness.history.columns import TableError, check_tables
+from harness.history.columns import TableError
+from harness.history.expressions import check_tables
 from harness.history.files import EXPERIMENT, SLOS
 from harness.runtime.options import Capabilities, RuntimeOptions
 from harness.sli.base import Slo

@@ -109,6 +109,8 @@ def compare_runs(
 
 
 def _measure(history: History, metric: ParityMetric) -> Measurement:
+    history.check(metric.value, metric.table, aggregates=True)
+    history.check(metric.where, metric.table)
     ((value, rows),) = history.query(
         f"SELECT ({metric.value}\n), count(*) FROM {quoted(metric.table)} WHERE ({metric.where}\n)"
     )
