@@ -109,17 +109,14 @@ class Connection:
             (Direction.DOWNSTREAM, sock, self._client),
         ):
             self._relays[direction] = Relay(
-                self._context.loop,
+                self._context,
                 source,
                 target,
                 self._meters[direction],
-                buffer=self._context.buffer,
-                clock=self._context.clock,
-                rate_limiters=self._context.rate_limiters,
-                spawn=self._context.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
-                done=self._done,
-                lost=self._lost,
+                on_end=self._on_end,
+                on_lost=self._on_lost,
+                on_source_end=self._on_source_end,
             )
         for direction, relay in self._relays.items():
             relay.start(self._toxics(direction))
@@ -127,19 +124,45 @@ class Connection:
     def _draw(self, direction: Direction, toxic: Toxic) -> random.Random:
         return self._context.rng(self._name, self._number, direction, toxic.name, toxic.number)
 
-    def _done(self, relay: Relay, end: End) -> None:
-        if end is not End.EOF or self._context.strict:  # Toxiproxy does not know half of an end
+    def _on_end(self, relay: Relay, end: End) -> None:
+        if end is not End.EOF or self._context.strict:  # Toxiproxy closes both directions
             self.close(reset=end is End.RESET)
         elif all(each.finished for each in self._relays.values()):
             self.close()
+        else:
+            self._close_complete_sockets()
+            self._other(relay).abandon()
 
-    def _lost(self, relay: Relay) -> None:
+    def _on_source_end(self, relay: Relay, end: End) -> None:
+        if self._closed or self._context.strict:
+            return
+        if end is End.RESET:  # a socket that was reset takes no more data either
+            self._other(relay).give_up()
+        self._close_complete_sockets()
+
+    def _on_lost(self, relay: Relay) -> None:
         """A side takes no more data. What it sent before still passes, then the other side sees a reset."""
-        for other in self._relays.values():
-            if other is not relay:
-                other.source_is_gone = True
+        other = self._other(relay)
+        other.source_is_gone = True
         if self._context.strict or all(each.finished for each in self._relays.values()):
             self.close(reset=True)
+        elif not self._closed:
+            self._close_complete_sockets()
+            other.abandon()
+
+    def _other(self, relay: Relay) -> Relay:
+        upstream, downstream = self._relays.values()
+        return downstream if relay is upstream else upstream
+
+    def _close_complete_sockets(self) -> None:
+        """Close a socket whose end was read and which gets no more data, although toxics hold data of it."""
+        upstream, downstream = self._relays.values()
+        if self._closed or self._upstream is None:
+            return
+        if upstream.source_ended and downstream.finished:
+            self._client.close()
+        if downstream.source_ended and upstream.finished:
+            self._upstream.close()
 
 
 async def _dial(loop: asyncio.AbstractEventLoop, upstream: str) -> socket.socket:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.toxiproxy import ToxiproxyServer
+from harness.toxiproxy.context import ServerContext
+from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.rate_limiter import RateLimiters
 
 LIMIT_S = 20.0
 LINGER_RESET = struct.pack("ii", 1, 0)
@@ -52,6 +55,18 @@ async def _bounded(test: Awaitable[None]) -> None:
     left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not left, f"tasks were left: {left}"
     assert not wrong, f"callbacks have failed: {wrong}"
+
+
+def context(loop: asyncio.AbstractEventLoop, rate_limiters: RateLimiters | None = None) -> ServerContext:
+    """What parts of a server need, without a server; the loop's own clock."""
+    return ServerContext(
+        loop,
+        loop,
+        Metrics(proxies=False, runtime=False),
+        seed=1,
+        dial_timeout_s=10,
+        rate_limiters=rate_limiters or RateLimiters(),
+    )
 
 
 def descriptors() -> int:
