@@ -20,7 +20,7 @@ from harness.engine.events import EngineEvent, Handler, RunJudged
 from harness.errors import UsageError
 from harness.report import reporters
 from harness.report.reporter import REGISTERED, Reporter, ReporterError
-from harness.system.distribution import load_entry_point
+from harness.system.registry import load_entry_point
 
 GROUP = "harness.reporters"
 
