@@ -11,6 +11,7 @@ from typing import Any
 from harness.toxiproxy.budget import LoopBudget
 from harness.toxiproxy.chunk import READ_BYTES
 from harness.toxiproxy.clock import Clock
+from harness.toxiproxy.descriptors import Descriptors
 from harness.toxiproxy.metrics import Metrics
 from harness.toxiproxy.rate_limiter import RateLimiters
 
@@ -28,6 +29,7 @@ class ServerContext:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     """Where relays read bytes that they write at once."""
     rate_limiters: RateLimiters = field(default_factory=RateLimiters)
+    descriptors: Descriptors = field(default_factory=Descriptors)
     budget: LoopBudget = field(init=False)
     nested: int = field(default=0, init=False)
     """Stages that run now, each resumed by the one before it."""

@@ -134,6 +134,7 @@ class Relay:
         if self._splice is not None:
             self._splice.close()
             self._splice = None
+            self._context.descriptors.give_back(2)
 
     def _roll(self, toxic: Toxic) -> tuple[float, random.Random]:
         if toxic.number not in self._rolls:
@@ -238,10 +239,14 @@ class Relay:
 
     def _begin_splicing(self) -> None:
         if self._splice is None:
+            if not self._context.descriptors.take_spare(2):  # go on by copying, and ask again later
+                self._run_of_full = 0
+                return
             try:
                 self._splice = Splice()
-            except OSError:  # no descriptors left: go on by copying
-                self._may_splice = False
+            except OSError:
+                self._context.descriptors.give_back(2)
+                self._run_of_full = 0
                 return
         self._run_of_full = _SMALL_FILLS
         self._read_with(self._spliceable)
