@@ -22,7 +22,8 @@ class SliResult:
     """An SLI on the rows of one group, held against a threshold.
 
     `group`: None unless the SLO is stated `by` a column. `value`, `interval`: in the threshold's unit; None
-    where there is no finite one. `unknown`: how many of the samples are not known and counted as bad. `holds`: None when the samples do not decide it. `needs`: how many more
+    where there is no finite one. `unknown`: how many of the samples are not known and counted as bad.
+    `holds`: None when the samples do not decide it. `needs`: how many more
     samples would decide it; None when it is decided, or no number would. `reason`: one sentence.
     """
 

@@ -12,8 +12,8 @@ from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.history.read import History
 from harness.sli.base import Series, SliResult, Slo, interval_text, outcome_text, sample_count
-from harness.sli.formatting import quantity
 from harness.sli.finite import finite
+from harness.sli.formatting import quantity
 from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_number
 from harness.sli.statistics import more_samples, percentile, percentile_bounds
 from harness.sli.threshold import Threshold, parse_threshold

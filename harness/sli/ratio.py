@@ -10,8 +10,8 @@ from harness.experiment.units import Ratio
 from harness.history.errors import HistoryError
 from harness.history.read import History
 from harness.sli.base import Point, Series, SliResult, Slo, interval_text, outcome_text, sample_count
-from harness.sli.formatting import ratio, ratio_decimals
 from harness.sli.finite import finite
+from harness.sli.formatting import ratio, ratio_decimals
 from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_condition
 from harness.sli.statistics import more_samples, ratio_bounds
 from harness.sli.threshold import Threshold

@@ -242,9 +242,7 @@ def test_rows_for_which_where_is_unknown_are_bad(tmp_path: Path, slo: Slo, in_ga
     where = "note <> 'x'"
     gate = SloGate(slo="it", where=where if in_gate else None)
     stated = slo if in_gate else slo.model_copy(update={"where": where})
-    (result,) = verdict_of(
-        experiment(gate), history(tmp_path, noted + failed), slos={"it": stated}
-    ).gates
+    (result,) = verdict_of(experiment(gate), history(tmp_path, noted + failed), slos={"it": stated}).gates
     assert (result.verdict, result.samples, result.unknown) == (Verdict.FAILED, 600, 100)
 
 
@@ -269,21 +267,21 @@ def test_rows_for_which_where_is_unknown_are_bad(tmp_path: Path, slo: Slo, in_ga
     ids=lambda slo: str(slo.model_dump(exclude_defaults=True))[-60:],
 )
 def test_arithmetic_without_a_finite_result_is_bad(tmp_path: Path, slo: Slo) -> None:
-    (result,) = verdict_of(
-        experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}
-    ).gates
+    (result,) = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}).gates
     assert (result.verdict, result.unknown, result.samples) == (Verdict.FAILED, 600, 600)
 
 
 @pytest.mark.parametrize(
     "good",
-    ["status = 200 or 1 / (status - 200) > 0.9", "coalesce(1 / (status - 200) > 0.9, true)", "isfinite(t_s / 2)"],
+    [
+        "status = 200 or 1 / (status - 200) > 0.9",
+        "coalesce(1 / (status - 200) > 0.9, true)",
+        "isfinite(t_s / 2)",
+    ],
 )
 def test_a_guarded_division_is_known(tmp_path: Path, good: str) -> None:
     slo = SUCCESS.model_copy(update={"good": good})
-    (result,) = verdict_of(
-        experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}
-    ).gates
+    (result,) = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}).gates
     assert (result.verdict, result.unknown) == (Verdict.PASSED, 0)
 
 
@@ -298,9 +296,7 @@ def test_an_invariant_with_unknown_rows_does_not_pass(tmp_path: Path, violated: 
 
 def test_a_violation_is_a_failure_also_beside_unknown_rows(tmp_path: Path) -> None:
     mixed = [*steady(), *visits(50.0, 5, latency_s=None), *visits(55.0, 1, latency_s=-1.0)]
-    (result,) = verdict_of(
-        experiment(), history(tmp_path, mixed, metadata=invariant("latency_s < 0"))
-    ).gates
+    (result,) = verdict_of(experiment(), history(tmp_path, mixed, metadata=invariant("latency_s < 0"))).gates
     assert (result.verdict, result.value, result.unknown) == (Verdict.FAILED, 1, 5)
 
 
