@@ -19,14 +19,7 @@ PACKAGE = Path(harness.__file__).parent
 
 SECTIONS = {
     "Experiments": ("engine.read", "experiment.model"),
-    "Runs": (
-        "engine.suite",
-        "runtime.options",
-        "sim.options",
-        "live.options",
-        "sim.simulate",
-        "runtime.contract",
-    ),
+    "Runs": ("engine.suite", "runtime", "sim", "live"),
     "Results": ("engine.judge", "gates.result", "verdict", "history"),
     "Systems": ("system", "runtime.host"),
     "Faults": ("faults",),

@@ -42,11 +42,10 @@ if TYPE_CHECKING:
         Rate,
         Ratio,
     )
-    from harness.faults.applied import apply_all
     from harness.faults.base import Fault, LinkFault, NodeFault
-    from harness.faults.capability import Capability
     from harness.faults.primitives import (
         Applied,
+        Capability,
         ClientMatch,
         EndpointMatch,
         Exposure,
@@ -55,14 +54,13 @@ if TYPE_CHECKING:
         LinkShape,
         PathMatch,
         Primitives,
+        ResolvedTarget,
+        apply_all,
     )
-    from harness.faults.target import ResolvedTarget
     from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
     from harness.gates.registry import gate_kind
     from harness.gates.result import EXIT_CODES, GateResult, Verdict, no_samples, not_computable, worst
-    from harness.history.environment import Environment
-    from harness.history.errors import HistoryError
-    from harness.history.metadata import FaultRecord, RunMetadata
+    from harness.history.metadata import Environment, FaultRecord, HistoryError, RunMetadata
     from harness.history.read import History
     from harness.live.options import LiveOptions, LoadSettings
     from harness.report.reporter import Reporter, reporter
@@ -70,14 +68,13 @@ if TYPE_CHECKING:
     from harness.runtime.host import HostError
     from harness.runtime.options import RuntimeOptions
     from harness.sim.options import SimOptions
-    from harness.sim.simulate import simulate
+    from harness.sim.runtime import simulate
     from harness.sli.base import Slo
     from harness.sli.checks import check_table_expression
     from harness.sli.threshold import Threshold
     from harness.system.chart import Chart, StateChart
-    from harness.system.host import Clock, Disk, Host
+    from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
     from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
-    from harness.system.records import Event, Row, Scalar
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
     from harness.toxiproxy.chunk import Chunk
@@ -134,15 +131,14 @@ _MODULES = {
         "Rate",
         "Ratio",
     ),
-    "faults.applied": ("apply_all",),
     "faults.base": (
         "Fault",
         "LinkFault",
         "NodeFault",
     ),
-    "faults.capability": ("Capability",),
     "faults.primitives": (
         "Applied",
+        "Capability",
         "ClientMatch",
         "EndpointMatch",
         "Exposure",
@@ -151,8 +147,9 @@ _MODULES = {
         "LinkShape",
         "PathMatch",
         "Primitives",
+        "ResolvedTarget",
+        "apply_all",
     ),
-    "faults.target": ("ResolvedTarget",),
     "gates.base": (
         "CheckContext",
         "Gate",
@@ -168,10 +165,10 @@ _MODULES = {
         "not_computable",
         "worst",
     ),
-    "history.environment": ("Environment",),
-    "history.errors": ("HistoryError",),
     "history.metadata": (
+        "Environment",
         "FaultRecord",
+        "HistoryError",
         "RunMetadata",
     ),
     "history.read": ("History",),
@@ -192,7 +189,7 @@ _MODULES = {
     "runtime.host": ("HostError",),
     "runtime.options": ("RuntimeOptions",),
     "sim.options": ("SimOptions",),
-    "sim.simulate": ("simulate",),
+    "sim.runtime": ("simulate",),
     "sli.base": ("Slo",),
     "sli.checks": ("check_table_expression",),
     "sli.threshold": ("Threshold",),
@@ -203,7 +200,10 @@ _MODULES = {
     "system.host": (
         "Clock",
         "Disk",
+        "Event",
         "Host",
+        "Row",
+        "Scalar",
     ),
     "system.model": (
         "Access",
@@ -213,11 +213,6 @@ _MODULES = {
         "Safeguard",
         "System",
         "Workload",
-    ),
-    "system.records": (
-        "Event",
-        "Row",
-        "Scalar",
     ),
     "system.registry": (
         "InvalidSystem",

@@ -67,6 +67,11 @@ def quote(value: object, max_length: int = 60) -> str:
     return f"'{text}'" if isinstance(value, str) else text
 
 
+def shorten(text: str, max_length: int) -> str:
+    """The text, cut to `max_length` characters; the last of them is then `…`."""
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
+
+
 def display_path(file: Path) -> str:
     """A path as a person would type it: relative to the working directory where it lies below it."""
     try:

@@ -29,8 +29,7 @@ def describe_status(status: FaultStatus) -> str:
 
 def describe_fault(status: FaultStatus) -> str:
     """`latency (delay 400 ms)`: the parameters that differ from their defaults."""
-    from harness.faults.catalogue import FAULTS
-    from harness.faults.parameters import parameters
+    from harness.faults.catalogue import FAULTS, parameters
     from harness.sli.formatting import quantity
 
     given = status.parameters

@@ -18,8 +18,7 @@ import typer
 
 from harness.cli import commands
 from harness.cli.failure import INTERRUPTED, Failure, describe_failure
-from harness.cli.output import print_json, reserved_stdout
-from harness.cli.result import CommandResult
+from harness.cli.result import CommandResult, print_json, reserved_stdout
 from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE
 
 app = typer.Typer(

@@ -27,10 +27,9 @@ from harness.engine.rundir import (
     staging_directory,
 )
 from harness.gates.result import Verdict
-from harness.history.environment import read_environment
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError, read_environment
 from harness.history.write import write_history
-from harness.runtime.options import RuntimeOptions
+from harness.runtime.options import RuntimeOptions, create_runtime
 from harness.text import display_path
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
@@ -72,7 +71,7 @@ def record_arm(
 ) -> None:
     """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
     arm = plan.arms[index]
-    arm_run = run_arm(runtime.create(), experiment.system, plan, arm, emit)
+    arm_run = run_arm(create_runtime(runtime), experiment.system, plan, arm, emit)
     write_history(
         staging_directory(run) / str(index),
         system=experiment.system,

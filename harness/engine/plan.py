@@ -11,7 +11,7 @@ from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import ResolvedTarget
 from harness.system import System
 from harness.text import unique_names
 

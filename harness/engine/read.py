@@ -8,19 +8,19 @@ from pathlib import Path
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.runtimes import DEFAULT, RUNTIMES
-from harness.engine.validate import validate
-from harness.engine.validate_slos import validate_slos
+from harness.engine.validate import check_fault, validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.model import Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos, parse_slos_draft, read_text
+from harness.experiment.source import read_source
+from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
 from harness.gates.base import Gate
 from harness.gates.registry import gate_kinds
-from harness.history.charts import check_tables
 from harness.history.columns import TableError
+from harness.history.expressions import check_tables
 from harness.history.files import EXPERIMENT, SLOS
-from harness.runtime.capabilities import Capabilities
-from harness.runtime.options import RuntimeOptions
+from harness.runtime.options import Capabilities, RuntimeOptions
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 from harness.system import InvalidSystem, System, find_system, system_names
@@ -125,6 +125,19 @@ def read_recorded(run: RecordedRun) -> ReadyExperiment:
     slos_file = None if run.environment.slos_file is None else run.directory / SLOS
     file = run.directory / EXPERIMENT
     return _Reader().validate(file, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml)
+
+
+def unsupported(loaded: ReadyExperiment, capabilities: Capabilities) -> tuple[Diagnostic, ...]:
+    """What of an experiment cannot be done; for one that was validated for another runtime."""
+    timeline: tuple[Fault, ...] = loaded.experiment.timeline
+    if not any(capabilities.missing(fault.needed()) for fault in timeline):
+        return ()
+    source = read_source(loaded.text, loaded.display_path)
+    return tuple(
+        problem
+        for index, fault in enumerate(timeline)
+        for problem in check_fault(source, index, fault, capabilities)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.engine.plan import Plan, PlannedArm
 from harness.engine.read import ReadyExperiment
 from harness.engine.runtimes import DEFAULT
-from harness.history.environment import ArmPlace, Environment
+from harness.history.metadata import ArmPlace, Environment
 from harness.runtime.options import RuntimeOptions
 from harness.text import display_path, unique_names
 

@@ -11,8 +11,8 @@ from harness.experiment.parse import parse_fault
 from harness.experiment.source import read_source
 from harness.faults.base import Fault
 from harness.faults.catalogue import FAULTS
-from harness.faults.target import ResolvedTarget
-from harness.runtime.capabilities import Capabilities
+from harness.faults.primitives import ResolvedTarget
+from harness.runtime.options import Capabilities
 from harness.system import System
 
 EXAMPLE = "fault: crash, target: {node: edge-a-1}, for: 30s"

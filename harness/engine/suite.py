@@ -9,11 +9,10 @@ from pathlib import Path
 from harness.diagnostics import Diagnostic
 from harness.engine.events import EventDispatcher, Finish, Handler, SuiteFinished, SuiteStarted
 from harness.engine.plan import Plan, make_plan
-from harness.engine.read import ReadyExperiment
+from harness.engine.read import ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
 from harness.engine.schedule import Schedule
-from harness.engine.unsupported import unsupported
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions

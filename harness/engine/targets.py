@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.errors import InvalidInput
 from harness.experiment.model import Selector, Target
-from harness.faults.primitives import ClientMatch, EndpointMatch, PathMatch
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import ClientMatch, EndpointMatch, PathMatch, ResolvedTarget
 from harness.system import Node, System
 
 

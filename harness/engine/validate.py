@@ -6,17 +6,52 @@ Runs on drafts, so that a mistake in one entry hides none in another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
-from harness.diagnostics import Diagnostic, unknown_name
+from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
-from harness.engine.validate_arms import validate_arms
-from harness.engine.validate_gates import validate_gates
-from harness.engine.validate_load import validate_loads
-from harness.engine.validate_timeline import validate_timeline
-from harness.experiment.parse import Draft
-from harness.runtime.capabilities import Capabilities
+from harness.engine.targets import TargetError, resolve
+from harness.experiment.model import Arm, Experiment, Target
+from harness.experiment.parse import Draft, SlosDraft
+from harness.experiment.source import Source
+from harness.experiment.units import parse_duration
+from harness.faults.base import Fault
+from harness.gates.base import CheckContext, Gate
+from harness.runtime.options import Capabilities
 from harness.sli.base import Slo
+from harness.sli.checks import check_slo, check_where
 from harness.system import System
+
+
+def validate_loads(draft: Draft, system: System) -> Iterator[Diagnostic]:
+    workloads = {workload.name: workload for workload in system.workloads}
+    for name, load in draft.load.items():
+        workload = workloads.get(name)
+        if workload is None:
+            unknown = unknown_name("workload", name, workloads, f"system {system.name}")
+            yield draft.source.locate(replace(unknown, about_key=True), ("load", name))
+        elif load is not None and load.mix not in workload.mixes:
+            unknown = unknown_name("mix", load.mix, workload.mixes, f"workload {name}")
+            yield draft.source.locate(unknown, ("load", name, "mix"))
+
+
+def load_end_s(draft: Draft) -> float | None:
+    """When the last client arrives; None where a load is not valid."""
+    ends = [load.for_ for load in draft.load.values() if load is not None]
+    if len(ends) < len(draft.load) or any(draft.is_suspect(("load", name, "for")) for name in draft.load):
+        return None
+    return max(ends, default=None)
+
+
+def drain_s(draft: Draft) -> float | None:
+    """How long clients may go on after that; None where it is not valid."""
+    try:
+        return parse_duration(draft.source.value["drain"])
+    except KeyError:
+        return float(Experiment.model_fields["drain"].default)
+    except ValueError:
+        return None
 
 
 def validate(
@@ -45,3 +80,226 @@ def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
     runtime = draft.source.value.get("runtime")
     if isinstance(runtime, str) and runtime not in RUNTIMES:
         yield draft.source.locate(unknown_name("runtime", runtime, RUNTIMES), ("runtime",))
+
+
+def validate_gates(
+    draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
+) -> Iterator[Diagnostic]:
+    source = draft.source
+    if source.value.get("gates") == []:
+        yield source.at(
+            ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
+        )
+    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
+    names: dict[str, int] = {}
+    before: list[tuple[int, Gate]] = []
+    for index, gate in enumerate(draft.gates):
+        if not isinstance(gate, Gate):
+            continue
+        path: Path = ("gates", index)
+        line = source.mark(path).line
+        if gate.name is not None and gate.name in names:
+            found = f"duplicate gate name '{gate.name}' (first on line {names[gate.name]})"
+            yield source.at((*path, "name"), Code.DUPLICATE, found, "names are unique")
+        if gate.name is not None:
+            names.setdefault(gate.name, line)
+        twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
+        if twin is not None:
+            yield source.at(path, Code.DUPLICATE, f"duplicate gate (first on line {twin})", "remove one")
+        if not draft.is_suspect(path):
+            before.append((line, gate))
+        if gate.fault_key is not None and not source.value.get("timeline"):
+            yield source.at(
+                (*path, gate.fault_key),
+                Code.CONFLICT,
+                "the gate is about a fault, and there is none",
+                "give a timeline, or remove the gate",
+            )
+        for problem in gate.check(context):
+            yield source.locate(problem, path)
+
+
+def _nameless(gate: Gate) -> Gate:
+    return gate.model_copy(update={"name": None})
+
+
+def _faults_end_s(draft: Draft) -> float | None:
+    """When the last fault ends; None without faults, and where one is not valid."""
+    return max((fault.ends_s for fault in _faults(draft)), default=None)
+
+
+def _last_fault_start_s(draft: Draft) -> float | None:
+    """When the last fault begins; None without faults, and where one is not valid."""
+    return max((fault.at for fault in _faults(draft)), default=None)
+
+
+def _faults(draft: Draft) -> list[Fault]:
+    """All faults; none where one is not valid."""
+    faults = [fault for fault in draft.timeline if isinstance(fault, Fault)]
+    if len(faults) < len(draft.timeline) or any(
+        draft.is_suspect(("timeline", index)) for index in range(len(faults))
+    ):
+        return []
+    return faults
+
+
+def _run_end_s(draft: Draft) -> float | None:
+    """When the run is over at the latest; None where the load or the drain is not valid."""
+    end_s, draining_s = load_end_s(draft), drain_s(draft)
+    return None if end_s is None or draining_s is None else end_s + draining_s
+
+
+def validate_arms(
+    draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
+) -> Iterator[Diagnostic]:
+    source = draft.source
+    gates = [gate for gate in draft.gates if isinstance(gate, Gate)]
+    gated = [gate.slo_name for gate in gates if gate.slo_name is not None]
+    # A gate that is wrong may be the one that an arm is about.
+    unsure = any(
+        gate is None or draft.is_suspect(("gates", index, gate.key)) for index, gate in enumerate(draft.gates)
+    ) or any(slos is not None and name not in slos for name in gated)
+    before: list[tuple[int, Arm]] = []
+    for index, arm in enumerate(draft.arms):
+        if arm is None:
+            continue
+        path: Path = ("arms", index)
+        for problem in _safeguards(arm, system):
+            yield source.locate(problem, path)
+        if slos is not None and arm.slo not in slos:
+            yield source.locate(unknown_name("SLO", arm.slo, slos), (*path, "slo"))
+        elif arm.slo not in gated and not unsure:
+            yield source.at(
+                (*path, "slo"),
+                Code.CONFLICT,
+                f"no gate of this experiment is about {arm.slo}",
+                f"its gates are about {', '.join(dict.fromkeys(gated)) or 'no SLO'}",
+            )
+        elif slos is not None and (slo := slos.get(arm.slo)) is not None:
+            for problem in check_where(arm.where, slo, system):
+                yield source.locate(problem, path)
+        twin = next((line for line, seen in before if seen == arm), None)
+        if twin is not None:
+            yield source.at(path, Code.DUPLICATE, f"duplicate arm (first on line {twin})", "remove one")
+        if not draft.is_suspect(path):
+            before.append((source.mark(path).line, arm))
+
+
+def _safeguards(arm: Arm, system: System | None) -> Iterator[Diagnostic]:
+    """What is wrong with `without`, at paths below the arm."""
+    known = None if system is None else [safeguard.name for safeguard in system.safeguards]
+    for place, name in enumerate(arm.safeguards):
+        path: Path = ("without",) if isinstance(arm.without, str) else ("without", place)
+        if system is not None and known is not None and name not in known:
+            yield unknown_name("safeguard", name, known, f"system {system.name}").below(path)
+        elif name in arm.safeguards[:place]:
+            yield Diagnostic(Code.DUPLICATE, f"'{name}' is given twice", "once is enough", path=path)
+
+
+def validate_slos(draft: SlosDraft, system: System | None) -> Iterator[Diagnostic]:
+    """Every mistake in the SLOs, but nothing about placeholders.
+
+    `system` None: it could not be loaded, and its tables are not known.
+    """
+    for name, slo in draft.slos.items():
+        if isinstance(slo, Slo):
+            yield from draft.reliable(
+                draft.source.locate(problem, (name,)) for problem in check_slo(slo, system)
+            )
+
+
+FIRST_FAULT_S = 5.0
+"""No fault begins earlier: the steady state before it must be observed."""
+
+
+def validate_timeline(
+    draft: Draft, system: System | None, capabilities: Capabilities | None
+) -> Iterator[Diagnostic]:
+    source = draft.source
+    end_s = load_end_s(draft)
+    names: dict[str, int] = {}
+    earlier: list[tuple[int, Fault]] = []
+    for index, fault in enumerate(draft.timeline):
+        path: Path = ("timeline", index)
+        if not isinstance(fault, Fault):
+            continue
+        if capabilities is not None:
+            yield from check_fault(source, index, fault, capabilities)
+        if not draft.is_suspect((*path, "at")):
+            yield from _times(source, path, fault, end_s)
+        if system is not None:
+            yield from _target(source, path, fault, system, index)
+        line = source.mark(path).line
+        if fault.name is not None and fault.name in names:
+            found = f"duplicate fault name '{fault.name}' (first on line {names[fault.name]})"
+            yield source.at((*path, "name"), Code.DUPLICATE, found)
+        if fault.name is not None:
+            names.setdefault(fault.name, line)
+        first = next((other for other, seen in earlier if _is_duplicate(seen, fault)), None)
+        if first is not None:
+            found = f"duplicate fault (first on line {first}): same target, same time"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        if not draft.is_suspect(path):
+            earlier.append((line, fault))
+
+
+def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Iterator[Diagnostic]:
+    if fault.at < FIRST_FAULT_S:
+        yield source.at(
+            (*path, "at"),
+            Code.BAD_TIMING,
+            f"{fault.fault} begins at {fault.at:g}s",
+            f"the steady state before it needs at least {FIRST_FAULT_S:g}s",
+        )
+    if end_s is None:
+        return
+    if fault.at >= end_s:
+        yield source.at(
+            (*path, "at"),
+            Code.BAD_TIMING,
+            f"{fault.fault} begins at {fault.at:g}s, after the load",
+            f"the load ends at {end_s:g}s; begin earlier or extend the load",
+        )
+    elif fault.ends_s > end_s:
+        key = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
+        yield source.at(
+            (*path, key),
+            Code.BAD_TIMING,
+            f"{fault.fault} lasts until {fault.ends_s:g}s",
+            f"the load ends at {end_s:g}s; end the fault earlier or extend the load",
+        )
+
+
+def _target(source: Source, path: Path, fault: Fault, system: System, index: int) -> Iterator[Diagnostic]:
+    try:
+        # Any seed: it decides which hosts are picked, not whether they can be.
+        resolve(fault.target, system, 0, index, nodes_only=fault.targets == "nodes")
+    except TargetError as error:
+        yield from (source.locate(one, (*path, "target")) for one in error.diagnostics)
+
+
+def _is_duplicate(first: Fault, second: Fault) -> bool:
+    """Whether both do the same at the same time, and not on hosts that are drawn for each."""
+
+    def settings(fault: Fault) -> dict[str, Any]:
+        return fault.model_dump(exclude={"name", "at", "for_"})
+
+    overlap = first.at < second.ends_s and second.at < first.ends_s
+    return (
+        (overlap or first.at == second.at)
+        and not _picks(first.target)
+        and settings(first) == settings(second)
+    )
+
+
+def _picks(target: Target) -> bool:
+    ends = [target] if target.link is None else [target.link.from_, target.link.to]
+    return any(getattr(end, "pick", None) is not None for end in ends)
+
+
+def check_fault(source: Source, index: int, fault: Fault, capabilities: Capabilities) -> Iterator[Diagnostic]:
+    """What of the fault at that place of the timeline cannot be done."""
+    for lack in capabilities.missing(fault.needed()):
+        yield source.at(
+            ("timeline", index, "fault"), Code.UNSUPPORTED, f"{fault.fault}: {lack.reason}", lack.instead
+        )

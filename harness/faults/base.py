@@ -10,9 +10,7 @@ from harness.diagnostics import Code
 from harness.errors import InvalidValue
 from harness.experiment.model import FaultDefinition
 from harness.experiment.units import Ratio
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, PathMatch, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, PathMatch, Primitives, ResolvedTarget
 from harness.text import quote
 
 

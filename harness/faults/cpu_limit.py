@@ -7,11 +7,8 @@ from pydantic import AfterValidator, Field
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
 from harness.experiment.units import Ratio
-from harness.faults.applied import apply_all
 from harness.faults.base import NodeFault
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, Primitives, ResolvedTarget, apply_all
 
 MIN_CPU = 0.01
 

@@ -5,11 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.experiment.units import PositiveDuration
-from harness.faults.applied import apply_all
 from harness.faults.base import Method, NodeFault, Route, Share
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, HttpRule, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, HttpRule, Primitives, ResolvedTarget, apply_all
 
 
 class HttpDelay(NodeFault):

@@ -6,11 +6,8 @@ from pydantic import AfterValidator, Field
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
-from harness.faults.applied import apply_all
 from harness.faults.base import Method, NodeFault, Route, Share
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, HttpRule, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, HttpRule, Primitives, ResolvedTarget, apply_all
 
 
 def _check_status(status: int) -> int:

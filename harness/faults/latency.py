@@ -7,11 +7,8 @@ from pydantic import Field, model_validator
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
 from harness.experiment.units import Duration, PositiveDuration
-from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, LinkShape, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, LinkShape, Primitives, ResolvedTarget, apply_all
 
 
 class Latency(LinkFault):

@@ -4,11 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault, LossRatio
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, LinkShape, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, LinkShape, Primitives, ResolvedTarget, apply_all
 
 
 class Loss(LinkFault):

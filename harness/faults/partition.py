@@ -2,11 +2,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from harness.faults.applied import apply_all
 from harness.faults.base import LinkFault
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, Primitives, ResolvedTarget, apply_all
 
 
 class Partition(LinkFault):

@@ -1,15 +1,45 @@
 """The primitives that a runtime offers and that faults are composed of.
 
 Every primitive that changes something returns an `Applied`: how to undo it, and what it really touched so
-far. What a runtime can do is asked before anything starts (`harness.faults.capability`).
+far. What a runtime can do is asked before anything starts (`harness.faults.primitives`).
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Protocol
 
 from harness.errors import HarnessError
+
+
+class Capability(StrEnum):
+    """A primitive, or a variant of one that not every runtime has."""
+
+    SHAPE = "shape"
+    """Latency, jitter and a rate on a path, for each pair of hosts."""
+    SHAPE_LOSS = "shape-loss"
+    """`shape` with packet loss."""
+    SHARED_RATE = "shared-rate"
+    """`shape` with one rate for all matching traffic together."""
+    CUT = "cut"
+    """Silence on a path, one way."""
+    RESET = "reset"
+    """Connections are broken with RST."""
+    KILL = "kill"
+    """The process of a node ends at once."""
+    POWER_OFF = "power-off"
+    """A node ends at once, and nothing answers for it."""
+    START = "start"
+    """A node that is down is started again."""
+    PAUSE = "pause"
+    """The process of a node is stopped and continued."""
+    HTTP = "http"
+    """HTTP requests at a node are delayed or answered with an error."""
+    CPU_LIMIT = "cpu-limit"
+    """A node gets a part of one processor core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +205,69 @@ class Primitives(Protocol):
     async def cpu_limit(self, node: str, factor: float) -> Applied:
         """The node gets 1/`factor` of one processor core. Of several at a time the largest factor counts."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """`nodes`: the servers, in the order of the topology; empty where the target is a link.
+
+    `path`: for a link, the traffic from its `from` end to its `to` end. For hosts, everything that flows
+    towards them (so that a link fault on hosts means all their traffic). The reverse is `path.reversed()`.
+    `names`: what people are shown, e.g. `("edge-a-1", "edge-a-2")` or `("edge > storage",)`.
+    """
+
+    nodes: tuple[str, ...]
+    path: PathMatch
+    names: tuple[str, ...]
+
+
+class CompositeApplied:
+    """An `Applied` of several. `undo` undoes all of them at the same moment, even when one fails."""
+
+    def __init__(self, parts: Sequence[Applied]) -> None:
+        self._parts = tuple(parts)
+
+    async def undo(self) -> None:
+        # Concurrently: nodes that were stopped at one moment are started at one moment.
+        outcomes = await asyncio.gather(*(part.undo() for part in self._parts), return_exceptions=True)
+        _raise_first(outcomes)
+
+    def exposure(self) -> Exposure:
+        return sum((part.exposure() for part in self._parts), Exposure())
+
+
+async def apply_all(steps: Iterable[Awaitable[Applied]]) -> Applied:
+    """Await the steps in order. When one raises, what was applied is undone before it is raised again."""
+    parts: list[Applied] = []
+    pending = iter(steps)
+    try:
+        for step in pending:
+            parts.append(await step)
+    except BaseException as failure:
+        for left in pending:
+            _discard(left)
+        try:
+            await CompositeApplied(parts).undo()
+        except Exception as error:
+            raise FaultFailed(f"{failure}; and undoing what was applied failed: {error}") from failure
+        raise
+    if not parts:
+        raise FaultFailed("the target holds no host to apply the fault to")
+    return parts[0] if len(parts) == 1 else CompositeApplied(parts)
+
+
+def _discard(step: Awaitable[Applied]) -> None:
+    close = getattr(step, "close", None)
+    if close is not None:
+        close()
+
+
+def _raise_first(outcomes: Sequence[BaseException | None]) -> None:
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    for failure in failures:
+        if not isinstance(failure, Exception):
+            raise failure
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise FaultFailed("; ".join(str(failure) for failure in failures)) from failures[0]

@@ -3,9 +3,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.faults.base import Fault
-from harness.faults.capability import Capability
-from harness.faults.primitives import Applied, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, Capability, Primitives, ResolvedTarget
 
 
 class Reset(Fault):

@@ -13,8 +13,7 @@ from harness.gates.base import CheckContext, Gate, JudgeContext
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
 from harness.history.columns import EVENT_COLUMNS, Column
-from harness.history.errors import HistoryError
-from harness.history.metadata import FaultRecord
+from harness.history.metadata import FaultRecord, HistoryError
 from harness.history.read import History
 from harness.history.table import literal, quoted
 from harness.sli.checks import check_sql
@@ -204,6 +203,8 @@ class EventGate(Gate):
             f"FROM events WHERE event = {literal(self.event)}"
         )
         where = "true" if self.where is None else self.where
+        if self.where is not None:
+            history.check(self.where, "events", also=("node", "fault", "targets"))
         ((_, kind, *_),) = history.query(f"DESCRIBE SELECT ({where}\n) AS follows FROM ({source})")
         if kind != "BOOLEAN":
             raise HistoryError(f"where: {where} is {kind}; it must be true or false, such as a comparison")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.gates.result import GateResult, Verdict, no_samples, not_computable
-from harness.history.errors import HistoryError
-from harness.history.metadata import InvariantRecord
+from harness.history.metadata import HistoryError, InvariantRecord
 from harness.history.read import History
 from harness.sli.query import condition_count
 

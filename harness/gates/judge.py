@@ -9,7 +9,7 @@ from harness.errors import InvalidValue
 from harness.gates.base import Gate, JudgeContext
 from harness.gates.names import gate_names
 from harness.gates.result import GateResult, no_samples, not_computable
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import Slo
 

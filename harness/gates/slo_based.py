@@ -9,7 +9,7 @@ from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import Ratio
 from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
 from harness.gates.result import GateResult, Verdict, no_samples
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import SliResult, Slo
 from harness.sli.checks import check_where

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import re
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from harness.diagnostics import Code, Diagnostic
-from harness.errors import InvalidInput, InvalidValue
-from harness.text import did_you_mean, quote
+from harness.errors import InvalidInput
 
 _SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
@@ -72,106 +68,3 @@ def _column(row_type: type, name: str, hint: Any) -> Column:
             f"{row_type.__name__}.{name} is {hint}", "allowed: str, int, float, bool and X | None of these"
         )
     return Column(name, _SQL[hint], nullable)
-
-
-def check_expression(expression: str, known: Sequence[Column], *, numeric: bool = False) -> Diagnostic | None:
-    """The mistake in an SQL expression over one row with these columns, or None.
-
-    It must be one expression and nothing else (no statement, no aggregate, no window), true or false, or a
-    number where `numeric`.
-    """
-    try:
-        _check(expression, (*known, *CONSTANTS), numeric)
-    except InvalidValue as error:
-        # In double quotes, for it may well contain single ones.
-        return replace(error.diagnostic, found=f'"{quote(expression)[1:-1]}": {error.diagnostic.found}')
-    return None
-
-
-def _bad(found: str, allowed: str = "", hint: str = "") -> InvalidValue:
-    return InvalidValue(Code.BAD_EXPRESSION, found, allowed, hint)
-
-
-def _check(expression: str, known: tuple[Column, ...], numeric: bool) -> None:
-    """Raises InvalidValue."""
-    names = [column.name for column in known]
-    if not expression.strip():
-        raise _bad("is empty", "expected an SQL expression")
-    changing = _CHANGING.search(re.sub(r"'(?:[^']|'')*'", "''", expression))
-    if changing is not None and changing[0].lower() not in names:
-        raise _bad(f"'{changing[0]}' is not deterministic", "judging again must give the same result")
-    kind = _kind_of(expression, known)
-    if numeric and not kind.removeprefix("U").startswith(_NUMBERS):
-        raise _bad(f"is {_describe_kind(kind)}", "must be a number")
-    if not numeric and kind != "BOOLEAN":
-        raise _bad(f"is {_describe_kind(kind)}", "must be true or false, such as a comparison")
-
-
-@functools.lru_cache(maxsize=4096)
-def _kind_of(expression: str, known: tuple[Column, ...]) -> str:
-    """The DuckDB type of an expression. Raises InvalidValue."""
-    import duckdb
-
-    names = [column.name for column in known]
-    fields = ", ".join(f'"{column.name}" {column.sql}' for column in known)
-    kinds = []
-    with duckdb.connect(config={"threads": 1, "enable_external_access": "false"}) as connection:
-        connection.execute(f"CREATE TABLE {_ANY_TABLE} ({fields})")
-        connection.execute(f"INSERT INTO {_ANY_TABLE} VALUES ({', '.join(['NULL'] * len(names))})")
-        try:
-            # What would close the parenthesis to add SQL of its own does not fit between brackets. As a
-            # condition it can be no aggregate. Comments end with the line. Running it on a row of nulls
-            # finds constants that cannot be what they are compared with.
-            for query in (
-                f"SELECT ({expression}\n) FROM {_ANY_TABLE} WHERE ({expression}\n) IS NOT NULL",
-                f"SELECT [{expression}\n] FROM {_ANY_TABLE}",
-            ):
-                if len(connection.extract_statements(query)) != 1:
-                    raise _bad("is more than one statement", "only an expression is allowed")
-                described = connection.execute(query).description or ()
-                if len(described) != 1:
-                    raise _bad("is more than one value", "only one expression is allowed")
-                kinds.append(str(described[0][1]))
-        except duckdb.Error as error:
-            raise _translate(str(error), expression, names) from error
-    return kinds[0]
-
-
-_ANY_TABLE = "_table_of_the_slo"
-_CHANGING = re.compile(
-    r"\b(random|setseed|uuid|uuidv4|uuidv7|gen_random_uuid|now|today|current_date|current_time"
-    r"|current_timestamp|localtime|localtimestamp|current_localtime|current_localtimestamp|transaction_timestamp"
-    r"|get_current_time|get_current_timestamp|current_setting|nextval|currval|txid_current|version)\b",
-    re.IGNORECASE,
-)
-"""DuckDB's functions whose value is not one of their arguments alone."""
-_NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
-
-
-def _describe_kind(sql: str) -> str:
-    if sql.startswith(_NUMBERS):
-        return "a number"
-    return {"VARCHAR": "text", "BOOLEAN": "true or false"}.get(sql, sql)
-
-
-def _translate(message: str, expression: str, names: Sequence[str]) -> InvalidValue:
-    """DuckDB's error in fewer words, with the columns that there are."""
-    lines = message.splitlines()
-    first = re.sub(r"^(Parser|Binder|Catalog|Conversion|Invalid Input) Error: ", "", lines[0])
-    if missing := re.match(r'Referenced column "(.*)" not found', first):
-        name = missing[1]
-        hint = did_you_mean(name, names)
-        if not hint and f'"{name}"' in expression:
-            hint = "text takes single quotes"
-        return _bad(f"unknown column '{name}'", f"allowed: {', '.join(names)}", hint)
-    if missing := re.match(r"(?:Scalar )?Function with name (\S+) does not exist", first):
-        near = next((line for line in lines if line.startswith("Did you mean")), "")
-        return _bad(f"unknown function '{missing[1]}'", "see DuckDB's functions", near[:1].lower() + near[1:])
-    near_word = re.search(r'syntax error at or near "(.*)"', first)
-    if near_word and near_word[1] in names:
-        return _bad(
-            "is not an SQL expression",
-            f"'{near_word[1]}' is a word of SQL",
-            f'write the column in double quotes: "{near_word[1]}"',
-        )
-    return _bad(f"is not an SQL expression: {first}" if "syntax error" in first else first)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.errors import EXIT_USAGE, HarnessError
+from harness.history.files import ENVIRONMENT
+
+
+class HistoryError(HarnessError):
+    """The history cannot be written or read; the message says what was found and what to do."""
+
+    exit_code = EXIT_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +75,45 @@ class RunMetadata:
             if f.applied_at_s is not None
         ]
         return max(ends, default=None)
+
+
+class ArmPlace(BaseModel):
+    """An ablation arm and where its history is, relative to the run directory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    directory: str
+
+
+class Environment(BaseModel):
+    """How an arm was run. Paths are as the command line shows them. `arguments`: how the runtime was set up.
+
+    `history_sha256`, `rows` and `files` are filled in when the history is written: the hash of all rows, the
+    number of rows in each table, and the SHA-256 of each file (see `harness.history.files`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    file: str
+    slos_file: str | None
+    system: str
+    runtime: str
+    arguments: tuple[str, ...] = ()
+    seed: int
+    without: tuple[str, ...]
+    arm: str
+    arms: tuple[ArmPlace, ...]
+    targets: Mapping[str, tuple[str, ...]]
+    run: str
+    replay: str
+    versions: Mapping[str, str]
+    history_sha256: str = ""
+    rows: Mapping[str, int] = {}
+    files: Mapping[str, str] | None = None
+
+
+def read_environment(directory: Path) -> Environment:
+    """Of a run directory or of an arm in it. Raises OSError, ValueError."""
+    return Environment.model_validate_json((directory / ENVIRONMENT).read_bytes())

@@ -8,12 +8,21 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from harness.errors import InvalidValue
 from harness.history.columns import FAULT_END, FAULT_START
-from harness.history.environment import read_environment
-from harness.history.errors import HistoryError
 from harness.history.files import METADATA
-from harness.history.metadata import RunMetadata
+from harness.history.metadata import HistoryError, RunMetadata, read_environment
+from harness.history.sql import check_sql, interrupted_after
 from harness.history.table import literal, quoted
+
+MAX_QUERY_S = 60.0
+"""How long one query may take."""
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "memory_limit": "4GB",
+    "temp_directory": "",
+}
 
 
 class History:
@@ -36,7 +45,7 @@ class History:
             self.environment = read_environment(directory)
         except (OSError, ValueError) as error:
             raise HistoryError(f"{directory}: cannot be read: {type(error).__name__}: {error}") from error
-        self._connection = duckdb.connect(config={"threads": 1})
+        self._connection = duckdb.connect(config=_CONFIG)
         self.tables: dict[str, dict[str, str]] = {}
         """Table name to its columns: name to SQL type."""
         try:
@@ -72,7 +81,10 @@ class History:
         try:
             if len(duckdb.extract_statements(sql)) != 1:
                 raise HistoryError("holds more than one SQL statement; remove the ';'")
-            return self._connection.execute(sql).fetchall()
+            with interrupted_after(self._connection, MAX_QUERY_S):
+                return self._connection.execute(sql).fetchall()
+        except duckdb.InterruptException:
+            raise HistoryError(f"takes longer than {MAX_QUERY_S:g} s") from None
         except duckdb.Error as error:
             raise HistoryError(_first_line(error)) from error
 
@@ -80,10 +92,25 @@ class History:
         """The SQL type of an expression over a table's columns. Raises HistoryError, also for no such table."""
         if table not in self.tables:
             raise HistoryError(f"there is no table '{table}'; there are {', '.join(self.tables) or 'none'}")
+        self.check(expression, table)
         described = self.query(f"DESCRIBE SELECT ({expression}\n) AS value FROM {quoted(table)}")
         if len(described) != 1:
             raise HistoryError(f"{expression} is more than one expression")
         return str(described[0][1])
+
+    def check(
+        self, expression: str, table: str, *, aggregates: bool = False, also: tuple[str, ...] = ()
+    ) -> None:
+        """Raises HistoryError for what an expression over a row of the table may not hold, or over all rows where
+        `aggregates` are allowed. `also`: columns that a query adds to those of the table."""
+        import duckdb
+
+        try:
+            check_sql(expression, (*self.tables.get(table, ()), *also), aggregates=aggregates)
+        except InvalidValue as error:
+            raise HistoryError(f"{expression}: {error}") from None
+        except duckdb.Error as error:
+            raise HistoryError(_first_line(error)) from error
 
     def close(self) -> None:
         self._connection.close()

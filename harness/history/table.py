@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.history.columns import Column
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,12 +19,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.history.checksums import file_hashes
 from harness.history.columns import EVENT_COLUMNS, columns
-from harness.history.environment import Environment
-from harness.history.errors import HistoryError
-from harness.history.files import ENVIRONMENT, EVENTS, EXPERIMENT, METADATA, SLOS
-from harness.history.metadata import RunMetadata
+from harness.history.files import ENVIRONMENT, EVENTS, EXPERIMENT, METADATA, SLOS, file_hashes
+from harness.history.metadata import Environment, HistoryError, RunMetadata
 from harness.history.table import Table
 from harness.runtime.contract import Recorded
 from harness.system import Event, System
@@ -63,7 +60,7 @@ def write_history(
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
     Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash, by
-    the sizes of the tables and by the hashes of the files (see `harness.history.checksums`).
+    the sizes of the tables and by the hashes of the files (see `harness.history.files`).
     """
     import duckdb
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from harness.live.host import LiveClock
 from harness.runtime.contract import RunSettings
-from harness.runtime.journal import Journal
-from harness.runtime.unhandled import report_context
+from harness.runtime.journal import Journal, report_context
 from harness.system import Row, System, Topology
 
 SETTLE_S = 2.0

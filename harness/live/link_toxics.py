@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.faults.primitives import LinkShape
-from harness.live.capabilities import NO_LOSS, NO_SHARED_RATE
 from harness.live.links import DOWNSTREAM, UPSTREAM, Link, LinkFault
 from harness.live.toxiproxy import FOREVER_MS, Toxic
+from harness.runtime.options import Lack
 from harness.runtime.routes import loss_limit_Bps
+
+NO_LOSS = Lack("a proxy cannot drop packets of a TCP stream", "use --network kernel (root) or --runtime sim")
+NO_SHARED_RATE = Lack(
+    "Toxiproxy limits each connection, not all of them together",
+    "leave out --toxiproxy, or use --network kernel (root) or --runtime sim",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from harness.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.live.rows import RowCodec
 from harness.live.tasks import background
 from harness.runtime.interference import Interference, Interferer
+from harness.runtime.journal import is_defect, report_context, report_logs
 from harness.runtime.messages import Channel
-from harness.runtime.unhandled import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology
 from harness.system.streams import stream
 from harness.text import describe_error

@@ -19,8 +19,8 @@ from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
 from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
-from harness.runtime.holds import Hold, Stop
 from harness.runtime.journal import Journal
+from harness.runtime.primitives import Hold, Stop
 from harness.system import Node
 
 READY_S = 30.0

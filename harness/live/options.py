@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from harness.runtime.options import Option
-
-if TYPE_CHECKING:
-    from harness.runtime.capabilities import Capabilities
-    from harness.runtime.contract import Runtime
+from harness.runtime.options import Capabilities, Option
 
 type Network = Literal["proxy", "kernel"]
 """What live runs are connected by: proxies only, or proxies and the kernel (root)."""
@@ -61,6 +57,7 @@ class LiveOptions:
     summary: ClassVar[str] = "real processes and sockets on loopback"
     deterministic: ClassVar[bool] = False
     concurrent: ClassVar[bool] = False
+    runtime: ClassVar[str] = "harness.live.runtime:LiveRuntime"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "network",
@@ -123,14 +120,9 @@ class LiveOptions:
         return (*self._network_problems(), *self._toxiproxy_problems(), *self._load_problems(jobs))
 
     def capabilities(self) -> Capabilities:
-        from harness.live.capabilities import capabilities
+        from harness.live.primitives import capabilities
 
         return capabilities(kernel=self.network == KERNEL, external=self.toxiproxy is not None)
-
-    def create(self) -> Runtime:
-        from harness.live.runtime import LiveRuntime
-
-        return LiveRuntime(self)
 
     def _network_problems(self) -> Iterator[str]:
         if self.network == KERNEL:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
 from harness.parity.comparison import Measurement, compare_results
-from harness.parity.distributions import Distribution, compare_samples
-from harness.parity.model import ExperimentParity
+from harness.parity.model import Distribution, ExperimentParity, compare_samples
 from harness.system import ParityMetric
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
@@ -40,6 +39,8 @@ def compare_runs(
 
 
 def _measure(history: History, metric: ParityMetric) -> Measurement:
+    history.check(metric.value, metric.table, aggregates=True)
+    history.check(metric.where, metric.table)
     ((value, rows),) = history.query(
         f"SELECT ({metric.value}\n), count(*) FROM {quoted(metric.table)} WHERE ({metric.where}\n)"
     )

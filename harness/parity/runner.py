@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from harness.engine.events import SuiteFinished
-from harness.engine.read import ReadyExperiment
+from harness.engine.read import ReadyExperiment, unsupported
 from harness.engine.rundir import suite_stamp
 from harness.engine.suite import run_suite
-from harness.engine.unsupported import unsupported
 from harness.errors import UsageError
 from harness.gates.result import Verdict
 from harness.live.options import LiveOptions

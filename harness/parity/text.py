@@ -8,7 +8,7 @@ from harness.gates.result import Verdict
 from harness.parity.comparison import SAME
 from harness.parity.model import Comparison, ExperimentParity, Outcome, ParityResult
 from harness.report.formatting import SYMBOLS, duration, quantity, verdict_word
-from harness.text import plural
+from harness.text import plural, shorten
 
 MARKS = {Outcome.WITHIN: "✓", Outcome.OUTSIDE: "✗", Outcome.NOT_COMPARED: " "}
 
@@ -87,7 +87,7 @@ def _table(pair: ExperimentParity) -> Iterator[str]:
     yield _line("", "", "VIRTUAL TIME", "LIVE", "DIFFERENCE", "THRESHOLD")
     for one in pair.comparisons:
         outcome = "" if one.outcome is Outcome.NOT_COMPARED else one.outcome.value
-        name = one.name if len(one.name) < _NAME else f"{one.name[: _NAME - 2]}…"
+        name = shorten(one.name, _NAME - 1)
         values = (value_text(one, 0), value_text(one, 1))
         yield _line(
             f"{MARKS[one.outcome]} {outcome}", name, *values, difference_text(one), threshold_text(one)

@@ -1,4 +1,4 @@
-"""pytest plugin: `*.chaos.yaml` files are tests, one an experiment.
+"""pytest plugin: `*.chaos.yaml` and `*.chaos.yml` files are tests, one an experiment.
 
     pytest experiments/                                # all of them, seed 1
     pytest experiments/ -n 4 --chaos-seed 7            # with pytest-xdist, another seed
@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from harness.pytest_plugin.items import MARKER, RUNTIME, SUFFIX, ChaosFile, ChaosItem
+from harness.experiment.files import SUFFIX, is_experiment_file
+from harness.pytest_plugin.items import MARKER, RUNTIME, ChaosFile, ChaosItem
 from harness.pytest_plugin.options import add_options, runtime, seed
 from harness.pytest_plugin.suite import SharedSuite, report_suite
 
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.name.endswith(SUFFIX):
+    if is_experiment_file(file_path):
         collector: pytest.Collector = ChaosFile.from_parent(parent, path=file_path)
         return collector
     return None

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.history.read import History
 from harness.history.table import quoted
 from harness.report.downsample import Point
+from harness.report.svg import Span, Timeline
+from harness.sli.base import Slo
 from harness.system import Chart, StateChart
+
+DEFAULT_PERCENTILE = 95.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChartContext:
+    """`load_end_s`: when the last clients arrived, in seconds of the run; None where it is not known."""
+
+    slos: Mapping[str, Slo] = field(default_factory=dict)
+    load_end_s: float | None = None
+
+    def percentile(self, slo: str | None, table: str, column: str) -> float:
+        """Which percentile an SLO is about, or else the first one on that column of the table, or else 95."""
+        named = self.slos.get(slo or "")
+        found = [None if named is None else named.percentile_of()]
+        found += [one.percentile_of(column) for one in self.slos.values() if one.table == table]
+        return next((percent for percent in found if percent is not None), DEFAULT_PERCENTILE)
+
 
 MAX_ROWS = 60_000
 
@@ -65,3 +86,27 @@ def _group(by: str | None) -> str:
 
 def _from(chart: Chart | StateChart) -> str:
     return f"FROM {quoted(chart.table)} WHERE ({chart.where}\n) AND ({chart.at}\n) IS NOT NULL"
+
+
+MAX_TIMELINES = 12
+
+
+def make_timelines(
+    chart: StateChart, changes: Mapping[str, Sequence[tuple[float, str]]], end_s: float
+) -> tuple[tuple[Timeline, ...], int]:
+    """The things that changed most often, by name, and how many others there are."""
+    chosen = sorted(changes, key=lambda thing: (-len(changes[thing]), thing))[:MAX_TIMELINES]
+    timelines = (Timeline(thing, _spans(chart, changes[thing], end_s)) for thing in sorted(chosen))
+    return tuple(timelines), len(changes) - len(chosen)
+
+
+def _spans(chart: StateChart, changes: Sequence[tuple[float, str]], end_s: float) -> list[Span]:
+    spans = []
+    t, state = 0.0, chart.initial
+    for at, new in [*changes, (end_s, "")]:
+        if new == state:
+            continue
+        if at > t:
+            spans.append(Span(t, at, state, chart.levels.get(state, "bad")))
+        t, state = at, new
+    return spans

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.gates.result import GateResult
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
-from harness.report.chart_context import ChartContext
-from harness.report.chart_series import read_dots, read_slices, read_states
+from harness.report.chart_series import ChartContext, make_timelines, read_dots, read_slices, read_states
 from harness.report.downsample import Point
 from harness.report.formatting import fault_label, gate_threshold, quantity
-from harness.report.state_timelines import make_timelines
 from harness.report.svg import MAX_SERIES, Band, Figure, Mark, Series
 from harness.system import Chart, StateChart
 from harness.verdict.model import FaultResult

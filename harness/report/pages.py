@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
-from harness.report.chart_context import ChartContext
+from harness.report.chart_series import ChartContext
 from harness.report.charts import draw_charts
 from harness.report.columns import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems

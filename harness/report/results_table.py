@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rich.console import Console
@@ -11,10 +11,30 @@ from rich.text import Text
 
 from harness.gates.result import GateResult, Verdict
 from harness.report.columns import GATE_COLUMNS, held_invariants
-from harness.report.console import text_width
 from harness.report.formatting import SYMBOLS, describe_arm_gate, verdict_word
 from harness.report.problems import Problem, all_problems
+from harness.text import shorten
 from harness.verdict.model import ArmResult, ExperimentResult
+
+MAX_WIDTH = 120
+MIN_WIDTH = 80
+
+
+def make_console() -> Console:
+    """On `sys.stdout`: as wide as the terminal, from `MIN_WIDTH` to `MAX_WIDTH`; without one `MAX_WIDTH`."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = text_width(console) if console.is_terminal else MAX_WIDTH
+    return console
+
+
+def text_width(console: Console) -> int:
+    return max(MIN_WIDTH, min(console.width, MAX_WIDTH))
+
+
+def draws_bars(console: Console, environment: Mapping[str, str]) -> bool:
+    """Whether to draw bars: on a terminal, and neither NO_COLOR nor CI is set."""
+    return console.is_terminal and not environment.get("NO_COLOR") and not environment.get("CI")
+
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -76,7 +96,7 @@ def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
     head = Text().append(f"{result.name}", "bold").append(" ")
     head.append(verdict_word(result.verdict), STYLES[result.verdict])
     tail = f"  seed {result.seed}  {result.title}"
-    head.append(_cut(tail, max(10, width - len(head.plain))), "dim")
+    head.append(shorten(tail, max(10, width - len(head.plain))), "dim")
     lines = [head]
     invariants = held_invariants(result.gates)
     for gate in result.gates:
@@ -104,7 +124,7 @@ def _gate_lines(gate: GateResult, name: str, verdict: Verdict, width: int) -> li
 
 def _arm_lines(arm: ArmResult, width: int) -> list[Text]:
     if not arm.gates:
-        text = _cut(f" {arm.name}: {arm.reason}", width - _VERDICT)
+        text = shorten(f" {arm.name}: {arm.reason}", width - _VERDICT)
         return [Text("  ").append_text(badge(arm.verdict)).append(text)]
     lines = []
     for gate in arm.gates:
@@ -120,7 +140,3 @@ def _labelled(label: str, text: str, width: int) -> list[Text]:
     lines = [Text(f"    {label:<13}", "dim").append(parts[0], "default")]
     lines += [Text(" " * _VERDICT).append(part) for part in parts[1:]]
     return lines
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.gates.base import Objective
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.report.charts import bands, last_moment_s, marks, slice_of
 from harness.report.downsample import Point

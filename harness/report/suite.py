@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.history.environment import read_environment
 from harness.history.files import VERDICT
+from harness.history.metadata import read_environment
 from harness.report.formatting import duration
 from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 
 from harness.faults.primitives import Exposure, FaultFailed
 from harness.runtime.contract import NotReady
@@ -47,3 +48,10 @@ async def restart(name: str, start: Awaitable[None]) -> None:
         await start
     except NotReady as error:
         raise FaultFailed(f"{name} did not start again: {error}") from error
+
+
+type Stop = Literal["kill", "power_off"]
+
+
+class Hold:
+    """One fault's claim on a node; compared by identity. The node runs again when the last is released."""

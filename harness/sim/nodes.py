@@ -8,8 +8,8 @@ from contextvars import Context
 
 from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import NotReady
-from harness.runtime.holds import Hold, Stop
 from harness.runtime.interference import Interference
+from harness.runtime.primitives import Hold, Stop
 from harness.sim.determinism import Collector, entropy
 from harness.sim.host import SimContext, SimHost
 from harness.sim.network.machine import Machine

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from harness.runtime.options import Option
+from harness.faults.primitives import Capability
+from harness.runtime.options import Capabilities, Lack, Option
 
-if TYPE_CHECKING:
-    from harness.runtime.capabilities import Capabilities
-    from harness.runtime.contract import Runtime
+CAPABILITIES = Capabilities(
+    available={
+        Capability.SHAPE: "the simulated network: latency, jitter, bandwidth by pair of hosts",
+        Capability.SHAPE_LOSS: "the simulated network: lost packets are sent again, as TCP does",
+        Capability.SHARED_RATE: "the simulated network: one limit for all matching traffic",
+        Capability.CUT: "the simulated network holds everything back; connects get no answer",
+        Capability.RESET: "the simulated network sends RST to both ends",
+        Capability.KILL: "the tasks of the node end; its connections break, connects are refused",
+        Capability.POWER_OFF: "the tasks of the node end; nothing answers for it",
+        Capability.START: "the service of the node is started again",
+        Capability.PAUSE: "the tasks of the node stand still",
+        Capability.HTTP: "a middleware in front of the node's own handlers",
+    },
+    lacks={
+        Capability.CPU_LIMIT: Lack("virtual time has no processor cost", "run it with --runtime live"),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +36,7 @@ class SimOptions:
     summary: ClassVar[str] = "in virtual time"
     deterministic: ClassVar[bool] = True
     concurrent: ClassVar[bool] = True
+    runtime: ClassVar[str] = "harness.sim.runtime:SimRuntime"
     options: ClassVar[tuple[Option, ...]] = ()
 
     @classmethod
@@ -34,11 +50,4 @@ class SimOptions:
         return ()
 
     def capabilities(self) -> Capabilities:
-        from harness.sim.capabilities import CAPABILITIES
-
         return CAPABILITIES
-
-    def create(self) -> Runtime:
-        from harness.sim.runtime import SimRuntime
-
-        return SimRuntime()

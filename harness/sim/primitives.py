@@ -12,9 +12,8 @@ from harness.faults.primitives import (
     LinkShape,
     PathMatch,
 )
-from harness.runtime.holds import Hold, Stop
 from harness.runtime.interference import Interferer
-from harness.runtime.primitives import AppliedPrimitive, node_named, nothing_to_undo, restart
+from harness.runtime.primitives import AppliedPrimitive, Hold, Stop, node_named, nothing_to_undo, restart
 from harness.sim.network.network import SimNetwork
 from harness.sim.nodes import SimNode
 from harness.system.streams import stream

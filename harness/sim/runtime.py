@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
+from functools import partial
 from typing import Any, Self
 
 from harness.experiment.model import Load
@@ -19,16 +20,39 @@ from harness.runtime.contract import (
     check_zone,
     safeguards_of,
 )
+from harness.runtime.journal import Journal, captured_logs, report_context
 from harness.sim.determinism import Collector, determinism_patches, entropy
 from harness.sim.host import SimClock, SimContext, SimHost
-from harness.sim.journal import SimJournal
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
+from harness.sim.options import SimOptions
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
-from harness.system import Client
+from harness.system import Client, System
 from harness.system.streams import stream
 from harness.workload.driver import Driver
+
+
+class SimJournal(Journal):
+    """It attributes an unhandled error to the host whose process raised it."""
+
+    def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
+        """For `loop.set_exception_handler`."""
+        task = context.get("task") or context.get("future")
+        get_context = getattr(task, "get_context", None)
+        process = get_context().get(Process.variable) if get_context else Process.current()
+        report_context(partial(self.unhandled, _host_of(process)), context)
+
+    def captured_logs(self) -> AbstractContextManager[None]:
+        """Keep what asyncio and aiohttp log as warnings or errors; it is not printed."""
+        return captured_logs(
+            lambda message, error: self.unhandled(_host_of(Process.current()), message, error)
+        )
+
+
+def _host_of(process: Process | None) -> str:
+    return "the harness" if process is None else process.machine.identity.name
+
 
 START_S = 5.0
 """The time from the start of the nodes to run time 0. It does not depend on how soon they listen."""
@@ -43,6 +67,9 @@ class SimRuntime:
     """
 
     name = "sim"
+
+    def __init__(self, options: SimOptions | None = None) -> None:
+        self.options = options or SimOptions()
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
@@ -192,3 +219,18 @@ class SimSession:
                 entropy.reset(entropy_token)
                 Process.variable.reset(process_token)
                 network.remove_machine(machine)
+
+
+def simulate[T](
+    system: System,
+    body: Callable[[Session], Awaitable[T]],
+    *,
+    seed: int = 1,
+    without: Iterable[str] = (),
+) -> T:
+    """Start the system in virtual time, await `body(session)` and return what it returns.
+
+    `without`: safeguards that are switched off. Raises what `body` raises, NotReady where a node does not come up, and
+    UsageError for unknown safeguards.
+    """
+    return SimRuntime().run(RunSettings(system, seed, frozenset(without)), body)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnostics import Diagnostic, Path, unknown_name
-from harness.history.columns import EVENT_COLUMNS, Column, check_expression, columns
+from harness.history.columns import EVENT_COLUMNS, Column, columns
+from harness.history.expressions import check_expression
 from harness.history.files import EVENTS
 from harness.sli.base import Slo
 from harness.system import System

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import literal
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.experiment.model import SloDefinition
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
 from harness.sli.finite import finite

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Ratio
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import Point, Series, SliResult, Slo, interval_text, outcome_text, sample_count
 from harness.sli.finite import finite

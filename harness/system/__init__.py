@@ -1,9 +1,8 @@
 """What a system under test provides (`System`) and all it sees of the world (`Host`)."""
 
 from harness.system.chart import Chart, StateChart
-from harness.system.host import Clock, Disk, Host
+from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
 from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
-from harness.system.records import Event, Row, Scalar
 from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
 from aiohttp import web
 
-from harness.system.records import Row
 from harness.system.topology import Topology
+
+type Scalar = str | int | float | bool | None
+"""A field of an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something notable that happened on a host, e.g. `Event("player.failover", {"to": "edge-a-2"})`.
+
+    `name` must be declared in `System.events`. The runtime adds when (`t_s`) and where (`host`).
+    """
+
+    name: str
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+type Row = object
+"""An `Event`, or an instance of one of the system's table dataclasses."""
 
 
 class Clock(Protocol):
@@ -79,7 +97,7 @@ class Host(Protocol):
         ...
 
     def emit(self, record: Row) -> None:
-        """Report a row (see `harness.system.records`). Never blocks, never fails the caller."""
+        """Report a row (see `harness.system.host`). Never blocks, never fails the caller."""
         ...
 
     def safeguard(self, name: str) -> bool:

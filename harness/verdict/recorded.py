@@ -14,11 +14,8 @@ from harness.experiment.model import Arm, Experiment
 from harness.experiment.parse import Draft, parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS
 from harness.gates.registry import gate_kinds
-from harness.history.checksums import alterations
-from harness.history.environment import Environment
-from harness.history.errors import HistoryError
-from harness.history.files import EXPERIMENT, SLOS
-from harness.history.metadata import RunMetadata
+from harness.history.files import EXPERIMENT, SLOS, alterations
+from harness.history.metadata import Environment, HistoryError, RunMetadata
 from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS

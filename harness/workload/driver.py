@@ -14,8 +14,8 @@ from harness.experiment.model import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.text import describe_error
-from harness.workload.arrivals import arrival_times
 from harness.workload.records import LoadRecord, lateness
+from harness.workload.schedule import arrival_times
 
 LEAVE_S = 30.0
 """How long a client may take to end once it is cancelled."""

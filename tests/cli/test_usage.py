@@ -43,6 +43,44 @@ def test_an_empty_selection_is_never_green(command: str, tmp_path: Path) -> None
     assert "found no *.chaos.yaml" in called.err
 
 
+@pytest.mark.parametrize("suffix", [".chaos.yml", ".Chaos.yaml", ".CHAOS.YAML", ".CHAOS.YML"])
+@pytest.mark.parametrize("command", ["validate", "plan", "list", "parity"])
+def test_a_variant_of_the_suffix_is_found_in_a_directory(command: str, suffix: str, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, backend_lost=BACKEND_LOST)
+    (suite / f"other{suffix}").write_text(BROKEN, encoding="utf-8")
+    called = call(command, suite)
+    assert_plain(called, 4)
+    assert f"other{suffix}:5:22: 4 needs a unit" in called.err
+
+
+def test_a_variant_of_the_suffix_is_run(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, backend_lost=BACKEND_LOST)
+    (suite / "backend-lost.chaos.yaml").rename(suite / "backend-lost.Chaos.yml")
+    called = call("run", suite, "--jobs", 1, "--json", "--reports", tmp_path / "reports")
+    assert [one["name"] for one in called.document["experiments"]] == ["backend-lost"]
+
+
+@pytest.mark.parametrize("name", ["backend-lost.yaml", "chaos.yaml", "backend-lost.chaos.yaml.txt"])
+def test_a_file_that_no_directory_search_finds_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path)
+    (suite / name).write_text(BACKEND_LOST, encoding="utf-8")
+    assert_plain(call("validate", suite), 5)
+    called = call("validate", suite / name)
+    assert_plain(called, 4)
+    assert "is not an experiment" in called.err
+
+
+def test_a_hidden_file_is_found_and_a_hidden_directory_is_not_searched(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path)
+    (suite / ".hidden.chaos.yaml").write_text(BROKEN, encoding="utf-8")
+    (suite / ".git").mkdir()
+    (suite / ".git" / "other.chaos.yaml").write_text(BROKEN, encoding="utf-8")
+    called = call("validate", suite)
+    assert_plain(called, 4)
+    assert ".hidden.chaos.yaml:" in called.err
+    assert ".git" not in called.err
+
+
 @pytest.mark.parametrize("command", ["run", "validate", "plan"])
 def test_every_mistake_at_once_with_its_place(command: str, tmp_path: Path) -> None:
     suite = write_suite(tmp_path, broken=BROKEN, twice=BACKEND_LOST, again=BACKEND_LOST)

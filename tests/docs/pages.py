@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]))
 
 _FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^>\n]+) -->\n)?"
+    r"^(?: *<!-- not run: (?P<reason>[^>\n]+) -->\n)?"
     r"(?P<indent> *)```(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -97,13 +97,12 @@ def write_files(found: list[Block], directory: Path) -> list[str]:
 def execute(
     command: Command, directory: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, with this interpreter. Asserts the exit code of the page."""
-    python = [sys.executable]
-    program = {"harness": [*python, "-m", "harness"], "python": python, "pytest": [*python, "-m", "pytest"]}
-    words = [*program[command.words[0]], *command.words[1:]]
+    """Run the command in a process of its own, from this environment. Asserts the exit code of the page."""
+    python = Path(sys.executable)
+    program = {"python": str(python)}.get(command.words[0], str(python.parent / command.words[0]))
     inherited = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"}
     done = subprocess.run(
-        words,
+        [program, *command.words[1:]],
         cwd=directory,
         env={**inherited, "COLUMNS": "160", **(environment or {})},
         capture_output=True,

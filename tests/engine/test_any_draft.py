@@ -9,8 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.engine.validate import validate
-from harness.engine.validate_slos import validate_slos
+from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import parse_draft, parse_slos_draft
 from harness.experiment.partial_parse import PLACEHOLDERS

@@ -12,8 +12,7 @@ import pytest
 from harness.engine.arm import ArmRun, Interrupted, run_arm
 from harness.engine.events import EngineEvent, FaultChanged, Progress
 from harness.engine.plan import make_plan
-from harness.faults.primitives import Applied, FaultFailed, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, FaultFailed, Primitives, ResolvedTarget
 from harness.sim.runtime import SimRuntime
 from harness.system import Event
 from tests.engine.support import experiment_text, load, of_type

@@ -12,7 +12,7 @@ from harness.engine.judge import rejudge, write_verdict
 from harness.engine.replay import replay_run
 from harness.engine.rundir import arm_directories
 from harness.engine.suite import run_suite
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from tests.engine.support import experiment_text, load
 
 

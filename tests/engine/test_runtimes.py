@@ -14,11 +14,8 @@ from harness.engine.read import read_experiments
 from harness.engine.runtimes import RUNTIMES, all_options, runtime_options
 from harness.engine.suite import run_suite
 from harness.errors import ExperimentError, UsageError
-from harness.faults.capability import Capability
-from harness.runtime.capabilities import Capabilities, Lack
-from harness.runtime.contract import Runtime
-from harness.runtime.options import Option
-from harness.sim.runtime import SimRuntime
+from harness.faults.primitives import Capability
+from harness.runtime.options import Capabilities, Lack, Option
 from tests.engine.support import experiment_text, write
 
 KILLS = Capabilities(
@@ -36,6 +33,7 @@ class FakeOptions:
     summary: ClassVar[str] = "somewhere else"
     deterministic: ClassVar[bool] = False
     concurrent: ClassVar[bool] = True
+    runtime: ClassVar[str] = "harness.sim.runtime:SimRuntime"
     options: ClassVar[tuple[Option, ...]] = (Option("speed", "How fast.", choices=("slow", "fast")),)
 
     @classmethod
@@ -50,9 +48,6 @@ class FakeOptions:
 
     def capabilities(self) -> Capabilities:
         return KILLS
-
-    def create(self) -> Runtime:
-        return SimRuntime()
 
 
 @pytest.fixture(autouse=True)

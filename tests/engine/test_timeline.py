@@ -17,8 +17,8 @@ from harness.faults.primitives import (
     EndpointMatch,
     Exposure,
     PathMatch,
+    ResolvedTarget,
 )
-from harness.faults.target import ResolvedTarget
 from harness.sim.loop import SimLoop
 from tests.support.fake_primitives import FakePrimitives
 

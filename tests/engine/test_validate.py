@@ -10,14 +10,13 @@ import pytest
 
 from harness.diagnostics import Code, Diagnostic
 from harness.engine.read import read_experiments
-from harness.engine.validate import validate
-from harness.engine.validate_slos import validate_slos
+from harness.engine.validate import validate, validate_slos
 from harness.errors import ExperimentError
 from harness.experiment.parse import SlosDraft, parse_draft, parse_slos_draft
-from harness.faults.capability import Capability
 from harness.faults.catalogue import FAULTS
+from harness.faults.primitives import Capability
 from harness.gates.registry import gate_kinds
-from harness.runtime.capabilities import Capabilities, Lack
+from harness.runtime.options import Capabilities, Lack
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 from tests.support.toy_system import system

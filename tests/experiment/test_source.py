@@ -7,8 +7,7 @@ import pytest
 
 from harness.diagnostics import Code
 from harness.errors import ExperimentError
-from harness.experiment.scalars import core_scalar
-from harness.experiment.source import MAX_BYTES, MAX_VALUES, Mark, read_source
+from harness.experiment.source import MAX_BYTES, MAX_VALUES, Mark, core_scalar, read_source
 
 
 def refused(text: str) -> list[tuple[Code, int, int]]:

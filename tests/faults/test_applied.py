@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.faults import Exposure, FaultFailed, apply_all
+from harness.faults.primitives import Exposure, FaultFailed, apply_all
 from tests.support.fake_primitives import FakePrimitives
 
 

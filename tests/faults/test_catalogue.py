@@ -13,9 +13,19 @@ import pytest
 from pydantic import ValidationError
 
 from harness.diagnostics import Code
-from harness.faults import Capability, Fault, NodeFault, ResolvedTarget, catalogue
+from harness.faults import catalogue
+from harness.faults.base import Fault, NodeFault
 from harness.faults.catalogue import FAULTS, FaultModelError, name_of
-from harness.faults.primitives import Applied, EndpointMatch, HttpRule, LinkShape, PathMatch, Primitives
+from harness.faults.primitives import (
+    Applied,
+    Capability,
+    EndpointMatch,
+    HttpRule,
+    LinkShape,
+    PathMatch,
+    Primitives,
+    ResolvedTarget,
+)
 from tests.support.fake_primitives import FakePrimitives
 
 EDGES = EndpointMatch(frozenset({"edge-1", "edge-2"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.history.environment import Environment
+from harness.history.metadata import Environment
 
 
 def environment(**changes: Any) -> Environment:

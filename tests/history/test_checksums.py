@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.checksums import alterations
-from harness.history.environment import read_environment
+from harness.history.files import alterations
+from harness.history.metadata import read_environment
 from tests.history.test_write import BASE, write
 
 

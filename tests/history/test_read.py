@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.errors import HistoryError
-from harness.history.metadata import InvariantRecord, RunMetadata
+from harness.history.metadata import HistoryError, InvariantRecord, RunMetadata
 from harness.history.read import History
 from tests.history.test_write import BASE, FAULT, METADATA, write
 

@@ -13,8 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from harness.history.errors import HistoryError
-from harness.history.metadata import FaultRecord, RunMetadata
+from harness.history.metadata import FaultRecord, HistoryError, RunMetadata
 from harness.history.read import History
 from harness.history.write import staged, write_history
 from harness.runtime.contract import Recorded

@@ -22,8 +22,7 @@ import aiohttp
 import pytest
 
 from harness.faults.bandwidth import Bandwidth
-from harness.faults.capability import Capability
-from harness.faults.primitives import EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
+from harness.faults.primitives import Capability, EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
 from harness.live.cleanup import cleanup
 from harness.live.external_proxies import server_problem
 from harness.live.options import LiveOptions

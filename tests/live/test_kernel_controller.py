@@ -7,16 +7,13 @@ from typing import cast
 
 import pytest
 
-from harness.faults.primitives import Exposure, LinkShape
+from harness.faults.primitives import LinkShape
 from harness.live.kernel.change import Flow
 from harness.live.kernel.controller import MAX_BPS, Controller
 from harness.live.kernel.network import KernelNetwork
 from harness.live.kernel.requests import Change, Lost
 from harness.live.kernel.ruleset import DOWN, UP
-from harness.live.link_limits import SharedLimit, limit_groups
-from harness.live.link_traffic import link_fault_exposure
-from harness.runtime.routes import Routes
-from harness.system import Host, Link, Node, Topology
+from harness.live.link_limits import SharedLimit
 
 
 class Kernel:
@@ -123,49 +120,3 @@ def test_a_new_flow_is_under_the_faults_in_force(controller: Controller, kernel:
         assert await controller.remove_fault(1) is None
 
     asyncio.run(body())
-
-
-LOST = Lost(packets=10, bytes=9000, connections=2, connects=3, either=4)
-PASSED = Exposure(connections=7, bytes=70_000)
-
-
-@pytest.mark.parametrize(
-    ("shape", "lost", "seen"),
-    [
-        (None, LOST, Exposure(connections=2, connects_blocked=3, bytes=9000)),
-        (None, Lost(), Exposure()),
-        (LinkShape(loss=0.1), LOST, Exposure(connections=4, bytes=9000)),
-        (LinkShape(loss=0.1), Lost(), Exposure()),
-        (LinkShape(loss=0.1, latency_s=0.1), Lost(), PASSED),
-        (LinkShape(bandwidth_bps=1e6), None, PASSED),
-    ],
-)
-def test_exposure_is_what_was_really_dropped(
-    shape: LinkShape | None, lost: Lost | None, seen: Exposure
-) -> None:
-    assert link_fault_exposure(shape, lost, PASSED) == seen
-
-
-async def nothing(_: Host) -> None: ...
-
-
-def test_links_of_one_route_are_in_different_groups() -> None:
-    links = (
-        Link("left", "middle", rtt_s=0.01, bandwidth_bps=1e8),
-        Link("middle", "right", rtt_s=0.01, bandwidth_bps=1e8),
-        Link("right", "store", rtt_s=0.001, bandwidth_bps=1e8),
-        Link("middle", "far", rtt_s=0.01, bandwidth_bps=40e9),
-    )
-    topology = Topology(
-        zones=("left", "middle", "right", "far"),
-        nodes=(Node("store", "store", "right", nothing),),
-        links=links,
-    )
-    routes = Routes()
-    for link in links:
-        routes.add(link)
-    groups = limit_groups(routes, topology, 1e9)
-    assert set(groups) == {f"{a}>{b}" for link in links[:3] for a, b in ((link.a, link.b), (link.b, link.a))}
-    groups_of_route = {groups[name] for name in ("left>middle", "middle>right", "right>store")}
-    assert len(groups_of_route) == 3
-    assert max(groups.values()) == 2

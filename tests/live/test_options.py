@@ -9,7 +9,7 @@ import pytest
 
 from harness.engine.runtimes import RUNTIMES, all_options, runtime_options
 from harness.live.options import KERNEL, LiveOptions, LoadSettings, parse_address
-from harness.runtime.options import RuntimeOptions
+from harness.runtime.options import RuntimeOptions, create_runtime
 
 GIVEN: list[dict[str, Any]] = [
     {},
@@ -98,4 +98,4 @@ def test_every_registered_runtime_keeps_the_contract(name: str) -> None:
     assert options.arguments() == ()
     assert options.capabilities().available
     assert pickle.loads(pickle.dumps(options)) == options
-    assert options.create().name == name
+    assert create_runtime(options).name == name

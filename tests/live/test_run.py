@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.faults.capability import Capability
+from harness.faults.primitives import Capability
 from harness.live.run_lock import STATE_VARIABLE
 from tests.live.support import remains
 

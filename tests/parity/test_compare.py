@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from harness.gates.result import GateResult, Verdict
 from harness.parity.comparison import Measurement, compare_results
-from harness.parity.distributions import MIN_ROWS, compare_samples
-from harness.parity.model import Comparison, ExperimentParity, Outcome, ParityResult
+from harness.parity.model import (
+    MIN_ROWS,
+    Comparison,
+    ExperimentParity,
+    Outcome,
+    ParityResult,
+    compare_samples,
+)
 from harness.parity.text import summarize
 from harness.system import ParityMetric
 from harness.verdict.model import ArmResult, ExperimentResult

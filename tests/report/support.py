@@ -9,9 +9,8 @@ from pathlib import Path
 import duckdb
 from pydantic import TypeAdapter
 
-from harness.history.environment import Environment
 from harness.history.files import ENVIRONMENT, METADATA
-from harness.history.metadata import RunMetadata
+from harness.history.metadata import Environment, RunMetadata
 from harness.history.read import History
 from tests.support.snapshots import compare_with_file
 

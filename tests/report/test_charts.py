@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.diagnostics import Code
-from harness.history.charts import check_tables
 from harness.history.columns import TableError
+from harness.history.expressions import check_tables
 from harness.history.read import History
-from harness.report.chart_context import ChartContext
+from harness.report.chart_series import ChartContext
 from harness.report.charts import draw_charts, slice_of
 from harness.report.svg import Figure, render
 from harness.sli.percentile import PercentileSlo

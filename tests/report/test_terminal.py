@@ -8,8 +8,8 @@ from rich.console import Console
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.console import draws_bars
 from harness.report.exporters.terminal import TerminalReporter
+from harness.report.results_table import draws_bars
 from harness.verdict.model import ExperimentResult
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 from tests.report.support import check_snapshot

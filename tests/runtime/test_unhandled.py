@@ -7,7 +7,7 @@ import logging
 import aiohttp
 import pytest
 
-from harness.runtime.unhandled import captured_logs, is_defect, report_context
+from harness.runtime.journal import captured_logs, is_defect, report_context
 from harness.text import describe_error
 
 type Reports = list[tuple[str, BaseException | None]]

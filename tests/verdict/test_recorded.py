@@ -11,7 +11,7 @@ import pytest
 
 from harness.engine.judge import judge_run
 from harness.experiment.parse import parse_draft, parse_slos
-from harness.history.errors import HistoryError
+from harness.history.metadata import HistoryError
 from harness.verdict import recorded
 from harness.verdict.recorded import RecordedRun
 from tests.cli.support import BACKEND_LOST, call, write_suite

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.system.streams import stream
-from harness.workload.arrivals import arrival_times
+from harness.workload.schedule import arrival_times
 
 SEEDS = st.integers(min_value=0, max_value=2**63)
 

@@ -16,8 +16,8 @@ from harness.errors import InvalidInput
 from harness.experiment.model import Load
 from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
-from harness.workload.arrivals import arrival_times
 from harness.workload.driver import LEAVE_S, Driver, LoadResult
+from harness.workload.schedule import arrival_times
 
 ACCESS = Access(1e6, 1e6, 0.01)
 

@@ -8,16 +8,16 @@ from harness.cli.result import CommandResult
 
 if TYPE_CHECKING:
     from harness.live.doctor import Finding
-    from harness.runtime.capabilities import Capabilities
+    from harness.runtime.options import Capabilities
 
 
 def doctor(as_json: Json = False) -> CommandResult:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
-    from harness.faults.capability import Capability
+    from harness.faults.primitives import Capability
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.live.doctor import examine, examine_kernel
     from harness.live.options import KERNEL, PROXY, LiveOptions
-    from harness.runtime.capabilities import Capabilities
+    from harness.runtime.options import Capabilities
 
     findings = examine()
     kernel = examine_kernel()

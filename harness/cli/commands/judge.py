@@ -26,8 +26,7 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> CommandResul
     from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
     from harness.history.files import VERDICT
-    from harness.report.console import make_console
-    from harness.report.results_table import print_results
+    from harness.report.results_table import make_console, print_results
     from harness.verdict.document import suite_document
 
     file = run / VERDICT

@@ -23,7 +23,7 @@ What = Annotated[
 
 def list_(what: What = None, as_json: Json = False) -> CommandResult:
     """List experiments, and what they are written with: systems, safeguards, faults, gates, runtimes, reporters."""
-    from harness.cli.inventory_text import format_inventory
+    from harness.cli.inventory import format_inventory
 
     words = what or list(KINDS)
     kinds = [word for word in KINDS if word in words]

@@ -32,8 +32,7 @@ def parity(
     """
     from harness.cli.commands.run import cores, writable
     from harness.cli.selection import load_files
-    from harness.parity.document import parity_document
-    from harness.parity.page import PARITY_PAGE, write_parity
+    from harness.parity.page import PARITY_PAGE, parity_document, write_parity
     from harness.parity.runner import run_parity
     from harness.parity.text import result_lines
 

@@ -103,7 +103,7 @@ def _text(item: Plan) -> str:
 
 def _settings(fault: Fault) -> Iterator[tuple[str, str]]:
     """What the fault is set to, as people write it; what was left out is left out."""
-    from harness.faults.parameters import parameters
+    from harness.faults.catalogue import parameters
     from harness.sli.formatting import quantity
 
     for parameter in parameters(type(fault)):

@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 
 from harness.errors import InvalidInput, UsageError
 from harness.faults.base import Fault
-from harness.faults.primitives import Applied, FaultFailed, Primitives
-from harness.faults.target import ResolvedTarget
+from harness.faults.primitives import Applied, FaultFailed, Primitives, ResolvedTarget
 from harness.live.interactive.protocol import (
     CODEC,
     AddFault,

@@ -16,7 +16,7 @@ from harness.live.locust.trace import CUT_OFF, RequestTrace
 from harness.live.messages import Address
 from harness.live.rows import RowCodec
 from harness.runtime.host import MemoryDisk
-from harness.runtime.unhandled import is_defect, report_context, report_logs
+from harness.runtime.journal import is_defect, report_context, report_logs
 from harness.system import Row, System, Topology, find_system
 from harness.system.streams import stream
 from harness.text import describe_error

@@ -23,9 +23,8 @@ from harness.engine.events import (
     SuiteFinished,
     SuiteStarted,
 )
-from harness.report.console import draws_bars, make_console
 from harness.report.reporter import Reporter, reporter
-from harness.report.results_table import badge
+from harness.report.results_table import badge, draws_bars, make_console
 from harness.text import plural
 
 QUIET_S = 2.0

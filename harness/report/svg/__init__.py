@@ -7,6 +7,6 @@ a library (80 MB with its renderer) takes longer for one page than the run itsel
 
 from harness.report.svg.figure import MAX_SERIES, Band, Figure, Mark, Series, Span, Timeline
 from harness.report.svg.frame import render
-from harness.report.svg.interval import draw_interval
+from harness.report.svg.plot import draw_interval
 
 __all__ = ["MAX_SERIES", "Band", "Figure", "Mark", "Series", "Span", "Timeline", "draw_interval", "render"]

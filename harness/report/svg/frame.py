@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from harness.report.svg.figure import LEFT, RIGHT, WIDTH, Band, Figure, Mark
-from harness.report.svg.plot import draw_plot
-from harness.report.svg.scale import time_step_s
-from harness.report.svg.timelines import ROW_HEIGHT, draw_timelines
+from harness.report.svg.figure import LEFT, RIGHT, WIDTH, Band, Figure, Mark, time_step_s
+from harness.report.svg.plot import ROW_HEIGHT, draw_plot, draw_timelines
+from harness.text import shorten
 
 PLOT_HEIGHT = 170
 CHAR = 7.2
@@ -64,7 +63,7 @@ def _place_labels(figure: Figure) -> _Labels:
         return row
 
     bands = [
-        (band, row_for(_label_x(figure, band.start_s, band.label), _cut(band.label)))
+        (band, row_for(_label_x(figure, band.start_s, band.label), shorten(band.label, MAX_LABEL)))
         for band in sorted(figure.bands, key=lambda band: (band.start_s, band.end_s, band.label))
     ]
     # A mark at the very end tells nothing.
@@ -75,11 +74,7 @@ def _place_labels(figure: Figure) -> _Labels:
 
 def _label_x(figure: Figure, t: float, label: str) -> float:
     """Where a label starts: at its moment, pulled left when it would leave the picture."""
-    return max(4.0, min(figure.x(t), WIDTH - CHAR * len(_cut(label)) - 8))
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+    return max(4.0, min(figure.x(t), WIDTH - CHAR * len(shorten(label, MAX_LABEL)) - 8))
 
 
 def _draw_bands(figure: Figure, placed: Sequence[tuple[Band, int]], bottom: int) -> list[str]:
@@ -92,8 +87,8 @@ def _draw_bands(figure: Figure, placed: Sequence[tuple[Band, int]], bottom: int)
             f'<rect class="band" x="{x0:.1f}" y="{y + 3}" width="{x1 - x0:.1f}" height="{bottom - y - 3}"/>'
             f'<path class="edge" d="M{x0:.1f} {y + 3}V{bottom}M{x1:.1f} {y + 3}V{bottom}"/>'
             f'<text class="fault" x="{_label_x(figure, band.start_s, band.label):.1f}" y="{y}">'
-            f"{'' if _cut(band.label) == band.label else f'<title>{escape(band.label)}</title>'}"
-            f"{escape(_cut(band.label))}</text>"
+            f"{'' if shorten(band.label, MAX_LABEL) == band.label else f'<title>{escape(band.label)}</title>'}"
+            f"{escape(shorten(band.label, MAX_LABEL))}</text>"
         )
     return parts
 

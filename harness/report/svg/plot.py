@@ -6,11 +6,11 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from harness.report.downsample import Point, minmax
-from harness.report.svg.figure import LEFT, MAX_SERIES, RIGHT, WIDTH, Figure, Series
-from harness.report.svg.scale import nice_step
+from harness.report.svg.figure import LEFT, MAX_SERIES, RIGHT, WIDTH, Figure, Series, nice_step
+from harness.text import shorten
 
 MAX_POINTS = 1200
 MAX_NAME = 25
@@ -137,3 +137,55 @@ def _two_lines(name: str) -> list[str]:
     if len(lines) > 2:
         lines = [lines[0], f"{lines[1][: MAX_NAME - 4]}…"]
     return lines
+
+
+def draw_interval(low: float, high: float, value: float, threshold: float | None, *, above: bool) -> Markup:
+    """An `<svg>` element; the side where the threshold holds is shaded.
+
+    `above`: the value must be at least the threshold (else at most). All in one unit.
+    """
+    numbers = [low, high, value, *([] if threshold is None else [threshold])]
+    lowest, highest = min(numbers), max(numbers)
+    pad = (highest - lowest) * 0.15 or abs(highest) * 0.1 or 1.0
+    width, mid = 180, 12
+
+    def x(v: float) -> float:
+        return 4 + (v - lowest + pad) / (highest - lowest + 2 * pad) * (width - 8)
+
+    parts = [f'<svg viewBox="0 0 {width} 24" class="interval" aria-hidden="true">']
+    if threshold is not None:
+        left, right = (x(threshold), width) if above else (0, x(threshold))
+        parts.append(
+            f'<rect class="good" x="{left:.1f}" y="2" width="{right - left:.1f}" height="20"/>'
+            f'<path class="threshold" d="M{x(threshold):.1f} 0V24"/>'
+        )
+    parts.append(
+        f'<path class="span" d="M{x(low):.1f} {mid}H{max(x(high), x(low) + 1):.1f}'
+        f'M{x(low):.1f} {mid - 4}v8M{x(high):.1f} {mid - 4}v8"/>'
+        f'<circle class="value" cx="{x(value):.1f}" cy="{mid}" r="3.5"/></svg>'
+    )
+    return Markup("".join(parts))
+
+
+ROW_HEIGHT = 26
+MAX_TIMELINE_NAME = 28
+"""Characters that fit into the right margin in any of the fonts."""
+
+
+def draw_timelines(figure: Figure, top: int) -> list[str]:
+    parts = []
+    for index, timeline in enumerate(figure.timelines):
+        y = top + ROW_HEIGHT * index + 4
+        # A short trial between two long states must be seen: it is drawn last.
+        for start, end, state, level in sorted(timeline.spans, key=lambda span: span.level == "warn"):
+            x0, x1 = figure.x(start), figure.x(end)
+            title = f"{timeline.name}: {state}, {start:.1f} to {end:.1f} s"
+            parts.append(
+                f'<rect class="state-span {level}" x="{x0:.1f}" y="{y}" height="18"'
+                f' width="{max(3.0, x1 - x0):.1f}"><title>{escape(title)}</title></rect>'
+            )
+            if x1 - x0 > 7 * len(state) + 6:
+                parts.append(f'<text class="state" x="{x0 + 4:.1f}" y="{y + 13}">{escape(state)}</text>')
+        name = shorten(timeline.name, MAX_TIMELINE_NAME)
+        parts.append(f'<text class="name small" x="{WIDTH - RIGHT + 8}" y="{y + 13}">{escape(name)}</text>')
+    return parts

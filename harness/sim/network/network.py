@@ -19,9 +19,9 @@ from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
 from harness.sim.network import handshake
 from harness.sim.network.event_queue import EventQueue
 from harness.sim.network.fair import FairShare
-from harness.sim.network.impairment import Impairment
 from harness.sim.network.listener import Listener
 from harness.sim.network.machine import Machine
+from harness.sim.network.path import Impairment
 from harness.sim.network.paths import Paths
 from harness.sim.network.sender import Sender
 from harness.sim.network.transport import SimTransport

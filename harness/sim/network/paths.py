@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.faults.primitives import LinkShape, PathMatch
 from harness.runtime.routes import Routes
-from harness.sim.network.impairment import Impairment
-from harness.sim.network.path import Path, Pipes, make_path
+from harness.sim.network.path import Impairment, Path, Pipes, make_path
 from harness.system import Link
 
 if TYPE_CHECKING:

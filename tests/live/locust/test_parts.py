@@ -15,9 +15,8 @@ from harness.experiment.model import Load
 from harness.live.locust import protocol
 from harness.live.locust.clock import SLEW, OffsetEstimate, SteeredClock
 from harness.live.messages import Address
-from harness.workload.arrivals import arrival_times
 from harness.workload.records import lateness
-from harness.workload.schedule import scheduled_arrivals, share_of
+from harness.workload.schedule import arrival_times, scheduled_arrivals, share_of
 
 
 def loads(**rates: str) -> dict[str, Load]:

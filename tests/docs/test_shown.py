@@ -1,6 +1,6 @@
 """What README.md and docs/ show of files and of runs is what there is.
 
-`HARNESS_UPDATE_SHOWN=1 pytest tests/cli/test_shown.py` writes the table of README.md anew (then read the difference).
+`HARNESS_UPDATE_SHOWN=1 pytest tests/docs/test_shown.py` writes the table of README.md anew (then read the difference).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from harness.engine.read import read_experiments
-from harness.faults.catalogue import FAULTS
-from harness.faults.parameters import parameters
+from harness.faults.catalogue import FAULTS, parameters
 from tests.cli.support import Called, call
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +24,14 @@ SHOWN = "experiments/delivery/edge-appliance-loss.chaos.yaml"
 
 
 def blocks() -> list[tuple[str, str, str]]:
-    """Page, path and text of every block that begins with the name of a file below experiments/."""
+    """Page, path and text of every block that begins with the name of a file of the repository's experiments/."""
     found = []
     for page in PAGES:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             first, _, rest = block.partition("\n")
-            if first.startswith("# experiments/") and page.name != "own-system.md":
-                found.append((page.name, first.removeprefix("# "), rest))
+            path = first.removeprefix("# ")
+            if first.startswith("# experiments/") and (ROOT / path).exists() and page.name != "own-system.md":
+                found.append((page.name, path, rest))
     return found
 
 
@@ -62,11 +62,10 @@ def test_the_first_experiment_is_valid(tmp_path: Path) -> None:
 
 
 def table(text: str) -> list[str]:
-    """The rows of gates, and of notes: from the heading to the first empty line, without indentation."""
-    lines = text.splitlines()
-    start = next(index for index, line in enumerate(lines) if "VERDICT        GATE" in line)
-    end = next(index for index in range(start, len(lines)) if not lines[index].strip())
-    return [line.strip() for line in lines[start:end]]
+    """The rows of gates, and of notes, of the last table: to its first empty line or the end of its block."""
+    _, heading, rest = text.rpartition("  VERDICT        GATE")
+    rows = re.split(r"\n\n|\n```", heading + rest, maxsplit=1)[0]
+    return [line.strip() for line in rows.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +86,10 @@ recorded_with = pytest.mark.skipif(
 def test_the_table_in_the_readme_is_what_a_run_prints(sample: Called) -> None:
     text = README.read_text(encoding="utf-8")
     if os.environ.get("HARNESS_UPDATE_SHOWN") == "1":
-        start = text.index("      VERDICT        GATE")
-        end = text.index("\n\n", start)
-        lines = sample.out[sample.out.index("  VERDICT        GATE") :].partition("\n\n")[0].splitlines()
-        text = text[:start] + "\n".join(f"    {line}" for line in lines) + text[end:]
+        start = text.rindex("  VERDICT        GATE")
+        end = text.index("```", start)
+        shown = sample.out[sample.out.index("  VERDICT        GATE") :].partition("\n\n")[0]
+        text = f"{text[:start]}{shown}\n{text[end:]}"
         README.write_text(text, encoding="utf-8")
     assert table(text) == table(sample.out)
 

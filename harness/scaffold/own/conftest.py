@@ -1,0 +1,1 @@
+"""pytest imports shop.py from the directory of this file."""
