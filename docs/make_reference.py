@@ -68,15 +68,15 @@ def page() -> str:
     anchors: list[str] = []
     for section, entries in sections.items():
         anchors.append(section.lower())
-        names = sorted(entries, key=lambda name: (name.lower(), name))
-        links = []
-        for name in names:
+        listed = sorted(entries, key=lambda name: (name.lower(), name))
+        links: list[str] = []
+        for name in listed:
             # As GitHub does: a heading that is there already gets a number.
             again = anchors.count(name.lower())
             links.append(f"[`{name}`](#{name.lower()}{f'-{again}' if again else ''})")
             anchors.append(name.lower())
         parts += [f"## {section}\n", " ·\n".join(links) + "\n"]
-        parts += [entries[name] for name in names]
+        parts += [entries[name] for name in listed]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -72,9 +72,18 @@ if TYPE_CHECKING:
     from harness.sli.base import Slo
     from harness.sli.checks import check_table_expression
     from harness.sli.threshold import Threshold
-    from harness.system.chart import Chart, StateChart
     from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
-    from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
+    from harness.system.model import (
+        Access,
+        Chart,
+        Client,
+        Invariant,
+        ParityMetric,
+        Safeguard,
+        StateChart,
+        System,
+        Workload,
+    )
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
     from harness.toxiproxy.chunk import Chunk
@@ -193,10 +202,6 @@ _MODULES = {
     "sli.base": ("Slo",),
     "sli.checks": ("check_table_expression",),
     "sli.threshold": ("Threshold",),
-    "system.chart": (
-        "Chart",
-        "StateChart",
-    ),
     "system.host": (
         "Clock",
         "Disk",
@@ -207,10 +212,12 @@ _MODULES = {
     ),
     "system.model": (
         "Access",
+        "Chart",
         "Client",
         "Invariant",
         "ParityMetric",
         "Safeguard",
+        "StateChart",
         "System",
         "Workload",
     ),

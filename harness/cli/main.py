@@ -17,8 +17,8 @@ from typing import Annotated
 import typer
 
 from harness.cli import commands
+from harness.cli.command import CommandResult, print_json, reserved_stdout
 from harness.cli.failure import INTERRUPTED, Failure, describe_failure
-from harness.cli.result import CommandResult, print_json, reserved_stdout
 from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE
 
 app = typer.Typer(

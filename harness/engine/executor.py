@@ -12,12 +12,13 @@ import pickle
 import signal
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import Any
 
 from harness.engine.events import Handler
 
@@ -39,24 +40,8 @@ class Outcome:
     detail: str = ""
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """`begin` is called with the key when a piece of work is started. Always end with `stop`."""
-
-    def submit(self, key: int, work: Work, *, first: bool = False) -> None:
-        """Queue it; with `first` it is the next to be started."""
-        ...
-
-    def outcomes(self) -> Iterator[Outcome]:
-        """Outcomes as they come, until nothing is queued or running; more may be submitted meanwhile."""
-        ...
-
-    def stop(self) -> dict[int, str]:
-        """Stop what is running. Returns the reason that each gives, by key."""
-        ...
-
-
-class SerialExecutor:
-    """In this process, one after the other in the order of submission."""
 
     def __init__(self, emit: Handler, begin: Callable[[int], None]) -> None:
         self._emit = emit
@@ -64,7 +49,20 @@ class SerialExecutor:
         self._queue: deque[tuple[int, Work]] = deque()
 
     def submit(self, key: int, work: Work, *, first: bool = False) -> None:
+        """Queue it; with `first` it is the next to be started."""
         (self._queue.appendleft if first else self._queue.append)((key, work))
+
+    @abstractmethod
+    def outcomes(self) -> Iterator[Outcome]:
+        """Outcomes as they come, until nothing is queued or running; more may be submitted meanwhile."""
+
+    @abstractmethod
+    def stop(self) -> dict[int, str]:
+        """Stop what is running. Returns the reason that each gives, by key."""
+
+
+class SerialExecutor(Executor):
+    """In this process, one after the other in the order of submission."""
 
     def outcomes(self) -> Iterator[Outcome]:
         while self._queue:
@@ -104,18 +102,13 @@ class _Worker:
     key: int | None = None
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """In up to `size` processes, started (spawned) as they are needed."""
 
     def __init__(self, size: int, emit: Handler, begin: Callable[[int], None]) -> None:
+        super().__init__(emit, begin)
         self._size = size
-        self._emit = emit
-        self._begin = begin
-        self._queue: deque[tuple[int, Work]] = deque()
         self._workers: list[_Worker] = []
-
-    def submit(self, key: int, work: Work, *, first: bool = False) -> None:
-        (self._queue.appendleft if first else self._queue.append)((key, work))
 
     def outcomes(self) -> Iterator[Outcome]:
         while True:

@@ -4,19 +4,164 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.diagnostics import Diagnostic
-from harness.engine.events import EventDispatcher, Finish, Handler, SuiteFinished, SuiteStarted
+from harness.engine.events import EventDispatcher, Finish, Handler, RunFinished, SuiteFinished, SuiteStarted
+from harness.engine.executor import Executor, Outcome, ProcessExecutor, SerialExecutor
+from harness.engine.experiment import conclude, discard, record_arm, result_without_history, run_started
 from harness.engine.plan import Plan, make_plan
-from harness.engine.read import ReadyExperiment, unsupported
+from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
-from harness.engine.schedule import Schedule
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions
 from harness.verdict.model import ExperimentResult
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one (experiment, seed). `error`: why it gets no history."""
+
+    experiment: ReadyExperiment
+    plan: Plan
+    directory: Path
+    arms_left: int
+    started_s: float | None = None
+    error: Outcome | None = None
+    result: ExperimentResult | None = None
+
+    @property
+    def cost(self) -> float:
+        """Of one arm, roughly: how many clients arrive."""
+        return sum(load.arrive * load.for_ for load in self.plan.experiment.load.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """The work of one arm, as it is sent to a worker."""
+
+    experiment: ReadyExperiment | ExperimentTexts
+    seed: int
+    without: tuple[str, ...]
+    directory: Path
+    index: int
+    runtime: RuntimeOptions
+
+    def __call__(self, emit: Handler) -> None:
+        experiment = (
+            self.experiment.parse() if isinstance(self.experiment, ExperimentTexts) else self.experiment
+        )
+        plan = make_plan(experiment, self.seed, self.without)
+        record_arm(experiment, self.runtime, plan, self.directory, self.index, emit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Conclusion:
+    """The work after the last arm of a run."""
+
+    directory: Path
+    finish: Finish | None
+
+    def __call__(self, emit: Handler) -> ExperimentResult:
+        return conclude(self.directory, self.finish)
+
+
+class Schedule:
+    """`add` runs, then `run` once. `interrupted`: whether a signal stopped it."""
+
+    def __init__(self, dispatcher: EventDispatcher, finish: Finish | None, runtime: RuntimeOptions) -> None:
+        self._dispatcher = dispatcher
+        self._runtime = runtime
+        self._finish = finish
+        self._runs: list[_Run] = []
+        self.interrupted = False
+
+    def add(self, experiment: ReadyExperiment, plan: Plan, directory: Path) -> None:
+        self._runs.append(_Run(experiment, plan, directory, len(plan.arms)))
+
+    def run(self, jobs: int) -> tuple[ExperimentResult, ...]:
+        """Every run's result, in the order in which they were added."""
+        executor: Executor
+        if jobs == 1:
+            executor = SerialExecutor(self._dispatcher, self._start)
+            order: Sequence[int] = range(len(self._runs))
+        else:
+            executor = ProcessExecutor(jobs, self._dispatcher, self._start)
+            # The longest first, so that none is left over at the end.
+            order = sorted(range(len(self._runs)), key=lambda n: -self._runs[n].cost)
+        interrupt: KeyboardInterrupt | None = None
+        reasons: dict[int, str] = {}
+        try:
+            for number in order:
+                self._submit(executor, number)
+            for outcome in executor.outcomes():
+                self._collect(executor, outcome)
+        except KeyboardInterrupt as error:
+            interrupt = error
+        finally:
+            reasons = executor.stop()
+            for run in self._runs:
+                discard(run.directory)
+        if interrupt is not None:
+            self._interrupt(str(interrupt), reasons)
+        return tuple(run.result for run in self._runs if run.result is not None)
+
+    def _submit(self, executor: Executor, number: int) -> None:
+        run = self._runs[number]
+        experiment = run.experiment if isinstance(executor, SerialExecutor) else run.experiment.texts()
+        for index in range(len(run.plan.arms)):
+            work = _Arm(experiment, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
+            executor.submit(number, work)
+
+    def _start(self, number: int) -> None:
+        run = self._runs[number]
+        if run.started_s is None:
+            run.started_s = time.perf_counter()
+            self._dispatcher(run_started(run.plan))
+
+    def _collect(self, executor: Executor, outcome: Outcome) -> None:
+        run = self._runs[outcome.key]
+        if isinstance(outcome.value, ExperimentResult):
+            self._conclude(run, outcome.value)
+            return
+        if outcome.error is not None and run.error is None:
+            run.error = outcome
+        run.arms_left -= 1
+        if run.arms_left > 0:
+            return
+        if run.error is None:
+            executor.submit(outcome.key, _Conclusion(run.directory, self._finish), first=True)
+            return
+        result = result_without_history(
+            run.experiment, run.plan, run.directory, self._runtime, Verdict.ERROR, run.error.error or ""
+        )
+        self._conclude(run, replace(result, notes=tuple(run.error.detail.splitlines())))
+
+    def _conclude(self, run: _Run, result: ExperimentResult) -> None:
+        run.result = result
+        started_s = run.started_s if run.started_s is not None else time.perf_counter()
+        self._dispatcher(RunFinished(result, time.perf_counter() - started_s))
+
+    def _interrupt(self, message: str, reasons: dict[int, str]) -> None:
+        """Unfinished runs get a result, too: none is dropped."""
+        self.interrupted = True
+        for number, run in enumerate(self._runs):
+            if run.result is not None:
+                continue
+            if run.started_s is None:
+                reason = "interrupted before it began"
+            else:
+                reason = reasons.get(number) or message or "interrupted"
+            result = result_without_history(
+                run.experiment, run.plan, run.directory, self._runtime, Verdict.INTERRUPTED, reason
+            )
+            if run.started_s is None:
+                run.result = result
+            else:
+                self._conclude(run, result)
 
 
 def run(

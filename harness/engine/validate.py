@@ -24,6 +24,34 @@ from harness.sli.checks import check_slo, check_where
 from harness.system import System
 
 
+def validate(
+    draft: Draft,
+    system: System | None,
+    slos: Mapping[str, Slo | None] | None,
+    capabilities: Capabilities | None,
+) -> Iterator[Diagnostic]:
+    """Every mistake, in no order, but nothing about placeholders.
+
+    `system` None: it is not known, and its names are not checked. `slos`: one that is not valid is None; None
+    for all where their file is not valid, and then nothing else is reported about SLOs. `capabilities`: what the
+    runtime can do; None: that is not checked.
+    """
+    for check in (
+        _validate_runtime(draft),
+        () if system is None else validate_loads(draft, system),
+        validate_timeline(draft, system, capabilities),
+        validate_gates(draft, system, slos),
+        validate_arms(draft, system, slos),
+    ):
+        yield from draft.reliable(check)
+
+
+def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
+    runtime = draft.source.value.get("runtime")
+    if isinstance(runtime, str) and runtime not in RUNTIMES:
+        yield draft.source.locate(unknown_name("runtime", runtime, RUNTIMES), ("runtime",))
+
+
 def validate_loads(draft: Draft, system: System) -> Iterator[Diagnostic]:
     workloads = {workload.name: workload for workload in system.workloads}
     for name, load in draft.load.items():
@@ -52,34 +80,6 @@ def drain_s(draft: Draft) -> float | None:
         return float(Experiment.model_fields["drain"].default)
     except ValueError:
         return None
-
-
-def validate(
-    draft: Draft,
-    system: System | None,
-    slos: Mapping[str, Slo | None] | None,
-    capabilities: Capabilities | None,
-) -> Iterator[Diagnostic]:
-    """Every mistake, in no order, but nothing about placeholders.
-
-    `system` None: it is not known, and its names are not checked. `slos`: one that is not valid is None; None
-    for all where their file is not valid, and then nothing else is reported about SLOs. `capabilities`: what the
-    runtime can do; None: that is not checked.
-    """
-    for check in (
-        _validate_runtime(draft),
-        () if system is None else validate_loads(draft, system),
-        validate_timeline(draft, system, capabilities),
-        validate_gates(draft, system, slos),
-        validate_arms(draft, system, slos),
-    ):
-        yield from draft.reliable(check)
-
-
-def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
-    runtime = draft.source.value.get("runtime")
-    if isinstance(runtime, str) and runtime not in RUNTIMES:
-        yield draft.source.locate(unknown_name("runtime", runtime, RUNTIMES), ("runtime",))
 
 
 def validate_gates(

@@ -31,7 +31,7 @@ from harness.faults.pause import Pause
 from harness.faults.power_off import PowerOff
 from harness.faults.reset import Reset
 from harness.faults.restart import Restart
-from harness.system.distribution import load_entry_point
+from harness.system.registry import load_entry_point
 
 GROUP = "harness.faults"
 

@@ -130,7 +130,7 @@ class HttpRule:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What a fault really touched while it was applied. All zero means that it touched no traffic.
+    """What a fault affected while it was applied. All zero: it affected no traffic.
 
     `connections`: existing or new connections whose traffic was affected; `connects_blocked`: connection
     attempts refused or left unanswered; `requests`: HTTP requests interfered with; `resets`: connections

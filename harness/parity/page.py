@@ -2,79 +2,46 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
-from harness.gates.result import Verdict
 from harness.history.write import json_text
-from harness.parity.model import Comparison, Distribution, ExperimentParity, Outcome, ParityResult
+from harness.parity.model import Outcome, ParityResult
 from harness.parity.text import MARKS, MEANINGS, difference_text, summarize, threshold_text, value_text
-from harness.report.pages import RUN_PAGE, page_environment
-from harness.verdict.model import ExperimentResult
+from harness.report.pages import page_environment, run_link
 
-
-@dataclass(frozen=True, slots=True)
-class _Experiment:
-    name: str
-    seed: int
-    verdict: Verdict
-    agree: bool
-    comparisons: tuple[Comparison, ...]
-    distributions: tuple[Distribution, ...]
-    errors: tuple[str, ...]
-    sim: ExperimentResult
-    live: ExperimentResult
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    verdict: Verdict
-    exit_code: int
-    agree: bool
-    directory: str
-    left_out: tuple[str, ...]
-    experiments: tuple[_Experiment, ...]
-
-
-_ADAPTER = TypeAdapter(_Document)
+PARITY_JSON = "parity.json"
+PARITY_PAGE = "parity.html"
 
 
 def parity_document(result: ParityResult) -> dict[str, Any]:
     """`{"verdict", "exit_code", "agree", "directory", "left_out", "experiments": [...]}`, of plain JSON values only."""
-    document: dict[str, Any] = _ADAPTER.dump_python(
-        _Document(
-            verdict=result.verdict,
-            exit_code=result.exit_code,
-            agree=bool(result.experiments) and all(one.agree for one in result.experiments),
-            directory=str(result.directory),
-            left_out=result.left_out,
-            experiments=tuple(map(_experiment, result.experiments)),
-        ),
-        mode="json",
+    document: dict[str, Any] = to_jsonable_python(
+        {
+            "verdict": result.verdict,
+            "exit_code": result.exit_code,
+            "agree": bool(result.experiments) and all(one.agree for one in result.experiments),
+            "directory": result.directory,
+            "left_out": result.left_out,
+            "experiments": [
+                {
+                    "name": one.sim.name,
+                    "seed": one.sim.seed,
+                    "verdict": one.verdict,
+                    "agree": one.agree,
+                    "comparisons": one.comparisons,
+                    "distributions": one.distributions,
+                    "errors": one.errors,
+                    "sim": one.sim,
+                    "live": one.live,
+                }
+                for one in result.experiments
+            ],
+        }
     )
     return document
-
-
-def _experiment(one: ExperimentParity) -> _Experiment:
-    return _Experiment(
-        name=one.sim.name,
-        seed=one.sim.seed,
-        verdict=one.verdict,
-        agree=one.agree,
-        comparisons=one.comparisons,
-        distributions=one.distributions,
-        errors=one.errors,
-        sim=one.sim,
-        live=one.live,
-    )
-
-
-PARITY_JSON = "parity.json"
-PARITY_PAGE = "parity.html"
 
 
 def write_parity(result: ParityResult) -> None:
@@ -93,7 +60,10 @@ def parity_page(result: ParityResult) -> str:
         .render(
             result=result,
             meaning=f"{MEANINGS[result.verdict][0].upper()}{MEANINGS[result.verdict][1:]}.",
-            pairs=[(one, *_links(one, result.directory)) for one in result.experiments],
+            pairs=[
+                (one, run_link(one.sim, result.directory), run_link(one.live, result.directory))
+                for one in result.experiments
+            ],
             summarize=summarize,
             value_text=value_text,
             threshold_text=threshold_text,
@@ -103,11 +73,3 @@ def parity_page(result: ParityResult) -> str:
             outside=Outcome.OUTSIDE,
         )
     )
-
-
-def _links(one: ExperimentParity, directory: Path) -> tuple[str, str]:
-    """To the page of the run in virtual time, and of the live one."""
-    sim, live = (
-        Path(os.path.relpath(Path(run.run) / RUN_PAGE, directory)).as_posix() for run in (one.sim, one.live)
-    )
-    return sim, live

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from harness.gates.result import Verdict
 from harness.parity.comparison import SAME
 from harness.parity.model import Comparison, ExperimentParity, Outcome, ParityResult
-from harness.report.formatting import SYMBOLS, duration, quantity, verdict_word
+from harness.report.formatting import SYMBOLS, verdict_word
+from harness.sli.formatting import duration, quantity
 from harness.text import plural, shorten
 
 MARKS = {Outcome.WITHIN: "✓", Outcome.OUTSIDE: "✗", Outcome.NOT_COMPARED: " "}

@@ -101,7 +101,7 @@ class ChaosItem(pytest.Item):
 
 def describe_measurements(result: ExperimentResult) -> str:
     """What was measured, for the report section."""
-    from harness.report.columns import describe_measurement
+    from harness.report.formatting import describe_measurement
 
     lines = [f"{result.verdict.value}: {result.reason}"]
     lines += [f"{gate.verdict.value:<12} {gate.name}: {describe_measurement(gate)}" for gate in result.gates]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.history.read import History
 from harness.history.table import quoted
-from harness.report.downsample import Point
 from harness.report.svg import Span, Timeline
+from harness.report.svg.figure import Point
 from harness.sli.base import Slo
 from harness.system import Chart, StateChart
 

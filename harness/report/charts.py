@@ -10,9 +10,10 @@ from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
 from harness.report.chart_series import ChartContext, make_timelines, read_dots, read_slices, read_states
-from harness.report.downsample import Point
-from harness.report.formatting import fault_label, gate_threshold, quantity
+from harness.report.formatting import fault_label, gate_threshold
 from harness.report.svg import MAX_SERIES, Band, Figure, Mark, Series
+from harness.report.svg.figure import Point
+from harness.sli.formatting import quantity
 from harness.system import Chart, StateChart
 from harness.verdict.model import FaultResult
 

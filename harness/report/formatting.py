@@ -6,15 +6,14 @@ A verdict is always a word; symbols and colours only come on top of it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from harness.gates.result import GateResult, Verdict
 from harness.sli.formatting import (
     byte_count,
-    clock,
-    duration,
     exposure,
     fault_times,
-    number,
     quantity,
     ratio,
     ratio_decimals,
@@ -22,34 +21,6 @@ from harness.sli.formatting import (
 )
 from harness.text import plural
 from harness.verdict.model import ArmResult, FaultResult
-
-__all__ = [
-    "MEANINGS",
-    "SYMBOLS",
-    "byte_count",
-    "clock",
-    "describe_arm_gate",
-    "duration",
-    "exposed",
-    "exposure",
-    "fault_label",
-    "fault_line",
-    "fault_title",
-    "fault_when",
-    "gate_interval",
-    "gate_needs",
-    "gate_threshold",
-    "gate_value",
-    "named",
-    "number",
-    "quantity",
-    "ratio",
-    "ratio_decimals",
-    "short_targets",
-    "targets",
-    "threshold_sign",
-    "verdict_word",
-]
 
 SYMBOLS = {
     Verdict.PASSED: "✓",
@@ -154,3 +125,54 @@ def fault_line(fault: FaultResult) -> str:
     what = f"{fault.fault} of {short_targets(fault.targets)}"
     label = what if fault.name == fault.fault else f"{fault.name}: {what}"
     return f"{label}, {fault_when(fault)}, {exposure(fault.exposure)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`text`: the cell. `width`: of the column in the terminal, in characters.
+
+    `phrase`: how a sentence says it, where `has` is true; None where a sentence leaves it out.
+    """
+
+    title: str
+    width: int
+    text: Callable[[GateResult], str]
+    phrase: Callable[[GateResult], str] | None = None
+    has: Callable[[GateResult], bool] = lambda gate: True
+
+
+def _phrase_value(gate: GateResult) -> str:
+    if gate.value is None:
+        return "nothing measured"
+    return gate_value(gate) if gate.interval is None else f"{gate_value(gate)} {gate_interval(gate)}"
+
+
+GATE_COLUMNS = (
+    Column("Value", 9, gate_value, _phrase_value),
+    Column("Interval", 21, gate_interval),
+    Column(
+        "Threshold",
+        10,
+        gate_threshold,
+        lambda gate: f"threshold {gate_threshold(gate)}",
+        lambda gate: gate.threshold is not None,
+    ),
+    Column(
+        "Samples",
+        8,
+        lambda gate: f"{gate.samples:,}",
+        lambda gate: f"{gate.samples:,} {'sample' if gate.samples == 1 else 'samples'}",
+    ),
+)
+
+
+def held_invariants(gates: Iterable[GateResult]) -> tuple[GateResult, ...]:
+    """The invariants that hold. They are many and say the same: tables show them as one line."""
+    return tuple(gate for gate in gates if gate.kind == "invariant" and gate.verdict is Verdict.PASSED)
+
+
+def describe_measurement(gate: GateResult) -> str:
+    """`97.21% [96.02%, 98.11%], threshold ≥ 99.9%, 1,204 samples`."""
+    return ", ".join(
+        column.phrase(gate) for column in GATE_COLUMNS if column.phrase is not None and column.has(gate)
+    )

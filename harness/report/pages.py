@@ -19,7 +19,7 @@ from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
 from harness.report.chart_series import ChartContext
 from harness.report.charts import draw_charts
-from harness.report.columns import GATE_COLUMNS, held_invariants
+from harness.report.formatting import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render
@@ -102,7 +102,7 @@ def index_page(
     verdict = worst(result.verdict for result in results)
     passed = sum(result.verdict is Verdict.PASSED for result in results)
     ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
-    rows = [(result, _link(result, reports)) for result in ordered]
+    rows = [(result, run_link(result, reports)) for result in ordered]
     return (
         page_environment()
         .get_template("index.html.j2")
@@ -117,8 +117,9 @@ def index_page(
     )
 
 
-def _link(result: ExperimentResult, reports: Path) -> str:
-    return Path(os.path.relpath(Path(result.run) / RUN_PAGE, reports)).as_posix()
+def run_link(result: ExperimentResult, directory: Path) -> str:
+    """From a page in a directory to the page of a run."""
+    return Path(os.path.relpath(Path(result.run) / RUN_PAGE, directory)).as_posix()
 
 
 def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:

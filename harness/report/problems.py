@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.gates.result import GateResult, Verdict
 from harness.report import formatting
-from harness.report.columns import describe_measurement
+from harness.report.formatting import describe_measurement
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
 # Worst first; a failure is what a person wants to see before a doubt.

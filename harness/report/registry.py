@@ -1,6 +1,6 @@
 """Reporters by name, and the handlers of one suite made from the names that a person chose.
 
-A reporter is found in `harness/report/exporters`, among those registered by a module that is imported, as an entry
+A reporter is found in `harness/report/reporters`, among those registered by a module that is imported, as an entry
 point of the group `harness.reporters`, or as `module:attribute`.
 """
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from harness.diagnostics import unknown_name
 from harness.engine.events import EngineEvent, Handler, RunJudged
 from harness.errors import UsageError
-from harness.report import exporters
+from harness.report import reporters
 from harness.report.reporter import REGISTERED, Reporter, ReporterError
-from harness.system.distribution import load_entry_point
+from harness.system.registry import load_entry_point
 
 GROUP = "harness.reporters"
 
@@ -139,7 +139,7 @@ def _make(selection: Selection, made: type[Reporter]) -> Reporter:
 
 
 def _import_built_in() -> None:
-    for module in pkgutil.iter_modules(exporters.__path__, f"{exporters.__name__}."):
+    for module in pkgutil.iter_modules(reporters.__path__, f"{reporters.__name__}."):
         importlib.import_module(module.name)
 
 

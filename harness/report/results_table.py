@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.gates.result import GateResult, Verdict
-from harness.report.columns import GATE_COLUMNS, held_invariants
-from harness.report.formatting import SYMBOLS, describe_arm_gate, verdict_word
+from harness.report.formatting import GATE_COLUMNS, SYMBOLS, describe_arm_gate, held_invariants, verdict_word
 from harness.report.problems import Problem, all_problems
 from harness.text import shorten
 from harness.verdict.model import ArmResult, ExperimentResult

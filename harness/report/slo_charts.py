@@ -14,8 +14,8 @@ from harness.gates.base import Objective
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.report.charts import bands, last_moment_s, marks, slice_of
-from harness.report.downsample import Point
 from harness.report.svg import Band, Figure, Series
+from harness.report.svg.figure import Point
 from harness.sli.formatting import quantity
 from harness.sli.threshold import Threshold
 from harness.verdict.arms import gates_of

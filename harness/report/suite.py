@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.history.files import VERDICT
 from harness.history.metadata import read_environment
-from harness.report.formatting import duration
+from harness.sli.formatting import duration
 from harness.verdict.document import results_of
 from harness.verdict.model import ExperimentResult
 

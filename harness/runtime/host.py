@@ -81,49 +81,16 @@ class BaseHost(ABC):
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._context = context
-        self._identity = identity
-        self._config = config
-        self._rng = rng
-        self._disk = disk
+        self.name, self.role = identity.name, identity.role
+        self.zone, self.group = identity.zone, identity.group
+        self.config = config
+        self.topology = context.topology
+        self.clock = context.clock
+        self.rng = rng
+        self.disk = disk
         self._interference = interference
         self._traces = list(traces)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
-
-    @property
-    def name(self) -> str:
-        return self._identity.name
-
-    @property
-    def role(self) -> str:
-        return self._identity.role
-
-    @property
-    def zone(self) -> str:
-        return self._identity.zone
-
-    @property
-    def group(self) -> str | None:
-        return self._identity.group
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._config
-
-    @property
-    def topology(self) -> Topology:
-        return self._context.topology
-
-    @property
-    def clock(self) -> Clock:
-        return self._context.clock
-
-    @property
-    def rng(self) -> random.Random:
-        return self._rng
-
-    @property
-    def disk(self) -> Disk:
-        return self._disk
 
     # ------------------------------------------------------------------ what differs between runtimes
 
@@ -187,8 +154,7 @@ class BaseHost(ABC):
         return session
 
     def _check_known(self, dependency: str) -> None:
-        topology = self.topology
-        known = (*topology.roles, *(node.name for node in topology.nodes))
+        known = (*self.topology.roles, *(node.name for node in self.topology.nodes))
         if dependency not in known:
             hint = did_you_mean(dependency, known, before="; ")
             raise HostError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any, Self
 
@@ -94,30 +94,15 @@ class SimSession:
         self._context = context
         self._journal = context.journal
         self._collector = collector
+        self.clock = context.clock
+        self.records: Sequence[Recorded] = context.journal.records
+        self.failures: Sequence[ServiceFailure] = context.journal.failures
         topology = context.topology
         for link in topology.links:
             context.loop.network.add_link(link)
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
-        self._primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
+        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
         self._clients = 0
-
-    # ------------------------------------------------------------------ what the engine uses
-
-    @property
-    def clock(self) -> SimClock:
-        return self._context.clock
-
-    @property
-    def primitives(self) -> SimPrimitives:
-        return self._primitives
-
-    @property
-    def records(self) -> Sequence[Recorded]:
-        return self._journal.records
-
-    @property
-    def failures(self) -> Sequence[ServiceFailure]:
-        return self._journal.failures
 
     def statistics(self) -> Mapping[str, Any]:
         """Figures of the journal, and of the network and the services."""
@@ -182,15 +167,12 @@ class SimSession:
     def driver(self, loads: Mapping[str, Load], *, seed: int, drain_s: float) -> Driver:
         return Driver(self, self._context.system, loads, seed=seed, drain_s=drain_s)
 
-    def client(self, client: Client, role: str) -> AbstractAsyncContextManager[SimHost]:
+    @asynccontextmanager
+    async def client(self, client: Client, role: str) -> AsyncIterator[SimHost]:
         """Put a client on the network. The block, and tasks created in it, run as that client's process.
 
         InvalidValue when a host of that name is on the network, or the zone is unknown.
         """
-        return self._client(client, role)
-
-    @asynccontextmanager
-    async def _client(self, client: Client, role: str) -> AsyncIterator[SimHost]:
         context, network = self._context, self._context.loop.network
         check_zone(client.name, client.zone, context.topology)
         machine = network.add_machine(

@@ -1,8 +1,17 @@
 """What a system under test provides (`System`) and all it sees of the world (`Host`)."""
 
-from harness.system.chart import Chart, StateChart
 from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
-from harness.system.model import Access, Client, Invariant, ParityMetric, Safeguard, System, Workload
+from harness.system.model import (
+    Access,
+    Chart,
+    Client,
+    Invariant,
+    ParityMetric,
+    Safeguard,
+    StateChart,
+    System,
+    Workload,
+)
 from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 

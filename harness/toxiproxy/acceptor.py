@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -11,6 +10,8 @@ import struct
 from collections.abc import Callable
 
 from harness.toxiproxy.address import BACKLOG, Address, describe_os_error, listening_socket, local_address
+from harness.toxiproxy.context import ServerContext
+from harness.toxiproxy.descriptors import DESCRIPTORS
 
 _ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
 _OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -34,12 +35,13 @@ class Acceptor:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        context: ServerContext,
         address: Address,
         on_client: Callable[[socket.socket], None],
         reserved: socket.socket | None = None,
     ) -> None:
-        self._loop = loop
+        self._loop = context.loop
+        self._descriptors = context.descriptors
         self._on_client = on_client
         if reserved is not None:
             reserved.listen(BACKLOG)
@@ -50,7 +52,7 @@ class Acceptor:
         self._closed = False
         self.address = local_address(self._socket)
         """Where it listens, as text."""
-        loop.add_reader(self._socket.fileno(), self._acceptable)
+        self._loop.add_reader(self._socket.fileno(), self._acceptable)
 
     @property
     def answering(self) -> bool:
@@ -101,13 +103,21 @@ class Acceptor:
         for _ in range(_ACCEPTS):
             if self._closed or self._filler_socket is not None:
                 return
+            if not self._descriptors.take(DESCRIPTORS):
+                log.warning("%s: accepting pauses: too many open files", self.address)
+                self._loop.remove_reader(self._socket.fileno())
+                self._descriptors.when_free(self._accept_again)
+                return
             try:
                 client, peer = self._socket.accept()
             except (BlockingIOError, InterruptedError):
+                self._descriptors.free += DESCRIPTORS
                 return
             except ConnectionAbortedError:
+                self._descriptors.free += DESCRIPTORS
                 continue
             except OSError as error:
+                self._descriptors.free += DESCRIPTORS
                 if error.errno not in _OUT_OF_SOCKETS:
                     raise
                 log.warning("%s: cannot accept: %s", self.address, describe_os_error(error))
@@ -117,6 +127,7 @@ class Acceptor:
             if peer[:2] in self._own_addresses:
                 self._own_addresses.discard(peer[:2])
                 client.close()
+                self._descriptors.free += DESCRIPTORS
                 continue
             client.setblocking(False)
             self._on_client(client)

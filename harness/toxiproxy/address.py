@@ -13,6 +13,7 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.errors import HarnessError
 
@@ -26,7 +27,7 @@ class AddressError(HarnessError):
     """A text that is not an address, or a name that does not resolve."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Address:
     """A resolved address. `text` is how it is written; of an any-address it is how it was asked for."""
 
@@ -38,7 +39,7 @@ class Address:
     def wildcard(self) -> bool:
         return self.at[0] in {"0.0.0.0", "::"}
 
-    @property
+    @cached_property
     def loopback(self) -> bool:
         return ipaddress.ip_address(self.at[0].partition("%")[0]).is_loopback
 
@@ -78,6 +79,15 @@ async def resolve_listen(text: str) -> Address:
     return (await _resolve(host, port))[0]
 
 
+def literal_upstream(text: str) -> Address | None:
+    """Where to connect to, if the text is an IP address and a port that need no look-up."""
+    try:
+        host, port_text = split_host_port(text)
+        return _literal(host, _port(text, port_text)) if host else None
+    except AddressError:
+        return None
+
+
 async def resolve_upstream(text: str) -> list[Address]:
     """Where to connect to, IPv4 first. Raises AddressError."""
     host, port_text = split_host_port(text)
@@ -102,6 +112,40 @@ def listening_socket(address: Address) -> socket.socket:
     return sock
 
 
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Listening, non-blocking sockets on every address of a host. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, _, _, _, at in dict.fromkeys(found):
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # a family that this machine does not have
+            failure = error
+            continue
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(at)
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            failure = error
+            if error.errno == errno.EADDRNOTAVAIL:
+                continue
+            for other in sockets:
+                other.close()
+            raise
+        sockets.append(sock)
+    if not sockets:
+        raise failure or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return sockets
+
+
 def bind_socket(address: Address) -> socket.socket:
     """A non-blocking socket that has the address and does not listen: connects are refused, and nobody else gets it.
 
@@ -114,6 +158,7 @@ def bind_socket(address: Address) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.wildcard else 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
         sock.bind(at)
         if address.loopback:
             avoid_pacing(sock)
@@ -182,6 +227,8 @@ def _literal(host: str, port: int) -> Address | None:
         number = ipaddress.ip_address(host)
     except ValueError:
         return None
+    if number.version == 6 and number.ipv4_mapped is not None:  # as in Go, [::ffff:127.0.0.1] is 127.0.0.1
+        number = number.ipv4_mapped
     text = join_host_port(str(number), port)
     if number.version == 4:
         return Address(text, socket.AF_INET, (str(number), port))

@@ -47,6 +47,9 @@ def serve(options: argparse.Namespace) -> int:
         level=_LEVELS.get(os.environ.get("LOG_LEVEL", "info").lower(), logging.INFO),
         format="%(levelname)s %(message)s",
     )
+    from harness.toxiproxy.descriptors import raise_limit
+
+    raise_limit()
     factory = None
     if not options.no_uvloop:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import random
@@ -10,9 +9,10 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from harness.toxiproxy.address import AddressError, avoid_pacing, resolve_upstream
 from harness.toxiproxy.chunk import End
 from harness.toxiproxy.context import ServerContext
+from harness.toxiproxy.descriptors import DESCRIPTORS
+from harness.toxiproxy.dial import Dial
 from harness.toxiproxy.metrics import Meter, Traffic
 from harness.toxiproxy.relay import Relay
 from harness.toxiproxy.toxic import Direction, Toxic
@@ -47,6 +47,7 @@ class Connection:
         self._client = client
         self._upstream: socket.socket | None = None
         self._name = name
+        self._upstream_text = upstream
         self._number = number
         self._traffic = traffic
         traffic.accepted += 1
@@ -62,7 +63,15 @@ class Connection:
         self._closed_call = closed
         self._closed = False
         self._relays: dict[Direction, Relay] = {}
-        self._dial = context.spawn(self._connect(upstream), f"dial {name}")
+        self._descriptors = DESCRIPTORS
+        self._dial: Dial | None = None
+        dial = Dial(context, upstream, self._connected, self._not_connected)
+        if not self._closed:
+            self._dial = dial
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def apply(self, direction: Direction, changed: Toxic | None = None) -> None:
         """The toxics of a direction have changed."""
@@ -75,7 +84,8 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        self._dial.cancel()
+        if self._dial is not None:
+            self._dial.cancel()
         for relay in self._relays.values():
             relay.stop()
         for sock in (self._client, self._upstream):
@@ -86,18 +96,16 @@ class Connection:
             self._traffic.downstream.add(self._meters[Direction.DOWNSTREAM])
         self._traffic.open -= 1
         self._closed_call(self)
+        self._context.descriptors.give_back(self._descriptors)
 
-    async def _connect(self, upstream: str) -> None:
-        try:
-            async with asyncio.timeout(self._context.dial_timeout_s):
-                sock = await _dial(self._context.loop, upstream)
-        except (OSError, AddressError) as error:  # a timeout is an OSError
-            log.info("proxy %s: cannot connect to %s: %s", self._name, upstream, error or "timed out")
-            self._traffic.upstream_failed += 1
-            self.close()
-            return
+    def _not_connected(self, reason: str) -> None:
+        log.info("proxy %s: cannot connect to %s: %s", self._name, self._upstream_text, reason)
+        self._traffic.upstream_failed += 1
+        self.close()
+
+    def _connected(self, sock: socket.socket) -> None:
+        self._dial = None
         self._upstream = sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Toxiproxy decides at the beginning, by the toxics there are then, how the connection will end.
         self._resets = any(
             isinstance(toxic.behaviour, ResetPeer)
@@ -109,17 +117,14 @@ class Connection:
             (Direction.DOWNSTREAM, sock, self._client),
         ):
             self._relays[direction] = Relay(
-                self._context.loop,
+                self._context,
                 source,
                 target,
                 self._meters[direction],
-                buffer=self._context.buffer,
-                clock=self._context.clock,
-                rate_limiters=self._context.rate_limiters,
-                spawn=self._context.spawn,
                 draw=lambda toxic, direction=direction: self._draw(direction, toxic),  # type: ignore[misc]
-                done=self._done,
-                lost=self._lost,
+                on_end=self._on_end,
+                on_lost=self._on_lost,
+                on_source_end=self._on_source_end,
             )
         for direction, relay in self._relays.items():
             relay.start(self._toxics(direction))
@@ -127,41 +132,49 @@ class Connection:
     def _draw(self, direction: Direction, toxic: Toxic) -> random.Random:
         return self._context.rng(self._name, self._number, direction, toxic.name, toxic.number)
 
-    def _done(self, relay: Relay, end: End) -> None:
-        if end is not End.EOF or self._context.strict:  # Toxiproxy does not know half of an end
+    def _on_end(self, relay: Relay, end: End) -> None:
+        if end is not End.EOF or self._context.strict:  # Toxiproxy closes both directions
             self.close(reset=end is End.RESET)
         elif all(each.finished for each in self._relays.values()):
             self.close()
+        else:
+            self._close_complete_sockets()
+            self._other(relay).abandon()
 
-    def _lost(self, relay: Relay) -> None:
+    def _on_source_end(self, relay: Relay, end: End) -> None:
+        if self._closed or self._context.strict:
+            return
+        if end is End.RESET:  # a socket that was reset takes no more data either
+            self._other(relay).give_up()
+        self._close_complete_sockets()
+
+    def _on_lost(self, relay: Relay) -> None:
         """A side takes no more data. What it sent before still passes, then the other side sees a reset."""
-        for other in self._relays.values():
-            if other is not relay:
-                other.source_is_gone = True
+        other = self._other(relay)
+        other.source_is_gone = True
         if self._context.strict or all(each.finished for each in self._relays.values()):
             self.close(reset=True)
+        elif not self._closed:
+            self._close_complete_sockets()
+            other.abandon()
 
+    def _other(self, relay: Relay) -> Relay:
+        upstream, downstream = self._relays.values()
+        return downstream if relay is upstream else upstream
 
-async def _dial(loop: asyncio.AbstractEventLoop, upstream: str) -> socket.socket:
-    """A non-blocking socket connected to the first address that accepts. Raises OSError, AddressError."""
-    failure: OSError | None = None
-    for address in await resolve_upstream(upstream):
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            if address.loopback:
-                avoid_pacing(sock)
-            await loop.sock_connect(sock, address.at)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    assert failure is not None
-    raise failure
+    def _close_complete_sockets(self) -> None:
+        """Close a socket whose end was read and which gets no more data, although toxics hold data of it."""
+        upstream, downstream = self._relays.values()
+        if self._closed or self._upstream is None:
+            return
+        for sock, complete in (
+            (self._client, upstream.source_ended and downstream.finished),
+            (self._upstream, downstream.source_ended and upstream.finished),
+        ):
+            if complete and sock.fileno() != -1:
+                sock.close()
+                self._descriptors -= 1
+                self._context.descriptors.give_back(1)
 
 
 def _close(sock: socket.socket, reset: bool) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.toxiproxy.budget import LoopBudget
 from harness.toxiproxy.chunk import READ_BYTES
 from harness.toxiproxy.clock import Clock
+from harness.toxiproxy.descriptors import Descriptors
 from harness.toxiproxy.metrics import Metrics
 from harness.toxiproxy.rate_limiter import RateLimiters
 
 
-@dataclass(frozen=True)
+@dataclass
 class ServerContext:
     loop: asyncio.AbstractEventLoop
     clock: Clock
@@ -27,8 +29,15 @@ class ServerContext:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     """Where relays read bytes that they write at once."""
     rate_limiters: RateLimiters = field(default_factory=RateLimiters)
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    budget: LoopBudget = field(init=False)
+    nested: int = field(default=0, init=False)
+    """Stages that run now, each resumed by the one before it."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """All running tasks: the server waits for them when it stops."""
+
+    def __post_init__(self) -> None:
+        self.budget = LoopBudget(self.clock)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self.loop.create_task(work, name=name)

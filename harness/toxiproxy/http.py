@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 from harness.errors import HarnessError
+from harness.toxiproxy.address import listening_sockets
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 16 * 1024 * 1024
 IDLE_S, READ_S, WRITE_S, HANDLER_S = 60.0, 15.0, 30.0, 25.0
 
 TEXT = "text/plain; charset=utf-8"
+_PAUSE_S = 0.1
 _TIMEOUT_PAGE = b"<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"
 
 log = logging.getLogger("harness.toxiproxy")
@@ -69,54 +72,105 @@ class _BadRequest(HarnessError):
         self.status = status
 
 
-@dataclass
 class HttpServer:
     """Args:
     handle: answers one request; cancelled after `handler_s`, which is answered with 503.
+    max_connections: so many at once; the one that waits longest for a request makes room for another.
     """
 
-    handle: Callable[[Request], Awaitable[Response]]
-    handler_s: float = HANDLER_S
-    _server: asyncio.Server | None = None
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    def __init__(
+        self,
+        handle: Callable[[Request], Awaitable[Response]],
+        handler_s: float = HANDLER_S,
+        max_connections: int = 100,
+    ) -> None:
+        self._handle = handle
+        self._handler_s = handler_s
+        self._max_connections = max_connections
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[socket.socket] = []
+        self._accepting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: dict[asyncio.StreamWriter, None] = {}
+        """The connections that wait for a request, the longest first."""
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address that was bound. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD_BYTES)
-        bound = self._server.sockets[0].getsockname()
+        self._listeners = await listening_sockets(host, port)
+        self._accept_again()
+        bound = self._listeners[0].getsockname()
         return bound[0], bound[1]
 
     async def stop(self) -> None:
         """Listen no more and close every connection."""
-        if self._server is None:
-            return
-        self._server.close()
+        self._pause()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._server.wait_closed()
-        self._server = None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _acceptable(self, listener: socket.socket) -> None:
+        if len(self._tasks) >= self._max_connections:
+            if self._idle:
+                next(iter(self._idle)).transport.abort()
+            self._pause()  # until a connection is closed
+            return
+        try:
+            client, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no descriptors are left
+            log.warning("the API cannot accept: %s", error)
+            self._pause()
+            self._loop.call_later(_PAUSE_S, self._accept_again)
+            return
+        client.setblocking(False)
+        task = self._loop.create_task(self._serve(client), name="API connection")
         self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._accept_again()
+
+    def _pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener.fileno())
+
+    def _accept_again(self) -> None:
+        if not self._accepting and self._listeners:
+            self._accepting = True
+            for listener in self._listeners:
+                self._loop.add_reader(listener.fileno(), self._acceptable, listener)
+
+    async def _serve(self, client: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(sock=client, limit=MAX_HEAD_BYTES)
+        except OSError:  # the client has gone
+            client.close()
+            return
         try:
             while await self._exchange(reader, writer):
                 pass
-        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):
             pass  # the client has gone, or is too slow
         finally:
-            self._tasks.discard(task)
+            self._idle.pop(writer, None)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; whether the connection goes on."""
+        self._idle[writer] = None
         async with asyncio.timeout(IDLE_S):
             first = await reader.readexactly(1)
+        self._idle.pop(writer, None)
         try:
             async with asyncio.timeout(READ_S):
                 head = _head(first + await _until_blank_line(reader))
@@ -132,8 +186,8 @@ class HttpServer:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            async with asyncio.timeout(self.handler_s):
-                return await self.handle(request)
+            async with asyncio.timeout(self._handler_s):
+                return await self._handle(request)
         except TimeoutError:
             return Response(503, _TIMEOUT_PAGE, "text/html; charset=utf-8")
         except Exception as error:
@@ -142,14 +196,20 @@ class HttpServer:
 
 
 async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:
+    """The lines of a head, which end with CR LF or, as Go accepts it, with LF."""
+    head = bytearray()
     try:
-        return await reader.readuntil(b"\r\n\r\n")
+        while (line := await reader.readuntil(b"\n")) not in {b"\n", b"\r\n"} or not head.strip():
+            head += line
+            if len(head) > MAX_HEAD_BYTES:
+                raise _BadRequest(431)
     except asyncio.LimitOverrunError:
         raise _BadRequest(431) from None
+    return bytes(head)
 
 
 def _head(raw: bytes) -> Head:
-    first, *lines = raw.decode("latin-1").lstrip("\r\n").removesuffix("\r\n\r\n").split("\r\n")
+    first, *lines = (line.removesuffix("\r") for line in raw.decode("latin-1").strip("\r\n").split("\n"))
     parts = first.split(" ")
     if len(parts) != 3 or not parts[0].isalpha() or not parts[2].startswith("HTTP/"):
         raise _BadRequest(400)

@@ -12,19 +12,20 @@ from harness.toxiproxy.chunk import Chunk, End
 from harness.toxiproxy.metrics import Meter
 from harness.toxiproxy.splice import Splice
 
-LIMIT_BYTES = 64 * 1024
-"""What may wait for the socket before the writer is told to wait; the kernel holds megabytes behind it."""
+MAX_BUFFERED_BYTES = 64 * 1024
+"""What may wait for the socket before the writer has to wait; the kernel holds megabytes behind it."""
 
-_VECTOR = 64  # buffers handed to one sendmsg call; the kernel takes 1024 at most
+_VECTOR = 256  # buffers handed to one sendmsg call; the kernel takes 1024 at most
+_MAX_CALLS = 8  # of sendmsg in one turn of the loop
 
 
 class Output:
     """Writes to one non-blocking socket.
 
     Args:
-        ended: called once with the end that was reached: EOF when all was written and the socket shut down
+        on_end: called once with the end that was reached: EOF when all was written and the socket shut down
             for writing, CLOSE and RESET when the connection shall close.
-        failed: called once when the socket cannot be written to any more; all further data is dropped.
+        on_failure: called once when the socket cannot be written to any more; all further data is dropped.
     """
 
     def __init__(
@@ -33,15 +34,15 @@ class Output:
         sock: socket.socket,
         meter: Meter,
         *,
-        ended: Callable[[End], None],
-        failed: Callable[[], None],
+        on_end: Callable[[End], None],
+        on_failure: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._socket = sock
         self._fd = sock.fileno()
         self._meter = meter
-        self._ended = ended
-        self._failed = failed
+        self._on_end = on_end
+        self._on_failure = on_failure
         self._queue: deque[bytes | memoryview] = deque()
         self._size = 0
         self._end: End | None = None
@@ -57,7 +58,7 @@ class Output:
 
     @property
     def full(self) -> bool:
-        return self._size > LIMIT_BYTES or (self._splice is not None and self._splice.held_bytes > 0)
+        return self._size > MAX_BUFFERED_BYTES or (self._splice is not None and self._splice.held_bytes > 0)
 
     def when_room(self, call: Callable[[], object]) -> None:
         self._room = call
@@ -163,7 +164,11 @@ class Output:
         return done
 
     def _flush_queue(self) -> bool:
+        calls = 0
         while self._queue:
+            if calls == _MAX_CALLS:
+                return False  # the rest in the next turn
+            calls += 1
             try:
                 sent = self._socket.sendmsg(list(islice(self._queue, _VECTOR)))
             except (BlockingIOError, InterruptedError):
@@ -186,14 +191,14 @@ class Output:
             try:
                 self._socket.shutdown(socket.SHUT_WR)
             except OSError:  # the other end is gone already, which reading from it tells
-                self._failed()
+                self._on_failure()
                 return
-        self._ended(end)
+        self._on_end(end)
 
     def _fail(self) -> None:
         self._over = True
         self._drop()
         call, self._room = self._room, None
-        self._failed()
+        self._on_failure()
         if call is not None:
             call()

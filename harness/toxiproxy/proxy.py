@@ -87,7 +87,7 @@ class Proxy:
         again = self._picked is not None and self.listen == self._picked.text
         reserved = self._reserved if again else None
         try:
-            self._acceptor = Acceptor(self._context.loop, address, self._accept, reserved)
+            self._acceptor = Acceptor(self._context, address, self._accept, reserved)
         except OSError as error:
             raise internal(f"listen tcp {address.text}: bind: {describe_os_error(error)}") from error
         if reserved is not None:
@@ -241,7 +241,6 @@ class Proxy:
             connection.apply(direction, changed)
 
     def _accept(self, client: socket.socket) -> None:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accepted += 1
         connection = Connection(
             self._context,
@@ -253,7 +252,8 @@ class Proxy:
             toxics=self._of,
             closed=self._forget,
         )
-        self._connections[connection] = None
+        if not connection.closed:
+            self._connections[connection] = None
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)

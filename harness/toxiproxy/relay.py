@@ -6,18 +6,15 @@ the kernel. Toxics are put into and taken out of the way while data relays; none
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import random
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from harness.toxiproxy.chunk import READ_BYTES, Chunk, End, Outlet
-from harness.toxiproxy.clock import Clock
+from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.metrics import Meter
 from harness.toxiproxy.output import Output
-from harness.toxiproxy.rate_limiter import RateLimiters
 from harness.toxiproxy.splice import AVAILABLE, Splice
 from harness.toxiproxy.stage_runner import StageRunner
 from harness.toxiproxy.toxic import Toxic
@@ -31,51 +28,47 @@ _SMALL_FILLS = 8  # so many small ones end it
 
 class Relay:
     """Args:
-    buffer: of READ_BYTES, for what passes at once; all relays of a loop may have the same.
-    clock: what toxics measure their waits with.
-    rate_limiters: what toxics share by name.
-    spawn: starts the task of a toxic, which its owner will wait for.
     draw: the random numbers of a toxic on this relay.
-    done: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
-    lost: called when the target cannot be written to any more.
+    on_end: called when everything was passed on (EOF), or when the connection shall end (CLOSE, RESET).
+    on_lost: called when the target cannot be written to any more.
+    on_source_end: called when the source has sent its end or was reset.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        context: ServerContext,
         source: socket.socket,
         target: socket.socket,
         meter: Meter,
         *,
-        buffer: memoryview,
-        clock: Clock,
-        rate_limiters: RateLimiters,
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         draw: Callable[[Toxic], random.Random],
-        done: Callable[[Relay, End], None],
-        lost: Callable[[Relay], None],
+        on_end: Callable[[Relay, End], None],
+        on_lost: Callable[[Relay], None],
+        on_source_end: Callable[[Relay, End], None],
     ) -> None:
         self.finished = False
         """Nothing more will be written: the end was passed on, or the target is gone."""
+        self.source_ended = False
+        """The source will send no more; toxics may still hold data of it."""
         self.source_is_gone = False
-        """The source cannot be written to any more: its end is a reset, whatever it looks like."""
-        self._loop = loop
+        """The source cannot be written to any more: its end counts as a reset."""
+        self._context = context
+        self._loop = context.loop
         self._source = source
         self._fd = source.fileno()
         self._meter = meter
-        self._buffer = buffer
-        self._clock = clock
-        self._rate_limiters = rate_limiters
-        self._spawn = spawn
+        self._buffer = context.buffer
         self._draw = draw
-        self._done = done
-        self._lost = lost
-        self._output = Output(loop, target, meter, ended=self._ended, failed=self._failed)
+        self._on_end = on_end
+        self._on_lost = on_lost
+        self._on_source_end = on_source_end
+        self._output = Output(context.loop, target, meter, on_end=self._ended, on_failure=self._failed)
         self._chain: list[StageRunner] = []
         self._first: StageRunner | None = None
         self._rolls: dict[int, tuple[float, random.Random]] = {}
         self._reading = False
         self._read_all = False
+        self._abandoned = False
         self._stopped = False
         self._run_of_full = 0
         self._splice: Splice | None = None
@@ -109,18 +102,39 @@ class Relay:
             if not stage.leaving and not any(stage.toxic is toxic for toxic in wanted):
                 stage.leave()
 
+    def abandon(self) -> None:
+        """The other direction is finished: toxics that never pass anything on close the connection."""
+        self._abandoned = True
+        for stage in list(self._chain):
+            if not self._stopped:
+                stage.abandon()
+
+    def give_up(self) -> None:
+        """The target is gone, as reading from it has shown: drop what is held for it."""
+        if not self._stopped and not self.finished:
+            self._drop_chain()
+            self._output.stop()
+            self._failed()
+
     def stop(self) -> None:
         """Drop everything and stop at once; the sockets are not touched."""
         self._stopped = True
         self._pause()
+        self._drop_chain()
+        self._output.stop()
+        self._close_splice()
+
+    def _drop_chain(self) -> None:
         for stage in self._chain:
             stage.stop()
         self._chain.clear()
         self._first = None
-        self._output.stop()
+
+    def _close_splice(self) -> None:
         if self._splice is not None:
             self._splice.close()
             self._splice = None
+            self._context.descriptors.give_back(2)
 
     def _roll(self, toxic: Toxic) -> tuple[float, random.Random]:
         if toxic.number not in self._rolls:
@@ -129,17 +143,17 @@ class Relay:
         return self._rolls[toxic.number]
 
     def _stage(self, toxic: Toxic) -> StageRunner:
-        return StageRunner(
-            self._loop,
+        stage = StageRunner(
+            self._context,
             toxic,
             self._output,
             self._roll(toxic)[1],
-            clock=self._clock,
-            rate_limiters=self._rate_limiters,
-            spawn=self._spawn,
-            gone=self._gone,
-            broken=lambda: self._done(self, End.CLOSE),
+            on_gone=self._gone,
+            on_failure=lambda: self._on_end(self, End.CLOSE),
         )
+        if self._abandoned:
+            stage.abandon()
+        return stage
 
     def _link(self) -> None:
         following: Outlet = self._output
@@ -200,33 +214,39 @@ class Relay:
 
     def _read_chunk(self, first: StageRunner) -> None:
         try:
-            data = self._source.recv(CHUNK_BYTES)
+            size = self._source.recv_into(self._buffer, CHUNK_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._source_ended(End.RESET)
             return
-        if not data:
+        if not size:
             self._source_ended(End.EOF)
             return
-        self._meter.received_bytes += len(data)
-        first.put(Chunk(data, self._clock.time()))
+        self._meter.received_bytes += size
+        first.put(Chunk(bytes(self._buffer[:size]), self._context.clock.time()))
         if first.full:
             self._pause()
             self._resume()
 
     def _source_ended(self, end: End) -> None:
         self._pause()
-        self._read_all = True
+        self._read_all = self.source_ended = True
         into: Outlet = self._first or self._output
         into.put(End.RESET if self.source_is_gone else end)
+        if not self._stopped:
+            self._on_source_end(self, end)
 
     def _begin_splicing(self) -> None:
         if self._splice is None:
+            if not self._context.descriptors.take_spare(2):  # go on by copying, and ask again later
+                self._run_of_full = 0
+                return
             try:
                 self._splice = Splice()
-            except OSError:  # no descriptors left: go on by copying
-                self._may_splice = False
+            except OSError:
+                self._context.descriptors.give_back(2)
+                self._run_of_full = 0
                 return
         self._run_of_full = _SMALL_FILLS
         self._read_with(self._spliceable)
@@ -237,8 +257,7 @@ class Relay:
             self._run_of_full = 0
             self._read_with(self._readable)
         if self._splice is not None and not self._splice.held_bytes:
-            self._splice.close()
-            self._splice = None
+            self._close_splice()
 
     def _read_with(self, on_readable: Callable[[], None]) -> None:
         self._on_readable = on_readable
@@ -273,18 +292,18 @@ class Relay:
             if self._run_of_full <= 0:
                 self._plain()
 
-    # Told by the output.
+    # Called by the output.
 
     def _ended(self, end: End) -> None:
         if end is End.EOF:
             self.finished = True
-        self._done(self, end)
+        self._on_end(self, end)
 
     def _failed(self) -> None:
         self.finished = True
         self._read_all = True
         self._pause()
-        self._lost(self)
+        self._on_lost(self)
 
 
 def _is(stage: StageRunner, toxic: Toxic) -> bool:

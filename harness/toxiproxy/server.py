@@ -105,7 +105,9 @@ class ToxiproxyServer:
             )
             self._proxies = ProxyCollection(self._context)
             http = HttpServer(
-                Api(self._proxies, self._metrics, strict=self._strict).handle, self._handler_timeout_s
+                Api(self._proxies, self._metrics, strict=self._strict).handle,
+                self._handler_timeout_s,
+                self._context.descriptors.max_api_connections,
             )
             self.host, self.port = await http.start(self.host, self.port)
             self._undo = undo.pop_all()

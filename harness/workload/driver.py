@@ -121,7 +121,8 @@ class Driver:
                 for name, load in self._loads.items():
                     group.create_task(self._arrive(name, load, start_s), name=f"load:{name}")
             end_s = start_s + max((load.for_ for load in self._loads.values()), default=0.0) + self._drain_s
-            await self._wait(end_s - self._session.clock.now())
+            if self._tasks:
+                await asyncio.wait(list(self._tasks), timeout=max(0.0, end_s - self._session.clock.now()))
             cancelled = len(self._tasks)
             await self._cancel_clients()
         except BaseException:
@@ -140,7 +141,7 @@ class Driver:
             self._tasks[task] = None
             self._late_s.append(clock.now() - start_s - at_s)
             self.arrived += 1
-            task.add_done_callback(self._on_client_end)
+            task.add_done_callback(self._tasks.pop)
 
     async def _run_client(self, workload: Workload, client: Client) -> None:
         try:
@@ -148,13 +149,6 @@ class Driver:
                 await workload.run(host)
         except Exception as error:  # it ends this client, and is reported, never dropped
             self._fail(client.name, describe_error(error))
-
-    def _on_client_end(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-
-    async def _wait(self, limit_s: float) -> None:
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=max(0.0, limit_s))
 
     async def _cancel_clients(self) -> None:
         tasks = list(self._tasks)

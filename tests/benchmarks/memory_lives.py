@@ -55,14 +55,14 @@ def memory(requests: int) -> Memory:
     )
 
 
-def early_and_late(life: Life) -> tuple[Memory, Memory]:
+def early_and_late(life: Life, early_s: float = EARLY_S, late_s: float = LATE_S) -> tuple[Memory, Memory]:
     """Memory at two moments of a run in which `life` goes on all the time."""
     found: list[Memory] = []
 
     async def body(session: Session) -> None:
         living = asyncio.ensure_future(life(session))
         tidy = asyncio.ensure_future(_tidy(session))
-        for moment_s in (EARLY_S, LATE_S):
+        for moment_s in (early_s, late_s):
             await session.clock.sleep(moment_s - session.clock.now())
             assert not living.done(), living
             found.append(memory(session.statistics()["requests"]))

@@ -25,6 +25,10 @@ FILES = (
 )
 COMMANDS = [command for block in PAGE if block.language == "console" for command in commands(block)]
 
+RECORDED_WITH_THIS_PYTHON = (
+    (ROOT / ".python-version").read_text().startswith("{}.{}".format(*sys.version_info))
+)
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,15 +49,15 @@ def test_the_blocks_are_the_files_that_init_writes(directory: Path) -> None:
     assert {path.relative_to(scaffold).as_posix() for path in others} == set(FILES)
 
 
-def run(command: Command, directory: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`harness` in this process. `harness init` goes to an empty directory."""
+def run(command: Command, directory: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Its output. `harness` runs in this process; `harness init` goes to an empty directory."""
     program, *words = command.words
     if program != "harness":
-        execute(command, directory, {"PYTHONPATH": str(ROOT)})
-        return
+        return execute(command, directory, {"PYTHONPATH": str(ROOT)}).stdout
     monkeypatch.chdir(elsewhere if words[0] == "init" else directory)
     called = call(*words, *(("--jobs", "1") if words[0] == "run" else ()))
     assert called.code == command.code, called.out + called.err
+    return called.out
 
 
 def test_its_commands_do_what_it_says(
@@ -62,8 +66,11 @@ def test_its_commands_do_what_it_says(
     """One after the other, as a person does. The experiment holds because of the safeguard."""
     monkeypatch.syspath_prepend(str(directory))
     monkeypatch.delitem(sys.modules, "shop", raising=False)
-    for command in COMMANDS:
-        run(command, directory, tmp_path, monkeypatch)
+    outputs = {" ".join(one.words): run(one, directory, tmp_path, monkeypatch) for one in COMMANDS}
+    if RECORDED_WITH_THIS_PYTHON:
+        shown = next(block for block in blocks(ROOT / "README.md") if "backend-lost PASSED" in block.text)
+        printed = [line.strip() for line in outputs["harness run experiments"].splitlines()]
+        assert [line for line in shown.text.splitlines() if line.strip() not in printed] == []
     held, failed = sorted((directory / "reports").glob("*Z*/*/verdict.json"))[:2]
     (experiment,) = json.loads(held.read_text(encoding="utf-8"))["experiments"]
     assert 500 < experiment["gates"][0]["samples"] < 700  # "some 600"

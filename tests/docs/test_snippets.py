@@ -135,6 +135,8 @@ def test_commands_do_what_the_page_says(
             [sys.executable, *words], cwd=streaming, capture_output=True, timeout=100, check=False
         )
         assert done.returncode == command.code, done.stdout
+        (shown,) = [block for block in of("json") if block.page == command.block.page]
+        assert json.loads(done.stdout) == json.loads(shown.text)
         return
     assert program == "harness"
     monkeypatch.chdir(tmp_path if words[0] == "init" else mistakes if MISTAKES in words else streaming)

@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from harness.cli.main import invoke
 from harness.faults.bandwidth import Bandwidth
 from harness.faults.primitives import Capability, EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
 from harness.live.cleanup import cleanup
@@ -333,28 +334,24 @@ def test_a_server_that_is_not_toxiproxy(state: Path) -> None:
     assert cleanup().clean
 
 
-def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 LATENCY = "experiments/live/live-recommender-latency.chaos.yaml"
 
 
-def test_the_command_refuses_an_unusable_server_before_anything_starts(state: Path) -> None:
+def test_the_command_refuses_an_unusable_server_before_anything_starts(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusal(*arguments: str) -> str:
+        assert invoke([*arguments, LATENCY]) == 4
+        return capsys.readouterr().err
+
     with socket.create_server(("127.0.0.1", 0)) as sock:
         nobody = f"http://127.0.0.1:{sock.getsockname()[1]}"
     for command in ("run --runtime live", "parity"):
-        ended = harness(*command.split(), "--toxiproxy", nobody, LATENCY)
-        assert ended.returncode == 4
-        assert f"--toxiproxy {nobody}: nothing listens there" in ended.stderr
-        both = harness(*command.split(), "--toxiproxy", nobody, "--network", "kernel", LATENCY)
-        assert both.returncode == 4
-        assert "--toxiproxy with --network kernel" in both.stderr
-    sim = harness("run", "--toxiproxy", nobody, LATENCY)
-    assert sim.returncode == 4
-    assert "needs --runtime live" in sim.stderr
+        ended = refusal(*command.split(), "--toxiproxy", nobody)
+        assert f"--toxiproxy {nobody}: nothing listens there" in ended
+        both = refusal(*command.split(), "--toxiproxy", nobody, "--network", "kernel")
+        assert "--toxiproxy with --network kernel" in both
+    assert "needs --runtime live" in refusal("run", "--toxiproxy", nobody)
     assert not list(state.iterdir())
 
 

@@ -111,6 +111,11 @@ def test_a_system_that_does_not_come_up(directory: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(("limits", "code"), [("-Sn 64", 0), ("-n 200", 3)], ids=["soft", "hard"])
 def test_few_open_files_are_raised_or_refused(directory: Path, limits: str, code: int) -> None:
     """Before anything starts, and not by connections that fail in the middle of a run."""
+    short = (
+        EXPERIMENT.partition("timeline:")[0].replace("4/s, for: 8s", "20/s, for: 2s")
+        + "gates: [{slo: visits}]\n"
+    )
+    (directory / "killed.chaos.yaml").write_text(short)
     words = " ".join([sys.executable, "-m", "harness", *ran(directory, "--json")])
     done = subprocess.run(
         ["sh", "-c", f"ulimit {limits} && exec {words}"], capture_output=True, text=True, check=False

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report.downsample import Point, minmax
+from harness.report.svg.figure import Point, minmax
 
 POINTS = st.lists(st.tuples(st.floats(0, 1e4), st.floats(-1e6, 1e6)), max_size=400).map(
     lambda points: sorted(points, key=lambda point: point[0])

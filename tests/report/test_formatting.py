@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness.gates.result import Verdict
 from harness.report import formatting as words
+from harness.sli.formatting import duration, ratio
 from tests.report.samples import CRASH, PASSED, STARTUP, SUCCESS
 
 
@@ -16,14 +17,14 @@ from tests.report.samples import CRASH, PASSED, STARTUP, SUCCESS
     [(0.9995, 2, "99.95%"), (1.0, 2, "100%"), (0.999999, 2, "99.99%"), (0.00001, 2, "0.01%"), (0.0, 2, "0%")],
 )
 def test_a_ratio_is_never_rounded_to_certainty(value: float, decimals: int, expected: str) -> None:
-    assert words.ratio(value, decimals) == expected
+    assert ratio(value, decimals) == expected
 
 
 @settings(deadline=None)
 @given(st.floats(0.0, 1.0, exclude_max=True))
 def test_less_than_all_is_never_written_as_all(value: float) -> None:
-    assert words.ratio(value) != "100%"
-    assert float(words.ratio(value)[:-1]) < 100
+    assert ratio(value) != "100%"
+    assert float(ratio(value)[:-1]) < 100
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_less_than_all_is_never_written_as_all(value: float) -> None:
     ],
 )
 def test_durations(seconds: float, expected: str) -> None:
-    assert words.duration(seconds) == expected
+    assert duration(seconds) == expected
 
 
 def test_a_value_shows_one_decimal_more_than_its_limit() -> None:

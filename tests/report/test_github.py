@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.exporters.github import MAX_SUMMARY_BYTES, GitHubReporter, make_annotations, make_summary
+from harness.report.reporters.github import MAX_SUMMARY_BYTES, GitHubReporter, make_annotations, make_summary
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED
 
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 from harness.gates.result import Verdict
-from harness.report.exporters.junit import to_junit
+from harness.report.reporters.junit import to_junit
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED, SUCCESS
 
 

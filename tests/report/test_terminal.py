@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.exporters.terminal import TerminalReporter
+from harness.report.reporters.terminal import TerminalReporter
 from harness.report.results_table import draws_bars
 from harness.verdict.model import ExperimentResult
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED

@@ -41,7 +41,7 @@ async def test_data_passes_them_in_the_order_of_their_creation(reset_first: bool
 @on_loop
 async def test_nothing_is_lost_or_reordered_while_toxics_come_and_go() -> None:
     sink, chaos = Sink(), random.Random(7)
-    data = chaos.randbytes(6 << 20)
+    data = chaos.randbytes(24 << 20)
     kinds: list[tuple[str, Mapping[str, int]]] = [
         ("noop", {}), ("latency", {"latency": 2, "jitter": 2}), ("bandwidth", {"rate": 200_000}),
         ("slicer", {"average_size": 3000, "size_variation": 1000}), ("slow_close", {"delay": 1}),

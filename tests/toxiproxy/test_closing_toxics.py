@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from typing import Any
 
 import pytest
 
 from tests.toxiproxy.support import (
+    LINGER_RESET,
     Sink,
     connected,
+    descriptors,
     echo,
     eventually,
     now,
@@ -83,12 +87,62 @@ async def test_timeout_zero_is_silence_until_it_is_removed_which_closes() -> Non
     async with serving() as api, through(api) as (reader, writer):
         await api.toxic("timeout")
         writer.write(b"hello")
-        writer.write_eof()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await reader.read()
         await api.untoxic("timeout_downstream")
         assert await reader.read() == b""
+        await eventually(lambda: api.server.statistics.connections == 0)
+
+
+@pytest.mark.parametrize(("kind", "attributes"), [("timeout", {"timeout": 0}), ("bandwidth", {"rate": 0})])
+@pytest.mark.parametrize("stays", [False, True])
+@on_loop
+async def test_a_client_that_gives_up_behind_a_toxic_that_never_passes_anything_is_let_go(
+    stays: bool, kind: str, attributes: dict[str, Any]
+) -> None:
+    over = asyncio.Event()
+
+    async def ignore_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"answer")
+        await reader.read()
+        await over.wait() if stays else None
+
+    async with serving() as api, through(api, ignore_the_end) as (_, writer):
+        await api.toxic(kind, **attributes)
+        writer.write(b"request")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.close()
+        await eventually(lambda: api.server.statistics.connections == 0)
+        over.set()
+
+
+@on_loop
+async def test_a_connection_whose_server_has_gone_keeps_one_descriptor_while_a_toxic_holds_its_data() -> None:
+    async with serving() as api, upstream(say_and_leave) as address:
+        listen = (await api.proxy(address)).json["listen"]
+        await api.toxic("latency", latency=60_000)
+        before = descriptors()
+        async with connected(listen) as (reader, writer):
+            writer.write_eof()
+            # Both sockets of the client's and of the server's connection, less the server's own and ours to it.
+            await eventually(lambda: descriptors() == before + 2)
+            assert api.server.statistics.connections == 1
+            await api.untoxic("latency_downstream")
+            assert await reader.read() == b"bye"
+        await eventually(lambda: api.server.statistics.connections == 0)
+
+
+@on_loop
+async def test_a_client_that_resets_is_let_go_although_a_toxic_holds_data_for_it() -> None:
+    async with serving() as api, through(api) as (_, writer):
+        await api.toxic("latency", latency=60_000)
+        writer.write(b"hello")
+        await eventually(lambda: api.server.statistics.connections == 1)
+        await asyncio.sleep(0.02)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        writer.transport.abort()
         await eventually(lambda: api.server.statistics.connections == 0)
 
 

@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from harness.toxiproxy import connection
-from harness.toxiproxy.chunk import READ_BYTES, End
+from harness.toxiproxy.chunk import End
 from harness.toxiproxy.metrics import Meter
-from harness.toxiproxy.rate_limiter import RateLimiters
 from harness.toxiproxy.relay import Relay
 from tests.toxiproxy.support import (
     LINGER_RESET,
     Sink,
     connected,
+    context,
     descriptors,
     echo,
     eventually,
@@ -356,7 +356,7 @@ async def test_stopping_the_server_closes_everything_it_has() -> None:
             host, port = listen.split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(b"hello")
-            await eventually(lambda: any(task.get_name().startswith("toxic") for task in asyncio.all_tasks()))
+            await eventually(lambda: api.server.statistics.connections == 1)
         left = [task for task in asyncio.all_tasks() if task.get_name().startswith(("toxic", "dial"))]
         assert left == []
         assert await reader.read() == b""
@@ -375,17 +375,14 @@ async def test_the_end_of_a_source_that_could_not_be_written_to_is_a_reset() -> 
         source.setblocking(False)
         target.setblocking(False)
         relay = Relay(
-            asyncio.get_running_loop(),
+            context(asyncio.get_running_loop()),
             source,
             target,
             Meter(),
-            buffer=memoryview(bytearray(READ_BYTES)),
-            clock=asyncio.get_running_loop(),
-            rate_limiters=RateLimiters(),
-            spawn=lambda work, name: asyncio.get_running_loop().create_task(work, name=name),
             draw=lambda _: random.Random(1),
-            done=lambda _, end: ends.append(end),
-            lost=lambda _: None,
+            on_end=lambda _, end: ends.append(end),
+            on_lost=lambda _: None,
+            on_source_end=lambda _, __: None,
         )
         relay.start([])
         relay.source_is_gone = True

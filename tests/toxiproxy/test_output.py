@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from harness.toxiproxy.chunk import Chunk, End
 from harness.toxiproxy.metrics import Meter
-from harness.toxiproxy.output import LIMIT_BYTES, Output
+from harness.toxiproxy.output import MAX_BUFFERED_BYTES, Output
 from tests.toxiproxy.support import eventually, on_loop
 
 PIECE = bytes(range(256)) * 256
@@ -24,7 +24,7 @@ def output() -> Iterator[tuple[Output, socket.socket, list[End | str], Meter]]:
     for sock in (near, far):
         sock.setblocking(False)
     out = Output(
-        asyncio.get_running_loop(), near, meter, ended=told.append, failed=lambda: told.append("failed")
+        asyncio.get_running_loop(), near, meter, on_end=told.append, on_failure=lambda: told.append("failed")
     )
     with near, far:
         try:
@@ -64,7 +64,7 @@ async def test_it_is_full_over_its_limit_and_tells_when_there_is_room() -> None:
     with output() as (out, far, told, _):
         fill(out)
         while not out.full:
-            out.put(Chunk(bytes(LIMIT_BYTES), 0))
+            out.put(Chunk(bytes(MAX_BUFFERED_BYTES), 0))
         out.when_room(lambda: told.append("room"))
         await asyncio.sleep(0)
         assert told == []
@@ -108,7 +108,7 @@ async def test_an_end_waits_for_the_data_and_a_reset_does_not() -> None:
 async def test_a_socket_that_is_gone_fails_once_and_frees_its_writer() -> None:
     with output() as (out, far, told, _):
         fill(out)
-        out.put(Chunk(bytes(2 * LIMIT_BYTES), 0))
+        out.put(Chunk(bytes(2 * MAX_BUFFERED_BYTES), 0))
         out.when_room(lambda: told.append("room"))
         far.close()
         await eventually(lambda: len(told) == 2)

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "toxiproxy.md"
 
 HEADER = """
 from dataclasses import dataclass
-from harness.toxiproxy.toxics import YEAR_MS, Behaviour, Stage, attribute
+from harness import YEAR_MS, Behaviour, Stage, attribute
 """
 
 

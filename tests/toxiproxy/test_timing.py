@@ -23,6 +23,7 @@ from harness.toxiproxy.toxics.reset_peer import ResetPeer
 from harness.toxiproxy.toxics.slicer import Slicer
 from harness.toxiproxy.toxics.slow_close import SlowClose
 from harness.toxiproxy.toxics.timeout import Timeout
+from tests.toxiproxy.support import context
 
 
 @dataclass
@@ -62,15 +63,12 @@ class Chain:
         loop = asyncio.get_running_loop()
         for behaviour in reversed(behaviours):
             following = StageRunner(
-                loop,
+                context(loop, rate_limiters),
                 Toxic("t", "upstream", Direction.UPSTREAM, behaviour, 1.0, 0),
                 following,
                 random.Random(1),
-                clock=loop,
-                rate_limiters=rate_limiters or RateLimiters(),
-                spawn=lambda work, name: loop.create_task(work, name=name),
-                gone=lambda _: None,
-                broken=lambda: None,
+                on_gone=lambda _: None,
+                on_failure=lambda: None,
             )
             self.stages.insert(0, following)
 
@@ -243,7 +241,7 @@ async def test_slow_close_counts_from_the_last_data_and_through_updates() -> Non
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_timeout_begins_again_with_every_chunk_and_with_the_end(ends: bool) -> None:
+def test_timeout_begins_again_with_every_chunk_and_the_end_closes_at_once(ends: bool) -> None:
     async def main() -> None:
         chain = Chain(Timeout(timeout=100))
         for _ in range(3):
@@ -253,22 +251,72 @@ def test_timeout_begins_again_with_every_chunk_and_with_the_end(ends: bool) -> N
         if ends:
             chain.put(End.EOF)
         await asyncio.sleep(1)
-        assert chain.receiver.got == [(0.42 if ends else 0.37, End.CLOSE)]
+        assert chain.receiver.got == [(0.32 if ends else 0.37, End.CLOSE)]
 
     SimLoop().run(main())
 
 
-@in_virtual_time
-async def test_timeout_zero_swallows_for_ever_the_end_too() -> None:
-    chain = Chain(Timeout())
-    chain.put(b"lost")
-    chain.put(End.EOF)
-    await asyncio.sleep(100_000)
-    assert chain.receiver.got == []
-    chain.stages[0].leave()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert chain.receiver.got == [(100_000.0, End.CLOSE)]
+@pytest.mark.parametrize("ends", [False, True])
+def test_timeout_zero_swallows_for_ever_and_closes_when_the_source_ends_or_it_is_removed(ends: bool) -> None:
+    async def main() -> None:
+        chain = Chain(Timeout())
+        chain.put(b"lost")
+        await asyncio.sleep(100_000)
+        assert chain.receiver.got == []
+        if ends:
+            chain.put(End.EOF)
+        else:
+            chain.stages[0].leave()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert chain.receiver.got == [(100_000.0, End.CLOSE)]
+
+    SimLoop().run(main())
+
+
+@pytest.mark.parametrize("behaviour", [Timeout(), Timeout(timeout=60_000), Bandwidth()])
+def test_what_never_passes_anything_on_closes_when_the_other_direction_is_finished(
+    behaviour: Behaviour,
+) -> None:
+    async def main() -> None:
+        chain = Chain(behaviour)
+        chain.put(b"held")
+        await asyncio.sleep(1)
+        assert chain.receiver.got == []
+        chain.stages[0].abandon()
+        await asyncio.sleep(0)
+        assert chain.receiver.got == [(1.0, End.CLOSE)]
+
+    SimLoop().run(main())
+
+
+@pytest.mark.parametrize("behaviour", [Latency(latency=2000), Bandwidth(rate=1), ResetPeer(timeout=2000)])
+def test_what_passes_something_on_later_goes_on_when_the_other_direction_is_finished(
+    behaviour: Behaviour,
+) -> None:
+    async def main() -> None:
+        chain = Chain(behaviour)
+        chain.put(b"held" * 500)
+        await asyncio.sleep(1)
+        chain.stages[0].abandon()
+        await asyncio.sleep(0)
+        assert End.CLOSE not in [item for _, item in chain.receiver.got]
+
+    SimLoop().run(main())
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET, End.EOF])
+def test_nothing_passes_behind_an_end(end: End) -> None:
+    async def main() -> None:
+        chain = Chain(Latency(latency=100))
+        chain.put(b"before")
+        chain.put(end)
+        chain.put(b"behind")
+        chain.put(End.EOF)
+        await asyncio.sleep(1)
+        assert [item for _, item in chain.receiver.got] == [b"before", end]
+
+    SimLoop().run(main())
 
 
 @in_virtual_time

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from harness.cli.options import Json
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json
 
 
 def cleanup(as_json: Json = False) -> CommandResult:

@@ -3,8 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Json
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json
 
 if TYPE_CHECKING:
     from harness.live.doctor import Finding

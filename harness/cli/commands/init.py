@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult
 
 Template = Annotated[
     str,

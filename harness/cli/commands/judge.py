@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json, Run
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json, Run
 
 if TYPE_CHECKING:
     from harness.engine.judge import Rejudged

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import Json
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json
 
 KINDS = ("experiments", "systems", "safeguards", "faults", "gates", "runtimes", "reporters")
 DIRECTORY = Path("experiments")

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import LocustPlugin
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, LocustPlugin
 
 PAUSE_S = 2.0
 """Between the end of a run and the wait for the next: the old master must be gone."""

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Jobs, Json, Paths, Reports, Seed, Seeds
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Jobs, Json, Paths, Reports, Seed, Seeds, takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
@@ -55,8 +53,8 @@ def parity(
 @contextmanager
 def _open_reporters(runtime: str) -> Iterator[Reporters]:
     """Progress, without the table of a suite: the result is the comparison at the end."""
-    from harness.cli.reporting import reporting
+    from harness.report.registry import open_reporters
 
     print(HEADINGS[runtime])
-    with reporting(defaults=("html", "junit", "progress")) as reporters:
+    with open_reporters(defaults=("html", "junit", "progress")) as reporters:
         yield reporters

@@ -3,9 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.options import Json, Paths, Seed, Without
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Json, Paths, Seed, Without, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from harness.cli.options import Json, Run
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult, Json, Run
 
 
 def replay(run: Run, as_json: Json = False) -> CommandResult:
     """Run a run directory's experiment again and compare the histories. Exit 3 when they differ, or one was altered."""
-    from harness.cli.reporting import reporting
     from harness.engine.replay import replay_run
     from harness.gates.result import EXIT_CODES, Verdict
+    from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
-    with reporting() as reporters:
+    with open_reporters() as reporters:
         replayed = replay_run(run, reporters.handlers, reporters.finish)
     finished = replayed.finished
     code = finished.exit_code if replayed.identical else EXIT_CODES[Verdict.ERROR]

@@ -3,9 +3,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.cli.options import Jobs, Json, Paths, Report, Reports, Seed, Seeds, Without
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import (
+    CommandResult,
+    Jobs,
+    Json,
+    Paths,
+    Report,
+    Reports,
+    Seed,
+    Seeds,
+    Without,
+    takes_runtime,
+)
 from harness.runtime.options import RuntimeOptions
 
 
@@ -22,13 +31,13 @@ def run(
     as_json: Json = False,
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
-    from harness.cli.reporting import reporting
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
+    from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
     loaded, left_out = load_for(paths, runtime)
-    with reporting(report) as reporters:
+    with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,
             seeds=range(seed, seed + seeds),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult
 
 KINDS = ("experiment", "slos")
 
@@ -13,7 +13,7 @@ def schema(
     of: Annotated[str, typer.Argument(help=f"What to describe: {' or '.join(KINDS)}.")] = KINDS[0],
 ) -> CommandResult:
     """Print the JSON Schema of a file, for editors: of an experiment, or of slos.yaml."""
-    from harness.cli.result import print_json
+    from harness.cli.command import print_json
     from harness.engine.runtimes import RUNTIMES
     from harness.errors import UsageError
     from harness.experiment.schema import experiment_schema, slos_schema

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.result import CommandResult
+from harness.cli.command import CommandResult
 
 PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 """The flags are the server's own (harness/toxiproxy/command.py), `--help` among them."""

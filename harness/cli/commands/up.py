@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Seed, Without
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Seed, Without, takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class _Terminal:
         _print(f"up in {run}; apply faults with 'harness fault add' in another terminal; Ctrl-C ends it")
 
     def fault_changed(self, t_s: float, status: FaultStatus) -> None:
-        from harness.cli.fault_status import describe_status
+        from harness.cli.commands.fault import describe_status
 
         _print(f"{t_s:8.1f} s  {describe_status(status)}")
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from harness.cli.options import Json, Paths
-from harness.cli.result import CommandResult
-from harness.cli.runtime_options import takes_runtime
+from harness.cli.command import CommandResult, Json, Paths, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
-from harness.report.downsample import Point, minmax
-from harness.report.svg.figure import LEFT, MAX_SERIES, RIGHT, WIDTH, Figure, Series, nice_step
+from harness.report.svg.figure import LEFT, MAX_SERIES, RIGHT, WIDTH, Figure, Point, Series, minmax, nice_step
 from harness.text import shorten
 
 MAX_POINTS = 1200

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING
 
 from harness.diagnostics import Code
 from harness.errors import HarnessError, InvalidValue
-from harness.faults.primitives import Exposure, HostIdentity, LinkShape, PathMatch
+from harness.faults.primitives import Exposure, HostIdentity, PathMatch
 from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
 from harness.sim.network import handshake
 from harness.sim.network.event_queue import EventQueue
 from harness.sim.network.fair import FairShare
 from harness.sim.network.listener import Listener
 from harness.sim.network.machine import Machine
-from harness.sim.network.path import Impairment
 from harness.sim.network.paths import Paths
 from harness.sim.network.sender import Sender
 from harness.sim.network.transport import SimTransport
 from harness.sim.process import Process
-from harness.system import Access, Link
+from harness.system import Access
 
 if TYPE_CHECKING:
     from harness.sim.loop import SimLoop
@@ -51,6 +50,8 @@ class SimNetwork:
         self.run_due = self._events.run_due
         self._paths = Paths(self._forget_paths)
         self.path = self._paths.find
+        self.impair = self._paths.impair
+        self.add_link = self._paths.add_link
         self._machines: dict[str, Machine] = {}
         self._names: dict[str, dict[Machine, None]] = {}
         self._made = 0
@@ -80,9 +81,6 @@ class SimNetwork:
         return (sum(len(machine.transports) for machine in self._machines.values()) + 1) // 2
 
     # ------------------------------------------------------------------ machines and names
-
-    def add_link(self, link: Link) -> None:
-        self._paths.add_link(link)
 
     def add_machine(
         self, identity: HostIdentity, *, access: Access | None = None, names: tuple[str, ...] = ()
@@ -160,10 +158,6 @@ class SimNetwork:
         return process.machine
 
     # ------------------------------------------------------------------ faults
-
-    def impair(self, match: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Impairment:
-        """As `Paths.impair`."""
-        return self._paths.impair(match, shape=shape, cut=cut)
 
     def _forget_paths(self) -> None:
         for machine in self._machines.values():

@@ -19,6 +19,7 @@ class Bandwidth(Behaviour):
     """
 
     TYPE = "bandwidth"
+    NEEDS_TASK = False
 
     rate: int = attribute(0, TIB // 1000)
     group: str = text_attribute(200)
@@ -46,3 +47,7 @@ class Bandwidth(Behaviour):
                     return
                 await stage.write(part)
                 data = data[len(part) :]
+
+    def abandoned(self, stage: Stage) -> None:
+        if not self.rate:
+            stage.close()

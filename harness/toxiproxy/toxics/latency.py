@@ -16,6 +16,7 @@ class Latency(Behaviour):
     """
 
     TYPE = "latency"
+    NEEDS_TASK = False
     BUFFER_BYTES = 32 << 20  # what is on the way: 100 MB/s with 300 ms
 
     latency: int = attribute(0, YEAR_MS)

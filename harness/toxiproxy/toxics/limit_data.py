@@ -11,6 +11,7 @@ class LimitData(Behaviour):
     """Passes exactly `bytes` bytes of each connection, then closes it. With 0 the first data closes it."""
 
     TYPE = "limit_data"
+    NEEDS_TASK = False
 
     bytes: int = attribute(0, TIB)
 

@@ -11,6 +11,7 @@ class Noop(Behaviour):
     """Passes everything on as it is: where to start from when writing a toxic."""
 
     TYPE = "noop"
+    NEEDS_TASK = False
 
     async def pipe(self, stage: Stage) -> None:
         async for chunk in stage:

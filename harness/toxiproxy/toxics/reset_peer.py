@@ -14,13 +14,14 @@ class ResetPeer(Behaviour):
     """
 
     TYPE = "reset_peer"
+    NEEDS_TASK = False
 
     timeout: int = attribute(0, YEAR_MS)
 
     async def pipe(self, stage: Stage) -> None:
         chunk = await stage.receive()
-        if stage.interrupted:
-            return
+        if chunk is None and not stage.ended:
+            return  # interrupted
         since_s = stage.memory.setdefault("since_s", stage.now_s if chunk is None else chunk.at_s)
         if await stage.wait_until(since_s + self.timeout / 1000):
             stage.reset()

@@ -13,6 +13,7 @@ class Slicer(Behaviour):
     """Cuts data into pieces of about `average_size` ± `size_variation` bytes, `delay` microseconds apart."""
 
     TYPE = "slicer"
+    NEEDS_TASK = False
 
     average_size: int = attribute(1, TIB)
     size_variation: int = attribute(0, TIB)

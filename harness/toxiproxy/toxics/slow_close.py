@@ -11,6 +11,7 @@ class SlowClose(Behaviour):
     """Data relays; the end of it is passed on `delay` milliseconds late."""
 
     TYPE = "slow_close"
+    NEEDS_TASK = False
 
     delay: int = attribute(0, YEAR_MS)
 

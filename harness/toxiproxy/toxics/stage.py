@@ -33,17 +33,12 @@ class Stage(Protocol):
         ...
 
     @property
-    def source_ended(self) -> bool:
-        """No more data will arrive, although some may still wait to be received."""
-        ...
-
-    @property
     def now_s(self) -> float:
         """The server's monotonic clock, in seconds."""
         ...
 
     async def receive(self, within_s: float | None = None) -> Chunk | None:
-        """The next chunk; None when interrupted, when ended, or when none arrives within the time."""
+        """The next chunk; None when interrupted, ended or closed, or when none arrives within the time."""
         ...
 
     def __aiter__(self) -> Stage: ...
@@ -58,11 +53,7 @@ class Stage(Protocol):
         ...
 
     async def wait_until(self, at_s: float | None) -> bool:
-        """Wait until that time of the clock (None: forever). False when interrupted before."""
-        ...
-
-    async def wait_for_end(self) -> bool:
-        """Wait until the source has ended, keeping what was not received. False when interrupted before."""
+        """Wait until that time of the clock (None: forever). False when interrupted or closed before."""
         ...
 
     def rate_limiter(self, name: str) -> RateLimiter:

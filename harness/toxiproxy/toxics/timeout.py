@@ -10,10 +10,12 @@ from harness.toxiproxy.toxics.stage import Stage
 class Timeout(Behaviour):
     """Swallows everything; closes the connection `timeout` milliseconds after the last data. 0: never.
 
-    When it is taken away, the connections on which it swallowed are closed: their data is not whole any more.
+    The end of the data closes it at once. When the toxic is removed, the connections on which it swallowed are
+    closed: their data is incomplete.
     """
 
     TYPE = "timeout"
+    NEEDS_TASK = False
 
     timeout: int = attribute(0, YEAR_MS)
 
@@ -21,13 +23,11 @@ class Timeout(Behaviour):
         within_s = self.timeout / 1000 if self.timeout else None
         while await stage.receive(within_s) is not None:
             pass
-        # The sender's end is swallowed like its data, so the silence lasts as long.
-        if stage.ended and within_s is not None:
-            await stage.wait_until(stage.now_s + within_s)
-        elif stage.ended:
-            await stage.wait_until(None)
         if not stage.interrupted:
             stage.close()
+
+    def abandoned(self, stage: Stage) -> None:
+        stage.close()
 
     def removed(self, stage: Stage) -> None:
         stage.close()

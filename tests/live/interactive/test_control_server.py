@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from harness.cli.fault_status import describe_status
+from harness.cli.commands.fault import describe_status
 from harness.engine.single_fault import SingleFaults
 from harness.faults.primitives import Exposure
 from harness.live.interactive.control_server import ControlServer

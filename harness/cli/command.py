@@ -1,17 +1,96 @@
-"""The options that set up the runtime, for every command that takes one: each is declared by its runtime."""
+"""What all commands share: `CommandResult`, their options, and stdout for one JSON document."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import json
+import os
+import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.runtime.options import Option, RuntimeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """The exit code of a command, and the document that `--json` prints."""
+
+    exit_code: int
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def reserved_stdout() -> Iterator[TextIO]:
+    """Yields the true stdout. Until the end, `sys.stdout` is stderr, for worker processes and C code as well.
+
+    The file descriptor is redirected only where `sys.stdout` is the process's own (in a test it may be a buffer).
+    """
+    true = sys.stdout
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        if sys.__stdout__ is None or true is not sys.__stdout__:
+            yield true
+            return
+        true.flush()
+        number = true.fileno()
+        kept = os.dup(number)
+        stack.callback(os.close, kept)
+        os.dup2(sys.stderr.fileno(), number)
+        stack.callback(os.dup2, kept, number)
+        with open(kept, "w", encoding="utf-8", closefd=False) as document:
+            yield document
+
+
+def print_json(document: object) -> None:
+    """The one document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="Experiment files (*.chaos.yaml), or directories that hold some.")
+]
+Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
+Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Runs at a time, each in a process of its own; the number of cores if not given.", min=1
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),
+]
+Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay=False)]
+Report = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=PATH]",
+        help="Report in this way, too, into PATH where one is given; may be given more than once. "
+        "See 'harness list reporters'.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON document on stdout; progress goes to stderr.")
+]
+LocustPlugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE",
+        help="A Python module that Locust's processes import, to listen to its events. May be repeated.",
+    ),
+]
 
 
 def takes_runtime(

@@ -25,5 +25,3 @@ class HtmlReporter(Reporter):
                 target = self.suite_file(event)
                 page = index_page(event.results, target.parent, suite_facts(event.results, event.elapsed_s))
                 target.write_text(page, encoding="utf-8")
-            case _:
-                pass

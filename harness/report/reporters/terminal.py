@@ -10,10 +10,10 @@ from rich.text import Text
 
 from harness.engine.events import EngineEvent, SuiteFinished
 from harness.gates.result import Verdict
-from harness.report.exporters.html import HtmlReporter
-from harness.report.exporters.progress import ProgressReporter
 from harness.report.formatting import SYMBOLS, verdict_word
 from harness.report.reporter import reporter
+from harness.report.reporters.html import HtmlReporter
+from harness.report.reporters.progress import ProgressReporter
 from harness.report.results_table import STYLES, print_results
 from harness.text import display_path
 from harness.verdict.model import ExperimentResult

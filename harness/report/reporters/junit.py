@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
 from harness.gates.result import Verdict
 from harness.report import formatting
-from harness.report.columns import describe_measurement
+from harness.report.formatting import describe_measurement
 from harness.report.problems import problems
 from harness.report.reporter import Reporter, reporter
 from harness.verdict.model import ExperimentResult
@@ -37,8 +37,6 @@ class JunitReporter(Reporter):
                 (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
             case SuiteFinished() if event.results:
                 self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
-            case _:
-                pass
 
 
 @dataclass(frozen=True, slots=True)

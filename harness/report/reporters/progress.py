@@ -78,8 +78,6 @@ class ProgressReporter(Reporter):
                 self._finish(event)
             case SuiteFinished():
                 self.close()
-            case _:
-                pass
 
     def close(self) -> None:
         """Remove the bars; safe at any time and more than once."""
