@@ -51,7 +51,8 @@ class InvariantRecord:
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
-    `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known.
+    `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
+    from the load and the seed, so they are not part of the history's hash.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
