@@ -15,7 +15,7 @@ run: $(STAMP)
 	$(BIN)/harness run $(SUITE) --jobs $(JOBS)
 
 # The same experiments on real processes and sockets (Linux, loopback only); then proof that nothing is left.
-# Processor quotas need a cgroup that may be written to; where there is none, that experiment is left out, and said.
+# Processor quotas need a writable cgroup; without one, that experiment is left out and the reason is printed.
 LIVE_CPU = $(shell $(BIN)/python -m harness.live.cpu >&2 && echo experiments/live-cpu)
 live: $(STAMP)
 	$(BIN)/harness doctor
@@ -23,29 +23,31 @@ live: $(STAMP)
 	$(BIN)/harness run experiments/live/live-recommender-latency.chaos.yaml --runtime live --load locust
 	$(BIN)/harness cleanup
 
-# Live, with the kernel network: real namespaces, packet losses and rates. As root; it says what is missing.
+# Live, with the kernel network: real namespaces, packet loss and rates. Needs root; prints what is missing.
 live-kernel: $(STAMP)
 	$(BIN)/harness run experiments/kernel --runtime live --network kernel
 	$(BIN)/harness cleanup
 
-# What the kernel network needs beside the Python packages: nftables (its library, libnftables).
+# What the kernel network needs besides the Python packages: nftables (its library, libnftables).
 live-deps:
 	@if command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables; \
 	else echo "install nftables with this system's own package manager (dnf, apk, pacman, ... install nftables)"; exit 1; fi
 
-# Every test. Two workers share the order of the files, so that the fixtures of a module are made once.
+# All tests. Each worker takes a contiguous part (worksteal), so that most fixtures of a module are made once.
 TESTS = $(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal --benchmark-disable
 
 test: $(STAMP)
 	$(TESTS)
 
-# The same, with the share of the lines of harness/ and systems/ that ran. Fails below the floor in pyproject.toml.
+# All tests, with line coverage of harness/ and systems/. Fails below `fail_under` in pyproject.toml.
 coverage: $(STAMP)
 	$(TESTS) --cov --cov-report=term:skip-covered
 
+# Performance claims, as ratios within one run. Needs a quiet machine.
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
 
+# Lint, format, types and import contracts, of the tests too.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,8 +60,8 @@ docs: $(STAMP)
 
 setup: $(STAMP)
 
-# Existing clients of Toxiproxy, which the tests then drive against our server: in a place of their own, because their
-# pins do not fit beside ours. Each that cannot be installed here is said, and its test is skipped.
+# Existing clients of Toxiproxy, which the tests run against our server. They have their own environments, because their
+# pins conflict with ours. The test of a client that cannot be installed is skipped.
 CLIENTS := .toxiproxy-clients
 toxiproxy-clients: $(STAMP)
 	@$(BIN)/python -m venv $(CLIENTS)/chaostoxi && \

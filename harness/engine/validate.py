@@ -90,7 +90,7 @@ def validate_gates(
         yield source.at(
             ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
         )
-    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft))
+    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
     names: dict[str, int] = {}
     before: list[tuple[int, Gate]] = []
     for index, gate in enumerate(draft.gates):
@@ -125,12 +125,22 @@ def _nameless(gate: Gate) -> Gate:
 
 def _faults_end_s(draft: Draft) -> float | None:
     """When the last fault ends; None without faults, and where one is not valid."""
+    return max((fault.ends_s for fault in _faults(draft)), default=None)
+
+
+def _last_fault_start_s(draft: Draft) -> float | None:
+    """When the last fault begins; None without faults, and where one is not valid."""
+    return max((fault.at for fault in _faults(draft)), default=None)
+
+
+def _faults(draft: Draft) -> list[Fault]:
+    """All faults; none where one is not valid."""
     faults = [fault for fault in draft.timeline if isinstance(fault, Fault)]
     if len(faults) < len(draft.timeline) or any(
         draft.is_suspect(("timeline", index)) for index in range(len(faults))
     ):
-        return None
-    return max((fault.ends_s for fault in faults), default=None)
+        return []
+    return faults
 
 
 def _run_end_s(draft: Draft) -> float | None:

@@ -25,13 +25,14 @@ class CheckContext:
 
     `system` None: it could not be loaded. `slos` None: their file could not be read; one of them is None when
     it is not valid. `faults_end_s`, `run_end_s`: when the last fault ends and when the run is over at the
-    latest; None where that is not known, or there is no fault.
+    latest; `last_fault_start_s`: when the last fault begins; None where that is not known, or there is no fault.
     """
 
     system: System | None
     slos: Mapping[str, Slo | None] | None
     faults_end_s: float | None
     run_end_s: float | None
+    last_fault_start_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from harness.diagnostics import Diagnostic, unknown_name
+from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import PositiveDuration
 from harness.gates.base import CheckContext, Gate, JudgeContext
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
-from harness.history.metadata import FaultRecord
+from harness.history.columns import EVENT_COLUMNS, Column
+from harness.history.metadata import FaultRecord, HistoryError
 from harness.history.read import History
-from harness.history.table import literal
-from harness.sli.formatting import duration
-from harness.sli.statistics import ratio_bounds
+from harness.history.table import literal, quoted
+from harness.sli.checks import check_sql
+from harness.sli.formatting import duration, ratio
+from harness.sli.statistics import CONFIDENCE, chance_of_events
+
+MAX_CHANCE = 1 - CONFIDENCE
+"""More than this probability that chance alone gives the events is no evidence that they answer the fault."""
+
+WHERE_COLUMNS = (
+    *EVENT_COLUMNS,
+    Column("node", "VARCHAR", False),
+    Column("fault", "VARCHAR", False),
+    Column("targets", "VARCHAR[]", False),
+)
+"""What `where` of an event gate knows."""
 
 
 @gate_kind
 class EventGate(Gate):
-    """The event is seen within this time of every fault's start (`of: fault`) or end (`of: recovery`)."""
+    """The event is seen within this time of every fault's start (`of: fault`) or end (`of: recovery`).
+
+    Events that chance alone gives with more than 5 % probability are no evidence (`chance_of_events`). What is usual is
+    counted in all the time of the run in which no fault is in force, nor was one in the last `within`.
+
+    Each event answers one fault. Of faults that begin at one moment `where` must tell whose answer it is.
+    """
 
     key: ClassVar = "event"
 
@@ -30,6 +50,11 @@ class EventGate(Gate):
     """How soon after each fault's start, or end, it must be seen."""
     of: Literal["fault", "recovery"] = "fault"
     """Whether time counts from the start of each fault or from its end."""
+    where: str | None = None
+    """Only events for which this SQL condition is true. It knows the event's `node` and `t_s`, its `fields`
+    (`fields->>'reason' = 'timeout'`, `(fields->>'attempt')::int > 1`), and the fault in question: its name as
+    `fault` and its nodes as `targets` (`list_contains(targets, node)`). An event for which it is null does not
+    follow a fault, but counts as one that is seen without a fault."""
 
     @property
     def label(self) -> str:
@@ -37,7 +62,7 @@ class EventGate(Gate):
 
     @property
     def distinctions(self) -> tuple[str, ...]:
-        return "", f" within {self.within:g} s"
+        return ("" if self.where is None else f" where {self.where}"), f" within {self.within:g} s"
 
     @property
     def fault_key(self) -> str:
@@ -48,13 +73,24 @@ class EventGate(Gate):
         if system is not None and self.event not in system.events:
             unknown = unknown_name("event", self.event, system.events, f"system {system.name}")
             yield unknown.below(("event",))
+        if system is not None and self.where is not None:
+            yield from check_sql(("where",), self.where, WHERE_COLUMNS)
+        moment_s = context.last_fault_start_s if self.of == "fault" else context.faults_end_s
+        if moment_s is None or context.run_end_s is None:
+            return
+        if moment_s + self.within > context.run_end_s:
+            yield Diagnostic(
+                Code.BAD_TIMING,
+                f"the event may come until {moment_s + self.within:g}s",
+                f"the run is over at {context.run_end_s:g}s; load longer, or give less time",
+                path=("within",),
+            )
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        """Seen in time after each fault, and more often than before it; `value` is the longest wait."""
-        seen = history.query(f"SELECT t_s FROM events WHERE event = {literal(self.event)} ORDER BY t_s")
-        return [self._judge(history, [float(row[0]) for row in seen], context.name)]
+        """Seen in time after each fault, and not by chance; `value` is the longest wait."""
+        return [self._judge(history, context.name)]
 
-    def _judge(self, history: History, times: list[float], name: str) -> GateResult:
+    def _judge(self, history: History, name: str) -> GateResult:
         def undecided(reason: str, samples: int = 0) -> GateResult:
             return no_samples(name, threshold=self.within, unit="s", samples=samples, reason=reason)
 
@@ -62,46 +98,71 @@ class EventGate(Gate):
         if not faults:
             return undecided("there is no fault for the event to follow")
         since = "start" if self.of == "fault" else "end"
-        waits: list[float] = []
-        missed: list[str] = []
-        counted = 0
-        moments = [self._moment(fault) for fault in faults]
-        for fault, moment in zip(faults, moments, strict=True):
+        causes: list[_Cause] = []
+        for fault in faults:
+            moment = self._moment(fault)
             if moment is None:
                 return undecided(f"{fault.name} did not {since}")
             if not any(fault.exposure.values()):
                 return undecided(f"{fault.name} affected no traffic, so the event had no cause")
-            # What comes after a later fault may be that one's.
-            until = min((m for m in moments if m is not None and m > moment), default=math.inf)
-            until = min(until, moment + self.within)
-            inside = [time for time in times if moment <= time <= until]
-            counted += len(inside)
-            if not inside:
+            causes.append(_Cause(fault, moment, self._events(history, fault)))
+        end_s = _end_s(history)
+        waits: list[float] = []
+        missed: list[str] = []
+        counted = 0
+        for cause in causes:
+            moment, fault = cause.moment_s, cause.fault
+            until = self._until(cause, causes, end_s)
+            found = cause.after(moment, until)
+            rival = next(
+                (c for c in causes if c is not cause and c.moment_s == moment and c.shares(found)), None
+            )
+            if rival is not None:
+                return undecided(
+                    f"{fault.name} and {rival.fault.name} {since} at one moment, and {self.event} may be the answer to "
+                    "either; a 'where' with the fault's targets tells them apart",
+                    samples=len(found),
+                )
+            counted += len(found)
+            if not found:
                 missed.append(fault.name)
                 continue
-            begin = max(0.0, moment - self.within)
-            usual = sum(begin <= time < moment for time in times)
-            if usual and not _more(usual, moment - begin, len(inside), until - moment):
+            calm = self._calm(moment, faults, end_s)
+            calm_s = sum(end - start for start, end in calm)
+            window_s = until - moment
+            usual = sum(event.possible and any(a <= event.t_s < b for a, b in calm) for event in cause.events)
+            if calm_s < window_s:
                 return undecided(
-                    f"{self.event} is seen {_times(usual)} in the {duration(moment - begin)} before the "
-                    f"{since} of {fault.name} and {_times(len(inside))} in the {duration(until - moment)} "
-                    "after it, which does not show that it answers the fault",
-                    samples=len(inside),
+                    f"only {duration(calm_s)} of the run are without a fault, too few to tell what is usual in "
+                    f"{duration(window_s)}",
+                    samples=len(found),
                 )
-            # As many as are usual may be of those that went on anyway.
-            waits.append(inside[usual] - moment)
+            chance = chance_of_events(usual, calm_s, [event.t_s - moment for event in found], window_s)
+            expected = math.ceil(usual * window_s / calm_s)
+            if chance > MAX_CHANCE or len(found) <= expected:
+                return undecided(
+                    f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
+                    f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone gives "
+                    f"with a probability of {ratio(chance, 1)} (at most {ratio(MAX_CHANCE, 0)} is evidence)",
+                    samples=len(found),
+                )
+            # As many as are usual may be of those that are seen anyway.
+            waits.append(found[expected].t_s - moment)
         within = duration(self.within)
+        unknown = sum(event.follows is None for event in causes[0].events)
+        also = f" ({unknown:,} events unknown: 'where' is null)" if unknown else ""
         return GateResult(
             name=name,
             verdict=Verdict.FAILED if missed else Verdict.PASSED,
-            reason=f"no {self.event} within {within} of the {since} of {', '.join(missed)}"
+            reason=f"no {self.event} within {within} of the {since} of {', '.join(missed)}{also}"
             if missed
-            else f"{self.event} is seen {duration(max(waits))} after the {since} of the fault, at most {within}",
+            else f"{self.event} is seen {duration(max(waits))} after the {since} of the fault, at most {within}{also}",
             value=None if missed else max(waits),
             interval=None,
             threshold=self.within,
             unit="s",
             samples=counted,
+            unknown=unknown,
         )
 
     def _moment(self, fault: FaultRecord) -> float | None:
@@ -109,14 +170,90 @@ class EventGate(Gate):
             return fault.undone_at_s
         return fault.applied_at_s
 
+    def _until(self, cause: _Cause, causes: Sequence[_Cause], end_s: float) -> float:
+        """What comes after a later fault may be that one's."""
+        later = (other.moment_s for other in causes if other.moment_s > cause.moment_s)
+        return min(cause.moment_s + self.within, max(end_s, cause.moment_s), *later)
 
-def _more(usual: int, usual_s: float, found: int, found_s: float) -> bool:
-    """Whether events are more frequent than usual, with 95 % confidence.
+    def _calm(
+        self, moment_s: float, faults: Sequence[FaultRecord], end_s: float
+    ) -> list[tuple[float, float]]:
+        """The times in which the event has no cause: no fault is in force, nor was one in the last `within`.
 
-    Were they not, each of them all would fall into the time looked at with the probability of its share of
-    both times (exact conditional test of two Poisson rates: Przyborowski and Wilenski, Biometrika 31, 1940).
-    """
-    return found > usual and ratio_bounds(found, usual + found)[0] > found_s / (usual_s + found_s)
+        Before a recovery its own fault is no cause.
+        """
+        calm, at_s = [], 0.0
+        for start_s, over_s in sorted(self._disturbed(fault, moment_s) for fault in faults):
+            if start_s > at_s:
+                calm.append((at_s, start_s))
+            at_s = max(at_s, over_s)
+        return [*calm, (at_s, end_s)] if end_s > at_s else calm
+
+    def _disturbed(self, fault: FaultRecord, moment_s: float) -> tuple[float, float]:
+        start_s = fault.applied_at_s or 0.0
+        over_s = start_s if fault.undone_at_s is None and fault.for_s == 0 else fault.undone_at_s
+        if over_s is None:
+            return start_s, math.inf
+        return (over_s if self.of == "recovery" and over_s == moment_s else start_s), over_s + self.within
+
+    def _events(self, history: History, fault: FaultRecord) -> tuple[_Event, ...]:
+        targets = ", ".join(literal(target) for target in fault.targets)
+        source = (
+            f"SELECT *, host AS node, {literal(fault.name)} AS fault, CAST([{targets}] AS VARCHAR[]) AS targets "
+            f"FROM events WHERE event = {literal(self.event)}"
+        )
+        where = "true" if self.where is None else self.where
+        if self.where is not None:
+            history.check(self.where, "events", also=("node", "fault", "targets"))
+        ((_, kind, *_),) = history.query(f"DESCRIBE SELECT ({where}\n) AS follows FROM ({source})")
+        if kind != "BOOLEAN":
+            raise HistoryError(f"where: {where} is {kind}; it must be true or false, such as a comparison")
+        rows = history.query(f"SELECT t_s, ({where}\n), row_number() OVER () FROM ({source}) ORDER BY t_s")
+        return tuple(_Event(float(t_s), follows, int(row)) for t_s, follows, row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """`follows`: whether `where` is true for it; None when that is unknown. `row`: which of the events it is."""
+
+    t_s: float
+    follows: bool | None
+    row: int
+
+    @property
+    def possible(self) -> bool:
+        return self.follows is not False
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """A fault, the moment from which time counts, and the events as its `where` sees them, in order."""
+
+    fault: FaultRecord
+    moment_s: float
+    events: tuple[_Event, ...]
+
+    def after(self, start_s: float, end_s: float) -> list[_Event]:
+        return [event for event in self.events if event.follows and start_s <= event.t_s <= end_s]
+
+    def shares(self, found: Sequence[_Event]) -> bool:
+        """Whether one of these events may be the answer to this fault too."""
+        rows = {event.row for event in found}
+        return any(event.possible and event.row in rows for event in self.events)
+
+
+def _end_s(history: History) -> float:
+    """The last moment that the history knows of."""
+    ends = [
+        end
+        for fault in history.metadata.faults
+        if (end := fault.undone_at_s or fault.applied_at_s) is not None
+    ]
+    for table, columns in history.tables.items():
+        if "t_s" in columns:
+            ((last,),) = history.query(f"SELECT max(t_s) FROM {quoted(table)}")
+            ends += [] if last is None else [float(last)]
+    return max(ends, default=0.0)
 
 
 def _times(count: int) -> str:

@@ -43,6 +43,7 @@ class GateResult:
     """The result of one gate. The fields are keys of `verdict.json`, in this order.
 
     `value`, `interval`, `threshold`: in `unit` ("ratio", "share", "s", "bps", "bytes", "count").
+    `unknown`: how many of the samples are not known (null, NaN, no moment); they are counted as bad.
     `needs`: how many more samples would decide it; None when it is decided, or no number would.
     `line`: of the gate in its file. `reason`: one sentence for people.
     """
@@ -57,6 +58,7 @@ class GateResult:
     threshold: float | None
     unit: str
     samples: int
+    unknown: int = 0
     needs: int | None = None
     line: int | None = None
 

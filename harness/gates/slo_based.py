@@ -106,5 +106,6 @@ class SloBasedGate(Gate):
             threshold=threshold.value,
             unit=threshold.unit,
             samples=measured.samples,
+            unknown=measured.unknown,
             needs=measured.needs,
         )

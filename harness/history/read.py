@@ -97,13 +97,15 @@ class History:
             raise HistoryError(f"{expression} is more than one expression")
         return str(described[0][1])
 
-    def check(self, expression: str, table: str, *, aggregates: bool = False) -> None:
+    def check(
+        self, expression: str, table: str, *, aggregates: bool = False, also: tuple[str, ...] = ()
+    ) -> None:
         """Raises HistoryError for what an expression over a row of the table may not hold, or over all rows where
-        `aggregates` are allowed."""
+        `aggregates` are allowed. `also`: columns that a query adds to those of the table."""
         import duckdb
 
         try:
-            check_sql(expression, tuple(self.tables.get(table, ())), aggregates=aggregates)
+            check_sql(expression, (*self.tables.get(table, ()), *also), aggregates=aggregates)
         except InvalidValue as error:
             raise HistoryError(f"{expression}: {error}") from None
         except duckdb.Error as error:

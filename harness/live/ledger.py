@@ -71,16 +71,18 @@ def read(file: Path) -> list[Resource]:
 
 
 def undo(resources: Iterable[Resource]) -> tuple[list[Item], list[tuple[Resource, str]]]:
-    """Undo them in the order of `KINDS`. Returns what was undone, and the resources that could not be undone, with
-    the reason."""
-    done: list[Item] = []
+    """Undo them in the order of `KINDS`. Returns what was undone, each thing once, and the resources that could not be
+    undone, with the reason."""
+    done: dict[
+        Item, None
+    ] = {}  # a process may belong to two resources: noted, and found by the mark of its run
     failed: list[tuple[Resource, str]] = []
     for resource in sorted(resources, key=lambda one: KINDS.index(type(one))):
         try:
-            done.extend(resource.undo())
+            done.update(dict.fromkeys(resource.undo()))
         except (UndoFailed, OSError) as error:
             failed.append((resource, str(error)))
-    return done, failed
+    return list(done), failed
 
 
 def keep(file: Path, resources: Iterable[Resource]) -> None:

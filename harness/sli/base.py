@@ -22,12 +22,14 @@ class SliResult:
     """An SLI on the rows of one group, held against a threshold.
 
     `group`: None unless the SLO is stated `by` a column. `value`, `interval`: in the threshold's unit; None
-    where there is no finite one. `holds`: None when the samples do not decide it. `needs`: how many more
+    where there is no finite one. `unknown`: how many of the samples are not known and counted as bad.
+    `holds`: None when the samples do not decide it. `needs`: how many more
     samples would decide it; None when it is decided, or no number would. `reason`: one sentence.
     """
 
     group: str | None
     samples: int
+    unknown: int = 0
     value: float | None = None
     interval: tuple[float, float] | None = None
     holds: bool | None = None
@@ -112,5 +114,7 @@ def outcome_text(holds: bool | None, threshold: str, beyond: str, needs: int | N
     return f"; {threshold} is undecided ({more}{plural} would decide it)"
 
 
-def sample_count(count: int) -> str:
-    return f"{number(count)} sample{'' if count == 1 else 's'}"
+def sample_count(count: int, unknown: int = 0) -> str:
+    """`600 samples (100 unknown, counted as bad)`."""
+    samples = f"{number(count)} sample{'' if count == 1 else 's'}"
+    return samples + (f" ({number(unknown)} unknown, counted as bad)" if unknown else "")

@@ -12,8 +12,9 @@ from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.history.read import History
 from harness.sli.base import Series, SliResult, Slo, interval_text, outcome_text, sample_count
+from harness.sli.finite import finite
 from harness.sli.formatting import quantity
-from harness.sli.query import VALUE, SliQuery, Window, check_number
+from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_number
 from harness.sli.statistics import more_samples, percentile, percentile_bounds
 from harness.sli.threshold import Threshold, parse_threshold
 from harness.text import quote
@@ -58,14 +59,16 @@ class PercentileSlo(Slo):
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:
-        groups = self._query(history, where).by_group(window, f"list({VALUE})")
-        for group, values in groups:
-            yield self._result(group, _sorted(values), threshold)
+        groups = self._query(history, where).by_group(
+            window, f"list({VALUE})", f"count(CASE WHEN {UNKNOWN} THEN 1 END)"
+        )
+        for group, values, unknown in groups:
+            yield self._result(group, sorted(values or ()), int(unknown), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The percentile of each slice of time, at its middle."""
         slices = [
-            (start_s, _sorted(values))
+            (start_s, sorted(values))
             for start_s, values in self._query(history, where).by_slice(slice_s, end_s, f"list({VALUE})")
         ]
         points = ((start_s + slice_s / 2, percentile(found, self.percentile)) for start_s, found in slices)
@@ -117,12 +120,15 @@ class PercentileSlo(Slo):
         return self.percentile if column in (None, self.value) else None
 
     def _query(self, history: History, where: str | None) -> SliQuery:
-        """A value that is null is infinitely bad."""
+        """Null where the value is null or not finite; such a value is infinitely bad."""
         check_number(history, self.table, "value", self.value)
-        value = f"coalesce(CAST(({self.value}\n) AS DOUBLE), 'inf'::DOUBLE)"
-        return SliQuery(history, self, value, where)
+        value = f"CAST(({finite(history, self.table, self.value)}\n) AS DOUBLE)"
+        value = f"(CASE WHEN isfinite({value}) THEN {value} END)"
+        return SliQuery(history, self, value, "'inf'::DOUBLE", where)
 
-    def _result(self, group: str | None, found: Sequence[float], threshold: Threshold) -> SliResult:
+    def _result(
+        self, group: str | None, found: Sequence[float], unknown: int, threshold: Threshold
+    ) -> SliResult:
         if not found:
             return SliResult(group, 0)
         low, high = percentile_bounds(found, self.percentile)
@@ -133,25 +139,20 @@ class PercentileSlo(Slo):
             needs = more_samples(within, len(found), self.percentile / 100)
         value = percentile(found, self.percentile)
         interval = (low, high) if math.isfinite(low) and math.isfinite(high) else None
-        missing = sum(value == math.inf for value in found)
-        of = sample_count(len(found)) + (f" ({missing:,} without a value)" if missing else "")
+        of = sample_count(len(found), unknown)
         written = interval_text(value, interval, threshold) if math.isfinite(value) else "unbounded"
         most = quantity(threshold.value, threshold.unit)
         outcome = outcome_text(holds, f"at most {most}", f"more than {most}", needs)
         return SliResult(
             group,
             len(found),
+            unknown,
             value if math.isfinite(value) else None,
             interval,
             holds,
             needs,
             f"p{self.percentile:g} of {of} is {written}{outcome}",
         )
-
-
-def _sorted(values: Sequence[float] | None) -> list[float]:
-    """In order; what is not a number is infinitely bad."""
-    return sorted(math.inf if math.isnan(value) else value for value in values or ())
 
 
 def _ending(value: str) -> str:

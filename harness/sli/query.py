@@ -2,6 +2,9 @@
 
 Every expression is checked against the recorded table before it is used, so that a mistyped column or a
 number taken for a condition is an error, whoever wrote the experiment and however long ago.
+
+The unknown is the worst. A row counts as bad, and as unknown, when `where` is null for it, when what is measured is
+null or not finite, and, in a window, when its moment is null or not finite: it could lie inside.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ from harness.experiment.model import SloDefinition
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
+from harness.sli.finite import finite
 
 _NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 
-GROUP, AT, VALUE = "_sli_group", "_sli_at", "_sli_value"
-"""The columns of an SLI query: the group (text), the moment in seconds (may be null), what is measured."""
+GROUP, AT, VALUE, UNKNOWN = "_sli_group", "_sli_at", "_sli_value", "_sli_unknown"
+"""The columns of an SLI query: the group (text), the moment in seconds (null where it is unknown), what is measured
+(never null: the worst where it is unknown), and whether the row counts as the worst because it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +36,29 @@ class Window:
 
     @property
     def condition(self) -> str:
-        """SQL over an SLI query, never null. A row without a moment counts only where everything counts."""
+        """SQL over an SLI query, never null. A row without a moment could lie in every window but `NEVER`."""
+        if self == NEVER:
+            return "false"
         parts = []
         if self.start_s is not None:
             parts.append(f"{AT} >= {_double(self.start_s)}")
         if self.end_s is not None:
             parts.append(f"{AT} < {_double(self.end_s)}")
-        return f"coalesce({' AND '.join(parts) or 'true'}, false)"
+        return f"coalesce({' AND '.join(parts) or 'true'}, true)"
+
+    @property
+    def everything(self) -> bool:
+        """Whether all rows count, whenever they were determined."""
+        return self.start_s is None and self.end_s is None
+
+    def __and__(self, other: Window) -> Window:
+        """The time that is in both."""
+        starts = [one for one in (self.start_s, other.start_s) if one is not None]
+        ends = [one for one in (self.end_s, other.end_s) if one is not None]
+        return Window(max(starts, default=None), min(ends, default=None))
 
 
+EVERYTHING = Window()
 NEVER = Window(math.inf)
 """No row at all: the time after a fault that did not happen."""
 
@@ -59,26 +78,44 @@ def windows(history: History) -> dict[str, Window]:
 
 @dataclass(frozen=True, slots=True)
 class SliQuery:
-    """The rows that an SLO is about. `value`: SQL of what is measured in each, checked by the caller."""
+    """The rows that an SLO is about.
+
+    `value`: SQL of what is measured in each, null where it is unknown; checked by the caller. `worst`: SQL of the worst
+    value.
+    """
 
     history: History
     slo: SloDefinition
     value: str
+    worst: str
     where: str | None
 
-    def rows(self, select: str) -> list[tuple[Any, ...]]:
-        """`select`: a list over GROUP, AT and VALUE, the first of which is grouped and ordered by.
+    def rows(self, select: str, window: Window = EVERYTHING) -> list[tuple[Any, ...]]:
+        """`select`: a list over GROUP, AT, VALUE and UNKNOWN, the first of which is grouped and ordered by.
+
+        `window`: of which the rows will be counted; only then a missing moment makes a row unknown.
 
         Raises HistoryError for what is not a table, a column or a condition.
         """
         self._check()
         slo = self.slo
-        conditions = [f"({condition}\n)" for condition in (slo.where, self.where) if condition is not None]
+        conditions = [
+            f"({finite(self.history, slo.table, condition)}\n)"
+            for condition in (slo.where, self.where)
+            if condition is not None
+        ]
+        belongs = " AND ".join(conditions) or "true"
+        known = f"isfinite(CAST(({slo.at}\n) AS DOUBLE))"
+        unknown = f"({belongs}) IS NULL OR {self.value} IS NULL"
+        if not window.everything:
+            unknown += f" OR NOT coalesce({known}, false)"
         source = (
-            f"SELECT {self._group()} AS {GROUP}, ({slo.at}\n) AS {AT}, {self.value} AS {VALUE} "
-            f"FROM {quoted(slo.table)}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+            f"SELECT {self._group()} AS {GROUP}, CASE WHEN {known} THEN ({slo.at}\n) END AS {AT}, "
+            f"{self.value} AS measured, ({unknown}) AS {UNKNOWN} "
+            f"FROM {quoted(slo.table)} WHERE coalesce({belongs}, true)"
         )
-        return self.history.query(f"SELECT {select} FROM ({source}) GROUP BY 1 ORDER BY 1")
+        rows = f"SELECT *, CASE WHEN {UNKNOWN} THEN {self.worst} ELSE measured END AS {VALUE} FROM ({source})"
+        return self.history.query(f"SELECT {select} FROM ({rows}) GROUP BY 1 ORDER BY 1")
 
     def by_group(self, window: Window, *aggregates: str) -> Iterator[tuple[Any, ...]]:
         """Group (None unless the SLO has `by`), and the aggregates of its rows inside the window.
@@ -86,7 +123,7 @@ class SliQuery:
         The groups are those of the whole history, in order, so that one that fell silent is not absent.
         """
         inside = ", ".join(f"{one} FILTER (WHERE {window.condition})" for one in aggregates)
-        for group, *found in self.rows(f"{GROUP}, {inside}"):
+        for group, *found in self.rows(f"{GROUP}, {inside}", window):
             yield (None if self.slo.by is None else str(group), *found)
 
     def by_slice(self, slice_s: float, end_s: float, *aggregates: str) -> Iterator[tuple[Any, ...]]:
@@ -122,13 +159,15 @@ class SliQuery:
         return quoted(by) if by in self.history.tables.get(self.slo.table, {}) else by
 
 
-def condition_count(history: History, table: str, condition: str) -> tuple[int, int]:
-    """Rows for which the condition is true, and all rows. Raises HistoryError."""
+def condition_count(history: History, table: str, condition: str) -> tuple[int, int, int]:
+    """Rows for which the condition is true, rows for which it is unknown, and all rows. Raises HistoryError."""
     check_condition(history, table, "violated", condition)
-    ((true, total),) = history.query(
-        f"SELECT count(*) FILTER (WHERE {condition}\n), count(*) FROM {quoted(table)}"
+    known = finite(history, table, condition)
+    ((true, unknown, total),) = history.query(
+        f"SELECT count(*) FILTER (WHERE ({known}\n)), count(*) FILTER (WHERE ({known}\n) IS NULL), count(*) "
+        f"FROM {quoted(table)}"
     )
-    return int(true), int(total)
+    return int(true), int(unknown), int(total)
 
 
 def check_condition(history: History, table: str, what: str, condition: str) -> None:

@@ -10,8 +10,9 @@ from harness.experiment.units import Ratio
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import Point, Series, SliResult, Slo, interval_text, outcome_text, sample_count
+from harness.sli.finite import finite
 from harness.sli.formatting import ratio, ratio_decimals
-from harness.sli.query import VALUE, SliQuery, Window, check_condition
+from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_condition
 from harness.sli.statistics import more_samples, ratio_bounds
 from harness.sli.threshold import Threshold
 
@@ -42,10 +43,13 @@ class RatioSlo(Slo):
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:
         groups = self._query(history, where).by_group(
-            window, f"count(CASE WHEN {VALUE} THEN 1 END)", "count(*)"
+            window,
+            f"count(CASE WHEN {VALUE} THEN 1 END)",
+            "count(*)",
+            f"count(CASE WHEN {UNKNOWN} THEN 1 END)",
         )
-        for group, good, total in groups:
-            yield _result(group, int(good), int(total), threshold)
+        for group, good, total, unknown in groups:
+            yield _result(group, int(good), int(total), int(unknown), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The rows that are not good, counted up."""
@@ -73,16 +77,16 @@ class RatioSlo(Slo):
         return check_share(value)
 
     def _query(self, history: History, where: str | None) -> SliQuery:
-        """A row whose expression is null is not good."""
+        """Null where it is unknown whether the row is good."""
         if self.good is not None:
             check_condition(history, self.table, "good", self.good)
-            good = f"coalesce(({self.good}\n), false)"
+            good = f"({finite(history, self.table, self.good)}\n)"
         elif self.bad is not None:
             check_condition(history, self.table, "bad", self.bad)
-            good = f"NOT coalesce(({self.bad}\n), true)"
+            good = f"(NOT ({finite(history, self.table, self.bad)}\n))"
         else:
             raise HistoryError("the SLO needs 'good' or 'bad'")
-        return SliQuery(history, self, good, where)
+        return SliQuery(history, self, good, "false", where)
 
 
 def check_share(target: float) -> Iterator[Diagnostic]:
@@ -96,7 +100,7 @@ def check_share(target: float) -> Iterator[Diagnostic]:
         )
 
 
-def _result(group: str | None, good: int, total: int, threshold: Threshold) -> SliResult:
+def _result(group: str | None, good: int, total: int, unknown: int, threshold: Threshold) -> SliResult:
     if not total:
         return SliResult(group, 0)
     low, high = ratio_bounds(good, total)
@@ -105,5 +109,5 @@ def _result(group: str | None, good: int, total: int, threshold: Threshold) -> S
     target = ratio(threshold.value, max(1, ratio_decimals(threshold.value) - 1))
     value = interval_text(good / total, (low, high), threshold)
     outcome = outcome_text(holds, f"at least {target}", f"less than {target}", needs)
-    reason = f"{value} of {sample_count(total)} are good{outcome}"
-    return SliResult(group, total, good / total, (low, high), holds, needs, reason)
+    reason = f"{value} of {sample_count(total, unknown)} are good{outcome}"
+    return SliResult(group, total, unknown, good / total, (low, high), holds, needs, reason)

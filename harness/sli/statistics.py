@@ -101,3 +101,27 @@ def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float, f
         -math.inf if lower < 1 else values[lower - 1],
         math.inf if upper > n else values[upper - 1],
     )
+
+
+def chance_of_events(calm: int, calm_s: float, waits_s: Sequence[float], window_s: float) -> float:
+    """The probability that chance alone gives as many events as soon after a moment, or more, or sooner.
+
+    `calm`: events in `calm_s` seconds without a cause. `waits_s`: the waits of the events in the `window_s` seconds
+    after the moment. Chance is events at one constant rate, whatever it is. Then each of all these events falls
+    into the window with the probability q = window / (window + calm), so that the number in it is binomial (exact
+    conditional test of two Poisson rates: Przyborowski and Wilenski, Homogeneity of results in testing samples
+    from Poisson series, Biometrika 31, 1940), and each wait is uniform in the window (Cox and Lewis, The statistical
+    analysis of series of events, 1966). Equal numbers are ordered by promptness: minus the sum of the logarithms of
+    k uniform numbers has a gamma distribution with shape k (Fisher, Statistical methods for research workers, 4th
+    ed., 1932, section 21.1). Both together are one exact test, which one prompt event can pass.
+    """
+    from scipy.special import bdtr, gammaincc
+
+    count = len(waits_s)
+    if not count:
+        return 1.0
+    total, share = calm + count, window_s / (window_s + calm_s)
+    more = 1.0 - float(bdtr(count, total, share)) if count < total else 0.0
+    at_least = 1.0 - float(bdtr(count - 1, total, share))
+    promptness = sum(math.log(window_s / wait_s) if wait_s > 0 else math.inf for wait_s in waits_s)
+    return more + (at_least - more) * float(gammaincc(count, promptness))

@@ -100,12 +100,15 @@ SAFEGUARDS = (
 
 INVARIANTS = (
     Invariant(
-        "startup-is-never-negative", "sessions", "startup_s < 0", "a measured startup time is a real duration"
+        "startup-is-never-negative",
+        "sessions",
+        "startup_s is not null and startup_s < 0",
+        "a measured startup time is a real duration",
     ),
     Invariant(
         "sessions-end-after-they-begin",
         "sessions",
-        "t_s < started_at_s or started_at_s + startup_s > t_s + 1e-6",
+        "t_s < started_at_s or (startup_s is not null and started_at_s + startup_s > t_s + 1e-6)",
         "the order of a session's life: intent, first frame, end",
     ),
     Invariant(

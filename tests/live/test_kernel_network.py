@@ -28,6 +28,7 @@ HOME_BPS = 16e6
 HOME = Access(down_bps=HOME_BPS, up_bps=HOME_BPS / 4, rtt_s=0.002)
 FOR_S = 1.0
 """How long rates are measured."""
+MAX_MEASUREMENTS = 5
 
 CLIENTS = EndpointMatch(clients=ClientMatch())
 ONE, TWO = EndpointMatch(nodes=frozenset({"store-1"})), EndpointMatch(nodes=frozenset({"store-2"}))
@@ -41,6 +42,7 @@ class Shopfloor:
         self.session = session
         self.primitives = session.primitives
         self.a, self.b, self.home = a, b, home
+        self.downloads = 0
 
     async def ask(self, host: Host, node: str, timeout_s: float = 1.0, n_bytes: int = 100) -> str:
         """The status, or the name of the error: ConnectionTimeoutError only where a connect was left unanswered."""
@@ -57,9 +59,19 @@ class Shopfloor:
         assert await self.ask(host, node, 30, n_bytes) == "200"
         return time.perf_counter() - began_s
 
+    async def assert_rates(self, hold: Callable[[list[float]], bool], *downloads: tuple[Host, str]) -> None:
+        """A client of a busy machine reads late: too little at first, then too much. A wrong limit is always wrong."""
+        found: list[list[float]] = []
+        while len(found) < MAX_MEASUREMENTS:
+            found.append(await self.rates_bps(*downloads))
+            if hold(found[-1]):
+                return
+        raise AssertionError(found)
+
     async def rates_bps(self, *downloads: tuple[Host, str]) -> list[float]:
         """Of endless downloads at the same time, each over a connection of its own, once they are under way."""
         received = [0] * len(downloads)
+        self.downloads += len(downloads)
 
         async def download(index: int, host: Host, node: str) -> None:
             async with host.http(node).get("/stream") as answer:
@@ -163,12 +175,12 @@ async def loss_slows_a_transfer(floor: Shopfloor) -> None:
 
 async def a_pair_shares_its_rate(floor: Shopfloor) -> None:
     """Two connections between the same two hosts share a limit; another pair has its own."""
+    downloads = floor.downloads
     limit = LinkShape(bandwidth_bps=20e6)
+    three = [(floor.a, "store-1"), (floor.a, "store-1"), (floor.b, "store-1")]
     async with in_force(floor.primitives.shape(PathMatch(ONE, CLIENTS), limit)) as applied:
-        rates = await floor.rates_bps((floor.a, "store-1"), (floor.a, "store-1"), (floor.b, "store-1"))
-    assert near(rates[0] + rates[1], 20e6), rates
-    assert near(rates[2], 20e6), rates
-    assert applied.exposure().connections == 3
+        await floor.assert_rates(lambda bps: near(bps[0] + bps[1], 20e6) and near(bps[2], 20e6), *three)
+    assert applied.exposure().connections == floor.downloads - downloads
 
 
 async def everything_shares_a_shared_rate(floor: Shopfloor) -> None:
@@ -176,9 +188,8 @@ async def everything_shares_a_shared_rate(floor: Shopfloor) -> None:
     limit = LinkShape(bandwidth_bps=30e6, shared=True)
     pairs = [(floor.a, "store-1"), (floor.b, "store-1"), (floor.a, "store-2"), (floor.b, "store-2")]
     async with in_force(floor.primitives.shape(PathMatch(STORES, CLIENTS), limit)):
-        rates = await floor.rates_bps(*pairs)
-    assert near(sum(rates), 30e6), rates
-    assert sum(await floor.rates_bps(*pairs)) > 100e6
+        await floor.assert_rates(lambda bps: near(sum(bps), 30e6), *pairs)
+    await floor.assert_rates(lambda bps: sum(bps) > 100e6, *pairs)
 
 
 async def two_limits_at_a_time(floor: Shopfloor) -> None:
@@ -187,21 +198,20 @@ async def two_limits_at_a_time(floor: Shopfloor) -> None:
     both = [(floor.a, "store-1"), (floor.b, "store-1")]
     async with in_force(floor.primitives.shape(back, LinkShape(bandwidth_bps=40e6, shared=True))):
         async with in_force(floor.primitives.shape(back, LinkShape(bandwidth_bps=10e6))):
-            rates = await floor.rates_bps(*both)
-            assert near(rates[0], 10e6), rates
-            assert near(rates[1], 10e6), rates
-        assert near(sum(await floor.rates_bps(*both)), 40e6)
+            await floor.assert_rates(lambda bps: near(bps[0], 10e6) and near(bps[1], 10e6), *both)
+        await floor.assert_rates(lambda bps: near(sum(bps), 40e6), *both)
 
 
 async def connections_of_a_client_share_its_access(floor: Shopfloor) -> None:
-    rates = await floor.rates_bps((floor.home, "store-1"), (floor.home, "store-2"))
-    assert near(sum(rates), HOME_BPS), rates
-    assert sum(await floor.rates_bps((floor.a, "store-1"), (floor.a, "store-2"))) > 100e6
+    home = [(floor.home, "store-1"), (floor.home, "store-2")]
+    await floor.assert_rates(lambda bps: near(sum(bps), HOME_BPS), *home)
+    wide = [(floor.a, "store-1"), (floor.a, "store-2")]
+    await floor.assert_rates(lambda bps: sum(bps) > 100e6, *wide)
 
 
 async def clients_share_a_link_of_the_topology(floor: Shopfloor) -> None:
-    rates = await floor.rates_bps((floor.a, "store-far"), (floor.b, "store-far"))
-    assert near(sum(rates), NARROW_BPS), rates
+    far = [(floor.a, "store-far"), (floor.b, "store-far")]
+    await floor.assert_rates(lambda bps: near(sum(bps), NARROW_BPS), *far)
 
 
 async def uploads_are_limited_too(floor: Shopfloor) -> None:

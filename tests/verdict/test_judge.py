@@ -41,7 +41,7 @@ def test_all_that_is_judged_is_in_the_result(tmp_path: Path) -> None:
         RecoveredGate(recovered="speed", within="5s"),
         EventGate(event="shop.failover", within="15s"),
     )
-    found = history(tmp_path, GOOD, [(50.0, "shop.failover")], invariant("latency_s < 0"))
+    found = history(tmp_path, GOOD, [(41.0, "shop.failover")], invariant("latency_s < 0"))
     result = verdict_of(stated, found)
     assert [(gate.name, gate.kind) for gate in result.gates] == [
         ("success", "slo"),

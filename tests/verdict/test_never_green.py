@@ -187,7 +187,8 @@ def test_values_that_are_missing_are_the_worst(tmp_path: Path) -> None:
     slow = [*visits(50.0, 400), *visits(55.0, 100, latency_s=None)]
     result = verdict_of(experiment(SloGate(slo="speed")), history(tmp_path, steady() + slow))
     assert result.verdict is Verdict.FAILED
-    assert "100 without a value" in result.reason
+    assert result.gates[0].unknown == 100
+    assert "600 samples (100 unknown, counted as bad)" in result.reason
 
 
 def test_values_that_are_not_numbers_are_the_worst(tmp_path: Path) -> None:
@@ -206,13 +207,97 @@ def test_what_is_unknown_is_not_good(tmp_path: Path, slo: RatioSlo) -> None:
     assert result.gates[0].value == pytest.approx(0.2)
 
 
-def test_rows_without_a_moment_do_not_count_in_a_window(tmp_path: Path) -> None:
-    slo = SUCCESS.model_copy(update={"at": "case when status = 200 then null else t_s end"})
-    result = verdict_of(
-        experiment(SloGate(slo="it", during="fault")), history(tmp_path, rows()), slos={"it": slo}
-    )
-    assert result.gates[0].samples == 0
+@pytest.mark.parametrize("unknown", ["null", "'nan'::double", "'inf'::double"])
+@pytest.mark.parametrize("during", ["before", "fault", "after"])
+def test_rows_without_a_moment_count_as_bad_in_every_window(
+    tmp_path: Path, during: str, unknown: str
+) -> None:
+    slo = SUCCESS.model_copy(update={"at": f"case when note = 'lost' then {unknown} else t_s end"})
+    lost = visits(50.0, 50, note="lost")
+    gate = SloGate.model_validate({"slo": "it", "during": during})
+    result = verdict_of(experiment(gate), history(tmp_path, rows() + lost), slos={"it": slo})
+    samples = {"before": 100, "fault": 400, "after": 100}[during]
+    assert (result.gates[0].samples, result.gates[0].unknown) == (samples + 50, 50)
+    assert result.gates[0].value == pytest.approx(samples / (samples + 50))
+    assert result.verdict is not Verdict.PASSED
+
+
+def test_rows_without_a_moment_are_as_they_are_where_all_time_counts(tmp_path: Path) -> None:
+    slo = SUCCESS.model_copy(update={"at": "case when ok then t_s end"})
+    (gate,) = verdict_of(
+        experiment(GOOD.model_copy(update={"slo": "it"})), history(tmp_path, rows()), slos={"it": slo}
+    ).gates
+    assert (gate.unknown, gate.verdict) == (0, Verdict.PASSED)
+
+
+NOTED = [*steady(), *visits(50.0, 400)]
+
+
+@pytest.mark.parametrize("slo", [SUCCESS, SPEED])
+@pytest.mark.parametrize("in_gate", [True, False])
+def test_rows_for_which_where_is_unknown_are_bad(tmp_path: Path, slo: Slo, in_gate: bool) -> None:
+    """Each row has a note but the failed ones, so that `note <> 'x'` is null for these."""
+    noted = [replace(visit, note="a") for visit in NOTED]
+    failed = visits(60.0, 100)
+    where = "note <> 'x'"
+    gate = SloGate(slo="it", where=where if in_gate else None)
+    stated = slo if in_gate else slo.model_copy(update={"where": where})
+    (result,) = verdict_of(experiment(gate), history(tmp_path, noted + failed), slos={"it": stated}).gates
+    assert (result.verdict, result.samples, result.unknown) == (Verdict.FAILED, 600, 100)
+
+
+@pytest.mark.parametrize(
+    "slo",
+    [
+        SUCCESS.model_copy(update={"good": good})
+        for good in (
+            "0.0 / (status - 200) >= 0.9",
+            "1.0 / (status - 200) >= 0.9",
+            "case when status = 0 then 1.0 else 'nan'::double end >= 0.9",
+            "pow(-1.0, 0.5) > 0 and ok",
+        )
+    ]
+    + [
+        SUCCESS.model_copy(update={"good": None, "bad": "not (0.0 / (status - 200) >= 0.9)"}),
+        SPEED.model_copy(update={"value": "-1.0 / (status - 200)"}),
+        SPEED.model_copy(update={"value": "'-inf'::double"}),
+        SPEED.model_copy(update={"value": "0.0 / (status - 200)"}),
+        SUCCESS.model_copy(update={"where": "0.0 / (status - 200) > 1"}),
+    ],
+    ids=lambda slo: str(slo.model_dump(exclude_defaults=True))[-60:],
+)
+def test_arithmetic_without_a_finite_result_is_bad(tmp_path: Path, slo: Slo) -> None:
+    (result,) = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}).gates
+    assert (result.verdict, result.unknown, result.samples) == (Verdict.FAILED, 600, 600)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "status = 200 or 1 / (status - 200) > 0.9",
+        "coalesce(1 / (status - 200) > 0.9, true)",
+        "isfinite(t_s / 2)",
+    ],
+)
+def test_a_guarded_division_is_known(tmp_path: Path, good: str) -> None:
+    slo = SUCCESS.model_copy(update={"good": good})
+    (result,) = verdict_of(experiment(SloGate(slo="it")), history(tmp_path, rows()), slos={"it": slo}).gates
+    assert (result.verdict, result.unknown) == (Verdict.PASSED, 0)
+
+
+@pytest.mark.parametrize("violated", ["latency_s < 0", "0.0 / (status - 200) > 1"])
+def test_an_invariant_with_unknown_rows_does_not_pass(tmp_path: Path, violated: str) -> None:
+    unknown = visits(50.0, 5, latency_s=None)
+    found = history(tmp_path, [*steady(), *unknown], metadata=invariant(violated))
+    (result,) = verdict_of(experiment(), found).gates
     assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.unknown == (5 if "latency" in violated else 105)
+
+
+def test_a_violation_is_a_failure_also_beside_unknown_rows(tmp_path: Path) -> None:
+    mixed = [*steady(), *visits(50.0, 5, latency_s=None), *visits(55.0, 1, latency_s=-1.0)]
+    (result,) = verdict_of(experiment(), history(tmp_path, mixed, metadata=invariant("latency_s < 0"))).gates
+    assert (result.verdict, result.value, result.unknown) == (Verdict.FAILED, 1, 5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""Experiments that must not pass: each is built so that only an honest account of the run sees why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.engine.read import read_experiment
+from harness.engine.suite import run
+from harness.gates.result import Verdict
+
+CASES = Path(__file__).parent / "cases"
+
+EXPECTED = {
+    "g03-where-null": (Verdict.FAILED, "unknown, counted as bad"),
+    "g04-zero-div-good": (Verdict.FAILED, "unknown, counted as bad"),
+    "g13-event-other-node": (Verdict.INCONCLUSIVE, "at one moment"),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_case(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(CASES)
+    result = run(read_experiment(CASES / f"{name}.chaos.yaml"), reports=tmp_path)
+    verdict, reason = EXPECTED[name]
+    assert result.verdict is verdict
+    assert reason in result.reason
