@@ -194,7 +194,7 @@ def _port(text: str, port: str) -> int:
     if port.isascii() and port.lstrip("+-").isdigit():
         number = int(port) if len(port) < 10 else -1
         if not 0 <= number <= 65535:
-            raise AddressError(f"address {text}: invalid port")
+            raise AddressError(f"address {port}: invalid port")
         return number
     try:
         return socket.getservbyname(port, "tcp")

@@ -8,13 +8,15 @@ prefix (`json: cannot unmarshal ...`) with the types that this server wants.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from harness.toxiproxy.errors import bad_body
 
 _SPACE = " \t\r\n"
+_GO_TYPES = {"object": "toxics.NoopToxic"}  # what Go decodes a new toxic's attributes into first
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,17 @@ class Object:
     """A JSON object with its keys in order, repeated ones included."""
 
     pairs: tuple[tuple[str, Any], ...]
+
+
+class Number(float):
+    """A number with a fraction or an exponent, which messages show as it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
 
 def decode(body: bytes) -> Any:
@@ -48,7 +61,7 @@ def decode(body: bytes) -> Any:
 def fields(value: Any, into: str, kinds: Mapping[str, str]) -> dict[str, Any]:
     """The known fields of a JSON object, checked against their kinds; those absent or null are left out.
 
-    `kinds` maps a field to "string", "bool", "int", "float" or "any"; `into` names the object in messages.
+    `kinds` maps a field to "string", "bool", "int", "float", "object" or "any"; `into` names the object in messages.
     Raises ApiError 400 for a value that is not an object and for a field of another kind.
     """
     return dict(each_field(value, into, kinds))
@@ -66,9 +79,10 @@ def each_field(value: Any, into: str, kinds: Mapping[str, str]) -> Iterator[tupl
             continue
         wanted = kinds[name]
         if not _fits(item, wanted):
-            shown = f"number {item}" if _kind(item) == "number" else _kind(item)
+            found = f"number {getattr(item, 'text', item)}" if _kind(item) == "number" else _kind(item)
+            wanted = _GO_TYPES.get(wanted, wanted)
             raise bad_body(
-                f"json: cannot unmarshal {shown} into Go struct field {into}.{name} of type {wanted}"
+                f"json: cannot unmarshal {found} into Go struct field {into}.{name} of type {wanted}"
             )
         yield name, _clean(item) if isinstance(item, str) else item
 
@@ -91,7 +105,11 @@ def _fits(item: Any, wanted: str) -> bool:
         case "int":
             return isinstance(item, int) and not isinstance(item, bool)
         case "float":
-            return isinstance(item, (int, float)) and not isinstance(item, bool)
+            if isinstance(item, bool) or not isinstance(item, (int, float)):
+                return False
+            return not (isinstance(item, float) and math.isinf(item))  # 1e400, as in Go, is no float
+        case "object":
+            return isinstance(item, Object)
         case _:
             return True
 
@@ -122,5 +140,8 @@ def _refuse_constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=lambda pairs: Object(tuple(pairs)), parse_constant=_refuse_constant, strict=True
+    object_pairs_hook=lambda pairs: Object(tuple(pairs)),
+    parse_constant=_refuse_constant,
+    parse_float=Number,
+    strict=True,
 )

@@ -25,6 +25,7 @@ IDLE_S, READ_S, WRITE_S, HANDLER_S = 60.0, 15.0, 30.0, 25.0
 
 TEXT = "text/plain; charset=utf-8"
 _PAUSE_S = 0.1
+_NOTHING = b"{"  # a body of which nothing arrived: cut, not empty
 _TIMEOUT_PAGE = b"<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"
 
 log = logging.getLogger("harness.toxiproxy")
@@ -176,13 +177,14 @@ class HttpServer:
                 head = _head(first + await _until_blank_line(reader))
                 if head.headers.get("expect", "").lower() == "100-continue":
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                body = await _body(reader, head.headers)
+                body, complete = await _body(reader, head.headers)
                 request = Request(head.method, _path(head.target), head.headers, body, head.target)
         except _BadRequest as error:
             await _send(writer, Response(error.status, str(error).encode(), TEXT), "GET", keep=False)
             return False
-        await _send(writer, await self._answer(request), head.method, keep=head.keep_alive)
-        return head.keep_alive
+        keep = head.keep_alive and complete
+        await _send(writer, await self._answer(request), head.method, keep=keep)
+        return keep
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -241,7 +243,8 @@ def _path(target: str) -> str:
     return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace")
 
 
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> tuple[bytes, bool]:
+    """The body, and whether it is complete: Go, too, handles a request whose body was cut."""
     encoding = headers.get("transfer-encoding")
     if encoding is not None:
         if encoding.lower() != "chunked":
@@ -252,10 +255,17 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
         raise _BadRequest(400, "bad Content-Length")
     if len(length) > 15 or int(length) > MAX_BODY_BYTES:
         raise _BadRequest(413)
-    return await reader.readexactly(int(length))
+    return await _read_exactly(reader, int(length))
 
 
-async def _chunked(reader: asyncio.StreamReader) -> bytes:
+async def _read_exactly(reader: asyncio.StreamReader, size: int) -> tuple[bytes, bool]:
+    try:
+        return await reader.readexactly(size), True
+    except asyncio.IncompleteReadError as error:
+        return error.partial or _NOTHING, False
+
+
+async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
     body = bytearray()
     while True:
         try:
@@ -268,10 +278,15 @@ async def _chunked(reader: asyncio.StreamReader) -> bytes:
             if not int(size, 16):
                 while await reader.readuntil(b"\r\n") != b"\r\n":
                     pass
-                return bytes(body)
-            body += await reader.readexactly(int(size, 16))
+                return bytes(body), True
+            part, complete = await _read_exactly(reader, int(size, 16))
+            body += part
+            if not complete:
+                return bytes(body), False
             if await reader.readexactly(2) != b"\r\n":
                 raise _BadRequest(400)
+        except asyncio.IncompleteReadError:
+            return bytes(body) or _NOTHING, False
         except asyncio.LimitOverrunError:
             raise _BadRequest(431) from None
 

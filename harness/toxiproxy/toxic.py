@@ -73,7 +73,7 @@ _NEW = {
     "type": "string",
     "stream": "string",
     "toxicity": "float",
-    "attributes": "any",
+    "attributes": "object",
     "expires_in_s": "float",
 }
 _CHANGE = {"toxicity": "float", "attributes": "any", "expires_in_s": "float"}

@@ -53,7 +53,7 @@ async def test_a_disabled_proxy_keeps_its_text_and_listens_when_enabled() -> Non
     [
         ("bad", "listen tcp: address bad: missing port in address"),
         ("a:b:c", "listen tcp: address a:b:c: too many colons in address"),
-        ("127.0.0.1:70000", "listen tcp: address 127.0.0.1:70000: invalid port"),
+        ("127.0.0.1:70000", "listen tcp: address 70000: invalid port"),
         ("[::1", "listen tcp: address [::1: missing ']' in address"),
         ("203.0.113.1:0", "listen tcp 203.0.113.1:0: bind: cannot assign requested address"),
     ],
