@@ -16,7 +16,7 @@ from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
 from harness.system import System
-from harness.workload.driver import LoadResult
+from harness.workload.driver import LoadResult, client_groups
 
 PROGRESS_CHECK_S = 1.0
 """Run seconds between two looks at the progress."""
@@ -72,6 +72,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         failures=tuple(dict.fromkeys(outcome.failures)),
         invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
         statistics=dict(outcome.statistics),
+        groups=client_groups(system, plan.experiment.load, plan.seed),
     )
     return ArmRun(tuple(outcome.records), metadata)
 

@@ -43,6 +43,7 @@ class GateResult:
     """The result of one gate. The fields are keys of `verdict.json`, in this order.
 
     `value`, `interval`, `threshold`: in `unit` ("ratio", "share", "s", "bps", "bytes", "count").
+    `interval`: two one-sided 95 % bounds, so a 90 % interval.
     `unknown`: how many of the samples are not known (null, NaN, no moment); they are counted as bad.
     `needs`: how many more samples would decide it; None when it is decided, or no number would.
     `line`: of the gate in its file. `reason`: one sentence for people.

@@ -76,9 +76,24 @@ class SloBasedGate(Gate):
                 f"there is no SLO '{self.slo_name}'; there are {', '.join(context.slos) or 'none'}"
             )
         slo, threshold = objective.slo, objective.threshold
-        measured = [*slo.measure(history, self.where, self.window(history), threshold)]
+        window = self.window(history)
+        measured = [*slo.measure(history, self.where, window, threshold)]
+        untested = self._untested_groups(slo, history, window, threshold)
         # Without rows there is no group either.
-        return [self._result(one, context.name, threshold) for one in measured or [SliResult(None, 0)]]
+        return [
+            self._result(one, context.name, threshold, is_untested=one.group in untested)
+            for one in measured or [SliResult(None, 0)]
+        ]
+
+    def _untested_groups(
+        self, slo: Slo, history: History, window: Window, threshold: Threshold
+    ) -> set[str | None]:
+        """The groups that have no row from the first fault's start on, though the gate is about that time too."""
+        start_s = history.metadata.fault_start_s
+        if start_s is None or (window.end_s is not None and window.end_s <= start_s):
+            return set()
+        since = slo.measure(history, self.where, window & Window(start_s), threshold)
+        return {one.group for one in since if not one.samples}
 
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         slo = slos.get(self.slo_name)
@@ -92,10 +107,21 @@ class SloBasedGate(Gate):
         found = {"target": self.target, "at_most": self.at_most}
         return {key: value for key, value in found.items() if value is not None}
 
-    def _result(self, measured: SliResult, name: str, threshold: Threshold) -> GateResult:
+    def _result(
+        self, measured: SliResult, name: str, threshold: Threshold, *, is_untested: bool
+    ) -> GateResult:
         name = name if measured.group is None else f"{name}[{measured.group}]"
         if not measured.samples:
             return no_samples(name, threshold=threshold.value, unit=threshold.unit, slo=self.slo_name)
+        if is_untested:
+            return no_samples(
+                name,
+                threshold=threshold.value,
+                unit=threshold.unit,
+                slo=self.slo_name,
+                samples=measured.samples,
+                reason="all samples are from before the first fault, so the fault tests nothing",
+            )
         return GateResult(
             name=name,
             slo=self.slo_name,

@@ -51,6 +51,8 @@ class InvariantRecord:
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
+    `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
+    from the load and the seed, so they are not part of the history's hash.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
@@ -60,6 +62,7 @@ class RunMetadata:
     failures: tuple[str, ...]
     invariants: tuple[InvariantRecord, ...]
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
     @property
     def fault_start_s(self) -> float | None:

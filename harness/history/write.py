@@ -72,7 +72,7 @@ def write_history(
             digest.update(table.canonical())
             table.write(partial / f"{table.name}.parquet", connection)
         document = TypeAdapter(RunMetadata).dump_python(metadata, mode="json")
-        core = {key: value for key, value in document.items() if key != "statistics"}
+        core = {key: value for key, value in document.items() if key not in ("statistics", "groups")}
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()
         (partial / EXPERIMENT).write_text(experiment_yaml, encoding="utf-8")

@@ -63,7 +63,7 @@ class PercentileSlo(Slo):
             window, f"list({VALUE})", f"count(CASE WHEN {UNKNOWN} THEN 1 END)"
         )
         for group, values, unknown in groups:
-            yield self._result(group, sorted(values or ()), int(unknown), threshold)
+            yield self._result(group, sorted(values or ()), int(unknown or 0), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The percentile of each slice of time, at its middle."""

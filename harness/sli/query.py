@@ -120,11 +120,32 @@ class SliQuery:
     def by_group(self, window: Window, *aggregates: str) -> Iterator[tuple[Any, ...]]:
         """Group (None unless the SLO has `by`), and the aggregates of its rows inside the window.
 
-        The groups are those of the whole history, in order, so that one that fell silent is not absent.
+        The groups are those of the whole history, in order, so that one that fell silent is not absent. A group
+        whose clients arrive and that has no row in the table has None for each aggregate.
         """
         inside = ", ".join(f"{one} FILTER (WHERE {window.condition})" for one in aggregates)
-        for group, *found in self.rows(f"{GROUP}, {inside}", window):
-            yield (None if self.slo.by is None else str(group), *found)
+        rows = self.rows(f"{GROUP}, {inside}", window)
+        if self.slo.by is None:
+            yield from ((None, *found) for _, *found in rows)
+            return
+        silent = [(group, *[None] * len(aggregates)) for group in self.silent_groups()]
+        yield from sorted(
+            [(str(group), *found) for group, *found in rows] + silent, key=lambda row: str(row[0])
+        )
+
+    def silent_groups(self) -> tuple[str, ...]:
+        """The groups of clients that arrive and have no row in the table, whatever `where` is.
+
+        `by` is known to be the group of clients when each of its values is one of those groups.
+        """
+        by, known = self.slo.by, self.history.metadata.groups
+        if by is None or not known:
+            return ()
+        rows = self.history.query(
+            f"SELECT DISTINCT CAST(({self._by(by)}\n) AS VARCHAR) FROM {quoted(self.slo.table)}"
+        )
+        seen = {str(value) for (value,) in rows if value is not None}
+        return tuple(group for group in known if group not in seen) if seen and seen <= {*known} else ()
 
     def by_slice(self, slice_s: float, end_s: float, *aggregates: str) -> Iterator[tuple[Any, ...]]:
         """Start of each slice of time in seconds, and its aggregates.

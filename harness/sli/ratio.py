@@ -49,7 +49,7 @@ class RatioSlo(Slo):
             f"count(CASE WHEN {UNKNOWN} THEN 1 END)",
         )
         for group, good, total, unknown in groups:
-            yield _result(group, int(good), int(total), int(unknown), threshold)
+            yield _result(group, int(good or 0), int(total or 0), int(unknown or 0), threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The rows that are not good, counted up."""

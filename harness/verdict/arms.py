@@ -28,8 +28,9 @@ def judge_arm(
     gates = judge_gates(stated, history, slos)
     also = {result.name for result in judge_gates(stated, control, slos) if result.verdict is Verdict.FAILED}
     faults = tuple(judge_fault(record) for record in history.metadata.faults)
+    steady = judge_gates([g for gate in stated if (g := gate.steady_state()) is not None], history, slos)
     same = set(arm.safeguards) <= set(control.metadata.without)
-    verdict, reason = _verdict(arm, history, gates, faults, also, same_as_control=same)
+    verdict, reason = _verdict(arm, history, gates, faults, steady, also, same_as_control=same)
     return ArmResult(
         name=recorded.name,
         without=arm.safeguards,
@@ -54,6 +55,7 @@ def _verdict(
     history: History,
     gates: Sequence[GateResult],
     faults: Sequence[FaultResult],
+    steady: Sequence[GateResult],
     breached_with_it: set[str],
     *,
     same_as_control: bool,
@@ -67,6 +69,14 @@ def _verdict(
         return Verdict.ERROR, f"{what}: {errors[0].name}: {errors[0].reason}"
     if idle := [fault for fault in faults if fault.verdict is not Verdict.PASSED]:
         return Verdict.INCONCLUSIVE, f"{what}: fault {idle[0].name}: {idle[0].reason}"
+    if not faults:
+        return Verdict.INCONCLUSIVE, f"{what}: there is no fault, so nothing is tested"
+    for result in steady:
+        if result.verdict is Verdict.FAILED or not result.samples:
+            return (
+                Verdict.INCONCLUSIVE,
+                f"{what}: the steady state was not met before the first fault: {_reason(result)}",
+            )
     breached = [gate for gate in gates if gate.verdict is Verdict.FAILED]
     unsure = [gate for gate in gates if gate.verdict is Verdict.INCONCLUSIVE]
     if arm.must == "hold":

@@ -173,6 +173,19 @@ def lateness_statistics(late_s: Sequence[float]) -> Mapping[str, Any]:
     return {} if found is None else {"starts": asdict(found)}
 
 
+def client_groups(system: System, loads: Mapping[str, Load], seed: int) -> tuple[str, ...]:
+    """The groups of all clients that arrive, sorted. Nothing runs: `Workload.make` is pure."""
+    workloads = {workload.name: workload for workload in system.workloads}
+    found: set[str] = set()
+    for name, load in loads.items():
+        workload = workloads[name]
+        for index, _ in enumerate(arrival_times(seed, name, load.arrive, load.for_)):
+            if found.issuperset(workload.groups):
+                break
+            found.add(workload.make(stream(seed, "client", name, index), load.mix, index).group)
+    return tuple(sorted(found))
+
+
 def check_loads(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
     """InvalidInput for loads whose workload or mix the system does not have, or that start no clients."""
     problems: list[Diagnostic] = []

@@ -39,7 +39,7 @@ def one(found: History, gate: Gate, slos: dict[str, Slo] | None = None) -> GateR
     ],
 )
 def test_ratio(tmp_path: Path, good: int, bad: int, verdict: Verdict) -> None:
-    result = one(history(tmp_path, visits(10, good, bad)), SloGate(slo="success"))
+    result = one(history(tmp_path, visits(50, good, bad)), SloGate(slo="success"))
     assert result.verdict is verdict
     assert result.value == good / (good + bad)
     assert result.samples == good + bad
@@ -51,7 +51,7 @@ def test_ratio(tmp_path: Path, good: int, bad: int, verdict: Verdict) -> None:
 
 
 def test_ratio_says_why(tmp_path: Path) -> None:
-    found = history(tmp_path, visits(10, 250, 50))
+    found = history(tmp_path, visits(50, 250, 50))
     assert one(found, SloGate(slo="success")).reason == (
         "83.33% [79.38%, 86.78%] of 300 samples are good, less than 90.0%"
     )
@@ -62,11 +62,11 @@ def test_ratio_says_why(tmp_path: Path) -> None:
 
 def test_what_is_bad_counts_against(tmp_path: Path) -> None:
     slo = RatioSlo(protects="", table="visits", bad="not ok", target="90%")
-    assert one(history(tmp_path, visits(10, 90, 10)), SloGate(slo="it"), {"it": slo}).value == 0.9
+    assert one(history(tmp_path, visits(50, 90, 10)), SloGate(slo="it"), {"it": slo}).value == 0.9
 
 
 def test_where_and_target_of_the_gate(tmp_path: Path) -> None:
-    rows = visits(10, 300) + visits(20, 0, 300, group="slow")
+    rows = visits(50, 300) + visits(20, 0, 300, group="slow")
     gate = SloGate(slo="success", where="\"group\" = 'fast' -- not the slow ones", target="50%")
     result = one(history(tmp_path, rows), gate)
     assert (result.samples, result.value, result.threshold) == (300, 1.0, 0.5)
@@ -77,21 +77,21 @@ def test_where_and_target_of_the_gate(tmp_path: Path) -> None:
     [(0.4, Verdict.PASSED), (0.6, Verdict.FAILED)],
 )
 def test_percentile(tmp_path: Path, latency_s: float, verdict: Verdict) -> None:
-    result = one(history(tmp_path, visits(10, 100, latency_s=latency_s)), SloGate(slo="speed"))
+    result = one(history(tmp_path, visits(50, 100, latency_s=latency_s)), SloGate(slo="speed"))
     assert result.verdict is verdict
     assert (result.value, result.threshold, result.unit, result.samples) == (latency_s, 0.5, "s", 100)
     assert result.interval == (latency_s, latency_s)
 
 
 def test_percentile_with_too_few_values(tmp_path: Path) -> None:
-    result = one(history(tmp_path, visits(10, 58)), SloGate(slo="speed"))
+    result = one(history(tmp_path, visits(50, 58)), SloGate(slo="speed"))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.needs == 1
     assert result.interval is None
 
 
 def test_percentile_with_another_limit(tmp_path: Path) -> None:
-    found = history(tmp_path, visits(10, 100, latency_s=0.6))
+    found = history(tmp_path, visits(50, 100, latency_s=0.6))
     assert one(found, SloGate(slo="speed", at_most="1s")).verdict is Verdict.PASSED
 
 

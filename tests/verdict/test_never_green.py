@@ -328,3 +328,43 @@ def test_too_few_samples(tmp_path: Path) -> None:
     assert result.gates[0].verdict is Verdict.INCONCLUSIVE
     assert result.gates[0].needs == 2995 - 600
     assert SLOS["success"] is SUCCESS
+
+
+def test_a_group_of_clients_that_never_reports_is_not_absent(tmp_path: Path) -> None:
+    stated, groups = experiment(SloGate(slo="success-by-group")), ("fast", "mute")
+    result = verdict_of(stated, history(tmp_path, rows(), metadata=replace(METADATA, groups=groups)))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert [(gate.name, gate.verdict) for gate in result.gates] == [
+        ("success-by-group[fast]", Verdict.PASSED),
+        ("success-by-group[mute]", Verdict.INCONCLUSIVE),
+    ]
+
+
+def test_a_column_that_is_not_the_group_of_clients(tmp_path: Path) -> None:
+    by_status = SUCCESS.model_copy(update={"by": "status"})
+    found = history(tmp_path, rows(), metadata=replace(METADATA, groups=("fast", "mute")))
+    result = verdict_of(experiment(SloGate(slo="it")), found, slos={"it": by_status})
+    assert [gate.name for gate in result.gates] == ["it[200]"]
+
+
+def test_a_group_that_where_excludes_is_not_missing(tmp_path: Path) -> None:
+    slow = visits(10.0, 0, 100, group="slow")
+    slo = SLOS["success-by-group"].model_copy(update={"where": "\"group\" <> 'slow'"})
+    found = history(tmp_path, rows() + slow, metadata=replace(METADATA, groups=("fast", "slow")))
+    assert verdict_of(experiment(SloGate(slo="it")), found, slos={"it": slo}).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize("slo", ["success", "speed", "success-by-group"])
+def test_all_rows_before_the_fault(tmp_path: Path, slo: str) -> None:
+    early = [*steady(), *visits(20.0, 400)]
+    result = verdict_of(experiment(SloGate(slo=slo)), history(tmp_path, early))
+    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+    assert "before the first fault" in result.gates[0].reason
+    before = verdict_of(experiment(SloGate(slo=slo, during="before")), history(tmp_path, early))
+    assert before.gates[0].verdict is Verdict.PASSED
+
+
+def test_a_group_that_is_silent_from_the_fault_on(tmp_path: Path) -> None:
+    found = history(tmp_path, rows() + visits(20.0, 300, group="slow"))
+    result = verdict_of(experiment(SloGate(slo="success-by-group")), found)
+    assert [gate.verdict for gate in result.gates] == [Verdict.PASSED, Verdict.INCONCLUSIVE]
