@@ -13,7 +13,7 @@ from harness.toxiproxy.address import BACKLOG, Address, describe_os_error, liste
 from harness.toxiproxy.context import ServerContext
 from harness.toxiproxy.descriptors import DESCRIPTORS
 
-_ACCEPTS = 64  # at one go, so that a storm of connects leaves the loop some time
+_MAX_ACCEPTS = 64  # in one turn: a storm of connects leaves the loop some time
 _OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE_S = 0.1
 
@@ -50,6 +50,8 @@ class Acceptor:
         self._own_addresses: set[tuple[str, int]] = set()
         """Where our own connections came from."""
         self._closed = False
+        self._batch = 1
+        """How many clients to accept in the next turn."""
         self.address = local_address(self._socket)
         """Where it listens, as text."""
         self._loop.add_reader(self._socket.fileno(), self._acceptable)
@@ -100,7 +102,9 @@ class Acceptor:
         return sock
 
     def _acceptable(self) -> None:
-        for _ in range(_ACCEPTS):
+        # One more accept than there are clients costs a system call each time: more at once only in a storm.
+        number, self._batch = self._batch, 1
+        for _ in range(number):
             if self._closed or self._filler_socket is not None:
                 return
             if not self._descriptors.take(DESCRIPTORS):
@@ -131,6 +135,7 @@ class Acceptor:
                 continue
             client.setblocking(False)
             self._on_client(client)
+        self._batch = min(2 * number, _MAX_ACCEPTS)
 
     def _accept_again(self) -> None:
         if not self._closed and self._filler_socket is None:

@@ -88,9 +88,11 @@ class Connection:
             self._dial.cancel()
         for relay in self._relays.values():
             relay.stop()
-        for sock in (self._client, self._upstream):
+        for sock, source in ((self._client, Direction.UPSTREAM), (self._upstream, Direction.DOWNSTREAM)):
             if sock is not None:
-                _close(sock, self._resets if self._context.strict else reset)
+                reading = self._relays.get(source)
+                empty = reading is not None and reading.source_ended
+                _close(sock, self._resets if self._context.strict else reset, empty=empty)
         if self._context.strict:
             self._traffic.upstream.add(self._meters[Direction.UPSTREAM])
             self._traffic.downstream.add(self._meters[Direction.DOWNSTREAM])
@@ -177,11 +179,12 @@ class Connection:
                 self._context.descriptors.give_back(1)
 
 
-def _close(sock: socket.socket, reset: bool) -> None:
+def _close(sock: socket.socket, reset: bool, *, empty: bool = False) -> None:
+    """`empty`: everything that the other end sent was read, its end too."""
     with contextlib.suppress(OSError):
         if reset:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        else:
+        elif not empty:
             # The kernel answers unread data with a reset instead of an end: read what is there before closing.
             for _ in range(_DRAIN_BYTES // 65536):
                 if not sock.recv(65536):

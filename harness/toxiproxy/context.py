@@ -13,6 +13,7 @@ from harness.toxiproxy.chunk import READ_BYTES
 from harness.toxiproxy.clock import Clock
 from harness.toxiproxy.descriptors import Descriptors
 from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.poller import Poller
 from harness.toxiproxy.rate_limiter import RateLimiters
 
 
@@ -20,6 +21,7 @@ from harness.toxiproxy.rate_limiter import RateLimiters
 class ServerContext:
     loop: asyncio.AbstractEventLoop
     clock: Clock
+    poller: Poller
     metrics: Metrics
     seed: int
     dial_timeout_s: float

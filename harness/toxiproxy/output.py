@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from itertools import islice
 
 from harness.toxiproxy.chunk import Chunk, End
 from harness.toxiproxy.metrics import Meter
+from harness.toxiproxy.poller import Poller
 from harness.toxiproxy.splice import Splice
 
 MAX_BUFFERED_BYTES = 64 * 1024
@@ -30,14 +30,14 @@ class Output:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         sock: socket.socket,
         meter: Meter,
         *,
         on_end: Callable[[End], None],
         on_failure: Callable[[], None],
     ) -> None:
-        self._loop = loop
+        self._poller = poller
         self._socket = sock
         self._fd = sock.fileno()
         self._meter = meter
@@ -128,12 +128,12 @@ class Output:
         self._splice = None
         if self._waiting:
             self._waiting = False
-            self._loop.remove_writer(self._fd)
+            self._poller.remove_writer(self._fd)
 
     def _wait(self) -> None:
         if not self._waiting:
             self._waiting = True
-            self._loop.add_writer(self._fd, self._flush)
+            self._poller.add_writer(self._fd, self._flush)
 
     def _flush(self) -> None:
         try:
@@ -145,7 +145,7 @@ class Output:
             self._wait()
         elif self._waiting:
             self._waiting = False
-            self._loop.remove_writer(self._fd)
+            self._poller.remove_writer(self._fd)
         if self._room is not None and not self.full:
             call, self._room = self._room, None
             call()

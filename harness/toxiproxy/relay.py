@@ -53,7 +53,7 @@ class Relay:
         self.source_is_gone = False
         """The source cannot be written to any more: its end counts as a reset."""
         self._context = context
-        self._loop = context.loop
+        self._poller = context.poller
         self._source = source
         self._fd = source.fileno()
         self._meter = meter
@@ -62,7 +62,7 @@ class Relay:
         self._on_end = on_end
         self._on_lost = on_lost
         self._on_source_end = on_source_end
-        self._output = Output(context.loop, target, meter, on_end=self._ended, on_failure=self._failed)
+        self._output = Output(context.poller, target, meter, on_end=self._ended, on_failure=self._failed)
         self._chain: list[StageRunner] = []
         self._first: StageRunner | None = None
         self._rolls: dict[int, tuple[float, random.Random]] = {}
@@ -179,12 +179,12 @@ class Relay:
             into.when_room(self._resume)
             return
         self._reading = True
-        self._loop.add_reader(self._fd, self._on_readable)
+        self._poller.add_reader(self._fd, self._on_readable)
 
     def _pause(self) -> None:
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._fd)
+            self._poller.remove_reader(self._fd)
 
     def _readable(self) -> None:
         if self._first is not None:
@@ -262,7 +262,7 @@ class Relay:
     def _read_with(self, on_readable: Callable[[], None]) -> None:
         self._on_readable = on_readable
         if self._reading:
-            self._loop.add_reader(self._fd, on_readable)
+            self._poller.add_reader(self._fd, on_readable)
 
     def _spliceable(self) -> None:
         assert self._splice is not None

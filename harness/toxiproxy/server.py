@@ -18,6 +18,7 @@ from harness.toxiproxy.decode import decode
 from harness.toxiproxy.errors import ServerStateError
 from harness.toxiproxy.http import HANDLER_S, HttpServer
 from harness.toxiproxy.metrics import Metrics
+from harness.toxiproxy.poller import EpollPoller, poller_of
 from harness.toxiproxy.strict import proxy_only
 
 DEFAULT_PORT = 8474
@@ -100,8 +101,11 @@ class ToxiproxyServer:
             clock = clock_of(loop)
             if isinstance(clock, FineClock):
                 undo.callback(clock.close)
+            poller = poller_of(loop)
+            if isinstance(poller, EpollPoller):
+                undo.callback(poller.close)
             self._context = ServerContext(
-                loop, clock, self._metrics, self.seed, self._dial_timeout_s, self._strict
+                loop, clock, poller, self._metrics, self.seed, self._dial_timeout_s, self._strict
             )
             self._proxies = ProxyCollection(self._context)
             http = HttpServer(

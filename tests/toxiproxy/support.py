@@ -62,6 +62,7 @@ def context(loop: asyncio.AbstractEventLoop, rate_limiters: RateLimiters | None 
     return ServerContext(
         loop,
         loop,
+        loop,
         Metrics(proxies=False, runtime=False),
         seed=1,
         dial_timeout_s=10,
