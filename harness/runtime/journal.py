@@ -139,5 +139,6 @@ class Journal:
             if key not in self.background and len(self.background) >= MAX_ERRORS:
                 key = "others"
             self.background[key] = self.background.get(key, 0) + 1
-            if defect or is_defect(cause):
-                self.broken_since_s.setdefault(key, self._now())
+            # What fails only while it starts up, before run time 0, may; what goes on failing after it may not.
+            if (defect or is_defect(cause)) and self.broken_since_s.get(key, -1.0) < 0:
+                self.broken_since_s[key] = self._now()

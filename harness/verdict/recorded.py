@@ -42,8 +42,8 @@ class RecordedRun:
             print(run.environment.seed, run.main.query("SELECT count(*) FROM requests"))
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = directory = Path(directory)
         self._open = ExitStack()
         self.main = self._open.enter_context(History(directory))
         """The history of the main run."""

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from harness.engine.arm import run_arm
 from harness.engine.plan import make_plan
+from harness.runtime.journal import Journal
 from harness.sim.runtime import SimRuntime
 from harness.system import Host
 from tests.engine.support import experiment_text, load
@@ -43,3 +44,13 @@ def test_a_healthy_system_has_none(tmp_path: Path) -> None:
     planned = make_plan(loaded, 1)
     metadata = run_arm(SimRuntime(), loaded.system, planned, planned.arms[0], lambda event: None).metadata
     assert metadata.failures == ()
+
+
+def test_an_error_of_the_start_that_goes_on_counts_from_the_first_one_in_run_time(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    moments = iter((-4.0, 2.0, 3.0))
+    journal = Journal(loaded.system, lambda: next(moments))
+    for _ in range(3):
+        journal.unhandled("backend-east", "ValueError: no lease", ValueError("no lease"))
+    assert journal.broken_since_s == {"backend-east: ValueError: no lease": 2.0}
+    assert journal.background == {"backend-east: ValueError: no lease": 3}

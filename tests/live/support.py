@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,3 +51,11 @@ def living_processes(workspace: Workspace) -> dict[int, str]:
 def remains(state: Path) -> tuple[Item, ...]:
     """What of that run is on the machine now."""
     return run_remains(state, run_number(state))
+
+
+@contextmanager
+def machine_devices(*, changes: bool) -> Iterator[None]:
+    """While the machine's network devices are compared, or changed, by one of several test processes."""
+    with open(Path(tempfile.gettempdir()) / f"harness-tests-devices-{os.getuid()}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
+        yield

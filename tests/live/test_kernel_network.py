@@ -19,7 +19,7 @@ from harness.live.runtime import LiveRuntime
 from harness.runtime.contract import RunSettings, Session
 from harness.system import Access, Client, Host
 from tests.live.bulk_system import NARROW_BPS, system
-from tests.live.support import remains, require_kernel
+from tests.live.support import machine_devices, remains, require_kernel
 
 pytestmark = pytest.mark.live
 
@@ -266,14 +266,14 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseExceptio
                     found[look.__name__] = None
 
     state = tmp_path_factory.mktemp("state")
-    before = of_the_machine()
-    with pytest.MonkeyPatch.context() as patch:
+    with machine_devices(changes=False), pytest.MonkeyPatch.context() as patch:
+        before = of_the_machine()
         patch.setenv(STATE_VARIABLE, str(state))
         LiveRuntime(LiveOptions("kernel")).run(
             RunSettings(system, 1, reference="tests.live.bulk_system:system"), body
         )
         assert not remains(state)
-    assert of_the_machine() == before
+        assert of_the_machine() == before
     return found
 
 

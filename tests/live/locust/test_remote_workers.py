@@ -19,6 +19,7 @@ import pytest
 from harness.history.read import History
 from harness.live.run_lock import STATE_VARIABLE
 from tests.live.locust.test_cluster import EXPERIMENT, SLOS, harness, left, until
+from tests.live.support import machine_devices
 
 SHIFT_S = 5000
 """How far the other machine's monotonic clock is ahead."""
@@ -48,6 +49,11 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
+    with machine_devices(changes=True):
+        yield from _elsewhere()
+
+
+def _elsewhere() -> Iterator[Elsewhere]:
     number = os.getpid() % 250
     name, inside, outside = f"load-{os.getpid()}", f"li{os.getpid()}", f"lo{os.getpid()}"
     net = f"198.18.{number}"  # RFC 2544: for tests
