@@ -6,10 +6,10 @@ All are frozen and, but for `RunJudged`, picklable: with `--jobs` they cross pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.gates.result import Verdict
+from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
@@ -91,6 +91,8 @@ class SuiteFinished:
     exit_code: int
     elapsed_s: float
     reports: str
+    reporter_failed: bool = False
+    """A handler that was called before this one has raised."""
 
 
 type EngineEvent = (
@@ -108,7 +110,8 @@ type Finish = Callable[[RunJudged], None]
 class EventDispatcher:
     """All handlers as one. A handler that raises gets no further events; it disturbs neither the run nor the others.
 
-    What it raised is raised by `close`, when everything is over: a broken report is not a quiet one.
+    What it raised is raised by `close`, when everything is over: a broken report is not a quiet one. Handlers after it
+    hear the same verdict of the suite, and the exit code of an error.
     """
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
@@ -117,6 +120,9 @@ class EventDispatcher:
 
     def __call__(self, event: EngineEvent) -> None:
         for handler in tuple(self._handlers):
+            if self._errors and isinstance(event, SuiteFinished):
+                exit_code = EXIT_CODES[worst([event.verdict, Verdict.ERROR])]
+                event = replace(event, exit_code=exit_code, reporter_failed=True)
             try:
                 handler(event)
             except Exception as error:

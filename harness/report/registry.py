@@ -101,8 +101,8 @@ def open_reporters(
         defaults = [name for name, made in REGISTERED.items() if made.is_default(environment)]
     selections = dict.fromkeys([*map(Selection, defaults), *map(parse_selection, selected)])
     found = [(selection, find_reporter(selection.name)) for selection in selections]
-    # What prints comes last: it names the files that the others write.
-    found.sort(key=lambda item: item[1].file is None)
+    # What prints comes last: it names the files that the others write, and how everything ended.
+    found.sort(key=lambda item: (item[1].file is None, item[1].prints_end))
     with ExitStack() as stack:
         handlers: list[Handler] = []
         for selection, made in found:

@@ -36,12 +36,14 @@ class Reporter(ABC):
     `default`: it reports without being selected. `file`: the name of the file that it writes into the suite's
     directory, unless `--report NAME=PATH` says where; None if it writes no file. `artifacts`: it writes into run
     directories, too. Then an instance of its own, made in the process that judged the run, hears `RunJudged`; what that
-    instance raises makes the run an error.
+    instance raises makes the run an error. `prints_end`: it hears of the end after all others, and says with which exit
+    code it ends.
     """
 
     default: ClassVar[bool] = False
     file: ClassVar[str | None] = None
     artifacts: ClassVar[bool] = False
+    prints_end: ClassVar[bool] = False
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path

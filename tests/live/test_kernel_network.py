@@ -28,7 +28,8 @@ HOME_BPS = 16e6
 HOME = Access(down_bps=HOME_BPS, up_bps=HOME_BPS / 4, rtt_s=0.002)
 FOR_S = 1.0
 """How long rates are measured."""
-MAX_MEASUREMENTS = 5
+MEASUREMENTS, MIN_AGREEING = 3, 2
+"""How often rates are measured at most, and how many of the measurements must agree with the limit."""
 
 CLIENTS = EndpointMatch(clients=ClientMatch())
 ONE, TWO = EndpointMatch(nodes=frozenset({"store-1"})), EndpointMatch(nodes=frozenset({"store-2"}))
@@ -60,13 +61,11 @@ class Shopfloor:
         return time.perf_counter() - began_s
 
     async def assert_rates(self, hold: Callable[[list[float]], bool], *downloads: tuple[Host, str]) -> None:
-        """A client of a busy machine reads late: too little at first, then too much. A wrong limit is always wrong."""
+        """Most of the measurements fit. (A client of a busy machine reads late: too little at first, then too much.)"""
         found: list[list[float]] = []
-        while len(found) < MAX_MEASUREMENTS:
+        while (fitting := sum(map(hold, found))) < MIN_AGREEING:
+            assert len(found) - fitting <= MEASUREMENTS - MIN_AGREEING, found
             found.append(await self.rates_bps(*downloads))
-            if hold(found[-1]):
-                return
-        raise AssertionError(found)
 
     async def rates_bps(self, *downloads: tuple[Host, str]) -> list[float]:
         """Of endless downloads at the same time, each over a connection of its own, once they are under way."""

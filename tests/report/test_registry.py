@@ -153,6 +153,7 @@ def test_harness_run_writes_what_was_selected_and_reports_one_that_raises(tmp_pa
     assert {"report.html", "junit.xml", "verdict.json"} <= {path.name for path in run.iterdir()}
     assert {"index.html", "junit.xml", "gates.csv"} <= {path.name for path in latest.iterdir()}
     assert called.code == 3
+    assert called.out.rstrip().endswith("a reporter failed, exit code 3")
     assert "Loud' failed: OSError: no paper" in called.err
     assert "internal error" not in called.err
 

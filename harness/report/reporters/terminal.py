@@ -24,6 +24,7 @@ class TerminalReporter(ProgressReporter):
     """Progress in the terminal, then a line for each gate and a block for everything that has not passed."""
 
     default = True
+    prints_end = True
 
     def __call__(self, event: EngineEvent) -> None:
         super().__call__(event)
@@ -44,8 +45,10 @@ def closing_lines(event: SuiteFinished) -> list[Text]:
         lines.append(Text("Report: ").append(display_path(index), f"link {index.resolve().as_uri()}"))
         lines += _run_directories(event.results)
     last = Text(f"{SYMBOLS[event.verdict]} {verdict_word(event.verdict)}", STYLES[event.verdict])
+    failed = "; a reporter failed" if event.reporter_failed else ""
     last.append(
-        f"  {parts or 'nothing ran'}, in {event.elapsed_s:.1f} s, exit code {event.exit_code}", "default"
+        f"  {parts or 'nothing ran'}, in {event.elapsed_s:.1f} s{failed}, exit code {event.exit_code}",
+        "default",
     )
     return [*lines, last]
 
