@@ -17,7 +17,7 @@ from harness.live.kernel.probe import missing
 from harness.live.ledger import read
 from harness.live.processes import started
 from harness.live.resources import Item, Process
-from harness.live.run_lock import ledger_file
+from harness.live.run_lock import ledger_file, used_runs
 from harness.live.workspace import Workspace
 
 
@@ -34,9 +34,9 @@ def require_kernel() -> None:
 
 
 def run_number(state: Path) -> int:
-    """The one run that was ever started with this state directory."""
-    (lock,) = state.glob("run-*.lock")
-    return int(lock.stem.removeprefix("run-"))
+    """The one run that has files in this state directory or, where none has, that was ever started with it."""
+    (path,) = [*state.glob("run-*/")] or state.glob("run-*.lock")
+    return int(path.stem.removeprefix("run-"))
 
 
 def living_processes(workspace: Workspace) -> dict[int, str]:
@@ -50,7 +50,8 @@ def living_processes(workspace: Workspace) -> dict[int, str]:
 
 def remains(state: Path) -> tuple[Item, ...]:
     """What of that run is on the machine now."""
-    return run_remains(state, run_number(state))
+    # A number that somebody holds is a run of another test, which has cleaned it first.
+    return tuple(item for run, free in used_runs(state) if free for item in run_remains(state, run))
 
 
 @contextmanager
