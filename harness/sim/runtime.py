@@ -151,6 +151,8 @@ class SimSession:
             error.add_note(str(left))
 
     async def _end(self) -> None:
+        for node in self._nodes.values():
+            node.processor.close()
         self._journal.sealed = True
         for node in self._nodes.values():
             await node.end()
