@@ -175,12 +175,6 @@ class Processor:
         if self._slice is not None:
             self._account()
 
-    def close(self) -> None:
-        """The end of the run: record the last second too, as far as it went."""
-        if self._slice is not None and self._account() > self._slice.start_s:
-            self._record(self._slice.row(self._identity, self._cores, self._now()))
-            self._slice = None
-
     def _account(self) -> float:
         """Add the time since the last call to the seconds that it lies in. Returns the time."""
         now_s = self._now()
