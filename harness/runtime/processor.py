@@ -81,6 +81,8 @@ class Processor:
         if seconds == 0:
             return
         now_s = self._account()
+        if self._slice is None and now_s >= 0:
+            self._slice, self._accounted_s = _Slice(math.floor(now_s / SLICE_S) * SLICE_S), now_s
         work = _Work(seconds, now_s, self._loop.create_future())
         self._waiting[work] = None
         self._update(now_s)
@@ -172,17 +174,13 @@ class Processor:
 
     def flush(self) -> None:
         """Record the seconds that are over."""
-        if self._slice is not None:
-            self._account()
+        self._account()
 
     def _account(self) -> float:
         """Add the time since the last call to the seconds that it lies in. Returns the time."""
         now_s = self._now()
-        if now_s < 0:
-            return now_s
         if self._slice is None:
-            self._accounted_s = now_s
-            self._slice = _Slice(math.floor(now_s / SLICE_S) * SLICE_S)
+            return now_s
         running, waiting = len(self._running), len(self._waiting)
         busy = 0 if self._paused else running
         for limit in self._limits:
