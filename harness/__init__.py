@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         System,
         Workload,
     )
+    from harness.system.processor import Cost, ProcessorSlice
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
     from harness.toxiproxy.chunk import Chunk
@@ -224,6 +225,10 @@ _MODULES = {
         "System",
         "Workload",
     ),
+    "system.processor": (
+        "Cost",
+        "ProcessorSlice",
+    ),
     "system.registry": (
         "InvalidSystem",
         "find_system",
@@ -275,6 +280,7 @@ __all__ = [
     "ClientMatch",
     "Clock",
     "Code",
+    "Cost",
     "Diagnostic",
     "Disk",
     "Duration",
@@ -322,6 +328,7 @@ __all__ = [
     "PositiveDuration",
     "PositiveRate",
     "Primitives",
+    "ProcessorSlice",
     "Progress",
     "Rate",
     "Ratio",

@@ -11,6 +11,7 @@ import aiohttp
 
 from harness.runtime.contract import Recorded, ServiceFailure
 from harness.system import Event, System
+from harness.system.processor import PROCESSORS, ProcessorSlice
 from harness.text import describe_error
 
 type Report = Callable[[str, BaseException | None], None]
@@ -81,7 +82,7 @@ class Journal:
     """`records` in the order of arrival, `failures` in the order of happening, both with run times."""
 
     def __init__(self, system: System, now: Callable[[], float]) -> None:
-        self._tables = {table: name for name, table in system.tables.items()}
+        self._tables = {table: name for name, table in system.tables.items()} | {ProcessorSlice: PROCESSORS}
         self._events = system.events
         self._now = now
         self._undeclared: set[tuple[str, str]] = set()
