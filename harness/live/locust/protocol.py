@@ -101,7 +101,6 @@ class Resolve:
 class Emitted:
     t_s: float
     client: str
-    role: str
     row: EncodedRow
 
 
@@ -129,6 +128,15 @@ class Unhandled:
     client: str
     error: str
     defect: bool
+
+
+@message
+class Misuse:
+    """A client has used its host wrongly."""
+
+    t_s: float
+    client: str
+    error: str
 
 
 @message
@@ -233,7 +241,7 @@ class End:
 
 CODEC = Codec(
     *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
-    *(Unhandled, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
+    *(Unhandled, Misuse, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
 )
 
 
