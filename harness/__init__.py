@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         System,
         Workload,
     )
+    from harness.system.processor import Cost, ProcessorSlice
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
     from harness.toxiproxy.chunk import Chunk
@@ -221,6 +222,10 @@ _MODULES = {
         "System",
         "Workload",
     ),
+    "system.processor": (
+        "Cost",
+        "ProcessorSlice",
+    ),
     "system.registry": (
         "InvalidSystem",
         "find_system",
@@ -272,6 +277,7 @@ __all__ = [
     "ClientMatch",
     "Clock",
     "Code",
+    "Cost",
     "Diagnostic",
     "Disk",
     "Duration",
@@ -317,6 +323,7 @@ __all__ = [
     "PositiveDuration",
     "PositiveRate",
     "Primitives",
+    "ProcessorSlice",
     "Progress",
     "Rate",
     "Ratio",

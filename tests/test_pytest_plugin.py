@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import BACKEND_LOST, BROKEN, CPU_LIMIT, LIVE_ONLY, UNTOUCHED, call, write_suite
+from tests.cli.support import BACKEND_LOST, BROKEN, LIVE_LOSS, LIVE_ONLY, UNTOUCHED, call, write_suite
 
 ROOT = Path(__file__).parents[1]
 OFF = ("--chaos-without=gateway.retry", "--chaos-without=gateway.fallback")
@@ -126,14 +126,14 @@ def test_a_breach_names_line_interval_fault_and_replay(tmp_path: Path) -> None:
 
 
 def test_what_is_not_valid_or_cannot_be_done_is_a_collection_error_with_everything(tmp_path: Path) -> None:
-    write_suite(tmp_path, broken=BROKEN, cpu_limit=CPU_LIMIT, backend_lost=BACKEND_LOST)
-    done = run_pytest(tmp_path, "experiments")
+    write_suite(tmp_path, broken=BROKEN, live_loss=LIVE_LOSS, backend_lost=BACKEND_LOST)
+    done = run_pytest(tmp_path, "experiments", "--chaos-runtime", "live")
     assert done.code == pytest.ExitCode.INTERRUPTED
     assert sorted(done.outcomes.values()) == ["error", "error"]
     done.has_lines(
         "experiments/broken.chaos.yaml:5:22: *",
         "experiments/broken.chaos.yaml:7:10: *did you mean 'answered'?",
-        "experiments/cpu-limit.chaos.yaml:7:30: cpu-limit: *; run it with --runtime live",
+        "experiments/live-loss.chaos.yaml:8:30: loss: *",
     )
     assert "Traceback" not in done.out
     assert not (tmp_path / "reports").exists()

@@ -26,7 +26,8 @@ def _check_cpu(value: float) -> float:
 class CpuLimit(NodeFault):
     """The node gets only so much of one processor core, as beside a noisy neighbour or after throttling.
 
-    Live only: virtual time has no processor cost that could grow.
+    Live by a quota of the kernel, which all code of the process feels. In both worlds it slows down what the node
+    declares as work: `Host.work` and `Node.costs`. In virtual time nothing else takes processor time.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.CPU_LIMIT})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
@@ -25,7 +25,11 @@ from harness.history.metadata import Environment, HistoryError, RunMetadata
 from harness.history.table import Table
 from harness.runtime.contract import Recorded
 from harness.system import Event, System
+from harness.system.processor import PROCESSORS, ProcessorSlice
 from harness.workload.records import TABLES as LOAD_TABLES
+
+OWN_TABLES: Mapping[str, type] = {**LOAD_TABLES, PROCESSORS: ProcessorSlice}
+"""The tables that the harness itself records; a system cannot declare them. They are written where they have rows."""
 
 
 @contextmanager
@@ -94,9 +98,9 @@ def json_text(data: Any) -> str:
 
 
 def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
-    """Every declared table, empty ones too, the events, and what the load itself recorded if it did. Raises
+    """Every declared table, empty ones too, the events, and those of the harness that have rows. Raises
     HistoryError for what belongs to none."""
-    for taken in (EVENTS, *LOAD_TABLES):
+    for taken in (EVENTS, *OWN_TABLES):
         if taken in system.tables:
             raise HistoryError(f"system {system.name} declares a table '{taken}'; that name is taken")
     names = {row_type: name for name, row_type in system.tables.items()}
@@ -106,8 +110,8 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in system.tables}
     events: list[tuple[Any, ...]] = []
     takers = {row_type: (rows[name].append, _getter(row_type)) for row_type, name in names.items()}
-    load: dict[str, list[tuple[Any, ...]]] = {name: [] for name in LOAD_TABLES}
-    takers |= {row_type: (load[name].append, _getter(row_type)) for name, row_type in LOAD_TABLES.items()}
+    own: dict[str, list[tuple[Any, ...]]] = {name: [] for name in OWN_TABLES}
+    takers |= {row_type: (own[name].append, _getter(row_type)) for name, row_type in OWN_TABLES.items()}
     for record in sorted(records, key=attrgetter("t_s", "host")):
         row = record.row
         if (taker := takers.get(type(row))) is not None:
@@ -123,7 +127,7 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
     return [
         *(Table(name, known[name], rows[name]) for name in rows),
         Table(EVENTS, EVENT_COLUMNS, events),
-        *(Table(name, columns(LOAD_TABLES[name]), found) for name, found in load.items() if found),
+        *(Table(name, columns(OWN_TABLES[name]), found) for name, found in own.items() if found),
     ]
 
 

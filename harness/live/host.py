@@ -20,8 +20,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from harness.faults.primitives import HostIdentity
 from harness.live.kernel.namespaces import MakeSocket
 from harness.live.messages import Address
+from harness.runtime.charges import Charges
 from harness.runtime.host import BaseHost, HostContext
 from harness.runtime.interference import Interference
+from harness.runtime.processor import Processor
 from harness.system import Disk
 
 MIN_PORT = 1024
@@ -104,6 +106,8 @@ class LiveHost(BaseHost):
         disk: Disk,
         router: Router,
         address: str | None = None,
+        processor: Processor | None = None,
+        charges: Charges | None = None,
         interference: Interference | None = None,
         ready: Callable[[int], None] = lambda _: None,
         sockets: MakeSocket = socket.socket,
@@ -115,6 +119,8 @@ class LiveHost(BaseHost):
             config=config,
             rng=rng,
             disk=disk,
+            processor=processor,
+            charges=charges,
             interference=interference,
             traces=traces,
         )

@@ -106,10 +106,14 @@ class Resolve:
 
 @message
 class Counts:
-    """Totals since this process began: connection attempts by node, requests interfered with by interference number."""
+    """Totals since this process began: connection attempts by node, requests interfered with by interference number.
+
+    `lost_work_ms`: work (`Host.work`) that a limit kept waiting, in core milliseconds.
+    """
 
     attempts: Mapping[str, int] = field(default_factory=dict)
     taken: Mapping[int, int] = field(default_factory=dict)
+    lost_work_ms: int = 0
 
 
 @message
@@ -150,6 +154,13 @@ class Interfere:
 
 
 @message
+class LimitWork:
+    """Work (`Host.work`) gets this share of one core from now on; None: all cores."""
+
+    cores: float | None
+
+
+@message
 class StopInterfering:
     """Ends the interference of this number."""
 
@@ -166,5 +177,5 @@ class Flush:
 FORK_SERVER = Codec(RunInfo, Launch, Loaded, Launched, Exited)
 NODE = Codec(
     *(Ready, Emitted, Unhandled, Misuse, Ended, Resolve, Counts, Flushed),
-    *(Route, Interfere, StopInterfering, Flush),
+    *(Route, Interfere, StopInterfering, LimitWork, Flush),
 )

@@ -16,11 +16,14 @@ from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.live.rows import RowCodec
 from harness.live.tasks import background
+from harness.runtime.charges import Charges
 from harness.runtime.host import HostError
 from harness.runtime.interference import Interference, Interferer
 from harness.runtime.journal import is_defect, report_context, report_logs
 from harness.runtime.messages import Channel, MessageError
+from harness.runtime.processor import Limit, Processor
 from harness.system import Row, System
+from harness.system.processor import ProcessorSlice
 from harness.system.streams import stream
 from harness.text import describe_error
 
@@ -70,14 +73,23 @@ class _Node:
         self._routes: dict[tuple[str, int], Sequence[messages.Address]] = {}
         self._lookups: dict[int, asyncio.Future[Sequence[messages.Address]]] = {}
         self._numbers = count(1)
+        identity = HostIdentity(node.name, node.role, node.zone)
+        loop = asyncio.get_running_loop()
+        self._processor = Processor(identity, node.cores, loop, self.clock.now, self._record_processor)
+        self._work_limit: Limit | None = None
+        self._lost_work_s = 0.0
         self._host = LiveHost(
             self,
-            HostIdentity(node.name, node.role, node.zone),
+            identity,
             config=node.config,
             rng=stream(run.seed, "host", node.name, launch.incarnation),
             disk=DirectoryDisk(Path(run.directory) / "disks" / node.name),
             router=self._route,
             address=launch.address,
+            processor=self._processor,
+            charges=Charges(
+                node.costs, self._processor, stream(run.seed, "costs", node.name, launch.incarnation)
+            ),
             interference=self._interference,
             ready=lambda port: self._send(messages.Ready(port)),
         )
@@ -96,6 +108,9 @@ class _Node:
 
     def misuse(self, host: str, error: str) -> None:
         self._send(messages.Misuse(self.clock.now(), error))
+
+    def _record_processor(self, row: ProcessorSlice) -> None:
+        self._send(messages.Emitted(row.t_s, self._rows.encode(row)))
 
     async def _route(self, name: str, port: int) -> Sequence[messages.Address]:
         known = self._routes.get((name, port))
@@ -136,9 +151,17 @@ class _Node:
                 case messages.StopInterfering(number):
                     if number in self._interferers:
                         self._interference.remove(self._interferers[number])
+                case messages.LimitWork(cores):
+                    self._limit_work(cores)
                 case messages.Flush(number):
                     self._send_counts()
                     self._send(messages.Flushed(number))
+
+    def _limit_work(self, cores: float | None) -> None:
+        if self._work_limit is not None:
+            self._processor.unlimit(self._work_limit)
+            self._lost_work_s += self._work_limit.lost_s
+        self._work_limit = None if cores is None else self._processor.limit(cores)
 
     def _served(self) -> None:
         """Called for every request. Counts are sent at once: this process may be killed next."""
@@ -149,10 +172,12 @@ class _Node:
         while True:
             await asyncio.sleep(COUNTS_EVERY_S)
             self._send_counts()
+            self._processor.flush()
 
     def _send_counts(self) -> None:
         taken = {number: each.exposure().requests for number, each in self._interferers.items()}
-        counts = messages.Counts(dict(self.attempts), taken)
+        limited_s = 0.0 if self._work_limit is None else self._work_limit.lost_s
+        counts = messages.Counts(dict(self.attempts), taken, round((self._lost_work_s + limited_s) * 1000))
         if counts != self._sent:
             self._sent = counts
             self._send(counts)

@@ -62,6 +62,7 @@ class LiveNode:
         self._stops: dict[Hold, Stop] = {}
         self._pauses: dict[Hold, None] = {}
         self._cpu_limits: dict[Hold, float] = {}
+        self._lost_work_ms = 0
         self._interferences: dict[int, messages.Interfere] = {}
         self._interfered: Counter[int] = Counter()
         """Requests interfered with, by interference, in processes that are gone."""
@@ -127,6 +128,7 @@ class LiveNode:
         process = self._process = await launch_process(self._context.fork_server, launch, self)
         if self._cpu_limits:
             self.group.add([process.pid])
+            self._limit_work()
         for interference in self._interferences.values():
             process.send(interference)
         try:
@@ -183,9 +185,22 @@ class LiveNode:
         if self._cpu_limits:
             self._apply_cpu_limit()
         else:
+            self._limit_work()
             self.group.release()
 
+    def _limit_work(self) -> None:
+        """What its service only says that it works (`Host.work`) is limited in the process itself."""
+        if (process := self._alive) is not None:
+            factor = max(self._cpu_limits.values(), default=None)
+            process.send(messages.LimitWork(None if factor is None else 1 / factor))
+
+    @property
+    def lost_work_ms(self) -> int:
+        """Work (`Host.work`) that limits kept waiting so far, in core milliseconds."""
+        return self._lost_work_ms + (0 if self._process is None else self._process.counts.lost_work_ms)
+
     def _apply_cpu_limit(self) -> None:
+        self._limit_work()
         process = self._alive
         pids = [] if process is None else session_of(process.pid)
         self.group.limit(max(self._cpu_limits.values()), pids)
@@ -232,13 +247,14 @@ class LiveNode:
                 context.journal.misuse(node.name, error, t_s)
             case messages.Unhandled(error, defect):
                 context.journal.unhandled(node.name, error, defect=defect)
-            case messages.Counts(attempts, _):
+            case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)
                 process.counts = message
 
     def exited(self, process: NodeProcess) -> None:
         self._interfered.update(process.counts.taken)
+        self._lost_work_ms += process.counts.lost_work_ms
         process.counts = messages.Counts()
         if not process.killed:
             log = self._context.fork_server.log_tail(self._node.name)

@@ -183,25 +183,29 @@ class LivePrimitives:
         try:
             # Written down before it is made, like every resource.
             self._workspace.ledger.add(ControlGroups(run=self._workspace.run, directory=group.directory))
-            before_us = group.throttled_us()
+            before_us, before_ms = group.throttled_us(), target.lost_work_ms
             target.limit_cpu(hold, factor)
         except (OSError, QuotaUnavailable, FactorOutOfRange) as error:
             with contextlib.suppress(OSError):
                 target.unlimit_cpu(hold)
             raise FaultFailed(f"cannot limit the processor time of {node}: {error}") from error
-        throttled_us: int | None = None
+        throttled_ms: int | None = None
+
+        def so_far_ms() -> int:
+            """Of real processor time, and of work that the service only says that it does."""
+            return (group.throttled_us() - before_us) // 1000 + target.lost_work_ms - before_ms
 
         async def undo() -> None:
-            nonlocal throttled_us
-            throttled_us = group.throttled_us() - before_us
+            nonlocal throttled_ms
+            await target.flush()
+            throttled_ms = so_far_ms()
             try:
                 target.unlimit_cpu(hold)
             except OSError as error:
                 raise FaultFailed(f"cannot end the limit of {node}: {error}") from error
 
         def exposure() -> Exposure:
-            so_far_us = group.throttled_us() - before_us if throttled_us is None else throttled_us
-            return Exposure(throttled_ms=so_far_us // 1000)
+            return Exposure(throttled_ms=so_far_ms() if throttled_ms is None else throttled_ms)
 
         return self._applied(number, undo, exposure)
 

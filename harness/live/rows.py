@@ -11,6 +11,7 @@ from pydantic import Field
 
 from harness.runtime.messages import MessageError, message
 from harness.system import Event, Row, System
+from harness.system.processor import PROCESSORS, ProcessorSlice
 
 
 @message
@@ -34,8 +35,8 @@ class RowCodec:
     """Translates the rows of a system to and from messages."""
 
     def __init__(self, system: System) -> None:
-        self._classes = system.tables
-        self._tables = {row: (name, _values_of(row)) for name, row in system.tables.items()}
+        self._classes = {**system.tables, PROCESSORS: ProcessorSlice}
+        self._tables = {row: (name, _values_of(row)) for name, row in self._classes.items()}
 
     def encode(self, row: Row) -> TableRow | EventRow:
         if isinstance(row, Event):

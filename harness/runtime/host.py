@@ -16,7 +16,9 @@ from aiohttp.abc import AbstractResolver
 
 from harness.errors import HarnessError
 from harness.faults.primitives import HostIdentity
+from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
+from harness.runtime.processor import Processor
 from harness.system import Clock, Disk, Event, Row, System
 from harness.text import caller_place, did_you_mean
 
@@ -70,7 +72,8 @@ class MemoryDisk:
 class BaseHost(ABC):
     """One process of a node, or one client.
 
-    `interference` is that of a node; a client has none and cannot serve. `traces` see every request that it makes.
+    `processor`, `charges` and `interference` are those of a node; a client has a core of its own and cannot serve.
+    `traces` see every request that it makes.
     A runtime says where the host listens and what its connections are made of.
     """
 
@@ -82,10 +85,15 @@ class BaseHost(ABC):
         config: Mapping[str, Any],
         rng: random.Random,
         disk: Disk,
+        processor: Processor | None = None,
+        charges: Charges | None = None,
         interference: Interference | None = None,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._context = context
+        self._identity = identity
+        self._processor = processor
+        self._charges = charges
         self.name, self.role = identity.name, identity.role
         self.zone, self.group = identity.zone, identity.group
         self.config = config
@@ -120,7 +128,8 @@ class BaseHost(ABC):
     async def serve(self, app: web.Application, *, port: int = 80) -> None:
         """Listen, report this node as ready, and serve until cancelled.
 
-        HostError for a client, or for an application that was served before.
+        HostError for a client, or for an application that was served before; UnknownRoute for `Node.costs` that do not fit
+        the application.
         """
         if self._interference is None:
             raise self._misuse("a client cannot serve; only nodes of the topology do")
@@ -129,6 +138,8 @@ class BaseHost(ABC):
                 "this web.Application was served before; make a new one in the service function"
             )
         self._interference.install(app)
+        if self._charges is not None:
+            self._charges.install(app)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
@@ -137,6 +148,12 @@ class BaseHost(ABC):
             await asyncio.get_running_loop().create_future()
         finally:
             await runner.cleanup()
+
+    async def work(self, seconds: float) -> None:
+        if self._processor is None:
+            loop = asyncio.get_running_loop()
+            self._processor = Processor(self._identity, 1, loop, self.clock.now, lambda _: None)
+        await self._processor.work(seconds)
 
     def http(self, dependency: str) -> aiohttp.ClientSession:
         """The session for one dependency; HostError when no role or node has that name.

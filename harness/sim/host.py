@@ -12,9 +12,11 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from harness.runtime.charges import Charges
 from harness.runtime.host import BaseHost, MemoryDisk
 from harness.runtime.interference import Interference
 from harness.runtime.journal import Journal
+from harness.runtime.processor import Processor
 from harness.sim.determinism import EPOCH
 from harness.sim.loop import SimLoop
 from harness.sim.process import Process
@@ -79,6 +81,8 @@ class SimHost(BaseHost):
         config: Mapping[str, Any],
         rng: random.Random,
         disk: dict[str, bytes],
+        processor: Processor | None = None,
+        charges: Charges | None = None,
         interference: Interference | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
@@ -88,6 +92,8 @@ class SimHost(BaseHost):
             config=config,
             rng=rng,
             disk=SimDisk(disk, process),
+            processor=processor,
+            charges=charges,
             interference=interference,
         )
         self._process = process

@@ -7,9 +7,11 @@ import random
 from contextvars import Context
 
 from harness.faults.primitives import HostIdentity
+from harness.runtime.charges import Charges
 from harness.runtime.contract import NotReady
 from harness.runtime.interference import Interference
 from harness.runtime.primitives import Hold, Stop
+from harness.runtime.processor import Processor
 from harness.sim.determinism import Collector, entropy
 from harness.sim.host import SimContext, SimHost
 from harness.sim.network.machine import Machine
@@ -30,6 +32,14 @@ class SimNode:
         self.identity = HostIdentity(node.name, node.role, node.zone)
         self.machine: Machine = context.loop.network.add_machine(self.identity, names=(node.role,))
         self.interference = Interference(collector.served)
+        self.processor = Processor(
+            self.identity,
+            node.cores,
+            context.loop,
+            context.clock.now,
+            lambda row: context.journal.emit(node.name, row, row.t_s),
+        )
+        self._charges = Charges(node.costs, self.processor, stream(context.seed, "costs", node.name))
         self._disk: dict[str, bytes] = {}
         self._incarnation = 0
         self._host: SimHost | None = None
@@ -58,6 +68,8 @@ class SimNode:
                 config=self.node.config,
                 rng=rng,
                 disk=self._disk,
+                processor=self.processor,
+                charges=self._charges,
                 interference=self.interference,
                 ready=lambda: None if ready.done() else ready.set_result(None),
             )
@@ -79,6 +91,7 @@ class SimNode:
         self._context.journal.fail(self.node.name, why)
         # A process that ends closes its sockets, whoever ended it.
         self.machine.kill()
+        self.processor.clear()
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(NotReady(why))
 
@@ -110,6 +123,8 @@ class SimNode:
             self.machine.kill()
         else:
             self.machine.power_off()
+        self.processor.clear()
+        self.processor.resume()
         await self._discard_host()
 
     async def unstop(self, hold: Hold) -> None:
@@ -133,12 +148,14 @@ class SimNode:
         if self.machine.alive:
             self._pauses[hold] = None
             self.machine.pause()
+            self.processor.pause()
 
     def unpause(self, hold: Hold) -> None:
         if hold in self._pauses:
             del self._pauses[hold]
             if not self._pauses:
                 self.machine.resume()
+                self.processor.resume()
 
     async def end(self) -> None:
         """The end of the run."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from harness.faults.primitives import Capability
-from harness.runtime.options import Capabilities, Lack, Option
+from harness.runtime.options import Capabilities, Option
 
 CAPABILITIES = Capabilities(
     available={
@@ -21,10 +21,9 @@ CAPABILITIES = Capabilities(
         Capability.START: "the service of the node is started again",
         Capability.PAUSE: "the tasks of the node stand still",
         Capability.HTTP: "a middleware in front of the node's own handlers",
+        Capability.CPU_LIMIT: "what a node works (Host.work, Node.costs) gets a part of one core",
     },
-    lacks={
-        Capability.CPU_LIMIT: Lack("virtual time has no processor cost", "run it with --runtime live"),
-    },
+    lacks={},
 )
 
 

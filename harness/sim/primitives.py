@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.faults.primitives import (
     Applied,
-    FaultFailed,
+    Exposure,
     HttpRule,
     LinkShape,
     PathMatch,
@@ -17,8 +17,6 @@ from harness.runtime.primitives import AppliedPrimitive, Hold, Stop, node_named,
 from harness.sim.network.network import SimNetwork
 from harness.sim.nodes import SimNode
 from harness.system.streams import stream
-
-NO_PROCESSOR = "virtual time has no processor cost that could grow: a step of a service takes no time at all"
 
 
 class SimPrimitives:
@@ -95,4 +93,10 @@ class SimPrimitives:
         return AppliedPrimitive(remove, interferer.exposure)
 
     async def cpu_limit(self, node: str, factor: float) -> Applied:
-        raise FaultFailed(NO_PROCESSOR)
+        processor = node_named(node, self._nodes).processor
+        limit = processor.limit(1 / factor)
+
+        async def remove() -> None:
+            processor.unlimit(limit)
+
+        return AppliedPrimitive(remove, lambda: Exposure(throttled_ms=round(limit.lost_s * 1000)))

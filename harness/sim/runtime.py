@@ -95,7 +95,6 @@ class SimSession:
         self._journal = context.journal
         self._collector = collector
         self.clock = context.clock
-        self.records: Sequence[Recorded] = context.journal.records
         self.failures: Sequence[ServiceFailure] = context.journal.failures
         topology = context.system.topology
         for link in topology.links:
@@ -103,6 +102,13 @@ class SimSession:
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
         self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
         self._clients = 0
+
+    @property
+    def records(self) -> Sequence[Recorded]:
+        """Those of the journal, and of the processors for all seconds that are over."""
+        for node in self._nodes.values():
+            node.processor.flush()
+        return self._journal.records
 
     def statistics(self) -> Mapping[str, Any]:
         """Figures of the journal, and of the network and the services."""

@@ -10,6 +10,7 @@ from harness.history.expressions import check_expression
 from harness.history.files import EVENTS
 from harness.sli.base import Slo
 from harness.system import System
+from harness.system.processor import PROCESSORS, ProcessorSlice
 
 
 def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
@@ -53,7 +54,7 @@ def table_columns(system: System, table: str) -> tuple[Column, ...] | None:
     """The columns of a table of the system, or of the events; None when there is no such table."""
     if table == EVENTS:
         return EVENT_COLUMNS
-    row_type = system.tables.get(table)
+    row_type = ProcessorSlice if table == PROCESSORS else system.tables.get(table)
     return None if row_type is None else columns(row_type)
 
 
@@ -74,5 +75,5 @@ def check_table_expression(
 
 
 def _unknown_table(system: System, table: str) -> Diagnostic:
-    tables = [*system.tables, EVENTS]
+    tables = [*system.tables, EVENTS, PROCESSORS]
     return unknown_name("table", table, tables, f"system {system.name}").below(("table",))

@@ -12,6 +12,7 @@ from harness.system.model import (
     System,
     Workload,
 )
+from harness.system.processor import Cost, ProcessorSlice
 from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
 
@@ -20,6 +21,7 @@ __all__ = [
     "Chart",
     "Client",
     "Clock",
+    "Cost",
     "Disk",
     "Event",
     "Host",
@@ -28,6 +30,7 @@ __all__ = [
     "Link",
     "Node",
     "ParityMetric",
+    "ProcessorSlice",
     "Row",
     "Safeguard",
     "Scalar",

@@ -88,6 +88,14 @@ class Host(Protocol):
         """Listen, report to the runtime that this node is ready, and serve until cancelled."""
         ...
 
+    async def work(self, seconds: float) -> None:
+        """Use processor time: wait for one of the node's `cores`, first come first served, and hold it for so long.
+
+        Exact in virtual time. Live, a permit is held for that time, and no real processor time is used up.
+        InvalidValue for what is not a finite time of at least 0 seconds.
+        """
+        ...
+
     def http(self, dependency: str) -> aiohttp.ClientSession:
         """The client session for one dependency (a role or a node name); made once, kept alive.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidInput
+from harness.system.processor import Costs, check_costs
 
 if TYPE_CHECKING:
     from harness.system.host import Host
@@ -19,13 +20,19 @@ type Service = Callable[["Host"], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One server process. `name` is also its DNS name; `role` names all nodes of that role."""
+    """One server process. `name` is also its DNS name; `role` names all nodes of that role.
+
+    `cores` of its processor: `Host.work` and `costs` queue for them. `costs`: the processor time of a request by route,
+    such as `{"GET /home": "8ms", "*": Cost("1ms", p99="9ms")}`; it is charged before the handler runs.
+    """
 
     name: str
     role: str
     zone: str
     service: Service
     config: Mapping[str, Any] = field(default_factory=dict)
+    cores: int = 1
+    costs: Costs = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,14 @@ class Topology:
             for node in self.nodes
             if node.zone not in self.zones
         ]
+        for node in self.nodes:
+            if node.cores < 1:
+                found = f"node '{node.name}' has {node.cores} cores"
+                problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "at least 1"))
+            problems += [
+                replace(problem, found=f"costs of node '{node.name}': {problem.found}")
+                for problem in check_costs(node.costs)
+            ]
         for link in self.links:
             name = f"link from '{link.a}' to '{link.b}'"
             problems += [

@@ -66,10 +66,10 @@ gates:
   - slo: anwsered
 """
 
-CPU_LIMIT = UNTOUCHED.replace("experiment: untouched", "experiment: cpu-limit").replace(
-    "fault: latency, delay: 1s, target: {link: {from: {node: backend-east}, to: {node: backend-west}}}",
-    "fault: cpu-limit, cpu: 5%, target: {role: backend}",
+LIVE_LOSS = UNTOUCHED.replace("experiment: untouched", "experiment: live-loss\nruntime: live").replace(
+    "fault: latency, delay: 1s", "fault: loss, rate: 5%"
 )
+"""What live runs cannot do with proxies."""
 
 LIVE_ONLY = BACKEND_LOST.replace("experiment: backend-lost", "experiment: only-live\nruntime: live")
 

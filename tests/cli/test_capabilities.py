@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import CPU_LIMIT, UNTOUCHED, call, write_suite
+from tests.cli.support import UNTOUCHED, call, write_suite
 
 LOSS = UNTOUCHED.replace("fault: latency, delay: 1s", "fault: loss, rate: 5%")
-NO_CPU = (
-    "untouched.chaos.yaml:7:30: cpu-limit: virtual time has no processor cost; run it with --runtime live"
-)
 NO_LOSS = "untouched.chaos.yaml:7:30: loss: a proxy cannot drop packets"
 
 
@@ -21,12 +18,6 @@ def lines(suite: Path, command: str, *more: object) -> list[str]:
     assert (called.code, called.out) == (4, "")
     assert not (suite / "reports" / "latest").exists()
     return called.err.splitlines()
-
-
-@pytest.mark.parametrize("command", ["validate", "plan", "run"])
-def test_virtual_time_has_no_processor_cost(command: str, tmp_path: Path) -> None:
-    (line,) = lines(write_suite(tmp_path, untouched=CPU_LIMIT), command)
-    assert line.endswith(NO_CPU)
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "run"])

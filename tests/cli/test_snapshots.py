@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import BACKEND_LOST, BROKEN, CPU_LIMIT, LIVE_ONLY, UNTOUCHED, call, write_suite
+from tests.cli.support import BACKEND_LOST, BROKEN, LIVE_LOSS, LIVE_ONLY, UNTOUCHED, call, write_suite
 from tests.support.snapshots import compare_with_file
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -28,7 +28,7 @@ EXPECTED = Path(__file__).parent / "expected"
 )
 def test_output(name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_suite(tmp_path / "good", backend_lost=BACKEND_LOST, untouched=UNTOUCHED, only_live=LIVE_ONLY)
-    write_suite(tmp_path / "bad", broken=BROKEN, cpu_limit=CPU_LIMIT)
+    write_suite(tmp_path / "bad", broken=BROKEN, live_loss=LIVE_LOSS)
     monkeypatch.chdir(tmp_path)
     called = call(*arguments)
     text = f"$ harness {' '.join(arguments)}\n{called.out}{called.err}exit code {called.code}\n"

@@ -75,13 +75,12 @@ def test_slos_that_cannot_be_read_are_the_one_mistake(tmp_path: Path) -> None:
 
 
 def test_what_the_runtime_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    (file,) = write(tmp_path, experiment_text().replace("fault: crash", "fault: cpu-limit, cpu: 5%"))
+    lossy = experiment_text().replace("fault: crash", "fault: loss, rate: 5%")
+    (file,) = write(tmp_path, lossy.replace("load:", "runtime: live\nload:", 1))
     with pytest.raises(ExperimentError) as raised:
         read_experiments([file])
     (diagnostic,) = raised.value.diagnostics
     assert (diagnostic.code, diagnostic.path) == (Code.UNSUPPORTED, ("timeline", 0, "fault"))
-    for_another = file.read_text(encoding="utf-8").replace("load:", "runtime: live\nload:", 1)
-    file.write_text(for_another, encoding="utf-8")
     assert len(read_experiments([file], SimOptions())) == 1
 
 

@@ -15,13 +15,9 @@ import aiohttp
 import pytest
 
 from harness.cli.main import invoke
-from harness.engine.read import read_experiments
-from harness.engine.suite import run_suite
-from harness.errors import UsageError
 from harness.faults.primitives import FaultFailed
 from harness.live import cpu
 from harness.live.cleanup import cleanup
-from harness.live.options import LiveOptions
 from harness.live.processes import session_of
 from harness.live.resources import names
 from harness.live.run_lock import STATE_VARIABLE
@@ -223,24 +219,6 @@ timeline:
 gates:
   - {event: gateway.retry, within: 2s, of: fault}
 """
-
-
-def test_virtual_time_refuses_with_the_reason(tmp_path: Path) -> None:
-    file = tmp_path / "slow.chaos.yaml"
-    file.write_text(CPU_LIMIT)
-    loaded = read_experiments([file], LiveOptions())
-    with pytest.raises(UsageError, match="no processor cost") as caught:
-        run_suite(loaded, seeds=[1], jobs=1, reports=tmp_path / "reports")
-    assert "slow.chaos.yaml:8:" in str(caught.value)
-    assert "--runtime live" in str(caught.value)
-    assert not (tmp_path / "reports").exists()
-
-
-def test_parity_leaves_it_out_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "slow.chaos.yaml"
-    file.write_text(CPU_LIMIT)
-    assert invoke(["parity", str(file), "--reports", str(tmp_path / "reports")]) == 4
-    assert "no processor cost" in capsys.readouterr().err
 
 
 def test_live_refuses_where_the_machine_cannot(

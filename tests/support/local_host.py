@@ -91,6 +91,9 @@ class LocalHost:
         finally:
             await runner.cleanup()
 
+    async def work(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def http(self, dependency: str) -> aiohttp.ClientSession:
         if dependency not in self._sessions:
             self._sessions[dependency] = aiohttp.ClientSession(
