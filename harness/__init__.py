@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from harness.engine.read import ReadyExperiment, read_experiment, read_experiments
     from harness.engine.suite import run, run_suite
     from harness.errors import ExperimentError, HarnessError, InvalidInput, InvalidValue, UsageError
-    from harness.experiment.model import Experiment, Load
+    from harness.experiment.load import Load, LoadSegment, LoadStage
+    from harness.experiment.model import Experiment
     from harness.experiment.units import (
         Bitrate,
         ByteCount,
@@ -128,10 +129,12 @@ _MODULES = {
         "InvalidValue",
         "UsageError",
     ),
-    "experiment.model": (
-        "Experiment",
+    "experiment.load": (
         "Load",
+        "LoadSegment",
+        "LoadStage",
     ),
+    "experiment.model": ("Experiment",),
     "experiment.units": (
         "Bitrate",
         "ByteCount",
@@ -313,7 +316,9 @@ __all__ = [
     "LinkShape",
     "LiveOptions",
     "Load",
+    "LoadSegment",
     "LoadSettings",
+    "LoadStage",
     "Node",
     "NodeFault",
     "NotReady",

@@ -62,7 +62,7 @@ class Plan:
     @property
     def load_s(self) -> float:
         """How long clients arrive."""
-        return max((load.for_ for load in self.experiment.load.values()), default=0.0)
+        return max((load.duration_s for load in self.experiment.load.values()), default=0.0)
 
     @property
     def duration_s(self) -> float:

@@ -55,20 +55,26 @@ def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
 def validate_loads(draft: Draft, system: System) -> Iterator[Diagnostic]:
     workloads = {workload.name: workload for workload in system.workloads}
     for name, load in draft.load.items():
-        workload = workloads.get(name)
+        named = name if load is None else load.workload_name(name)
+        workload = workloads.get(named)
         if workload is None:
-            unknown = unknown_name("workload", name, workloads, f"system {system.name}")
-            yield draft.source.locate(replace(unknown, about_key=True), ("load", name))
+            unknown = unknown_name("workload", named, workloads, f"system {system.name}")
+            path: Path = ("load", name) if named == name else ("load", name, "workload")
+            yield draft.source.locate(replace(unknown, about_key=named == name), path)
         elif load is not None and load.mix not in workload.mixes:
-            unknown = unknown_name("mix", load.mix, workload.mixes, f"workload {name}")
+            unknown = unknown_name("mix", load.mix, workload.mixes, f"workload {named}")
             yield draft.source.locate(unknown, ("load", name, "mix"))
 
 
 def load_end_s(draft: Draft) -> float | None:
     """When the last client arrives; None where a load is not valid."""
-    ends = [load.for_ for load in draft.load.values() if load is not None]
-    if len(ends) < len(draft.load) or any(draft.is_suspect(("load", name, "for")) for name in draft.load):
+    ends = [load.duration_s for load in draft.load.values() if load is not None]
+    if len(ends) < len(draft.load):
         return None
+    for name, load in draft.load.items():
+        key = "arrive" if load is None or load.for_ is None else "for"
+        if draft.is_suspect(("load", name, key)):
+            return None
     return max(ends, default=None)
 
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import InvalidValue
 from harness.experiment.error_translation import build_model, describe, keys_of
+from harness.experiment.load import Load
 from harness.experiment.model import (
     Arm,
     FaultDefinition,
     GateDefinition,
-    Load,
     SloDefinition,
     check_name,
 )
@@ -73,7 +73,31 @@ class EntryParser:
                 "expected a workload, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
             )
             return {}
-        return {name: self.model(("load", name), item, Load, quote(name)) for name, item in value.items()}
+        return {name: self.load(("load", name), name, item) for name, item in value.items()}
+
+    def load(self, path: Path, name: str, value: Any) -> Load | None:
+        if not isinstance(value, dict) or "arrive" not in value:
+            return self.model(path, value, Load, quote(name))
+        fitted, others = dict(value), keys_of(Load)
+        if value.get("workload", name) != name:
+            self._check_name(path, name)
+        staged = isinstance(value["arrive"], list)
+        has_duration = "for" in value or any(
+            nearest(key, others) == "for" for key in value.keys() - {*others}
+        )
+        for problem in Load.mismatches(
+            value["arrive"], has_duration=has_duration and (not staged or "for" in value)
+        ):
+            self.problems.append(self.source.locate(problem, path))
+        if staged:
+            fitted.pop("for", None)
+        elif "for" not in value:
+            fitted["for"] = "1s"
+            self.suspect.add((*path, "for"))
+        if staged and not value["arrive"]:
+            fitted |= {"arrive": "1/s", "for": "1s"}
+            self.suspect.add((*path, "arrive"))
+        return self.model(path, fitted, Load, quote(name))
 
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
@@ -191,10 +215,7 @@ class EntryParser:
 
     def slo(self, name: str, value: Any) -> SloDefinition | None:
         path: Path = (name,)
-        try:
-            check_name(name)
-        except InvalidValue as error:
-            self.problems.append(self.source.locate(replace(error.diagnostic, about_key=True), path))
+        self._check_name(path, name)
         if not isinstance(value, dict):
             self.add(
                 path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
@@ -212,6 +233,13 @@ class EntryParser:
             found = f"the SLO needs {' or '.join(map(quote, kind.one_of))}"
             self.add(path, Code.MISSING_KEY, found, f"or {', or '.join(others)}" if others else "", key=True)
         return slo
+
+    def _check_name(self, path: Path, name: str) -> None:
+        """Report a key that is no name."""
+        try:
+            check_name(name)
+        except InvalidValue as error:
+            self.problems.append(self.source.locate(replace(error.diagnostic, about_key=True), path))
 
     def _slo_kind(self, value: Mapping[str, Any]) -> type[SloDefinition]:
         """The first kind of which a key is given, if only as null."""

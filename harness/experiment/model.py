@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
-from harness.experiment.units import Duration, PositiveDuration, PositiveRate
+from harness.experiment.load import Frozen, Load
+from harness.experiment.units import Duration, PositiveDuration
 from harness.text import quote
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
@@ -36,12 +37,6 @@ def check_name(name: str) -> str:
 
 
 type Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": NAME})]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
-    )
 
 
 class Selector(Frozen):
@@ -115,17 +110,6 @@ class FaultDefinition(Frozen):
             )
 
 
-class Load(Frozen):
-    """Open-loop Poisson arrivals of a workload's clients."""
-
-    arrive: PositiveRate
-    """How many new clients arrive, on average."""
-    for_: PositiveDuration = Field(alias="for")
-    """How long clients arrive."""
-    mix: str
-    """Which population: a mix of the workload."""
-
-
 class GateDefinition(Frozen):
     """Base of every kind of gate: what an experiment claims. `key`: the YAML key that names the kind."""
 
@@ -168,7 +152,7 @@ class Experiment(Frozen):
     runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
-    """The clients: one entry for each workload, by its name."""
+    """The clients: one entry for each load, by the name of its workload or by a name of its own."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...]

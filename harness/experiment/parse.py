@@ -14,12 +14,12 @@ from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import ExperimentError
 from harness.experiment.entries import EntryParser, Faults, Gates, SloKinds
 from harness.experiment.error_translation import build_model
+from harness.experiment.load import Load
 from harness.experiment.model import (
     Arm,
     Experiment,
     FaultDefinition,
     GateDefinition,
-    Load,
     SloDefinition,
 )
 from harness.experiment.partial_parse import SuspectPaths

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import HostIdentity
 from harness.live.clients import LiveClients
 from harness.live.context import RunContext

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any, Self
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import (
     LeftBehind,

@@ -87,7 +87,7 @@ class RecordedRun:
     @cached_property
     def load_end_s(self) -> float | None:
         """When the last clients arrive, in seconds of the run; None without load."""
-        return max((load.for_ for load in self.experiment.load.values()), default=None)
+        return max((load.duration_s for load in self.experiment.load.values()), default=None)
 
     @cached_property
     def arms(self) -> tuple[RecordedArm, ...]:

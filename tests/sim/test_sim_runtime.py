@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
 from harness.runtime.contract import LeftBehind, NotReady, RunSettings, Session
 from harness.runtime.host import HostError

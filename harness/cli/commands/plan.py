@@ -9,6 +9,7 @@ from harness.runtime.options import RuntimeOptions
 if TYPE_CHECKING:
     from harness.diagnostics import Diagnostic
     from harness.engine.plan import Plan
+    from harness.experiment.load import Load
     from harness.faults.base import Fault
 
 
@@ -41,7 +42,13 @@ def plan(
     return CommandResult(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 
+SHAPE_WIDTH = 24
+"""Columns of the drawing of a load."""
+
+
 def _document(item: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
     return {
         "name": item.name,
         "file": item.file,
@@ -50,7 +57,13 @@ def _document(item: Plan) -> dict[str, Any]:
         "runtime": item.experiment.runtime,
         "duration_s": item.duration_s,
         "load": {
-            name: {"arrive_per_s": load.arrive, "for_s": load.for_, "mix": load.mix}
+            name: {
+                "workload": load.workload_name(name),
+                "segments": [asdict(segment) for segment in load.segments],
+                "for_s": load.duration_s,
+                "expected_clients": load.expected_clients,
+                "mix": load.mix,
+            }
             for name, load in item.experiment.load.items()
         },
         "faults": [
@@ -79,9 +92,9 @@ def _text(item: Plan) -> str:
     if item.without:
         lines.append(f"  without {', '.join(item.without)}")
     for name, load in experiment.load.items():
-        expected = load.arrive * load.for_
+        whose = "" if load.workload_name(name) == name else f" (workload {load.workload})"
         lines.append(
-            f"  load    {name}: {load.arrive:g}/s for {load.for_:g} s (about {expected:.0f}), mix {load.mix}"
+            f"  load    {name}{whose}: {_shape(load)} (about {load.expected_clients:.0f}), mix {load.mix}"
         )
     for planned in item.faults:
         settings = "".join(f", {name} {text}" for name, text in _settings(planned.fault))
@@ -97,6 +110,19 @@ def _text(item: Plan) -> str:
         lines.append(f"  arm     {arm.name}{wanted}")
     lines.append(f"  lasts   at most {item.duration_s:g} s a run, {plural(len(item.arms), 'run')}")
     return "\n".join(lines)
+
+
+def _shape(load: Load) -> str:
+    """`4/s for 60 s`, or a drawing of the rate over time and its highest value."""
+    if isinstance(load.arrive, float):
+        return f"{load.arrive:g}/s for {load.duration_s:g} s"
+    top = max(max(one.from_per_s, one.to_per_s) for one in load.segments)
+    levels = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+    bars = "".join(
+        levels[min(7, int(8 * load.rate_at((column + 0.5) / SHAPE_WIDTH * load.duration_s) / top))]
+        for column in range(SHAPE_WIDTH)
+    )
+    return f"{bars} up to {top:g}/s for {load.duration_s:g} s"
 
 
 def _settings(fault: Fault) -> Iterator[tuple[str, str]]:

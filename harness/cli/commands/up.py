@@ -10,7 +10,7 @@ from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
     from harness.diagnostics import Diagnostic
-    from harness.experiment.model import Load
+    from harness.experiment.load import Load
     from harness.live.interactive.protocol import FaultStatus
     from harness.runtime.contract import ServiceFailure
     from harness.system import System
@@ -49,7 +49,7 @@ def up(
 def _loads(system: System, arrive: str) -> Mapping[str, Load]:
     """Clients of the first workload with its first mix, for as long as the system is up."""
     from harness.errors import UsageError
-    from harness.experiment.model import Load
+    from harness.experiment.load import Load
     from harness.experiment.units import parse_rate
 
     if not arrive:

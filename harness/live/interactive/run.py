@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import UsageError
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.live.interactive.control_server import ControlServer, MakeFault
 from harness.live.interactive.protocol import CONTROL, FaultStatus
 from harness.live.options import KERNEL, LiveOptions

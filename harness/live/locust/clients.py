@@ -20,7 +20,7 @@ from harness.runtime.journal import is_defect, report_context, report_logs
 from harness.system import Row, System, find_system
 from harness.system.streams import stream
 from harness.text import describe_error
-from harness.workload.driver import LEAVE_S
+from harness.workload.driver import LEAVE_S, make_client
 from harness.workload.records import LoadRequest
 from harness.workload.schedule import Arrival, scheduled_arrivals, share_of
 
@@ -119,10 +119,9 @@ class Clients:
             on_end(error)
 
     async def _run_client(self, arrival: Arrival, intended_s: float) -> str | None:
-        prepare, workload = self._prepare, self._workloads[arrival.load]
-        load = self._loads[arrival.load]
-        rng = stream(prepare.seed, "client", arrival.load, arrival.index)
-        client = workload.make(rng, load.mix, arrival.index)
+        prepare, load = self._prepare, self._loads[arrival.load]
+        workload = self._workloads[load.workload]
+        client = make_client(workload, arrival.load, load.mix, arrival.index, prepare.seed)
         self._send(
             protocol.Arrived(
                 client=client.name,

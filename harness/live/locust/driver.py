@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import FaultFailed, HostIdentity
 from harness.live.locust import protocol
 from harness.live.locust.cluster import LocustCluster
@@ -97,11 +97,12 @@ class LocustDriver:
         clock, connection = self._network.clock, self._connection
         start_s = clock.now()
         plans = {
-            name: protocol.LoadPlan(load.arrive, load.for_, load.mix) for name, load in self._loads.items()
+            name: protocol.LoadPlan(load.workload_name(name), load.segments, load.mix)
+            for name, load in self._loads.items()
         }
         connection.send_all(protocol.Start(plans, start_s))
         try:
-            longest_s = max((load.for_ for load in self._loads.values()), default=0.0)
+            longest_s = max((load.duration_s for load in self._loads.values()), default=0.0)
             await connection.until_finished(start_s + longest_s + self._drain_s - clock.now())
         finally:
             await self._cancel_clients()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.experiment.load import LoadSegment
 from harness.live.messages import Address
 from harness.live.rows import EncodedRow
 from harness.runtime.messages import Codec, message
@@ -204,16 +205,16 @@ class StartUsers:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What a `harness.experiment.model.Load` says: clients a second, for how many seconds, which mix."""
+    """What a `harness.experiment.model.Load` says: whose clients, how many over time, which mix."""
 
-    arrive: float
-    for_: float
+    workload: str
+    segments: tuple[LoadSegment, ...]
     mix: str
 
 
 @message
 class Start:
-    """Start the loads at `start_s` of the run. They are by the name of their workload."""
+    """Start the loads at `start_s` of the run. They are by name."""
 
     loads: Mapping[str, LoadPlan]
     start_s: float

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.live.cleanup import run_remains
 from harness.live.ledger import read
 from harness.live.locust.connection import LoadFailed
