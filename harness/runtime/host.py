@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InvalidValue
 from harness.faults.primitives import HostIdentity
 from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
@@ -128,8 +128,8 @@ class BaseHost(ABC):
     async def serve(self, app: web.Application, *, port: int = 80) -> None:
         """Listen, report this node as ready, and serve until cancelled.
 
-        HostError for a client, or for an application that was served before; UnknownRoute for `Node.costs` that do not fit
-        the application.
+        HostError for a client, or for an application that was served before; UnknownRoute for `Node.costs` that do
+        not fit the application.
         """
         if self._interference is None:
             raise self._misuse("a client cannot serve; only nodes of the topology do")
@@ -153,7 +153,11 @@ class BaseHost(ABC):
         if self._processor is None:
             loop = asyncio.get_running_loop()
             self._processor = Processor(self._identity, 1, loop, self.clock.now, lambda _: None)
-        await self._processor.work(seconds)
+        try:
+            await self._processor.work(seconds)
+        except InvalidValue as error:
+            self._misuse(str(error))
+            raise
 
     def http(self, dependency: str) -> aiohttp.ClientSession:
         """The session for one dependency; HostError when no role or node has that name.
