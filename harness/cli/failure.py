@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import EXIT_EMPTY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_EMPTY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError, debugging
 from harness.text import one_line
 
 WORDS = {EXIT_USAGE: "usage", EXIT_EMPTY: "empty", EXIT_INTERRUPTED: "interrupted"}
@@ -72,7 +72,7 @@ def _describe_defect(error: BaseException) -> Iterator[str]:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     at = f" at {last[0].filename}:{last[0].lineno}" if last else ""
     yield f"internal error: {type(error).__name__}: {error}{at}"
-    if os.environ.get("HARNESS_DEBUG") == "1":
+    if debugging():
         yield from text.splitlines()
     else:
         handle, name = tempfile.mkstemp(prefix="harness-traceback-", suffix=".txt")

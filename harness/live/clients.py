@@ -31,7 +31,7 @@ class LiveClients:
         self._context = context
         self._links = links
         self._sockets = sockets
-        self._names = {node.name for node in context.topology.nodes}
+        self._names = {node.name for node in context.system.topology.nodes}
         self.arrived = 0
         """How many clients there have been."""
 
@@ -57,7 +57,7 @@ class LiveClients:
 
     def arrive(self, client: HostIdentity, access: Access) -> None:
         """A client has arrived. ValueError when its name is in use or its zone unknown."""
-        check_zone(client.name, client.zone, self._context.topology)
+        check_zone(client.name, client.zone, self._context.system.topology)
         if client.name in self._names:
             raise ValueError(f"there is a host '{client.name}' already; names must be unique")
         self._names.add(client.name)

@@ -13,7 +13,7 @@ from typing import Any
 from harness.live.host import LiveClock
 from harness.runtime.contract import RunSettings
 from harness.runtime.journal import Journal, report_context
-from harness.system import Row, System, Topology
+from harness.system import Row, System
 
 SETTLE_S = 2.0
 """Run time 0 is so long after the nodes are launched, and more with many nodes."""
@@ -43,16 +43,11 @@ class RunContext:
     def system(self) -> System:
         return self.settings.system
 
-    @property
-    def system_name(self) -> str:
-        return self.system.name
+    def emit(self, host: str, row: Row) -> None:
+        self.journal.emit(host, row)
 
-    @property
-    def topology(self) -> Topology:
-        return self.system.topology
-
-    def emit(self, host: str, role: str, row: Row) -> None:
-        self.journal.emit(host, role, row)
+    def misuse(self, host: str, error: str) -> None:
+        self.journal.misuse(host, error)
 
     def fail(self, reason: str) -> None:
         """Record that the harness itself has failed."""
@@ -68,6 +63,4 @@ def begin_run(settings: RunSettings, safeguards: Mapping[str, bool]) -> RunConte
     busy_s = SETTLE_PER_NODE_S * len(settings.system.topology.nodes) / (os.cpu_count() or 1)
     origin_s = asyncio.get_running_loop().time() + SETTLE_S + busy_s
     clock = LiveClock(origin_s)
-    return RunContext(
-        settings, safeguards, origin_s, clock, Journal(settings.system, clock.now), attempts=Counter()
-    )
+    return RunContext(settings, safeguards, origin_s, clock, Journal(clock.now), attempts=Counter())

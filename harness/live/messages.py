@@ -81,6 +81,14 @@ class Unhandled:
 
 
 @message
+class Misuse:
+    """The service has used its host wrongly."""
+
+    t_s: float
+    error: str
+
+
+@message
 class Ended:
     """The service's main coroutine ended, which is always an error."""
 
@@ -168,6 +176,6 @@ class Flush:
 
 FORK_SERVER = Codec(RunInfo, Launch, Loaded, Launched, Exited)
 NODE = Codec(
-    *(Ready, Emitted, Unhandled, Ended, Resolve, Counts, Flushed),
+    *(Ready, Emitted, Unhandled, Misuse, Ended, Resolve, Counts, Flushed),
     *(Route, Interfere, StopInterfering, LimitWork, Flush),
 )

@@ -242,7 +242,9 @@ class LiveNode:
             case messages.Ready(port):
                 self._ports.add(port)
             case messages.Emitted(t_s, row):
-                context.journal.emit(node.name, node.role, context.rows.decode(row), t_s)
+                context.journal.emit(node.name, context.rows.decode(row), t_s)
+            case messages.Misuse(t_s, error):
+                context.journal.misuse(node.name, error, t_s)
             case messages.Unhandled(error, defect):
                 context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts):

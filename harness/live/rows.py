@@ -28,14 +28,7 @@ class EventRow:
     fields: Mapping[str, Any]
 
 
-@message
-class UndeclaredRow:
-    """A row of a class that is not a table of the system: the name of the class is all that the journal reports."""
-
-    class_name: str
-
-
-type EncodedRow = Annotated[TableRow | EventRow | UndeclaredRow, Field(discriminator="kind")]
+type EncodedRow = Annotated[TableRow | EventRow, Field(discriminator="kind")]
 
 
 class RowCodec:
@@ -45,20 +38,14 @@ class RowCodec:
         self._classes = {**system.tables, PROCESSORS: ProcessorSlice}
         self._tables = {row: (name, _values_of(row)) for name, row in self._classes.items()}
 
-    def encode(self, row: Row) -> TableRow | EventRow | UndeclaredRow:
+    def encode(self, row: Row) -> TableRow | EventRow:
         if isinstance(row, Event):
             return EventRow(row.name, row.fields)
-        table = self._tables.get(type(row))
-        if table is None:
-            return UndeclaredRow(type(row).__qualname__)
-        name, values = table
+        name, values = self._tables[type(row)]
         return TableRow(name, values(row))
 
-    def decode(self, row: TableRow | EventRow | UndeclaredRow) -> Row:
-        """The row as it was emitted; for an undeclared one an object of a class with the same name.
-
-        Raises MessageError for a row that does not fit the system.
-        """
+    def decode(self, row: TableRow | EventRow) -> Row:
+        """The row as it was emitted. Raises MessageError for one that does not fit the system."""
         match row:
             case EventRow(event, values):
                 return Event(event, values)
@@ -67,8 +54,6 @@ class RowCodec:
                     return self._classes[table](*values)
                 except (KeyError, TypeError, ValueError) as error:
                     raise MessageError(f"not a row of table {table}: {error!r}") from error
-            case UndeclaredRow(class_name):
-                return type(class_name, (), {})()
 
 
 def _values_of(row: type) -> Any:

@@ -89,7 +89,7 @@ class LiveSession:
 
         The person is in the first zone of the topology, and neither a node nor a client.
         """
-        topology = self._context.topology
+        topology = self._context.system.topology
         person = HostIdentity("you", "person", topology.zones[0])
         urls = {}
         for node in topology.nodes:

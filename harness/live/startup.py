@@ -42,7 +42,7 @@ async def live_session(
         )
         network, forks = await _enter_both(
             stack,
-            live_network(workspace, options, context.topology, settings.seed, context.fail),
+            live_network(workspace, options, context.system.topology, settings.seed, context.fail),
             fork_server(workspace, run),
         )
         links = _proxy_links(context, network, cluster)
@@ -58,7 +58,7 @@ async def live_session(
                 Group(workspace.run, node.name),
                 network.namespace(node.name),
             )
-            for node in context.topology.nodes
+            for node in context.system.topology.nodes
         }
         await stack.enter_async_context(_ended(nodes, context))
         clients = LiveClients(context, links, network.client_sockets())
@@ -73,7 +73,7 @@ async def live_session(
 def _proxy_links(context: RunContext, network: LiveNetwork, cluster: LocustCluster | None) -> ProxyLinks:
     return ProxyLinks(
         network.api,
-        context.topology,
+        context.system.topology,
         network.addresses,
         network.listen,
         listen_clients=None if cluster is None else cluster.address,
@@ -97,7 +97,7 @@ async def _start(
     load, *outcomes = await asyncio.gather(
         start_load(), *(node.start() for node in nodes.values()), return_exceptions=True
     )
-    check_ready(context.system_name, dict(zip(nodes, outcomes, strict=True)))
+    check_ready(context.system.name, dict(zip(nodes, outcomes, strict=True)))
     if load is not None:
         raise load
     if cluster is not None:

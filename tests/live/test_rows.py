@@ -30,13 +30,6 @@ def test_rows_arrive_as_they_were(row: object) -> None:
     assert sent(row) == row
 
 
-def test_a_row_of_no_table_arrives_as_the_name_of_its_class() -> None:
-    class Secret:
-        pass
-
-    assert type(sent(Secret())).__qualname__ == Secret.__qualname__
-
-
 @pytest.mark.parametrize("row", [TableRow("no-such-table", [1.0]), TableRow("visits", [1.0])])
 def test_a_row_that_does_not_fit_the_system_is_refused(row: TableRow) -> None:
     with pytest.raises(MessageError):

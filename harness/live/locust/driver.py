@@ -134,8 +134,10 @@ class LocustDriver:
                 self._on_arrival(worker, message)
             case protocol.Resolve():
                 self._create_task(self._resolve(worker, message))
-            case protocol.Emitted(t_s, client, role, row):
-                journal.emit(client, role, self._rows.decode(row), t_s)
+            case protocol.Emitted(t_s, client, row):
+                journal.emit(client, self._rows.decode(row), t_s)
+            case protocol.Misuse(t_s, client, error):
+                journal.misuse(client, error, t_s)
             case protocol.Requested(request):
                 self._requests.append(request)
             case protocol.Attempts(by_node):

@@ -102,7 +102,6 @@ class Resolve:
 class Emitted:
     t_s: float
     client: str
-    role: str
     row: EncodedRow
 
 
@@ -130,6 +129,15 @@ class Unhandled:
     client: str
     error: str
     defect: bool
+
+
+@message
+class Misuse:
+    """A client has used its host wrongly."""
+
+    t_s: float
+    client: str
+    error: str
 
 
 @message
@@ -234,7 +242,7 @@ class End:
 
 CODEC = Codec(
     *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
-    *(Unhandled, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
+    *(Unhandled, Misuse, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
 )
 
 

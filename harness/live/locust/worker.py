@@ -31,7 +31,7 @@ from harness.workload.schedule import Arrival
 FLUSH_AFTER_S = 0.02
 """How long messages wait for others, to be sent together."""
 
-URGENT = (protocol.Resolve, protocol.Left, protocol.Finished, protocol.Unhandled)
+URGENT = (protocol.Resolve, protocol.Left, protocol.Finished, protocol.Unhandled, protocol.Misuse)
 """Messages that do not wait: an answer is needed, or no other may follow for a while."""
 
 EXCHANGES = 20
