@@ -25,7 +25,7 @@ def fault(
     as_json: Json = False,
 ) -> CommandResult:
     """Apply a fault to the system that 'harness up' started, remove one, or list them."""
-    from harness.live.interactive.client import ask
+    from harness.live.interactive.protocol import ask
 
     faults = ask(_request(action, what), run=run).faults
     for status in faults:
