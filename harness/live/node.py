@@ -14,7 +14,7 @@ from typing import Any
 from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
-from harness.live.rows import RowCodec
+from harness.live.messages import RowCodec
 from harness.live.tasks import background
 from harness.runtime.charges import Charges
 from harness.runtime.host import HostError

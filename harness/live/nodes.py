@@ -12,12 +12,12 @@ from harness.faults.primitives import HostIdentity, HttpRule
 from harness.live import messages
 from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
-from harness.live.fork_client import ForkServer
+from harness.live.fork_server import ForkServer
 from harness.live.link_faults import LinkFaults
+from harness.live.messages import RowCodec
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
-from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal
 from harness.runtime.primitives import Hold, Stop

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.live.messages import NODE, Emitted
-from harness.live.rows import RowCodec, TableRow
+from harness.live.messages import NODE, Emitted, RowCodec, TableRow
 from harness.runtime.messages import MessageError
 from harness.system import Event
 from tests.support.toy_system import Visit, system

@@ -13,8 +13,7 @@ from harness.faults.primitives import HostIdentity
 from harness.live.host import LiveClock, LiveHost
 from harness.live.locust import protocol
 from harness.live.locust.trace import CUT_OFF, RequestTrace
-from harness.live.messages import Address
-from harness.live.rows import RowCodec
+from harness.live.messages import Address, RowCodec
 from harness.runtime.host import MemoryDisk
 from harness.runtime.journal import is_defect, report_context, report_logs
 from harness.system import Row, System, find_system

@@ -14,8 +14,7 @@ from harness.faults.primitives import FaultFailed, HostIdentity
 from harness.live.locust import protocol
 from harness.live.locust.cluster import LocustCluster
 from harness.live.locust.connection import LoadFailed, Worker
-from harness.live.messages import Address
-from harness.live.rows import RowCodec
+from harness.live.messages import Address, RowCodec
 from harness.runtime.journal import Journal
 from harness.system import Access, Clock, System
 from harness.workload.driver import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_statistics

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.experiment.load import LoadSegment
-from harness.live.messages import Address
-from harness.live.rows import EncodedRow
+from harness.live.messages import Address, EncodedRow
 from harness.runtime.messages import Codec, message
 from harness.system import Access
 from harness.workload.records import LoadRequest
