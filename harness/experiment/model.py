@@ -156,7 +156,7 @@ class Experiment(Frozen):
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...] = ()
-    """The conditions that must hold, besides the invariants of the system. Without invariants at least one."""  # models of the catalogue (`GateDefinition`)
+    """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0

@@ -11,6 +11,7 @@ from harness.gates.slo_based import SloBasedGate
 from harness.history.read import History
 from harness.sli.query import Window, windows
 
+
 @gate_kind
 class SloGate(SloBasedGate):
     """The SLO holds with confidence. `during`: which samples count, by when they were determined."""
