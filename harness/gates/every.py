@@ -42,7 +42,9 @@ class EveryGate(Gate):
 
     @property
     def distinctions(self) -> tuple[str, ...]:
-        return ("" if self.every.where is None else f" where {self.every.where}"), f" within {self.within:g} s"
+        return (
+            "" if self.every.where is None else f" where {self.every.where}"
+        ), f" within {self.within:g} s"
 
     def check(self, context: CheckContext) -> Iterator[Diagnostic]:
         for key, rows in (("every", self.every), ("in", self.in_)):

@@ -26,7 +26,9 @@ class InvariantResults:
 
 def judge_invariants(history: History) -> InvariantResults:
     found = [judge_invariant(history, invariant) for invariant in history.metadata.invariants]
-    empty = [one for one in found if one.verdict is Verdict.INCONCLUSIVE and not one.samples and not one.unknown]
+    empty = [
+        one for one in found if one.verdict is Verdict.INCONCLUSIVE and not one.samples and not one.unknown
+    ]
     return InvariantResults(
         tuple(one for one in found if one not in empty),
         tuple(f"invariant {one.name} is not applicable: {one.reason}" for one in empty),

@@ -61,8 +61,10 @@ def check_rows(
 ) -> Iterator[Diagnostic]:
     """Whether the table exists and both expressions fit it. `table_key`: the YAML key of the table."""
     for problem in check_table_expression(system, table, at, key="at", numeric=True):
-        yield problem if problem.path != ("table",) else Diagnostic(
-            problem.code, problem.found, problem.allowed, problem.hint, (table_key,)
+        yield (
+            problem
+            if problem.path != ("table",)
+            else Diagnostic(problem.code, problem.found, problem.allowed, problem.hint, (table_key,))
         )
     if where is not None:
         for problem in check_table_expression(system, table, where, key="where"):

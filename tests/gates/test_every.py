@@ -33,7 +33,18 @@ class Done:
 
 ORDERS = replace(SYSTEM, tables={"accepted": Accepted, "done": Done})
 CLAIM = MatchRecord(
-    "once", "accepted", "order_id", "true", "t_s", "done", "order_id", "true", "t_s", 1, 10.0, "orders are done"
+    "once",
+    "accepted",
+    "order_id",
+    "true",
+    "t_s",
+    "done",
+    "order_id",
+    "true",
+    "t_s",
+    1,
+    10.0,
+    "orders are done",
 )
 
 
@@ -74,7 +85,11 @@ def judged(history: History, where: str | None = None, **more: object) -> GateRe
         ((Accepted(50, "a"), Done(51, "a"), Done(99, "a")), Verdict.FAILED, 1),  # done again later
         ((Accepted(50, None),), Verdict.FAILED, 1),  # nobody can tell which order that is
         ((Done(50, None),), Verdict.FAILED, 1),
-        ((Accepted(50, "a"), Accepted(51, "a"), Done(52, "a")), Verdict.PASSED, 0),  # accepted again: one order
+        (
+            (Accepted(50, "a"), Accepted(51, "a"), Done(52, "a")),
+            Verdict.PASSED,
+            0,
+        ),  # accepted again: one order
     ],
 )
 def test_every_order_is_done_exactly_once(
