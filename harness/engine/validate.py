@@ -91,9 +91,14 @@ def validate_gates(
     draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
 ) -> Iterator[Diagnostic]:
     source = draft.source
-    if source.value.get("gates") == []:
+    if source.value.get("gates", []) == [] and system is not None and not system.invariants:
+        stated = "gates" in source.value
         yield source.at(
-            ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
+            ("gates",) if stated else (),
+            Code.EMPTY if stated else Code.MISSING_KEY,
+            "there is no gate",
+            f"system {system.name} has no invariants, so 'gates' needs at least one",
+            key=True,
         )
     context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
     names: dict[str, int] = {}
@@ -228,7 +233,7 @@ def validate_timeline(
         if capabilities is not None:
             yield from check_fault(source, index, fault, capabilities)
         if not draft.is_suspect((*path, "at")):
-            yield from _times(source, path, fault, end_s)
+            yield from _times(source, path, fault, end_s, _run_end_s(draft))
         if system is not None:
             yield from _target(source, path, fault, system, index)
         line = source.mark(path).line
@@ -248,7 +253,9 @@ def validate_timeline(
             alike.append((line, fault))
 
 
-def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Iterator[Diagnostic]:
+def _times(
+    source: Source, path: Path, fault: Fault, load_end_s: float | None, run_end_s: float | None
+) -> Iterator[Diagnostic]:
     if fault.at < FIRST_FAULT_S:
         yield source.at(
             (*path, "at"),
@@ -256,22 +263,23 @@ def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Ite
             f"{fault.fault} begins at {fault.at:g}s",
             f"the steady state before it needs at least {FIRST_FAULT_S:g}s",
         )
-    if end_s is None:
+    if load_end_s is None or run_end_s is None:
         return
-    if fault.at >= end_s:
+    ends = f"the load ends at {load_end_s:g}s and clients may continue until {run_end_s:g}s"
+    if fault.at >= run_end_s:
         yield source.at(
             (*path, "at"),
             Code.BAD_TIMING,
-            f"{fault.fault} begins at {fault.at:g}s, after the load",
-            f"the load ends at {end_s:g}s; begin earlier or extend the load",
+            f"{fault.fault} begins at {fault.at:g}s, after the run",
+            f"{ends}; begin earlier, or extend the load or the drain",
         )
-    elif fault.ends_s > end_s:
+    elif fault.ends_s > run_end_s:
         key = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
         yield source.at(
             (*path, key),
             Code.BAD_TIMING,
             f"{fault.fault} lasts until {fault.ends_s:g}s",
-            f"the load ends at {end_s:g}s; end the fault earlier or extend the load",
+            f"{ends}; end the fault earlier, or extend the load or the drain",
         )
 
 

@@ -161,8 +161,8 @@ class Experiment(Frozen):
     """The clients: one entry for each load, by the name of its workload or by a name of its own."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
-    gates: tuple[Any, ...]
-    """The conditions that must hold."""  # models of the catalogue (`GateDefinition`)
+    gates: tuple[Any, ...] = ()
+    """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0

@@ -54,6 +54,24 @@ class InvariantRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRecord:
+    """To every key of one table belong `times` rows of another (see `harness.system.MatchInvariant`)."""
+
+    name: str
+    table: str
+    key: str
+    where: str
+    at: str
+    in_table: str
+    in_key: str
+    in_where: str
+    in_at: str
+    times: int
+    within_s: float
+    protects: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
@@ -66,7 +84,7 @@ class RunMetadata:
     without: tuple[str, ...]
     faults: tuple[FaultRecord, ...]
     failures: tuple[str, ...]
-    invariants: tuple[InvariantRecord, ...]
+    invariants: tuple[InvariantRecord | MatchRecord, ...]
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 

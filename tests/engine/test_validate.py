@@ -20,6 +20,7 @@ from harness.gates.registry import gate_kinds
 from harness.runtime.options import Capabilities, Lack
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
+from harness.system import System
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -67,9 +68,11 @@ def slos_of(draft: SlosDraft) -> dict[str, Slo | None]:
     return {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
 
 
-def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
+def problems(
+    text: str, slos: str = SLOS, capabilities: Capabilities | None = None, tested: System = system
+) -> tuple[Diagnostic, ...]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
-    found = validate(draft, system, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
+    found = validate(draft, tested, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 
@@ -95,8 +98,6 @@ def test_a_valid_experiment_has_no_diagnostics() -> None:
         ("  shoppers:", "  shopers:", Code.UNKNOWN_NAME, "5:3"),
         ("mix: all", "mix: al", Code.UNKNOWN_NAME, "5:42"),
         ("at: 20s, for: 20s", "at: 4s, for: 20s", Code.BAD_TIMING, "7:10"),
-        ("at: 20s, for: 20s", "at: 60s, for: 20s", Code.BAD_TIMING, "7:10"),
-        ("at: 20s, for: 20s", "at: 50s, for: 20s", Code.BAD_TIMING, "7:20"),
         ("role: backend, zone: east", "role: backed, zone: east", Code.UNKNOWN_NAME, "7:54"),
         ("role: backend, zone: east", "role: backend, zone: est", Code.UNKNOWN_NAME, "7:69"),
         ("role: backend, zone: east", "node: backend-est", Code.UNKNOWN_NAME, "7:54"),
@@ -135,9 +136,28 @@ def test_one_mistake_is_one_diagnostic(old: str, new: str, code: Code, position:
     assert summary(problems(changed(GOOD, old, new))) == [(code, position)]
 
 
-def test_a_fault_that_ends_after_the_load() -> None:
-    text = changed(GOOD, "at: 20s, for: 20s, fault: crash", "at: 20s, fault: restart, downtime: 50s")
-    assert summary(problems(text)) == [(Code.BAD_TIMING, "7:41")]
+UNGATED = GOOD[: GOOD.index("gates:")]
+"""Its clients arrive until 60 s and may continue until 120 s."""
+
+
+@pytest.mark.parametrize(
+    ("new", "position"),
+    [
+        ("at: 120s, for: 20s, fault: crash", "7:10"),
+        ("at: 110s, for: 20s, fault: crash", "7:21"),
+        ("at: 20s, fault: restart, downtime: 110s", "7:41"),
+    ],
+)
+def test_a_fault_ends_before_the_run(new: str, position: str) -> None:
+    text = changed(UNGATED, "at: 20s, for: 20s, fault: crash", new)
+    assert summary(problems(text)) == [(Code.BAD_TIMING, position)]
+
+
+@pytest.mark.parametrize("times", ["at: 70s, for: 20s", "at: 50s, for: 20s", "at: 100s, for: 20s"])
+def test_a_fault_may_come_after_the_last_arrival_while_clients_continue(times: str) -> None:
+    assert problems(changed(UNGATED, "at: 20s, for: 20s", times)) == ()
+    with_short_drain = changed(UNGATED, "at: 20s, for: 20s", times) + "drain: 5s\n"
+    assert [one.code for one in problems(with_short_drain)] == [Code.BAD_TIMING]
 
 
 def test_every_mistake_of_a_target_is_reported() -> None:
@@ -147,11 +167,15 @@ def test_every_mistake_of_a_target_is_reported() -> None:
     assert summary(problems(text)) == [(Code.UNKNOWN_NAME, "8:76"), (Code.UNKNOWN_NAME, "8:88")]
 
 
-def test_an_experiment_needs_a_gate() -> None:
-    text = GOOD[: GOOD.index("gates:")] + "gates: []\n"
-    assert summary(problems(text)) == [(Code.EMPTY, "9:1")]
-    missing = GOOD[: GOOD.index("gates:")]
-    assert summary(problems(missing)) == [(Code.MISSING_KEY, "1:1")]
+@pytest.mark.parametrize("text", [UNGATED, UNGATED + "gates: []\n"])
+def test_the_invariants_of_the_system_are_gates_enough(text: str) -> None:
+    assert problems(text) == ()
+
+
+def test_without_invariants_an_experiment_needs_a_gate() -> None:
+    bare = replace(system, invariants=())
+    assert summary(problems(UNGATED + "gates: []\n", tested=bare)) == [(Code.EMPTY, "9:1")]
+    assert summary(problems(UNGATED, tested=bare)) == [(Code.MISSING_KEY, "1:1")]
 
 
 def test_gates_about_a_fault_need_one() -> None:
@@ -398,7 +422,7 @@ load:
   shoppers: {arrive: 4, for: 60s, mix: al}
 timeline:
   - {at: 20, for: 20s, fault: crash, target: {role: backed, zon: east}}
-  - {at: 70s, fault: crash, target: {role: backend, zone: est}}
+  - {at: 20m, fault: crash, target: {role: backend, zone: est}}
   - {at: 20s, for: 20s, fault: latncy, delay: 5, target: {link: {from: gatway, to: backend}}}
   - {at: 20s, for: 20s, fault: latency, delay: 5, target: {link: {from: {role: gatway, pik: 1}, to: backend}}}
 gates:
