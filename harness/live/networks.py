@@ -48,6 +48,7 @@ async def proxy_server(
         arguments,
         variables={"LOG_LEVEL": "warn", **(variables or {})},
         stdout=asyncio.subprocess.PIPE,
+        on_exit=lambda how: died(f"the proxy server {how}"),
     ) as process:
         assert process.stdout is not None
         try:
@@ -57,13 +58,7 @@ async def proxy_server(
             line = b""
         if not line:
             raise NotReady(f"the proxy server did not start\n{workspace.log_tail('proxies')}".rstrip())
-
-        async def watch() -> None:
-            status = await process.wait()
-            died(f"the proxy server ended (status {status})\n{workspace.log_tail('proxies')}".rstrip())
-
-        async with background(watch()):
-            yield str(json.loads(line)["api"])
+        yield str(json.loads(line)["api"])
 
 
 WATCH_S = 1.0

@@ -18,6 +18,7 @@ from harness.live.messages import RowCodec
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
+from harness.live.remote import record
 from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal
 from harness.runtime.primitives import Hold, Stop
@@ -237,20 +238,16 @@ class LiveNode:
         self._context.journal.fail("the harness", f"{self._node.name}: {error}")
 
     def report(self, process: NodeProcess, message: object) -> None:
-        node, context = self._node, self._context
+        context = self._context
         match message:
             case messages.Ready(port):
                 self._ports.add(port)
-            case messages.Emitted(t_s, row):
-                context.journal.emit(node.name, context.rows.decode(row), t_s)
-            case messages.Misuse(t_s, error):
-                context.journal.misuse(node.name, error, t_s)
-            case messages.Unhandled(error, defect):
-                context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)
                 process.counts = message
+            case _:
+                record(context.journal, context.rows, message)
 
     def exited(self, process: NodeProcess) -> None:
         self._interfered.update(process.counts.taken)

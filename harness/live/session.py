@@ -84,7 +84,7 @@ def begin_run(settings: RunSettings, safeguards: Mapping[str, bool]) -> RunConte
 class LiveClients:
     """`sockets`: makes the sockets of clients in this process.
 
-    For a Locust load, the `harness.live.locust.driver.RemoteClientNetwork`.
+    Clients in other processes `arrive`, ask for a `route`, and `leave`.
     """
 
     def __init__(self, context: RunContext, links: ProxyLinks, sockets: MakeSocket) -> None:

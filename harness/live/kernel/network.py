@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -14,9 +13,8 @@ from harness.faults.primitives import FaultFailed
 from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, node_namespace
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
 from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
-from harness.live.processes import run_environment
-from harness.live.resources import NetworkNamespaces, Process
-from harness.live.supervisor import end_process
+from harness.live.resources import NetworkNamespaces
+from harness.live.supervisor import supervised_process
 from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
@@ -96,41 +94,27 @@ class KernelNetwork:
 @asynccontextmanager
 async def _agent(workspace: Workspace, died: Callable[[str], None]) -> AsyncIterator[AgentConnection]:
     own, theirs = socket.socketpair()
-    with theirs, workspace.log(LOG) as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            # Not supervised: it has work left to do when this process dies, and ends when the channel closes.
-            *("-m", "harness.live.kernel.agent", str(theirs.fileno())),
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=run_environment(workspace.directory, ends_itself=True),
-            start_new_session=True,
-        )
-    try:
-        workspace.ledger.add(Process.of(process.pid, LOG))
-        channel = await Channel.open(CODEC, own)
+    with theirs:
+        fd = theirs.fileno()
+        # It has work left to do when this process dies, and ends when the channel closes.
+        async with supervised_process(
+            workspace, LOG, "harness.live.kernel.agent", [str(fd)], fds=[fd], ends_itself=True
+        ) as process:
+            theirs.close()
+            channel = await Channel.open(CODEC, own)
 
-        def ended() -> str:
-            return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
+            def ended() -> str:
+                return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
 
-        agent = AgentConnection(channel, ended)
-        async with background(agent.receive(died)):
-            try:
-                yield agent
-            finally:
-                agent.close()
-                await _end(process)
-    finally:
-        await end_process(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait until the process ends, but not for ever."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(END_S):
-            await process.wait()
+            agent = AgentConnection(channel, ended)
+            async with background(agent.receive(died)):
+                try:
+                    yield agent
+                finally:
+                    agent.close()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(END_S):
+                            await process.wait()
 
 
 class AgentConnection:
