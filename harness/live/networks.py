@@ -37,8 +37,8 @@ async def proxy_server(
 ) -> AsyncIterator[str]:
     """The URL of its API. NotReady when it does not start. `variables`: of its environment.
 
-    `died` is called with the reason when it ends before the block: whatever clients see then is not the system's
-    doing.
+    `died` is called with the reason when it ends before the block: what clients see after that is not caused by the
+    system.
     """
     arguments = ("serve", "--host", workspace.address(0), "--port", "0", "--seed", str(seed))
     async with supervised_process(
@@ -72,7 +72,7 @@ async def external_server(
     """The URL of its API. NotReady when no Toxiproxy server answers there.
 
     `prefix`: of the names of our proxies, which are removed when the workspace is cleaned. `died` is called with the
-    reason when the server stops answering: whatever clients see then is not the system's doing.
+    reason when the server stops answering: what clients see after that is not caused by the system.
     """
     url = url.rstrip("/")
     if problem := await asyncio.to_thread(server_problem, url):

@@ -28,14 +28,14 @@ COUNTS_EVERY_S = 0.2
 async def run_node(
     system: System, run: messages.RunInfo, launch: messages.Launch, sock: socket.socket
 ) -> None:
-    """Run the node's service until the process is killed, or the harness is gone."""
+    """Run the node's service until the process is killed, or the harness has ended."""
     channel = await Channel.open(messages.NODE, sock)
     node = _Node(system, run, launch, channel)
     node.report_errors()
     async with background(node.send_counts_regularly()):
         service = asyncio.create_task(node.serve())
         receiving = asyncio.create_task(node.receive())
-        # When the channel closes, the harness is gone and nobody needs this process.
+        # When the channel closes, the harness has ended and this process is not needed.
         await asyncio.wait({service, receiving}, return_when=asyncio.FIRST_COMPLETED)
     if receiving.done():
         receiving.result()

@@ -28,7 +28,7 @@ ANSWER_S = 2.0
 
 
 async def launch_process(fork_server: ForkServer, launch: messages.Launch, node: LiveNode) -> NodeProcess:
-    """Start a process. NotReady when the fork server is gone."""
+    """Start a process. NotReady when the fork server has ended."""
     own, theirs = socket.socketpair()
     exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     with theirs:
@@ -69,7 +69,7 @@ class NodeProcess:
         await asyncio.shield(self._ready)
 
     def send(self, message: object) -> None:
-        """Nothing happens when it is gone."""
+        """Does nothing when it has ended."""
         self._channel.send(message)
 
     async def flush(self) -> None:
@@ -81,7 +81,7 @@ class NodeProcess:
         self._flushes.pop(number, None)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and its children; nothing happens when it is gone."""
+        """Send a signal to the process and its children; does nothing when it has ended."""
         if self.alive:
             # The fork server reports the exit before the id is used again. Its children are in its process group;
             # just after the fork there is none yet.
@@ -101,7 +101,7 @@ class NodeProcess:
     # ------------------------------------------------------------------ what the process sends
 
     async def _run(self) -> None:
-        """Take messages until the process is gone."""
+        """Take messages until the process has ended."""
         receiving = asyncio.create_task(self._receive())
         status = await self._exited
         # Its last messages may still be in the socket.

@@ -41,7 +41,7 @@ class NodeContext:
 
 
 class LiveNode:
-    """Faults may overlap: the node runs again when the last that holds it is gone. It has no process at first.
+    """Faults may overlap: the node runs again when the last one is undone. It has no process at first.
 
     `group`: the control group that limits its processor time. `namespace`: the path of its network namespace, with
     the kernel network.
@@ -66,7 +66,7 @@ class LiveNode:
         self._lost_work_ms = 0
         self._interferences: dict[int, messages.Interfere] = {}
         self._interfered: Counter[int] = Counter()
-        """Requests interfered with, by interference, in processes that are gone."""
+        """Requests interfered with, by interference, in processes that have ended."""
         self._blackhole: Blackhole | None = None
         self._lock = asyncio.Lock()
 
@@ -78,7 +78,7 @@ class LiveNode:
     # ------------------------------------------------------------------ starting and stopping
 
     async def start(self) -> None:
-        """Start the service unless it runs, whatever holds it, and wait until it is ready. NotReady."""
+        """Release all holds, start the service unless it runs, and wait until it is ready. NotReady."""
         self._stops.clear()
         async with self._lock:
             if self._alive is None:

@@ -55,7 +55,7 @@ class RemoteContext:
         self.send(Unhandled(self.name, error, is_defect(cause)))
 
     def report_errors(self) -> None:
-        """Report what the running loop, asyncio and aiohttp say of errors that nobody handles."""
+        """Report unhandled errors of the running loop, and what asyncio and aiohttp log."""
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: report_context(self.unhandled, context)
         )
@@ -84,7 +84,7 @@ class RemoteContext:
             answer.set_result(route.addresses)
 
     def forget(self, host: str) -> None:
-        """The host is gone."""
+        """Forget the routes of a host that has left."""
         for key in [key for key in self._routes if key[0] == host]:
             del self._routes[key]
 

@@ -175,7 +175,7 @@ class LiveSession:
 
     @property
     def directory(self) -> Path:
-        """The files of this run, gone when it ends."""
+        """The files of this run, removed when it ends."""
         return self.workspace.directory
 
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[LiveHost]:

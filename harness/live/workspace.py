@@ -1,6 +1,6 @@
 """`Workspace`: the place of one live run on this machine, for as long as the harness lives.
 
-The kernel releases its lock when the harness dies, whatever killed it; then the processes of the run die too
+The kernel releases its lock when the harness dies, in whichever way; then the processes of the run die too
 (PR_SET_PDEATHSIG), and the watchdog undoes the rest. If the watchdog is killed as well, the next run or
 `harness cleanup` does.
 """
@@ -75,7 +75,7 @@ def open_workspace(state: Path | None = None) -> Iterator[Workspace]:
                 # Listeners of other programs, or processes that cannot be killed.
                 reasons.append(f"run {run} has {describe(left)}")
                 continue
-            # The watchdog starts first and ends last, when everything is proven gone.
+            # The watchdog starts first and ends last, when nothing is left.
             with watchdog(state, run) as watching:
                 try:
                     with Ledger(ledger_file(state, run)) as ledger:

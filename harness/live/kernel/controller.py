@@ -72,7 +72,7 @@ class Controller:
         await self._send(change)
 
     async def remove_flows(self, ports: Iterable[int]) -> None:
-        """Forget the flows of proxies that are gone."""
+        """Forget the flows of removed proxies."""
         change = ChangeBuilder()
         for port in ports:
             for flow in self._flows.pop(port, ()):

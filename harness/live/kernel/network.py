@@ -31,7 +31,7 @@ LOG = "kernel-network"
 async def kernel_network(
     workspace: Workspace, nodes: Mapping[str, str], died: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[KernelNetwork]:
-    """The namespaces of a run, gone with everything in them at the end of the block.
+    """The namespaces of a run, removed with everything in them at the end of the block.
 
     `nodes`: addresses by name. `died` is called with the reason when the agent ends before the block. NotReady, with
     the reason, when the network cannot be made.
@@ -131,9 +131,9 @@ class AgentConnection:
         self._gone = False
 
     async def ask(self, request: object) -> object:
-        """The answer. FaultFailed when the agent refuses, is gone, or does not answer in time."""
+        """The answer. FaultFailed when the agent refuses, has ended, or does not answer in time."""
         if self._gone or self._channel.closing:
-            raise FaultFailed("the kernel network is gone")
+            raise FaultFailed("the kernel network has ended")
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         self._channel.send(request)
@@ -147,7 +147,7 @@ class AgentConnection:
         return message
 
     async def receive(self, died: Callable[[str], None]) -> None:
-        """Take answers until the agent is gone; `died` is called unless this side has closed the connection."""
+        """Take answers until the agent has ended; `died` is called unless this side has closed the connection."""
         async for message in self._channel:
             answer = self._answers.popleft()
             if not answer.done():

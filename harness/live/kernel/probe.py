@@ -154,7 +154,7 @@ def probe() -> tuple[Found, ...]:
 
 
 def missing() -> tuple[str, ...]:
-    """What the kernel network lacks on this machine; nothing when it can be had."""
+    """What the kernel network lacks on this machine; empty when it is available."""
     return tuple(f"{found.name}: {found.detail}" for found in probe() if not found.ok)
 
 

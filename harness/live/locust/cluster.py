@@ -31,7 +31,7 @@ QUIT_S = 3.0
 
 @asynccontextmanager
 async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncIterator[LocustCluster | None]:
-    """The processes of a load, all gone at the end of the block; None for a load that needs none.
+    """The processes of a load, which end with the block; None for a load without.
 
     Workers that are started elsewhere are waited for here, before the run begins.
     """

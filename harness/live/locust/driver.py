@@ -80,7 +80,7 @@ class LocustDriver:
         return len(self._clients)
 
     async def run(self) -> LoadResult:
-        """As `Driver.run`. Raises LoadFailed when a process of the load is gone before its clients are."""
+        """As `Driver.run`. Raises LoadFailed when a process of the load ends before its clients."""
         clock, connection = self._network.clock, self._connection
         start_s = clock.now()
         plans = {
