@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -29,13 +30,13 @@ from harness.live.watchdog import watchdog
 from harness.runtime.contract import LeftBehind
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Workspace:
     """`run`: its number. `directory`: its files. `ledger`: where every resource is written down before it is made."""
 
-    def __init__(self, run: int, directory: Path, ledger: Ledger) -> None:
-        self.run = run
-        self.directory = directory
-        self.ledger = ledger
+    run: int
+    directory: Path
+    ledger: Ledger
 
     def address(self, number: int) -> str:
         """The `number`-th loopback address of the run; 0 is where the proxies listen."""

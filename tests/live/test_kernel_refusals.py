@@ -13,7 +13,7 @@ import pytest
 from harness.cli.main import invoke
 from harness.errors import HarnessError
 from harness.live.kernel import nft, probe
-from harness.live.kernel.probe import Found, missing
+from harness.live.kernel.probe import Finding, missing
 from harness.live.run_lock import STATE_VARIABLE
 from tests.live.support import require_kernel
 from tests.live.test_run import EXPERIMENT, SLOS
@@ -87,7 +87,9 @@ def test_unknown_networks_and_virtual_time(directory: Path, capsys: pytest.Captu
 
 
 def test_what_is_missing_is_what_was_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "probe", lambda: (Found("a", True, "there"), Found("b", False, "not there")))
+    monkeypatch.setattr(
+        probe, "probe", lambda: (Finding("a", True, "there"), Finding("b", False, "not there"))
+    )
     assert missing() == ("b: not there",)
 
 

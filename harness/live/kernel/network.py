@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from harness.faults.primitives import FaultFailed
 from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, node_namespace
@@ -53,14 +54,14 @@ async def kernel_network(
         yield KernelNetwork(agent, built.paths, hub, clients)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class KernelNetwork:
-    """`paths`: of the namespaces, by name. `hub`, `clients`: descriptors of the namespaces of proxies and clients."""
+    """`_paths`: of the namespaces, by name. `_hub`, `_clients`: descriptors of those of proxies and clients."""
 
-    def __init__(self, agent: AgentConnection, paths: Mapping[str, str], hub: int, clients: int) -> None:
-        self._agent = agent
-        self._paths = paths
-        self._hub = hub
-        self._clients = clients
+    _agent: AgentConnection
+    _paths: Mapping[str, str]
+    _hub: int
+    _clients: int
 
     def path(self, node: str) -> str:
         """The namespace of a node, for its process to enter."""
