@@ -233,7 +233,7 @@ def test_live_refuses_where_the_machine_cannot(
     file = tmp_path / "slow.chaos.yaml"
     file.write_text(CPU_LIMIT)
     assert invoke(["run", str(file), "--runtime", "live", "--reports", str(tmp_path / "reports")]) == 4
-    assert f"{file}:9:" in capsys.readouterr().err
+    assert f"{file}:8:" in capsys.readouterr().err
     assert not state.exists()
 
 
