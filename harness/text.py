@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+"""Control characters, marks that reorder text, line separators, lone surrogates, and what XML cannot carry."""
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def escape_controls(text: str, keep: str = "") -> str:
+    r"""The text with characters that a terminal or a page would act on as escapes: `\n`, `\x1b`, `\u202e`.
+
+    Everything that is printed or written for people goes through it. `keep`: characters that stay as they are.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        char = match[0]
+        if char in keep:
+            return char
+        code = ord(char)
+        return _NAMED.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+    return _UNSAFE.sub(escaped, text)
+
+
+def escape_json_controls(text: str) -> str:
+    """A JSON document with the same characters as the escapes of JSON: the same document."""
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """The text as one line of output, which no CI system takes for a command (`::error::`, `##[error]`)."""
+    line = escape_controls(text)
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", r"\x3a:", 1)
+    return line.replace("##[", r"#\x23[")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 if TYPE_CHECKING:
     from harness.live.interactive.protocol import FaultStatus, Request
@@ -29,7 +29,7 @@ def fault(
 
     faults = ask(_request(action, what), run=run).faults
     for status in faults:
-        print(describe_status(status))
+        echo(describe_status(status))
     if not faults:
         print("no fault is applied")
     return CommandResult(0, {"faults": [status.model_dump(mode="json") for status in faults]})
