@@ -13,10 +13,10 @@ from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
 from harness.engine.timeline import Timeline, never_applied
 from harness.errors import HarnessError
-from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
+from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
-from harness.system import System
+from harness.system import Invariant, MatchInvariant, System
 from harness.text import describe_error, plural
 from harness.workload.driver import LoadResult, client_groups
 
@@ -72,7 +72,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         without=tuple(sorted(arm.without)),
         faults=outcome.faults,
         failures=tuple(dict.fromkeys(outcome.failures)),
-        invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
+        invariants=tuple(map(_invariant_record, system.invariants)),
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
     )
@@ -165,6 +165,26 @@ class _Arm:
                 await self._clock.sleep(PROGRESS_CHECK_S)
         except Exception as error:
             self._outcome.failures.append(f"progress: {_format(error)}")
+
+
+def _invariant_record(invariant: Invariant | MatchInvariant) -> InvariantRecord | MatchRecord:
+    if isinstance(invariant, Invariant):
+        return InvariantRecord(invariant.name, invariant.table, invariant.violated, invariant.protects)
+    every, found_in = invariant.every, invariant.found_in
+    return MatchRecord(
+        name=invariant.name,
+        table=every.table,
+        key=every.key,
+        where=every.where,
+        at=every.at,
+        in_table=found_in.table,
+        in_key=found_in.key,
+        in_where=found_in.where,
+        in_at=found_in.at,
+        times=invariant.times,
+        within_s=invariant.within_s,
+        protects=invariant.protects,
+    )
 
 
 def _group(failures: Iterable[tuple[float, str, str]]) -> list[str]:
