@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
@@ -103,7 +102,7 @@ def validate_gates(
         )
     context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
     names: dict[str, int] = {}
-    before: list[tuple[int, Gate]] = []
+    before: dict[str, int] = {}
     for index, gate in enumerate(draft.gates):
         if not isinstance(gate, Gate):
             continue
@@ -114,11 +113,12 @@ def validate_gates(
             yield source.at((*path, "name"), Code.DUPLICATE, found, "names are unique")
         if gate.name is not None:
             names.setdefault(gate.name, line)
-        twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate gate (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((line, gate))
+        claim = repr(gate.model_copy(update={"name": None}))
+        if claim in before:
+            found = f"duplicate gate (first on line {before[claim]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[claim] = line
         if gate.fault_key is not None and not source.value.get("timeline"):
             yield source.at(
                 (*path, gate.fault_key),
@@ -128,10 +128,6 @@ def validate_gates(
             )
         for problem in gate.check(context):
             yield source.locate(problem, path)
-
-
-def _nameless(gate: Gate) -> Gate:
-    return gate.model_copy(update={"name": None})
 
 
 def _faults_end_s(draft: Draft) -> float | None:
@@ -170,7 +166,7 @@ def validate_arms(
     unsure = any(
         gate is None or draft.is_suspect(("gates", index, gate.key)) for index, gate in enumerate(draft.gates)
     ) or any(slos is not None and name not in slos for name in gated)
-    before: list[tuple[int, Arm]] = []
+    before: dict[Arm, int] = {}
     for index, arm in enumerate(draft.arms):
         if arm is None:
             continue
@@ -189,11 +185,11 @@ def validate_arms(
         elif slos is not None and (slo := slos.get(arm.slo)) is not None:
             for problem in check_where(arm.where, slo, system):
                 yield source.locate(problem, path)
-        twin = next((line for line, seen in before if seen == arm), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate arm (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((source.mark(path).line, arm))
+        if arm in before:
+            found = f"duplicate arm (first on line {before[arm]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[arm] = source.mark(path).line
 
 
 def _safeguards(arm: Arm, system: System | None) -> Iterator[Diagnostic]:
@@ -229,7 +225,7 @@ def validate_timeline(
     source = draft.source
     end_s = load_end_s(draft)
     names: dict[str, int] = {}
-    earlier: list[tuple[int, Fault]] = []
+    earlier: dict[str, list[tuple[int, Fault]]] = {}
     for index, fault in enumerate(draft.timeline):
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
@@ -246,12 +242,15 @@ def validate_timeline(
             yield source.at((*path, "name"), Code.DUPLICATE, found)
         if fault.name is not None:
             names.setdefault(fault.name, line)
-        first = next((other for other, seen in earlier if _is_duplicate(seen, fault)), None)
+        if _picks(fault.target):
+            continue  # hosts are drawn for each
+        alike = earlier.setdefault(repr(fault.model_dump(exclude={"name", "at", "for_"})), [])
+        first = next((other for other, seen in alike if _overlap(seen, fault)), None)
         if first is not None:
             found = f"duplicate fault (first on line {first}): same target, same time"
             yield source.at(path, Code.DUPLICATE, found, "remove one")
-        if not draft.is_suspect(path):
-            earlier.append((line, fault))
+        elif not draft.is_suspect(path):
+            alike.append((line, fault))
 
 
 def _times(
@@ -292,18 +291,8 @@ def _target(source: Source, path: Path, fault: Fault, system: System, index: int
         yield from (source.locate(one, (*path, "target")) for one in error.diagnostics)
 
 
-def _is_duplicate(first: Fault, second: Fault) -> bool:
-    """Whether both do the same at the same time, and not on hosts that are drawn for each."""
-
-    def settings(fault: Fault) -> dict[str, Any]:
-        return fault.model_dump(exclude={"name", "at", "for_"})
-
-    overlap = first.at < second.ends_s and second.at < first.ends_s
-    return (
-        (overlap or first.at == second.at)
-        and not _picks(first.target)
-        and settings(first) == settings(second)
-    )
+def _overlap(first: Fault, second: Fault) -> bool:
+    return first.at == second.at or (first.at < second.ends_s and second.at < first.ends_s)
 
 
 def _picks(target: Target) -> bool:

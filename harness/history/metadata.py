@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.errors import EXIT_USAGE, HarnessError
+from harness.errors import EXIT_ERROR, EXIT_USAGE, HarnessError
 from harness.history.files import ENVIRONMENT
 
 
@@ -17,6 +17,12 @@ class HistoryError(HarnessError):
     """The history cannot be written or read; the message says what was found and what to do."""
 
     exit_code = EXIT_USAGE
+
+
+class BrokenHistory(HistoryError):
+    """A run directory has lost a part of what was recorded, or it was changed so that it cannot be read."""
+
+    exit_code = EXIT_ERROR
 
 
 @dataclass(frozen=True, slots=True)

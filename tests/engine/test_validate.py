@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,7 +240,7 @@ def test_an_arm_needs_a_gate_of_its_slo() -> None:
         ("where: ok", "where: ok = ", Code.BAD_EXPRESSION, "9:10"),
         ("value: latency_s", "value: source", Code.BAD_EXPRESSION, "10:10"),
         ("value: latency_s", "value: latency_ms", Code.BAD_EXPRESSION, "10:10"),
-        ("at_most: 300ms", "at_most: 300", Code.WRONG_TYPE, "12:12"),
+        ("at_most: 300ms", "at_most: 300", Code.BAD_UNIT, "12:12"),
         ("at_most: 300ms", "at_most: 0s", Code.OUT_OF_RANGE, "12:12"),
         ("at_most: 300ms", "at_most: 5Mbps", Code.BAD_UNIT, "12:12"),
         ("by: group", "by: groop", Code.UNKNOWN_NAME, "13:7"),
@@ -345,7 +346,7 @@ def test_ten_mistakes_of_all_kinds_are_ten_diagnostics_at_their_lines(tmp_path: 
         (Code.UNKNOWN_NAME, "9:32"),
         (Code.BAD_TIMING, "10:10"),
         (Code.BAD_EXPRESSION, "12:28"),
-        (Code.WRONG_TYPE, "13:29"),
+        (Code.BAD_UNIT, "13:29"),
         (Code.UNKNOWN_NAME, "14:11"),
         (Code.MISSING_KEY, "15:5"),
         (Code.UNKNOWN_NAME, "17:15"),
@@ -360,6 +361,57 @@ def test_mistakes_in_slos_hide_none_of_the_experiment(tmp_path: Path) -> None:
     ]
     broken = load(tmp_path, changed(GOOD, "mix: all", "mix: al"), SLOS + "more: [")
     assert broken == [(Code.UNKNOWN_NAME, "5:42"), (Code.SYNTAX, "slos.yaml:16:1")]
+
+
+def test_thousands_of_gates_are_compared_in_seconds(tmp_path: Path) -> None:
+    """Comparing each gate with each takes minutes."""
+    gates = "".join(f"  - {{slo: answered, target: {10 + number / 100:.2f}%}}\n" for number in range(3_000))
+    text = (
+        GOOD[: GOOD.index("gates:")]
+        + "gates:\n"
+        + gates
+        + "  - {slo: answered, target: 10.07%, name: again}\n"
+    )
+    began_s = time.process_time()
+    found = load(tmp_path, text)
+    assert [code for code, _ in found] == [Code.DUPLICATE]
+    assert time.process_time() - began_s < 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("role: backend", "role: backend, zone: ~"),
+        ("slo: answered", "slo: answered, where: ~"),
+        ("mix: all", "mix: all, workload: null"),
+    ],
+)
+def test_null_is_refused_where_it_would_mean_any(tmp_path: Path, old: str, new: str) -> None:
+    assert old in GOOD
+    assert Code.EMPTY in [code for code, _ in load(tmp_path, GOOD.replace(old, new, 1))]
+
+
+def test_a_name_longer_than_file_systems_allow_is_refused(tmp_path: Path) -> None:
+    assert load(tmp_path, changed(GOOD, "experiment: backend-lost", f"experiment: {'a' * 300}")) == [
+        (Code.OUT_OF_RANGE, "1:13")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("for: 20s", "duration: 20s", "did you mean 'for'?"),
+        ("slo: answered", "slo: latency, at_most: 2000", "did you mean 2000ms?"),
+        ("slo: answered", 'slo: latency, at_most: "2000"', "did you mean 2000ms?"),
+    ],
+)
+def test_hints_lead_to_what_is_valid(tmp_path: Path, old: str, new: str, hint: str) -> None:
+    file = tmp_path / "a.chaos.yaml"
+    (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
+    file.write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ExperimentError) as raised:
+        read_experiments([file])
+    assert hint in [one.hint for one in raised.value.diagnostics]
 
 
 EVERY_ENTRY_WRONG_TWICE = """\
@@ -407,6 +459,7 @@ def test_several_mistakes_of_one_entry_are_reported_together(tmp_path: Path) -> 
         (Code.BAD_TIMING, "8:10"),
         (Code.UNKNOWN_NAME, "8:59"),
         (Code.UNKNOWN_NAME, "9:32"),
+        (Code.BAD_UNIT, "9:47"),
         (Code.UNKNOWN_NAME, "9:72"),
         (Code.BAD_UNIT, "10:48"),
         (Code.UNKNOWN_NAME, "10:80"),
