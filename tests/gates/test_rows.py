@@ -71,7 +71,11 @@ def test_few_rows_of_an_empty_table_are_no_evidence(tmp_path: Path) -> None:
         ({"max": "latency_s", "at_most": "300ms"}, FAILED, 0.4),
         ({"max": "latency_s", "at_most": "100ms", "during": "before"}, PASSED, 0.1),
         ({"max": "latency_s", "at_most": "1s", "during": "after", "where": "ok"}, INCONCLUSIVE, None),
-        ({"max": "1 / (latency_s - 0.4)", "at_most": "1s", "during": "fault"}, INCONCLUSIVE, None),  # no number
+        (
+            {"max": "1 / (latency_s - 0.4)", "at_most": "1s", "during": "fault"},
+            INCONCLUSIVE,
+            None,
+        ),  # no number
         ({"min": "latency_s", "at_least": "100ms", "where": "ok"}, INCONCLUSIVE, 0.1),
         ({"min": "latency_s", "at_least": "100ms", "during": "fault"}, PASSED, 0.4),
         ({"min": "latency_s", "at_least": "500ms", "during": "fault"}, FAILED, 0.4),
@@ -115,11 +119,23 @@ def test_the_values_of_one_client_are_one_cluster() -> None:
         ({"rate": "visits", "at_least": "5/s", "during": "fault"}, PASSED, 5.0),
         ({"rate": "visits", "at_most": "4/s", "during": "fault"}, FAILED, 5.0),
         ({"rate": "visits", "at_least": "6/s", "during": "fault"}, FAILED, 5.0),
-        ({"rate": "visits", "at_least": "1/s", "during": "fault", "window": "10s"}, FAILED, 0.0),  # nothing from 40 s
+        (
+            {"rate": "visits", "at_least": "1/s", "during": "fault", "window": "10s"},
+            FAILED,
+            0.0,
+        ),  # nothing from 40 s
         ({"rate": "visits", "at_most": "20/s", "during": "fault", "window": "10s"}, PASSED, 20.0),
         ({"rate": "visits", "at_least": "1/s", "during": "fault", "window": "50s"}, INCONCLUSIVE, None),
-        ({"throughput": "status * 8", "table": "visits", "at_least": "8kbps", "during": "fault"}, PASSED, 8000.0),
-        ({"throughput": "status * 8", "table": "visits", "at_least": "9kbps", "during": "fault"}, FAILED, 8000.0),
+        (
+            {"throughput": "status * 8", "table": "visits", "at_least": "8kbps", "during": "fault"},
+            PASSED,
+            8000.0,
+        ),
+        (
+            {"throughput": "status * 8", "table": "visits", "at_least": "9kbps", "during": "fault"},
+            FAILED,
+            8000.0,
+        ),
     ],
 )
 def test_rates(shop: History, keys: dict[str, Any], verdict: Verdict, value: float | None) -> None:
@@ -133,7 +149,10 @@ def test_rates(shop: History, keys: dict[str, Any], verdict: Verdict, value: flo
         ({"never": "shop.failover"}, FAILED),
         ({"never": "shop.failover", "during": "before"}, PASSED),
         ({"never": "shop.failover", "where": "t_s > 60"}, PASSED),
-        ({"never": "shop.failover", "where": "(fields->>'why') = 'full'"}, INCONCLUSIVE),  # they do not say why
+        (
+            {"never": "shop.failover", "where": "(fields->>'why') = 'full'"},
+            INCONCLUSIVE,
+        ),  # they do not say why
         ({"events": "shop.failover", "at_least": 3, "during": "fault"}, PASSED),
         ({"events": "shop.failover", "at_least": 4}, FAILED),
         ({"events": "shop.failover", "at_most": 2}, FAILED),
