@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
+from harness.engine.budget import DEFAULT_S
 from harness.engine.read import ReadyExperiment
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
@@ -54,6 +55,12 @@ class Plan:
     without: tuple[str, ...]
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
+    given_budget_s: float | None = None
+
+    @property
+    def budget_s(self) -> float:
+        """How much real time each arm may take."""
+        return self.given_budget_s or self.experiment.budget or self.duration_s + DEFAULT_S
 
     @property
     def name(self) -> str:
@@ -71,8 +78,12 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
+def make_plan(
+    ready: ReadyExperiment, seed: int, without: Sequence[str] = (), budget_s: float | None = None
+) -> Plan:
     """The plan of one experiment with one seed. The same arguments give the same plan.
+
+    `budget_s`: the real time of each arm, instead of the experiment's `budget`.
 
     Raises UsageError for a safeguard that the system does not have and for a target that cannot be resolved.
     """
@@ -99,6 +110,7 @@ def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) ->
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
         arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        given_budget_s=budget_s,
     )
 
 
