@@ -8,7 +8,7 @@ none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -140,6 +140,10 @@ class Arm(Frozen):
     @property
     def safeguards(self) -> tuple[str, ...]:
         return (self.without,) if isinstance(self.without, str) else self.without
+
+    def differs_from(self, without: Collection[str]) -> bool:
+        """Whether it switches more off than a run without these safeguards."""
+        return not set(self.safeguards) <= {*without}
 
 
 class Experiment(Frozen):
