@@ -48,6 +48,10 @@ class _PerSecondGate(RowsGate):
     """The rate of every part of this length is within the limits, not only that of the whole time."""
 
     @property
+    def can_abort(self) -> bool:
+        return self.window is not None and self.limits[0] is None
+
+    @property
     def table_name(self) -> str:
         raise NotImplementedError
 

@@ -146,6 +146,10 @@ class BurnRateGate(_SlicedGate):
     """The short window, which sees whether it goes on; by default a twelfth of the long one."""
 
     @property
+    def can_abort(self) -> bool:
+        return True
+
+    @property
     def label(self) -> str:
         return f"{self.burn_rate} burn rate over {duration(self.over)}"
 
