@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
 from harness.engine.budget import DEFAULT_S
@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.primitives import ResolvedTarget
+from harness.sli.base import Slo
 from harness.system import System
 from harness.text import unique_names
 
@@ -55,6 +56,7 @@ class Plan:
     without: tuple[str, ...]
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
+    slos: Mapping[str, Slo] = field(default_factory=dict)
     given_budget_s: float | None = None
 
     @property
@@ -110,6 +112,7 @@ def make_plan(
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
         arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        slos=ready.slos,
         given_budget_s=budget_s,
     )
 

@@ -167,6 +167,8 @@ class Experiment(Frozen):
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...] = ()
     """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
+    abort_if: tuple[Any, ...] = ()
+    """Gates that stop the run as soon as what is recorded breaches one of them."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     budget: PositiveDuration | None = None
