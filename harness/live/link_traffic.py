@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from harness.faults.primitives import Exposure, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import LinkShape, PathMatch
 from harness.live.kernel.requests import Lost
 from harness.live.links import UPSTREAM, Link
 from harness.live.toxiproxy import ToxiproxyApi, Traffic

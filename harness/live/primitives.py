@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     Capability,
     EndpointMatch,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,

@@ -16,10 +16,11 @@ from aiohttp.abc import AbstractResolver
 
 from harness.errors import HarnessError
 from harness.faults.primitives import HostIdentity
+from harness.runtime.causation import note_record
 from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
 from harness.runtime.processor import Processor
-from harness.system import Clock, Disk, Row, Topology
+from harness.system import Clock, Disk, Event, Row, Topology
 from harness.text import did_you_mean
 
 SHUTDOWN_S = 1.0
@@ -180,6 +181,8 @@ class BaseHost(ABC):
             )
 
     def emit(self, record: Row) -> None:
+        if not isinstance(record, Event):
+            note_record()
         self._context.emit(self.name, self.role, record)
 
     def safeguard(self, name: str) -> bool:

@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     ClientMatch,
     EndpointMatch,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,

@@ -9,7 +9,8 @@ import math
 
 import pytest
 
-from harness.faults.primitives import ClientMatch, EndpointMatch, Exposure, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import ClientMatch, EndpointMatch, LinkShape, PathMatch
 from harness.sim.network.machine import Machine
 from harness.system import Access, Link
 from tests.sim.small_network import SERVERS, TO_CLIENT, TO_SERVER, SmallNetwork, echo, ignore, send_size

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.faults.primitives import Exposure
+from harness.faults.exposure import Exposure
 from harness.runtime.messages import Codec, message
 
 CONTROL = "control"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from harness.runtime.causation import is_caused
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.network.fair import NOTHING_BYTES, Flow
 from harness.sim.network.path import Path
@@ -53,6 +54,7 @@ class Sender:
         "_shown_s",
         "_timer",
         "_unacknowledged",
+        "caused",
         "delays",
         "eof_sent",
         "eof_wanted",
@@ -69,6 +71,8 @@ class Sender:
         self.delays = LossDelays(stream)
         self._timer = RetransmissionTimer(end, network)
         self.queue = SendQueue()
+        self.caused = False
+        """Whether a client caused what is queued, or was last."""
         self.in_flight = 0
         """Sent, and not arrived yet."""
         self.eof_wanted = False
@@ -94,14 +98,17 @@ class Sender:
     # ------------------------------------------------------------------ for the process
 
     def write(self, data: bytes) -> None:
-        queue = self.queue
+        queue, end = self.queue, self._end
+        # An answer has the cause of what it answers, whichever task sends it.
+        caused = end.client or is_caused() or (end.listener is not None and end.receiver.caused)
+        self.caused = caused or (self.caused and queue.n_bytes > 0)
         queue.append(data)
         if not self._dirty:
             self._dirty = True
             self._network.dirty.append(self)
         if not self.paused and queue.n_bytes > SEND_BUFFER_BYTES + self.high:
             self.paused = True
-            self._end.protocol.pause_writing()
+            end.protocol.pause_writing()
 
     def write_buffer_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -309,6 +316,8 @@ class Sender:
                 self._unacknowledged += n
             self._allowed = left
             self._shown_s = now_s
+            if self._path is not None and self._path.limiting:
+                self._path.count_limits(flow, n, self._end.connection, self.caused)
             self._send(self.queue.take(n), n, now_s)
         if self.paused:
             self._resume_if_low()
@@ -325,7 +334,13 @@ class Sender:
         else:
             self._arrival_floor_s = arrival
         end = self._end
-        for impairment in path.impairments:
-            impairment.touch(end.connection, n)
+        if n and path.impaired:
+            for impairment in path.delaying:
+                impairment.effects.delay(end.connection, n, self.caused)
+            if self.delays.lost:
+                for impairment in path.losing:
+                    if impairment.loses(path):
+                        impairment.effects.lose(end.connection, n, self.caused)
+                        break
         self.in_flight += n
-        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n))
+        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n, self.caused))

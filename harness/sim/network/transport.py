@@ -44,6 +44,8 @@ class SimTransport(asyncio.Transport):
         self.closing = False
         self.lost = False
         self.gone = False
+        self.client = machine.identity.group is not None
+        """Whether either end is a client."""
         self.sender = Sender(self, network, stream)
         self.receiver = Receiver(self, network)
 
@@ -51,6 +53,7 @@ class SimTransport(asyncio.Transport):
 
     def pair(self, peer: SimTransport, peer_port: int) -> None:
         self.peer = peer
+        self.client = self.client or peer.machine.identity.group is not None
         self._peername = (peer.machine.address, peer_port)
 
     def attach(self, protocol: asyncio.BaseProtocol, context: Context) -> None:
@@ -68,6 +71,11 @@ class SimTransport(asyncio.Transport):
     def busy(self) -> bool:
         """Data is under way, in either direction."""
         return self.sender.busy or self.peer.sender.busy
+
+    @property
+    def caused(self) -> bool:
+        """Whether a client caused what was last sent, in either direction."""
+        return self.sender.caused or self.peer.sender.caused
 
     @property
     def finished(self) -> bool:
