@@ -7,7 +7,8 @@ the one that was applied first gets the credit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 from typing import Self
 
 MIN_NOTICEABLE_S = 0.001
@@ -15,6 +16,16 @@ MIN_NOTICEABLE_S = 0.001
 
 MIN_SLOWDOWN = 1.1
 """A limit has an effect on a transfer that it makes take at least this many times as long."""
+
+
+class Cause(IntEnum):
+    """Who caused traffic. A larger one prevails."""
+
+    BACKGROUND = 0
+    """A service by itself: health checks, and all that nodes do which serve no client."""
+    UNATTRIBUTED = 1
+    """A service by itself, perhaps for its clients: refreshing a cache, working off a queue."""
+    CLIENT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,8 @@ class Effects:
 class Exposure(Effects):
     """The effects of one fault on traffic that clients caused; `touched` is whether there are any.
 
-    `background`: the effects on what services do by themselves, such as health checks: they do not count.
-    `unattributed`: the effects on traffic of which a live run cannot tell who caused it: they count.
+    `unattributed`: the effects on what services do by themselves, perhaps for clients: they count.
+    `background`: the effects on health checks, and on what nodes do that serve no client: they do not count.
     """
 
     background: Effects = Effects()
@@ -69,38 +80,36 @@ class Exposure(Effects):
 
 
 class ExposureCounter:
-    """Counts the effects of one fault. `caused`: whether a client caused the traffic."""
+    """Counts the effects of one fault, by the cause of the traffic."""
 
-    __slots__ = ("_background", "_caused")
+    __slots__ = ("_counts",)
 
     def __init__(self) -> None:
-        self._caused, self._background = _Counts(), _Counts()
+        self._counts = tuple(_Counts() for _ in Cause)
 
-    def _of(self, caused: bool) -> _Counts:
-        return self._caused if caused else self._background
+    def delay(self, connection: int, n_bytes: int, cause: Cause) -> None:
+        self._counts[cause].add("delayed", connection, n_bytes)
 
-    def delay(self, connection: int, n_bytes: int, caused: bool) -> None:
-        self._of(caused).add("delayed", connection, n_bytes)
+    def lose(self, connection: int, n_bytes: int, cause: Cause) -> None:
+        self._counts[cause].add("lost", connection, n_bytes)
 
-    def lose(self, connection: int, n_bytes: int, caused: bool) -> None:
-        self._of(caused).add("lost", connection, n_bytes)
+    def limit(self, connection: int, n_bytes: int, cause: Cause) -> None:
+        self._counts[cause].add("limited", connection, n_bytes)
 
-    def limit(self, connection: int, n_bytes: int, caused: bool) -> None:
-        self._of(caused).add("limited", connection, n_bytes)
+    def reset(self, connection: int, cause: Cause) -> None:
+        self._counts[cause].add("resets", connection, 0)
 
-    def reset(self, connection: int, caused: bool) -> None:
-        self._of(caused).add("resets", connection, 0)
-
-    def block(self, caused: bool) -> None:
+    def block(self, cause: Cause) -> None:
         """A connection attempt is refused, or gets no answer."""
-        self._of(caused).blocked += 1
+        self._counts[cause].blocked += 1
 
-    def request(self, caused: bool) -> None:
-        self._of(caused).requests += 1
+    def request(self, cause: Cause) -> None:
+        self._counts[cause].requests += 1
 
     def exposure(self) -> Exposure:
-        background = self._background.effects(Effects)
-        return self._caused.effects(Exposure) + Exposure(background=background)
+        background, unattributed = (self._counts[cause].effects(Effects) for cause in (0, 1))
+        clients = self._counts[Cause.CLIENT].effects(Exposure)
+        return replace(clients, background=background, unattributed=unattributed)
 
 
 class _Counts:

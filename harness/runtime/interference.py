@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from harness.errors import HarnessError
-from harness.faults.exposure import MIN_NOTICEABLE_S, Exposure, ExposureCounter
+from harness.faults.exposure import MIN_NOTICEABLE_S, Cause, Exposure, ExposureCounter
 from harness.faults.primitives import HttpRule
-from harness.runtime.causation import HEADER, is_caused, set_caused
+from harness.runtime.causation import HEADER, current_cause, set_cause
 
 
 class InterferenceError(HarnessError):
@@ -39,7 +39,7 @@ class Interferer:
 
     def count(self) -> None:
         """Count a request that it delays, or answers."""
-        self._effects.request(is_caused())
+        self._effects.request(current_cause() or Cause.BACKGROUND)
 
     def exposure(self) -> Exposure:
         return self._effects.exposure()
@@ -73,8 +73,8 @@ class Interference:
         @web.middleware
         async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._served()
-            if (caused := request.headers.get(HEADER)) is not None:
-                set_caused(caused == "1")
+            if (cause := request.headers.get(HEADER)) is not None:
+                set_cause(Cause[cause] if cause in Cause.__members__ else Cause.BACKGROUND)
             if not self._rules:
                 return await handler(request)
             rules = [each for each in self._rules if each.applies_to(request.method, request.path)]

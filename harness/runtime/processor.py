@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
-from harness.faults.exposure import Effects, Exposure
+from harness.faults.exposure import Cause, Effects, Exposure
 from harness.faults.primitives import HostIdentity
-from harness.runtime.causation import is_caused
+from harness.runtime.causation import current_cause
 from harness.system.processor import SLICE_S, ProcessorSlice
 
 
@@ -27,7 +27,7 @@ class _Work:
     left_s: float
     asked_s: float
     done: asyncio.Future[None] = field(repr=False)
-    caused: bool = False
+    counts: bool = True
     ends_s: float = math.inf
 
 
@@ -35,8 +35,8 @@ class _Work:
 class Limit:
     """A limit in force. `cores`: the share of one core.
 
-    `lost_s`: processor time that work which clients caused wanted and did not get because of it, in core seconds.
-    `background_lost_s`: the same of other work. The lowest of several limits takes it all.
+    `lost_s`: processor time that work wanted and did not get because of it, in core seconds.
+    `background_lost_s`: the same of requests that no client caused. The lowest of several limits takes it all.
     """
 
     cores: float
@@ -94,7 +94,7 @@ class Processor:
         now_s = self._account()
         if self._slice is None and now_s >= 0:
             self._slice, self._accounted_s = _Slice(math.floor(now_s / SLICE_S) * SLICE_S), now_s
-        work = _Work(seconds, now_s, self._loop.create_future(), is_caused())
+        work = _Work(seconds, now_s, self._loop.create_future(), current_cause() is not Cause.BACKGROUND)
         self._waiting[work] = None
         self._update(now_s)
         try:
@@ -198,9 +198,9 @@ class Processor:
         if limit is not None and (wanted := running + waiting):
             span_s = now_s - self._accounted_s
             lost_s = span_s * max(0.0, min(self._cores, wanted) - limit.cores)
-            caused = sum(work.caused for each in (self._running, self._waiting) for work in each) / wanted
-            limit.lost_s += lost_s * caused
-            limit.background_lost_s += lost_s * (1 - caused)
+            counted = sum(work.counts for each in (self._running, self._waiting) for work in each) / wanted
+            limit.lost_s += lost_s * counted
+            limit.background_lost_s += lost_s * (1 - counted)
         while now_s >= (end_s := self._slice.start_s + SLICE_S):
             self._slice.add(end_s - self._accounted_s, busy, waiting)
             self._record(self._slice.row(self._identity, self._cores, end_s))

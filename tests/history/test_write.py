@@ -209,7 +209,7 @@ def test_the_hash_is_a_matter_of_values_only(tmp_path: Path) -> None:
             check=True,
         )
         assert printed.stdout.strip() == found
-    assert found == "0a1125cbdd0d331de739a80c86b7ff9e257ea0c4cf6eebb23411393ff6e4fd6a"
+    assert found == "1169f4a3bcdaa29867e0bebf52d301387fc60679daa5b4bd58f671359ff76dbf"
 
 
 @pytest.mark.parametrize(

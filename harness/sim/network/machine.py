@@ -9,9 +9,9 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError
-from harness.faults.exposure import Exposure, ExposureCounter
+from harness.faults.exposure import Cause, Exposure, ExposureCounter
 from harness.faults.primitives import HostIdentity
-from harness.runtime.causation import set_caused
+from harness.runtime.causation import cause_of_own, set_cause
 from harness.sim.process import Process
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Machine:
         self.transports: dict[SimTransport, None] = {}
         self.paths: dict[Machine, Path] = {}
         self.connections_made: dict[str, int] = {}
+        self.serves_clients = False
+        """Whether it has had requests that clients caused."""
         self._stops: list[Observation] = []
         self._pauses: list[Observation] = []
         self._stopped_s = math.inf
@@ -100,7 +102,7 @@ class Machine:
         self.process = Process(self)
         context = copy_context()
         context.run(Process.variable.set, self.process)
-        context.run(set_caused, None)
+        context.run(set_cause, None)
         self._context = context
         self._set("up")
         return self._spawn(self.process, main(), context, f"{self.identity.name}:main")
@@ -182,9 +184,9 @@ class Machine:
             if not transport.gone:
                 for observation in self._stops[:1]:
                     if not kernel and transport.busy:
-                        observation.effects.lose(transport.connection, 0, transport.caused)
+                        observation.effects.lose(transport.connection, 0, transport.cause)
                     elif kernel and not self._network.path(self, transport.peer.machine).blocked:
-                        observation.effects.reset(transport.connection, transport.caused)
+                        observation.effects.reset(transport.connection, transport.cause)
             if kernel:
                 transport.orphan()
             else:
@@ -203,19 +205,23 @@ class Machine:
         """Begin to count what a fault does by stopping or pausing this machine."""
         return Observation(self._stops if how == "stop" else self._pauses)
 
+    def own_cause(self, cause: Cause | None) -> Cause:
+        """That of a connection which its process opens. `cause`: of the code; None where it does so by itself."""
+        return cause_of_own(self.serves_clients) if cause is None else cause
+
     def stopped_before(self, time_s: float) -> bool:
         """Whether a fault has stopped it since before this time."""
         return bool(self._stops) and self._stopped_s <= time_s
 
-    def note_held(self, connection: int, n_bytes: int, caused: bool) -> None:
+    def note_held(self, connection: int, n_bytes: int, cause: Cause) -> None:
         """Data for this machine wait, or are lost. The first fault that stops or pauses it counts them."""
         for observation in self._in_force():
-            observation.effects.lose(connection, n_bytes, caused)
+            observation.effects.lose(connection, n_bytes, cause)
 
-    def note_blocked(self, caused: bool) -> None:
+    def note_blocked(self, cause: Cause) -> None:
         """A connection attempt to this machine is refused, or gets no answer."""
         for observation in self._in_force():
-            observation.effects.block(caused)
+            observation.effects.block(cause)
 
     def _in_force(self) -> list[Observation]:
         return (self._pauses if self.state == "paused" else self._stops)[:1]

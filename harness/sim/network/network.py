@@ -175,7 +175,7 @@ class SimNetwork:
         for machine in self._machines.values():
             for end in list(machine.transports):
                 if not end.gone and match.matches(machine.identity, end.peer.machine.identity):
-                    effects.reset(end.connection, end.caused)
+                    effects.reset(end.connection, end.cause)
                     for side in (end, end.peer):
                         side.fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
         return effects.exposure()

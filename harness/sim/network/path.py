@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from harness.faults.exposure import MIN_NOTICEABLE_S, MIN_SLOWDOWN, Exposure, ExposureCounter
+from harness.faults.exposure import MIN_NOTICEABLE_S, MIN_SLOWDOWN, Cause, Exposure, ExposureCounter
 from harness.faults.primitives import LinkShape, PathMatch
 from harness.runtime.routes import Hop, loss_limit_Bps
 from harness.sim.network.fair import Flow, Pipe
@@ -110,7 +110,7 @@ class Path:
         """Whether a fault may delay or lose what is sent."""
         return bool(self.delaying or self.losing)
 
-    def count_limits(self, flow: Flow, n_bytes: int, connection: int, caused: bool) -> None:
+    def count_limits(self, flow: Flow, n_bytes: int, connection: int, cause: Cause) -> None:
         """Count so many bytes of a flow for the limit that slows it down, if one does."""
         limiting = min(self.limiting, key=lambda each: each[1].capacity_Bps)
         impairment, pipe = limiting
@@ -121,7 +121,7 @@ class Path:
         free_Bps = min(free_Bps, self.limit_Bps)
         longer_s = n_bytes / flow.rate_Bps - n_bytes / free_Bps
         if free_Bps >= flow.rate_Bps * MIN_SLOWDOWN and longer_s >= MIN_NOTICEABLE_S:
-            impairment.effects.limit(connection, n_bytes, caused)
+            impairment.effects.limit(connection, n_bytes, cause)
 
 
 def make_path(

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from harness.runtime.causation import set_caused, set_caused_in
+from harness.faults.exposure import Cause
+from harness.runtime.causation import set_cause, set_cause_in
 
 if TYPE_CHECKING:
     from harness.sim.network.network import SimNetwork
@@ -31,7 +32,7 @@ class Receiver:
         "_error",
         "_inbox",
         "_network",
-        "caused",
+        "cause",
         "reading",
         "unread",
     )
@@ -45,8 +46,8 @@ class Receiver:
         self._inbox: deque[bytes] = deque()
         self.unread = 0
         """Bytes in the kernel's buffer."""
-        self.caused = False
-        """Whether a client caused what arrived last."""
+        self.cause = Cause.BACKGROUND
+        """Who caused what arrived last."""
         self._eof_received = False
         self._eof_given = False
         self._error: OSError | None = None
@@ -135,16 +136,16 @@ class Receiver:
             return True
         return False
 
-    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int, bool]) -> None:
+    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int, Cause]) -> None:
         """Pieces (or None, a FIN) come in from the peer."""
-        pieces, n, self.caused = what
+        pieces, n, self.cause = what
         end = self._end
         end.peer.sender.in_flight -= n
         if end.gone or not end.machine.connected:
             if end.gone and end.machine.connected:
                 end.reset_peer()
             elif n:
-                end.machine.note_held(end.connection, n, self.caused)
+                end.machine.note_held(end.connection, n, self.cause)
             return
         if end.closing:
             if end.lost and n:
@@ -156,7 +157,7 @@ class Receiver:
                 self._call(self._give_eof)
             return
         if not end.machine.running:
-            end.machine.note_held(end.connection, n, self.caused)
+            end.machine.note_held(end.connection, n, self.cause)
         if self._inbox or not self._can_read():
             self._inbox.extend(pieces)
             self.unread += n
@@ -173,19 +174,20 @@ class Receiver:
     def _deliver(self, data_received: Callable[[bytes], None], piece: bytes) -> None:
         """Give the process data, in its context. What it wakes by that handles what the data ask for.
 
-        What answers a request of its own keeps its own cause.
+        What waits for an answer keeps its own cause, unless a client caused what it gets.
         """
-        end = self._end
-        caused = self.caused or (end.listener is None and end.sender.caused)
-        if end.listener is None and not caused:
+        cause, end = self.cause, self._end
+        if end.listener is not None:
+            end.machine.serves_clients = end.machine.serves_clients or cause is Cause.CLIENT
+        elif cause is not Cause.CLIENT:
             data_received(piece)
             return
-        set_caused(caused)
+        set_cause(cause)
         loop = self._network.loop
         woken = loop.count_ready()
         data_received(piece)
         for context in loop.contexts_since(woken):
-            set_caused_in(context, caused)
+            set_cause_in(context, cause)
 
     def _call(self, call: Callable[..., None], *args: Any) -> None:
         """Call in the context of the process; what it raises breaks the connection."""

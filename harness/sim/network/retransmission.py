@@ -102,9 +102,9 @@ class RetransmissionTimer:
             return  # only a FIN
         cut, machine = next(iter(path.cutting), None), end.peer.machine
         if cut is not None and not machine.stopped_before(cut.since_s):
-            cut.effects.lose(end.connection, n_bytes, sender.caused)
+            cut.effects.lose(end.connection, n_bytes, sender.cause)
         elif end.peer.gone:
-            machine.note_held(end.connection, n_bytes, sender.caused)
+            machine.note_held(end.connection, n_bytes, sender.cause)
 
     def _start(self) -> None:
         self.running = True

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.runtime.causation import is_caused
+from harness.faults.exposure import Cause
+from harness.runtime.causation import cause_of_own, current_cause, path_of
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.network.fair import NOTHING_BYTES, Flow
 from harness.sim.network.path import Path
@@ -54,7 +55,7 @@ class Sender:
         "_shown_s",
         "_timer",
         "_unacknowledged",
-        "caused",
+        "cause",
         "delays",
         "eof_sent",
         "eof_wanted",
@@ -71,8 +72,8 @@ class Sender:
         self.delays = LossDelays(stream)
         self._timer = RetransmissionTimer(end, network)
         self.queue = SendQueue()
-        self.caused = False
-        """Whether a client caused what is queued, or was last."""
+        self.cause = Cause.BACKGROUND
+        """Who caused what is queued, or was last."""
         self.in_flight = 0
         """Sent, and not arrived yet."""
         self.eof_wanted = False
@@ -99,9 +100,8 @@ class Sender:
 
     def write(self, data: bytes) -> None:
         queue, end = self.queue, self._end
-        # An answer has the cause of what it answers, whichever task sends it.
-        caused = end.client or is_caused() or (end.listener is not None and end.receiver.caused)
-        self.caused = caused or (self.caused and queue.n_bytes > 0)
+        cause = Cause.CLIENT if end.client else self._cause(data)
+        self.cause = max(cause, self.cause) if queue.n_bytes else cause
         queue.append(data)
         if not self._dirty:
             self._dirty = True
@@ -109,6 +109,14 @@ class Sender:
         if not self.paused and queue.n_bytes > SEND_BUFFER_BYTES + self.high:
             self.paused = True
             end.protocol.pause_writing()
+
+    def _cause(self, data: bytes) -> Cause:
+        """Of data that a service sends to another."""
+        end, cause = self._end, current_cause()
+        if end.listener is not None:
+            # An answer has the cause of what it answers, whichever task sends it.
+            return max(cause or Cause.BACKGROUND, end.receiver.cause)
+        return cause_of_own(end.machine.serves_clients, path_of(data)) if cause is None else cause
 
     def write_buffer_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -317,7 +325,7 @@ class Sender:
             self._allowed = left
             self._shown_s = now_s
             if self._path is not None and self._path.limiting:
-                self._path.count_limits(flow, n, self._end.connection, self.caused)
+                self._path.count_limits(flow, n, self._end.connection, self.cause)
             self._send(self.queue.take(n), n, now_s)
         if self.paused:
             self._resume_if_low()
@@ -336,11 +344,11 @@ class Sender:
         end = self._end
         if n and path.impaired:
             for impairment in path.delaying:
-                impairment.effects.delay(end.connection, n, self.caused)
+                impairment.effects.delay(end.connection, n, self.cause)
             if self.delays.lost:
                 for impairment in path.losing:
                     if impairment.loses(path):
-                        impairment.effects.lose(end.connection, n, self.caused)
+                        impairment.effects.lose(end.connection, n, self.cause)
                         break
         self.in_flight += n
-        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n, self.caused))
+        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n, self.cause))

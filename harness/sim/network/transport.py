@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from harness.faults.exposure import Cause
 from harness.sim.network.receiver import Receiver
 from harness.sim.network.sender import Sender
 
@@ -73,9 +74,9 @@ class SimTransport(asyncio.Transport):
         return self.sender.busy or self.peer.sender.busy
 
     @property
-    def caused(self) -> bool:
-        """Whether a client caused what was last sent, in either direction."""
-        return self.sender.caused or self.peer.sender.caused
+    def cause(self) -> Cause:
+        """Of what was last sent, in either direction."""
+        return max(self.sender.cause, self.peer.sender.cause)
 
     @property
     def finished(self) -> bool:
