@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
+# Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
 .DEFAULT_GOAL := run
 
@@ -33,8 +36,9 @@ live-deps:
 	@if command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables; \
 	else echo "install nftables with this system's own package manager (dnf, apk, pacman, ... install nftables)"; exit 1; fi
 
-# All tests. Each worker takes a contiguous part (worksteal), so that most fixtures of a module are made once.
-TESTS = $(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal --benchmark-disable
+# All tests. Live tests mostly wait, hence more workers than cores. tests/conftest.py groups and orders the tests.
+WORKERS ?= $(shell expr 2 '*' $(JOBS))
+TESTS = $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --benchmark-disable
 
 test: $(STAMP)
 	$(TESTS)

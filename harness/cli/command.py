@@ -18,6 +18,7 @@ import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.runtime.options import Option, RuntimeOptions
+from harness.text import escape_json_controls, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,15 @@ def reserved_stdout() -> Iterator[TextIO]:
 
 def print_json(document: object) -> None:
     """The one document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write(escape_json_controls(text) + "\n")
     sys.stdout.flush()
+
+
+def echo(*lines: object) -> None:
+    """Print each as one line, whatever characters are in it."""
+    for line in lines:
+        print(one_line(str(line)))
 
 
 Paths = Annotated[

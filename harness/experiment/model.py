@@ -19,12 +19,18 @@ from harness.experiment.load import Frozen, Load
 from harness.experiment.units import Duration, PositiveDuration
 from harness.text import quote
 
-NAME = r"^[a-z0-9][a-z0-9-]*$"
+MAX_NAME = 100
+"""Characters of a name: run directories are called after experiments, and file systems have limits."""
+
+NAME = rf"^[a-z0-9][a-z0-9-]{{0,{MAX_NAME - 1}}}$"
 """Names of experiments and SLOs."""
 
 
 def check_name(name: str) -> str:
     """The name itself. Raises InvalidValue where it does not match `NAME`."""
+    if len(name) > MAX_NAME:
+        found = f"found a name of {len(name)} characters"
+        raise InvalidValue(Code.OUT_OF_RANGE, found, f"a name has at most {MAX_NAME}")
     if not re.fullmatch(NAME, name):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         raise InvalidValue(
@@ -155,8 +161,8 @@ class Experiment(Frozen):
     """The clients: one entry for each load, by the name of its workload or by a name of its own."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
-    gates: tuple[Any, ...]
-    """The conditions that must hold."""  # models of the catalogue (`GateDefinition`)
+    gates: tuple[Any, ...] = ()
+    """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.live.kernel.probe import probe
-from harness.live.limits import open_files
-from harness.live.proxy_server import proxy_server
+from harness.live.networks import proxy_server
 from harness.live.run_lock import FIRST, LAST, LiveUnavailable, state_directory, used_runs
+from harness.live.runtime import open_files
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.workspace import open_workspace
 

@@ -14,14 +14,15 @@ from typing import Any
 from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
-from harness.live.rows import RowCodec
+from harness.live.messages import RowCodec
 from harness.live.tasks import background
 from harness.runtime.charges import Charges
+from harness.runtime.host import HostError
 from harness.runtime.interference import Interference, Interferer
 from harness.runtime.journal import is_defect, report_context, report_logs
-from harness.runtime.messages import Channel
+from harness.runtime.messages import Channel, MessageError
 from harness.runtime.processor import Limit, Processor
-from harness.system import Row, System, Topology
+from harness.system import Row, System
 from harness.system.processor import ProcessorSlice
 from harness.system.streams import stream
 from harness.text import describe_error
@@ -59,7 +60,7 @@ class _Node:
         launch: messages.Launch,
         channel: Channel,
     ) -> None:
-        self._system = system
+        self.system = system
         self._run_info = run
         self._channel = channel
         self._rows = RowCodec(system)
@@ -96,19 +97,17 @@ class _Node:
     # ------------------------------------------------------------------ what its host needs
 
     @property
-    def system_name(self) -> str:
-        return self._system.name
-
-    @property
-    def topology(self) -> Topology:
-        return self._system.topology
-
-    @property
     def safeguards(self) -> Mapping[str, bool]:
         return self._run_info.safeguards
 
-    def emit(self, host: str, role: str, row: Row) -> None:
-        self._send(messages.Emitted(self.clock.now(), self._rows.encode(row)))
+    def emit(self, host: str, row: Row) -> None:
+        try:
+            self._send(messages.Emitted(self.clock.now(), self._rows.encode(row)))
+        except MessageError as error:
+            raise HostError(f"emitted {row!r}: {error}") from error
+
+    def misuse(self, host: str, error: str) -> None:
+        self._send(messages.Misuse(self.clock.now(), error))
 
     def _record_processor(self, row: ProcessorSlice) -> None:
         self._send(messages.Emitted(row.t_s, self._rows.encode(row)))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from harness.faults.primitives import FaultFailed
 from harness.live import messages
-from harness.live.fork_client import ForkServer
+from harness.live.fork_server import ForkServer
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
 from harness.text import describe_error

@@ -12,12 +12,12 @@ from harness.faults.primitives import HostIdentity, HttpRule
 from harness.live import messages
 from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
-from harness.live.fork_client import ForkServer
+from harness.live.fork_server import ForkServer
 from harness.live.link_faults import LinkFaults
+from harness.live.messages import RowCodec
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
-from harness.live.rows import RowCodec
 from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal
 from harness.runtime.primitives import Hold, Stop
@@ -242,7 +242,9 @@ class LiveNode:
             case messages.Ready(port):
                 self._ports.add(port)
             case messages.Emitted(t_s, row):
-                context.journal.emit(node.name, node.role, context.rows.decode(row), t_s)
+                context.journal.emit(node.name, context.rows.decode(row), t_s)
+            case messages.Misuse(t_s, error):
+                context.journal.misuse(node.name, error, t_s)
             case messages.Unhandled(error, defect):
                 context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts):

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from harness.faults.primitives import FaultFailed
-from harness.live.connections import Connection, open_connections
 from harness.live.kernel.namespaces import MakeSocket
+from harness.live.sock_diag import Connection, open_connections
 from harness.live.tasks import background
 from harness.live.toxiproxy import ToxiproxyApi, Traffic
 

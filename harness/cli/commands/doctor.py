@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 if TYPE_CHECKING:
     from harness.live.doctor import Finding
@@ -29,7 +29,7 @@ def doctor(as_json: Json = False) -> CommandResult:
         print(f"\n{capability.value}")
         for network, found in can.items():
             lack = asked[network].lacks.get(capability, "not on this machine: see above")
-            print(f"  {network:<8}{found.available.get(capability) or lack}")
+            echo(f"  {network:<8}{found.available.get(capability) or lack}")
     networks = {network: _document(found) for network, found in can.items()}
     document = {
         "findings": _findings_document(findings),
@@ -47,7 +47,7 @@ def _all_ok(findings: Sequence[Finding]) -> bool:
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     print(f"{title}:")
     for finding in findings:
-        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
+        echo(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
 
 
 def _findings_document(findings: Sequence[Finding]) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ from harness.cli.command import (
     Seed,
     Seeds,
     Without,
+    echo,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -49,7 +50,7 @@ def run(
             runtime=runtime,
         )
     for one in left_out:
-        print(one)
+        echo(one)
     document = suite_document(finished.results, finished.verdict, finished.exit_code)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness.cli.command import CommandResult, Json, Paths, takes_runtime
+from harness.cli.command import CommandResult, Json, Paths, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 
@@ -20,9 +20,9 @@ def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json 
         ]
         if experiment.runtime is not None:
             parts.append(f"needs --runtime {experiment.runtime}")
-        print(f"{item.display_path}: {experiment.experiment}: {', '.join(parts)}")
+        echo(f"{item.display_path}: {experiment.experiment}: {', '.join(parts)}")
     for one in left_out:
-        print(one)
+        echo(one)
     print(f"{plural(len(loaded), 'experiment')} valid")
     names = [item.experiment.experiment for item in loaded]
     return CommandResult(0, {"verdict": "valid", "exit_code": 0, "experiments": names})

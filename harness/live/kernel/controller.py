@@ -9,9 +9,8 @@ from itertools import count
 
 from harness.faults.primitives import FaultFailed, LinkShape
 from harness.live.kernel import ruleset
-from harness.live.kernel.change import ChangeBuilder, Flow
 from harness.live.kernel.network import KernelNetwork
-from harness.live.kernel.requests import Change, Lost
+from harness.live.kernel.requests import Change, ChangeBuilder, Flow, Lost
 from harness.live.kernel.ruleset import Drop
 
 MAX_BPS = 4e9

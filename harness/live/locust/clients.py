@@ -13,11 +13,10 @@ from harness.faults.primitives import HostIdentity
 from harness.live.host import LiveClock, LiveHost
 from harness.live.locust import protocol
 from harness.live.locust.trace import CUT_OFF, RequestTrace
-from harness.live.messages import Address
-from harness.live.rows import RowCodec
+from harness.live.messages import Address, RowCodec
 from harness.runtime.host import MemoryDisk
 from harness.runtime.journal import is_defect, report_context, report_logs
-from harness.system import Row, System, Topology, find_system
+from harness.system import Row, System, find_system
 from harness.system.streams import stream
 from harness.text import describe_error
 from harness.workload.driver import LEAVE_S, make_client
@@ -47,10 +46,10 @@ class Clients:
         self._prepare = prepare
         self._send = send
         self._on_request = on_request
-        self._system: System = find_system(prepare.reference)
-        self._rows = RowCodec(self._system)
-        self._workloads = {workload.name: workload for workload in self._system.workloads}
-        self._roles = {node.name: node.role for node in self._system.topology.nodes}
+        self.system: System = find_system(prepare.reference)
+        self._rows = RowCodec(self.system)
+        self._workloads = {workload.name: workload for workload in self.system.workloads}
+        self._roles = {node.name: node.role for node in self.system.topology.nodes}
         self.clock = clock
         self.attempts: Counter[str] = Counter()
         self._sent_attempts: Mapping[str, int] = {}
@@ -74,19 +73,14 @@ class Clients:
     # ------------------------------------------------------------------ what hosts need
 
     @property
-    def system_name(self) -> str:
-        return self._system.name
-
-    @property
-    def topology(self) -> Topology:
-        return self._system.topology
-
-    @property
     def safeguards(self) -> Mapping[str, bool]:
         return self._prepare.safeguards
 
-    def emit(self, host: str, role: str, row: Row) -> None:
-        self._send(protocol.Emitted(self.clock.now(), host, role, self._rows.encode(row)))
+    def emit(self, host: str, row: Row) -> None:
+        self._send(protocol.Emitted(self.clock.now(), host, self._rows.encode(row)))
+
+    def misuse(self, host: str, error: str) -> None:
+        self._send(protocol.Misuse(self.clock.now(), host, error))
 
     # ------------------------------------------------------------------ sessions
 

@@ -14,8 +14,7 @@ from harness.faults.primitives import FaultFailed, HostIdentity
 from harness.live.locust import protocol
 from harness.live.locust.cluster import LocustCluster
 from harness.live.locust.connection import LoadFailed, Worker
-from harness.live.messages import Address
-from harness.live.rows import RowCodec
+from harness.live.messages import Address, RowCodec
 from harness.runtime.journal import Journal
 from harness.system import Access, Clock, System
 from harness.workload.driver import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_statistics
@@ -134,8 +133,10 @@ class LocustDriver:
                 self._on_arrival(worker, message)
             case protocol.Resolve():
                 self._create_task(self._resolve(worker, message))
-            case protocol.Emitted(t_s, client, role, row):
-                journal.emit(client, role, self._rows.decode(row), t_s)
+            case protocol.Emitted(t_s, client, row):
+                journal.emit(client, self._rows.decode(row), t_s)
+            case protocol.Misuse(t_s, client, error):
+                journal.misuse(client, error, t_s)
             case protocol.Requested(request):
                 self._requests.append(request)
             case protocol.Attempts(by_node):

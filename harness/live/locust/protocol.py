@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.experiment.load import LoadSegment
-from harness.live.messages import Address
-from harness.live.rows import EncodedRow
+from harness.live.messages import Address, EncodedRow
 from harness.runtime.messages import Codec, message
 from harness.system import Access
 from harness.workload.records import LoadRequest
@@ -102,7 +101,6 @@ class Resolve:
 class Emitted:
     t_s: float
     client: str
-    role: str
     row: EncodedRow
 
 
@@ -130,6 +128,15 @@ class Unhandled:
     client: str
     error: str
     defect: bool
+
+
+@message
+class Misuse:
+    """A client has used its host wrongly."""
+
+    t_s: float
+    client: str
+    error: str
 
 
 @message
@@ -234,7 +241,7 @@ class End:
 
 CODEC = Codec(
     *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
-    *(Unhandled, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
+    *(Unhandled, Misuse, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
 )
 
 

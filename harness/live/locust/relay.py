@@ -14,8 +14,7 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING
 
 from harness.live.locust import protocol
-from harness.live.locust.threads import spawn_critical
-from harness.live.locust.users import ArrivalShape
+from harness.live.locust.users import ArrivalShape, spawn_critical
 from harness.runtime.messages import SocketChannel
 
 LOST_CHECK_S = 0.5

@@ -28,6 +28,7 @@ PORT = 5557
 
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.xdist_group("devices"),
     pytest.mark.skipif(
         importlib.util.find_spec("locust") is None, reason="the extra 'load' is not installed"
     ),
