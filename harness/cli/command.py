@@ -67,6 +67,21 @@ def echo(*lines: object) -> None:
 Paths = Annotated[
     list[Path], typer.Argument(help="Experiment files (*.chaos.yaml), or directories that hold some.")
 ]
+Matching = Annotated[
+    str,
+    typer.Option(
+        "-k",
+        metavar="EXPR",
+        help="Only experiments whose name or tags have these words: 'edge and not (loss or slow)'.",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        help="Only experiments with this tag, or with 'not TAG' without it; may be given more than once.",
+    ),
+]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
 Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]
@@ -86,7 +101,7 @@ Report = Annotated[
     typer.Option(
         metavar="NAME[=PATH]",
         help="Report in this way, too, into PATH where one is given; may be given more than once. "
-        "See 'harness list reporters'.",
+        "See 'harness list reporters'; one of your own may be given as module:attribute.",
     ),
 ]
 Json = Annotated[

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
 from harness.engine.read import ReadyExperiment
@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.primitives import ResolvedTarget
+from harness.sli.base import Slo
 from harness.system import System
 from harness.text import unique_names
 
@@ -54,6 +55,7 @@ class Plan:
     without: tuple[str, ...]
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
+    slos: Mapping[str, Slo] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) ->
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
         arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        slos=ready.slos,
     )
 
 
@@ -111,6 +114,8 @@ def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[Diagnos
 
 
 def _arms(arms: Sequence[Arm], without: frozenset[str]) -> Iterator[PlannedArm]:
+    """The arms, but for those that would be the main run again."""
+    arms = [arm for arm in arms if arm.differs_from(without)]
     names = ["without " + ", ".join(arm.safeguards) for arm in arms]
     for name, arm in zip(unique_names(names), arms, strict=True):
         yield PlannedArm(name, without | frozenset(arm.safeguards), arm)

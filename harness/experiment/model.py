@@ -8,7 +8,7 @@ none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -141,6 +141,10 @@ class Arm(Frozen):
     def safeguards(self) -> tuple[str, ...]:
         return (self.without,) if isinstance(self.without, str) else self.without
 
+    def differs_from(self, without: Collection[str]) -> bool:
+        """Whether it switches more off than a run without these safeguards."""
+        return not set(self.safeguards) <= {*without}
+
 
 class Experiment(Frozen):
     """One experiment file."""
@@ -163,6 +167,8 @@ class Experiment(Frozen):
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...] = ()
     """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
+    abort_if: tuple[Any, ...] = ()
+    """Gates that stop the run as soon as what is recorded breaches one of them."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0

@@ -150,7 +150,7 @@ def test_a_worker_that_vanishes_is_an_error_that_names_it(state: Path, elsewhere
     finally:
         end(brought)
     assert running.returncode == 3, said
-    assert "a worker of the load, is gone" in said
+    assert "a worker of the load, is lost" in said
     assert not left(state)
 
 
