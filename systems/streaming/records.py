@@ -68,7 +68,9 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class ServedRow:
-    """One answer of a gateway. `client`: the session that asked. `priority`: what load shedding goes by. `level`: of a home page."""
+    """One answer of a gateway. `client`: the session that asked.
+
+    `priority`: what load shedding goes by. `level`: of a home page."""
 
     t_s: float
     started_at_s: float
