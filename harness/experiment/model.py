@@ -171,6 +171,9 @@ class Experiment(Frozen):
     """Gates that stop the run as soon as what is recorded breaches one of them."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
+    budget: PositiveDuration | None = None
+    """How much real time each arm may take; then it is ended, and the verdict is error. 10 minutes more than its
+    run time if not given."""
     drain: Duration = 60.0
     """How long clients may continue after the last arrival; then they are cancelled."""
 
