@@ -145,7 +145,9 @@ def outcome_text(decision: Decision, threshold: str, beyond: str, bounded: str) 
     `bounded`: the value when the missing clients are bad.
     """
     missing = decision.with_missing.samples - decision.counts.samples if decision.with_missing else 0
-    clients = f"{number(missing)} client{'' if missing == 1 else 's'} did not report: {bounded} if they are bad"
+    clients = (
+        f"{number(missing)} client{'' if missing == 1 else 's'} did not report: {bounded} if they are bad"
+    )
     if decision.changes:
         return f", but {clients}; {threshold} is undecided"
     also = f" ({clients})" if missing else ""
@@ -155,7 +157,9 @@ def outcome_text(decision: Decision, threshold: str, beyond: str, bounded: str) 
         help_text = "more such samples do not help"
     else:
         plural = "" if decision.needs == 1 else "s"
-        help_text = f"{number(decision.needs)} more such sample{plural} would claim it with a probability of 95%"
+        help_text = (
+            f"{number(decision.needs)} more such sample{plural} would claim it with a probability of 95%"
+        )
     return f"; {threshold} is undecided ({help_text}){also}"
 
 
