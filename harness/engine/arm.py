@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
+from harness.engine.stop import (
+    CHECK_INTERVAL_S,
+    ILL_MARGIN_S,
+    Look,
+    Snapshot,
+    breached_condition,
+    refuted_steady_state,
+)
 from harness.engine.timeline import Timeline, never_applied
-from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
+from harness.errors import HarnessError
+from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata, StopRecord
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
-from harness.system import System
+from harness.system import Invariant, MatchInvariant, System
+from harness.text import describe_error, plural
 from harness.workload.driver import LoadResult, client_groups
 
 PROGRESS_CHECK_S = 1.0
@@ -23,6 +33,10 @@ PROGRESS_CHECK_S = 1.0
 
 PROGRESS_INTERVAL_S = 0.25
 """Real seconds at least between two `Progress` events."""
+
+
+LIVE = "live"
+"""The runtime of real systems, which are spared a fault when they are ill already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _ArmFailed(Exception):
-    """Ends the arm. The failure is recorded already."""
+    """Ends the arm. The failure, or why it is stopped, is recorded already."""
 
 
 @dataclass(slots=True)
@@ -50,6 +64,7 @@ class _Outcome:
     failures: list[str] = field(default_factory=list)
     statistics: Mapping[str, Any] = field(default_factory=dict)
     interrupted: str | None = None
+    stopped: StopRecord | None = None
 
 
 def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Handler) -> ArmRun:
@@ -60,7 +75,11 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
     outcome = _Outcome(faults=never_applied(plan.faults))
     settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
     try:
-        runtime.run(settings, lambda session: _Arm(session, plan, arm, outcome, emit).run())
+        stops_when_ill = runtime.name == LIVE
+        runtime.run(
+            settings,
+            lambda session: _Arm(session, plan, arm, outcome, emit, system, stops_when_ill).run(),
+        )
     except Exception as error:
         outcome.failures.append(f"{runtime.name} runtime: {_format(error)}")
     if outcome.interrupted is not None:
@@ -70,9 +89,10 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         without=tuple(sorted(arm.without)),
         faults=outcome.faults,
         failures=tuple(dict.fromkeys(outcome.failures)),
-        invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
+        invariants=tuple(map(_invariant_record, system.invariants)),
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
+        stopped=outcome.stopped,
     )
     return ArmRun(tuple(outcome.records), metadata)
 
@@ -81,8 +101,17 @@ class _Arm:
     """The load and the faults of one arm in a session."""
 
     def __init__(
-        self, session: Session, plan: Plan, arm: PlannedArm, outcome: _Outcome, emit: Handler
+        self,
+        session: Session,
+        plan: Plan,
+        arm: PlannedArm,
+        outcome: _Outcome,
+        emit: Handler,
+        system: System,
+        stops_when_ill: bool,
     ) -> None:
+        self._system = system
+        self._stops_when_ill = stops_when_ill
         self._session = session
         self._clock = session.clock
         self._plan = plan
@@ -115,10 +144,47 @@ class _Arm:
         """Until both are over. Where one fails, or this is cancelled, the faults are undone before the load ends."""
         async with asyncio.TaskGroup() as group:
             load = group.create_task(self._record_failure("load", self._driver.run()))
-            progress = group.create_task(self._report_progress())
+            others = [group.create_task(self._report_progress()), group.create_task(self._watch())]
             await self._record_failure("timeline", self._timeline.run())
             self._load_result = await load
-            progress.cancel()
+            for task in others:
+                task.cancel()
+
+    async def _watch(self) -> None:
+        """End the arm when a condition of `abort_if` is breached, or when the system is ill before the first fault.
+
+        A real system is spared the fault then; in virtual time the run goes on, and shows more.
+        """
+        plan = self._plan
+        conditions = bool(plan.experiment.abort_if)
+        # When the steady state is judged; never where that stops nothing.
+        ill_s = math.inf
+        if self._stops_when_ill and plan.faults:
+            first_s = min(fault.at_s for fault in plan.faults)
+            ill_s = self._clock.now() + max(0.0, first_s - ILL_MARGIN_S)
+        while conditions or ill_s < math.inf:
+            wait_s = ill_s - self._clock.now()
+            await self._clock.sleep(max(0.0, min(wait_s, CHECK_INTERVAL_S if conditions else math.inf)))
+            if self._clock.now() >= ill_s:
+                ill_s = math.inf
+                await self._stop_if(refuted_steady_state)
+            elif conditions:
+                await self._stop_if(breached_condition)
+
+    async def _stop_if(self, look: Look) -> None:
+        """Raises _ArmFailed where a look at what is recorded so far finds a reason."""
+        snapshot = Snapshot(
+            self._system, self._plan, self._arm, self._records(), self._timeline.records(), self._clock.now()
+        )
+        # A look takes real time, in which a real system must not wait for the harness.
+        stopped = await asyncio.to_thread(look, snapshot) if self._stops_when_ill else look(snapshot)
+        if stopped is not None:
+            self._outcome.stopped = stopped
+            raise _ArmFailed
+
+    def _records(self) -> list[Recorded]:
+        load_records = (Recorded(row.t_s, row.client, row) for row in self._driver.records)
+        return [*self._session.records, *load_records]
 
     async def _record_failure[T](self, name: str, work: Awaitable[T]) -> T:
         """A failure ends the arm: it proves nothing any more."""
@@ -131,15 +197,14 @@ class _Arm:
     def _collect(self) -> None:
         session, outcome = self._session, self._outcome
         outcome.faults = self._timeline.records()
-        load_records = (Recorded(row.t_s, row.client, row) for row in self._driver.records)
-        outcome.records = [*session.records, *load_records]
+        outcome.records = self._records()
         outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
         outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
+        failures = [(f.t_s, f.host, f.error) for f in session.failures]
         if self._load_result is not None:
-            failures = self._load_result.failures
-            outcome.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in failures]
+            failures += ((f.t_s, f.client, f.error) for f in self._load_result.failures)
             outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.cancelled}
-        outcome.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
+        outcome.failures += _group(failures)
         outcome.failures += _broken_before_faults(outcome)
 
     def _report_change(self, planned: PlannedFault, change: Change) -> None:
@@ -165,6 +230,40 @@ class _Arm:
             self._outcome.failures.append(f"progress: {_format(error)}")
 
 
+def _invariant_record(invariant: Invariant | MatchInvariant) -> InvariantRecord | MatchRecord:
+    if isinstance(invariant, Invariant):
+        return InvariantRecord(invariant.name, invariant.table, invariant.violated, invariant.protects)
+    every, found_in = invariant.every, invariant.found_in
+    return MatchRecord(
+        name=invariant.name,
+        table=every.table,
+        key=every.key,
+        where=every.where,
+        at=every.at,
+        in_table=found_in.table,
+        in_key=found_in.key,
+        in_where=found_in.where,
+        in_at=found_in.at,
+        times=invariant.times,
+        within_s=invariant.within_s,
+        protects=invariant.protects,
+    )
+
+
+def _group(failures: Iterable[tuple[float, str, str]]) -> list[str]:
+    """From run times, hosts and errors: one text for each error, in the order of time, with the first host and how
+    many others have it. The first line of an error identifies it; the log of a process may follow."""
+    by_error: dict[str, list[tuple[float, str, str]]] = {}
+    for failure in sorted(failures, key=lambda failure: failure[0]):
+        by_error.setdefault(failure[2].partition("\n")[0], []).append(failure)
+    texts = []
+    for error, same in by_error.items():
+        (t_s, host, text), others = same[0], len({host for _, host, _ in same}) - 1
+        more = f"; also {plural(others, 'other host')}" if others else ""
+        texts.append(f"{host} at {t_s:.3f} s: {error}{more}{text[len(error) :]}")
+    return texts
+
+
 def _broken_before_faults(outcome: _Outcome) -> list[str]:
     """Services with unhandled errors in run time, before any fault was applied."""
     first_fault_s = min(
@@ -186,4 +285,5 @@ def _describe_undo(faults: Sequence[FaultRecord]) -> str:
 
 
 def _format(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What the harness raises on purpose says everything; of other errors, the place too."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, HarnessError) else describe_error(error)

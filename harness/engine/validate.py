@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
@@ -41,6 +40,7 @@ def validate(
         () if system is None else validate_loads(draft, system),
         validate_timeline(draft, system, capabilities),
         validate_gates(draft, system, slos),
+        validate_abort_conditions(draft, system, slos),
         validate_arms(draft, system, slos),
     ):
         yield from draft.reliable(check)
@@ -92,13 +92,18 @@ def validate_gates(
     draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
 ) -> Iterator[Diagnostic]:
     source = draft.source
-    if source.value.get("gates") == []:
+    if source.value.get("gates", []) == [] and system is not None and not system.invariants:
+        stated = "gates" in source.value
         yield source.at(
-            ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
+            ("gates",) if stated else (),
+            Code.EMPTY if stated else Code.MISSING_KEY,
+            "there is no gate",
+            f"system {system.name} has no invariants, so 'gates' needs at least one",
+            key=True,
         )
     context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
     names: dict[str, int] = {}
-    before: list[tuple[int, Gate]] = []
+    before: dict[str, int] = {}
     for index, gate in enumerate(draft.gates):
         if not isinstance(gate, Gate):
             continue
@@ -109,11 +114,12 @@ def validate_gates(
             yield source.at((*path, "name"), Code.DUPLICATE, found, "names are unique")
         if gate.name is not None:
             names.setdefault(gate.name, line)
-        twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate gate (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((line, gate))
+        claim = repr(gate.model_copy(update={"name": None}))
+        if claim in before:
+            found = f"duplicate gate (first on line {before[claim]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[claim] = line
         if gate.fault_key is not None and not source.value.get("timeline"):
             yield source.at(
                 (*path, gate.fault_key),
@@ -125,8 +131,24 @@ def validate_gates(
             yield source.locate(problem, path)
 
 
-def _nameless(gate: Gate) -> Gate:
-    return gate.model_copy(update={"name": None})
+def validate_abort_conditions(
+    draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
+) -> Iterator[Diagnostic]:
+    source = draft.source
+    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
+    for index, gate in enumerate(draft.abort_if):
+        if not isinstance(gate, Gate):
+            continue
+        path: Path = ("abort_if", index)
+        if not gate.can_abort:
+            yield source.at(
+                (*path, gate.key),
+                Code.CONFLICT,
+                f"{gate.key} cannot stop a run: it may be breached now and hold at the end",
+                "use slo, never, max, min, mean, burn_rate, or count, events and rate with at_most alone",
+            )
+        for problem in gate.check(context):
+            yield source.locate(problem, path)
 
 
 def _faults_end_s(draft: Draft) -> float | None:
@@ -165,7 +187,7 @@ def validate_arms(
     unsure = any(
         gate is None or draft.is_suspect(("gates", index, gate.key)) for index, gate in enumerate(draft.gates)
     ) or any(slos is not None and name not in slos for name in gated)
-    before: list[tuple[int, Arm]] = []
+    before: dict[Arm, int] = {}
     for index, arm in enumerate(draft.arms):
         if arm is None:
             continue
@@ -184,11 +206,11 @@ def validate_arms(
         elif slos is not None and (slo := slos.get(arm.slo)) is not None:
             for problem in check_where(arm.where, slo, system):
                 yield source.locate(problem, path)
-        twin = next((line for line, seen in before if seen == arm), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate arm (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((source.mark(path).line, arm))
+        if arm in before:
+            found = f"duplicate arm (first on line {before[arm]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[arm] = source.mark(path).line
 
 
 def _safeguards(arm: Arm, system: System | None) -> Iterator[Diagnostic]:
@@ -224,7 +246,7 @@ def validate_timeline(
     source = draft.source
     end_s = load_end_s(draft)
     names: dict[str, int] = {}
-    earlier: list[tuple[int, Fault]] = []
+    earlier: dict[str, list[tuple[int, Fault]]] = {}
     for index, fault in enumerate(draft.timeline):
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
@@ -232,7 +254,7 @@ def validate_timeline(
         if capabilities is not None:
             yield from check_fault(source, index, fault, capabilities)
         if not draft.is_suspect((*path, "at")):
-            yield from _times(source, path, fault, end_s)
+            yield from _times(source, path, fault, end_s, _run_end_s(draft))
         if system is not None:
             yield from _target(source, path, fault, system, index)
         line = source.mark(path).line
@@ -241,15 +263,20 @@ def validate_timeline(
             yield source.at((*path, "name"), Code.DUPLICATE, found)
         if fault.name is not None:
             names.setdefault(fault.name, line)
-        first = next((other for other, seen in earlier if _is_duplicate(seen, fault)), None)
+        if _picks(fault.target):
+            continue  # hosts are drawn for each
+        alike = earlier.setdefault(repr(fault.model_dump(exclude={"name", "at", "for_"})), [])
+        first = next((other for other, seen in alike if _overlap(seen, fault)), None)
         if first is not None:
             found = f"duplicate fault (first on line {first}): same target, same time"
             yield source.at(path, Code.DUPLICATE, found, "remove one")
-        if not draft.is_suspect(path):
-            earlier.append((line, fault))
+        elif not draft.is_suspect(path):
+            alike.append((line, fault))
 
 
-def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Iterator[Diagnostic]:
+def _times(
+    source: Source, path: Path, fault: Fault, load_end_s: float | None, run_end_s: float | None
+) -> Iterator[Diagnostic]:
     if fault.at < FIRST_FAULT_S:
         yield source.at(
             (*path, "at"),
@@ -257,22 +284,23 @@ def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Ite
             f"{fault.fault} begins at {fault.at:g}s",
             f"the steady state before it needs at least {FIRST_FAULT_S:g}s",
         )
-    if end_s is None:
+    if load_end_s is None or run_end_s is None:
         return
-    if fault.at >= end_s:
+    ends = f"the load ends at {load_end_s:g}s and clients may continue until {run_end_s:g}s"
+    if fault.at >= run_end_s:
         yield source.at(
             (*path, "at"),
             Code.BAD_TIMING,
-            f"{fault.fault} begins at {fault.at:g}s, after the load",
-            f"the load ends at {end_s:g}s; begin earlier or extend the load",
+            f"{fault.fault} begins at {fault.at:g}s, after the run",
+            f"{ends}; begin earlier, or extend the load or the drain",
         )
-    elif fault.ends_s > end_s:
+    elif fault.ends_s > run_end_s:
         key = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
         yield source.at(
             (*path, key),
             Code.BAD_TIMING,
             f"{fault.fault} lasts until {fault.ends_s:g}s",
-            f"the load ends at {end_s:g}s; end the fault earlier or extend the load",
+            f"{ends}; end the fault earlier, or extend the load or the drain",
         )
 
 
@@ -284,18 +312,8 @@ def _target(source: Source, path: Path, fault: Fault, system: System, index: int
         yield from (source.locate(one, (*path, "target")) for one in error.diagnostics)
 
 
-def _is_duplicate(first: Fault, second: Fault) -> bool:
-    """Whether both do the same at the same time, and not on hosts that are drawn for each."""
-
-    def settings(fault: Fault) -> dict[str, Any]:
-        return fault.model_dump(exclude={"name", "at", "for_"})
-
-    overlap = first.at < second.ends_s and second.at < first.ends_s
-    return (
-        (overlap or first.at == second.at)
-        and not _picks(first.target)
-        and settings(first) == settings(second)
-    )
+def _overlap(first: Fault, second: Fault) -> bool:
+    return first.at == second.at or (first.at < second.ends_s and second.at < first.ends_s)
 
 
 def _picks(target: Target) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import InvalidValue
-from harness.experiment.error_translation import build_model, describe, keys_of
+from harness.experiment.error_translation import build_model, describe, keys_of, meant_key, null_paths
 from harness.experiment.load import Load
 from harness.experiment.model import (
     Arm,
@@ -44,18 +44,15 @@ class EntryParser:
     kinds: SloKinds = ()
     suspect: set[Path] = field(default_factory=set)
 
-    def model[M: BaseModel](
-        self, path: Path, value: Any, model: type[M], owner: str, reported: Collection[str] | None = None
-    ) -> M | None:
-        """The model, of what is valid where not all is. `reported`: only problems of these keys count."""
+    def model[M: BaseModel](self, path: Path, value: Any, model: type[M], owner: str) -> M | None:
+        """The model, of what is valid where not all is."""
         built, problems = build_model(self.source, path, value, model, owner)
         if built is None and isinstance(value, dict):
             partial = parse_partially(value, model, uncompared=keys_of(FaultDefinition))
             built = partial.model
             self.suspect.update((*path, *one) for one in partial.suspect)
             problems += [self.source.locate(describe(error, model, owner), path) for error in partial.checks]
-        if reported is not None:
-            problems = [one for one in problems if {*one.path[len(path) :][:1]} & {*reported}]
+        self.suspect.update((*path, *place) for place in null_paths(value))
         self.problems.extend(problems)
         return built
 
@@ -148,11 +145,19 @@ class EntryParser:
         )
         if near is None:
             return None
-        # What every fault has can be checked against the fault that is probably meant: when and where.
         self.suspect.add((*path, "fault"))
-        model, common = self.faults[near], keys_of(FaultDefinition)
-        known = {key: item for key, item in value.items() if key in common} | {"fault": near}
-        return self.model(path, self._fit_kind(path, known, model), model, near, reported=common)
+        # Against the fault that is probably meant, but for what another one may have, or need not.
+        model, before = self.faults[near], len(self.problems)
+        built = self.model(path, self._fit_kind(path, {**value, "fault": near}, model), model, near)
+        common = {*keys_of(FaultDefinition)}
+        self.problems[before:] = [
+            one
+            for one in self.problems[before:]
+            if one.code not in (Code.UNKNOWN_KEY, Code.MISSING_KEY)
+            or one.hint
+            or {*one.path[len(path) :][:1]} & common
+        ]
+        return built
 
     def _fit_kind(self, path: Path, value: dict[str, Any], model: type[FaultDefinition]) -> dict[str, Any]:
         """The entry with `for` and `target` as its kind of fault needs them; mismatches are reported.
@@ -162,7 +167,7 @@ class EntryParser:
         fitted, target = dict(value), value.get("target")
         has_link = isinstance(target, dict) and "link" in target
         others = keys_of(model)
-        misspelt = any(nearest(key, others) == "for" for key in value if key not in others)
+        misspelt = any(meant_key(key, others) == "for" for key in value if key not in others)
         has_duration = "for" in value or (misspelt and not model.instant)
         for problem in model.mismatches(has_duration=has_duration, has_link=has_link):
             self.problems.append(self.source.locate(problem, path))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.errors import EXIT_USAGE, HarnessError
+from harness.errors import EXIT_ERROR, EXIT_USAGE, HarnessError
 from harness.faults.exposure import Exposure
 from harness.history.files import ENVIRONMENT
 
@@ -18,6 +18,12 @@ class HistoryError(HarnessError):
     """The history cannot be written or read; the message says what was found and what to do."""
 
     exit_code = EXIT_USAGE
+
+
+class BrokenHistory(HistoryError):
+    """A run directory has lost a part of what was recorded, or it was changed so that it cannot be read."""
+
+    exit_code = EXIT_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,42 @@ class InvariantRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRecord:
+    """To every key of one table belong `times` rows of another (see `harness.system.MatchInvariant`)."""
+
+    name: str
+    table: str
+    key: str
+    where: str
+    at: str
+    in_table: str
+    in_key: str
+    in_where: str
+    in_at: str
+    times: int
+    within_s: float
+    protects: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecord:
+    """Why a run was stopped early, `at_s` seconds into it.
+
+    `kind`: a condition of `abort_if` was breached ("abort"), or the steady state was refuted before any fault ("ill").
+    """
+
+    at_s: float
+    kind: Literal["abort", "ill"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
     `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
     from the load and the seed, so they are not part of the history's hash.
+    `stopped`: None for a run that came to its end.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
@@ -61,9 +98,10 @@ class RunMetadata:
     without: tuple[str, ...]
     faults: tuple[FaultRecord, ...]
     failures: tuple[str, ...]
-    invariants: tuple[InvariantRecord, ...]
+    invariants: tuple[InvariantRecord | MatchRecord, ...]
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    stopped: StopRecord | None = None
 
     @property
     def fault_start_s(self) -> float | None:

@@ -231,7 +231,7 @@ def test_slos_are_ratios_or_percentiles() -> None:
         ("percentile: 95", "percentile: 100", Code.OUT_OF_RANGE, "10:15"),
         ("percentile: 95", "percentile: p95", Code.WRONG_TYPE, "10:15"),
         ("  percentile: 95\n", "", Code.MISSING_KEY, "6:1"),
-        ("at_most: 2s", "at_most: 2", Code.WRONG_TYPE, "11:12"),
+        ("at_most: 2s", "at_most: 2", Code.BAD_UNIT, "11:12"),
         ("  table: sessions\n  value", "  tabel: sessions\n  value", Code.UNKNOWN_KEY, "8:3"),
     ],
 )

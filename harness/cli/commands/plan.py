@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.command import CommandResult, Json, Paths, Seed, Without, takes_runtime
+from harness.cli.command import CommandResult, Json, Matching, Paths, Seed, Tags, Without, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -18,17 +18,20 @@ def plan(
     paths: Paths,
     runtime: RuntimeOptions | None = None,
     seed: Seed = 1,
+    matching: Matching = "",
+    tag: Tags = None,
     without: Without = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_all
     from harness.engine.plan import make_plan
     from harness.errors import UsageError
 
     plans: list[Plan] = []
     problems: list[Diagnostic] = []
-    loaded, left_out = load_all(paths, runtime)
+    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
     for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))
@@ -36,9 +39,10 @@ def plan(
             problems += error.diagnostics
     if problems:
         raise UsageError(problems)
-    print("\n\n".join(_text(item) for item in plans))
+    for number, one_plan in enumerate(plans):
+        echo(*([""] if number else []), *_lines(one_plan))
     for one in left_out:
-        print(one)
+        echo(one)
     return CommandResult(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 
@@ -81,7 +85,7 @@ def _document(item: Plan) -> dict[str, Any]:
     }
 
 
-def _text(item: Plan) -> str:
+def _lines(item: Plan) -> list[str]:
     from harness.gates.names import gate_names
     from harness.text import plural
 
@@ -109,7 +113,7 @@ def _text(item: Plan) -> str:
         wanted = f", must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
         lines.append(f"  arm     {arm.name}{wanted}")
     lines.append(f"  lasts   at most {item.duration_s:g} s a run, {plural(len(item.arms), 'run')}")
-    return "\n".join(lines)
+    return lines
 
 
 def _shape(load: Load) -> str:

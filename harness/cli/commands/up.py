@@ -7,6 +7,7 @@ import typer
 
 from harness.cli.command import CommandResult, Seed, Without, takes_runtime
 from harness.live.options import LiveOptions
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from harness.diagnostics import Diagnostic
@@ -81,4 +82,4 @@ class _Terminal:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(one_line(line), flush=True)
