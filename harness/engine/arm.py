@@ -93,6 +93,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
         stopped=outcome.stopped,
+        fault_zones=_fault_zones(system, plan.faults),
     )
     return ArmRun(tuple(outcome.records), metadata)
 
@@ -228,6 +229,20 @@ class _Arm:
                 await self._clock.sleep(PROGRESS_CHECK_S)
         except Exception as error:
             self._outcome.failures.append(f"progress: {_format(error)}")
+
+
+def _fault_zones(system: System, faults: Sequence[PlannedFault]) -> tuple[str, ...]:
+    """The zones of the nodes and clients that the targets name; none where a target names neither."""
+    zones: set[str] = set()
+    for fault in faults:
+        target = fault.target
+        names = {*target.nodes}
+        for end in (target.path.src, target.path.dst):
+            names |= end.nodes
+            if end.clients is not None:
+                zones |= {*system.topology.zones} if end.clients.zone is None else {end.clients.zone}
+        zones |= {system.topology.node(name).zone for name in names}
+    return tuple(sorted(zones))
 
 
 def _invariant_record(invariant: Invariant | MatchInvariant) -> InvariantRecord | MatchRecord:
