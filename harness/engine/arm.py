@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.engine.events import Change, FaultChanged, Handler, Progress
@@ -72,6 +72,8 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
 
     Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
     """
+    if not arm.has_faults:
+        plan = replace(plan, faults=())
     outcome = _Outcome(faults=never_applied(plan.faults))
     settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
     try:
