@@ -37,8 +37,10 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """What a gate is judged with, besides the history. `name`: what the results are called. `control`: the history of the
-    same run without faults, where a gate of the experiment needs it."""
+    """What a gate is judged with, besides the history. `name`: what the results are called.
+
+    `control`: the history of the same run without faults, where a gate of the experiment needs it.
+    """
 
     name: str
     slos: Mapping[str, Slo]
