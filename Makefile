@@ -11,9 +11,14 @@ JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/
 # Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
+.PHONY: help run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
 .DEFAULT_GOAL := run
 
+# What can be made.
+help:
+	@awk '/^# /{if (about == "") about = substr($$0, 3)} /^[a-z][a-z-]*:/{if (about != "") printf "%-18s %s\n", $$1, about} /^$$/{about = ""}' $(firstword $(MAKEFILE_LIST)) | sed 's/: / /'
+
+# The experiment suite, with a report in reports/latest/index.html.
 run: $(STAMP)
 	$(BIN)/harness run $(SUITE) --jobs $(JOBS)
 
@@ -39,7 +44,6 @@ live-deps:
 # All tests. Live tests mostly wait, hence more workers than cores. tests/conftest.py groups and orders the tests.
 WORKERS ?= $(shell expr 2 '*' $(JOBS))
 TESTS = $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --benchmark-disable
-
 test: $(STAMP)
 	$(TESTS)
 
@@ -62,6 +66,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_reference.py
 
+# The virtual environment, with everything in it.
 setup: $(STAMP)
 
 # Existing clients of Toxiproxy, which the tests run against our server. They have their own environments, because their
@@ -81,6 +86,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live,load,netns]'
 	@touch $@
 
+# Remove what these commands have made, reports included.
 clean:
 	rm -rf $(VENV) .toxiproxy-clients .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
