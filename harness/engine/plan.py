@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
+from harness.engine.budget import DEFAULT_S
 from harness.engine.read import ReadyExperiment
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
@@ -61,6 +62,12 @@ class Plan:
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
     slos: Mapping[str, Slo] = field(default_factory=dict)
+    given_budget_s: float | None = None
+
+    @property
+    def budget_s(self) -> float:
+        """How much real time each arm may take."""
+        return self.given_budget_s or self.experiment.budget or self.duration_s + DEFAULT_S
 
     @property
     def name(self) -> str:
@@ -78,8 +85,12 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
+def make_plan(
+    ready: ReadyExperiment, seed: int, without: Sequence[str] = (), budget_s: float | None = None
+) -> Plan:
     """The plan of one experiment with one seed. The same arguments give the same plan.
+
+    `budget_s`: the real time of each arm, instead of the experiment's `budget`.
 
     Raises UsageError for a safeguard that the system does not have and for a target that cannot be resolved.
     """
@@ -112,6 +123,7 @@ def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) ->
             *([PlannedArm(CONTROL, switched_off, has_faults=False)] if control else ()),
         ),
         slos=ready.slos,
+        given_budget_s=budget_s,
     )
 
 
