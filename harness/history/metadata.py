@@ -90,6 +90,7 @@ class RunMetadata:
 
     `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
     from the load and the seed, so they are not part of the history's hash.
+    `fault_zones`: the zones that the targets of the faults are in, sorted; they follow from the plan, too.
     `stopped`: None for a run that came to its end.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
@@ -102,6 +103,7 @@ class RunMetadata:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     stopped: StopRecord | None = None
+    fault_zones: tuple[str, ...] = ()
 
     @property
     def fault_start_s(self) -> float | None:
