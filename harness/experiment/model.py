@@ -217,5 +217,7 @@ class SloDefinition(Frozen):
     """Which rows count: an SQL condition."""
     by: str | None = None
     """A column: the SLO must hold for every value of it by itself."""
+    cluster: str | None = None
+    """A column: rows with the same value depend on each other. By default the client that recorded the row."""
     at: str = "t_s"
     """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""
