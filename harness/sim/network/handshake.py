@@ -60,13 +60,13 @@ async def _exchange(
     theirs = SimTransport(network, dst, port, f"{stream}/<", connection)
     mine.pair(theirs, port)
     theirs.pair(mine, mine.port)
-    await asyncio.sleep(mine.sender.delays.handshake_s(forward))
+    await asyncio.sleep(mine.sender.delays.handshake_s(forward) + forward.queue_s(network.loop.now_s))
     if not dst.connected:
         return None
     refused = port not in dst.listeners
     if refused:
         dst.note_blocked()
-    await asyncio.sleep(theirs.sender.delays.handshake_s(back))
+    await asyncio.sleep(theirs.sender.delays.handshake_s(back) + back.queue_s(network.loop.now_s))
     for path in (forward, back):
         for impairment in path.impairments:
             impairment.touch(connection, 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.faults.primitives import Exposure, LinkShape, PathMatch
 from harness.runtime.routes import Hop, loss_limit_Bps
 from harness.sim.network.fair import Pipe
+from harness.sim.network.window import MAX_WINDOW_BYTES
 
 
 class Impairment:
@@ -72,7 +73,7 @@ class Pipes:
             return None
         pipe = self._pipes.get(hop)
         if pipe is None:
-            pipe = self._pipes[hop] = Pipe(hop.name, hop.bandwidth_bps / 8)
+            pipe = self._pipes[hop] = Pipe(hop.name, hop.bandwidth_bps / 8, hop.queue_bytes)
         return pipe
 
 
@@ -80,7 +81,8 @@ class Pipes:
 class Path:
     """One direction between two machines, with the impairments in force. Times in s, rates in bytes/s.
 
-    `blocked`: nothing gets through. `limit_Bps`: the rate at which TCP sends under its loss.
+    `blocked`: nothing gets through. `limit_Bps`: the rate at which TCP sends under its loss. `line_Bps`: what a single
+    flow gets at most. `full_bytes`: the most that can be under way: on the line and in its queue.
     `valid` turns false when the path changes: ask the network again.
     """
 
@@ -91,7 +93,13 @@ class Path:
     limit_Bps: float
     blocked: bool
     impairments: tuple[Impairment, ...]
+    line_Bps: float = math.inf
+    full_bytes: float = MAX_WINDOW_BYTES
     valid: bool = True
+
+    def queue_s(self, now_s: float) -> float:
+        """How long something that starts now waits in queues."""
+        return sum(pipe.delay_s(now_s) for pipe in self.pipes) if self.pipes else 0.0
 
 
 def make_path(
@@ -119,4 +127,17 @@ def make_path(
                 pipes.append(extra)
     loss = 1.0 - through
     limit = loss_limit_Bps(loss, rtt_s)
-    return Path(latency, jitter, loss, tuple(dict.fromkeys(pipes)), limit, blocked, impairments)
+    tightest = min(pipes, key=lambda pipe: pipe.capacity_Bps, default=None)
+    line = math.inf if tightest is None else tightest.capacity_Bps
+    full = math.inf if tightest is None else line * rtt_s + tightest.queue.limit_bytes
+    return Path(
+        latency,
+        jitter,
+        loss,
+        tuple(dict.fromkeys(pipes)),
+        limit,
+        blocked,
+        impairments,
+        min(line, limit),
+        min(full, limit * rtt_s, MAX_WINDOW_BYTES),
+    )

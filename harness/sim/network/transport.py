@@ -45,7 +45,7 @@ class SimTransport(asyncio.Transport):
         self.lost = False
         self.gone = False
         self.sender = Sender(self, network, stream)
-        self.receiver = Receiver(self, network)
+        self.receiver = Receiver(self, network, stream)
 
     # ------------------------------------------------------------------ made and attached
 
