@@ -18,7 +18,7 @@ PAGE = Path(__file__).with_name("reference.md")
 PACKAGE = Path(harness.__file__).parent
 
 SECTIONS = {
-    "Experiments": ("engine.read", "experiment.model"),
+    "Experiments": ("engine.read", "experiment.model", "experiment.load"),
     "Runs": ("engine.suite", "runtime", "sim", "live"),
     "Results": ("engine.judge", "gates.result", "verdict", "history"),
     "Systems": ("system", "runtime.host"),

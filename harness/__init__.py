@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from harness.engine.read import ReadyExperiment, read_experiment, read_experiments
     from harness.engine.suite import run, run_suite
     from harness.errors import ExperimentError, HarnessError, InvalidInput, InvalidValue, UsageError
-    from harness.experiment.model import Experiment, Load
+    from harness.experiment.load import Load, LoadSegment, LoadStage
+    from harness.experiment.model import Experiment
     from harness.experiment.units import (
         Bitrate,
         ByteCount,
@@ -78,6 +79,8 @@ if TYPE_CHECKING:
         Chart,
         Client,
         Invariant,
+        MatchInvariant,
+        MatchRows,
         ParityMetric,
         Safeguard,
         StateChart,
@@ -128,10 +131,12 @@ _MODULES = {
         "InvalidValue",
         "UsageError",
     ),
-    "experiment.model": (
-        "Experiment",
+    "experiment.load": (
         "Load",
+        "LoadSegment",
+        "LoadStage",
     ),
+    "experiment.model": ("Experiment",),
     "experiment.units": (
         "Bitrate",
         "ByteCount",
@@ -216,6 +221,8 @@ _MODULES = {
         "Chart",
         "Client",
         "Invariant",
+        "MatchInvariant",
+        "MatchRows",
         "ParityMetric",
         "Safeguard",
         "StateChart",
@@ -313,7 +320,11 @@ __all__ = [
     "LinkShape",
     "LiveOptions",
     "Load",
+    "LoadSegment",
     "LoadSettings",
+    "LoadStage",
+    "MatchInvariant",
+    "MatchRows",
     "Node",
     "NodeFault",
     "NotReady",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -15,6 +17,17 @@ EXIT_ERROR = 3
 EXIT_USAGE = 4
 EXIT_EMPTY = 5
 EXIT_INTERRUPTED = 130
+
+
+def debugging() -> bool:
+    """Whether tracebacks are to be printed: `HARNESS_DEBUG=1`."""
+    return os.environ.get("HARNESS_DEBUG") == "1"
+
+
+def debug(error: BaseException) -> None:
+    """Print the traceback of an error that becomes one line of a result, where tracebacks are to be printed."""
+    if debugging():
+        traceback.print_exception(error)
 
 
 class HarnessError(Exception):

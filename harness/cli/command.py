@@ -18,6 +18,7 @@ import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.runtime.options import Option, RuntimeOptions
+from harness.text import escape_json_controls, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,34 @@ def reserved_stdout() -> Iterator[TextIO]:
 
 def print_json(document: object) -> None:
     """The one document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write(escape_json_controls(text) + "\n")
     sys.stdout.flush()
+
+
+def echo(*lines: object) -> None:
+    """Print each as one line, whatever characters are in it."""
+    for line in lines:
+        print(one_line(str(line)))
 
 
 Paths = Annotated[
     list[Path], typer.Argument(help="Experiment files (*.chaos.yaml), or directories that hold some.")
+]
+Matching = Annotated[
+    str,
+    typer.Option(
+        "-k",
+        metavar="EXPR",
+        help="Only experiments whose name or tags have these words: 'edge and not (loss or slow)'.",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        help="Only experiments with this tag, or with 'not TAG' without it; may be given more than once.",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -78,7 +101,7 @@ Report = Annotated[
     typer.Option(
         metavar="NAME[=PATH]",
         help="Report in this way, too, into PATH where one is given; may be given more than once. "
-        "See 'harness list reporters'.",
+        "See 'harness list reporters'; one of your own may be given as module:attribute.",
     ),
 ]
 Json = Annotated[

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import EXIT_EMPTY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_EMPTY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError, debugging
+from harness.text import one_line
 
 WORDS = {EXIT_USAGE: "usage", EXIT_EMPTY: "empty", EXIT_INTERRUPTED: "interrupted"}
 """The `verdict` in the document of `--json`, by exit code; `error` for every other."""
@@ -25,7 +26,7 @@ class Failure:
 
     def print(self) -> None:
         for line in self.lines:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
 
     def document(self) -> dict[str, object]:
         """What `--json` prints."""
@@ -45,11 +46,15 @@ def describe_failure(error: BaseException) -> Failure:
         return INTERRUPTED
     expected = tuple(_expected(error))
     if expected:
-        lines = (line for one in expected for line in one.diagnostics or (one,))
-        return Failure(max(one.exit_code for one in expected), tuple(dict.fromkeys(map(str, lines))))
+        lines = [line for one in expected for line in _lines(one)]
+        return Failure(max(one.exit_code for one in expected), tuple(dict.fromkeys(lines)))
     if lines_of_option := describe_option_error(error):
         return Failure(EXIT_USAGE, lines_of_option)
     return Failure(EXIT_ERROR, tuple(_describe_defect(error)))
+
+
+def _lines(error: HarnessError) -> list[str]:
+    return [str(one) for one in error.diagnostics] or str(error).splitlines()
 
 
 def _expected(error: BaseException) -> Iterator[HarnessError]:
@@ -67,8 +72,8 @@ def _describe_defect(error: BaseException) -> Iterator[str]:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     at = f" at {last[0].filename}:{last[0].lineno}" if last else ""
     yield f"internal error: {type(error).__name__}: {error}{at}"
-    if os.environ.get("HARNESS_DEBUG") == "1":
-        yield text.rstrip()
+    if debugging():
+        yield from text.splitlines()
     else:
         handle, name = tempfile.mkstemp(prefix="harness-traceback-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8") as file:

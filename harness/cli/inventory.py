@@ -17,6 +17,7 @@ from harness.history.expressions import check_tables
 from harness.report.registry import reporter_names
 from harness.sli.formatting import quantity
 from harness.system import System, find_system
+from harness.text import escape_controls
 
 
 def find_valid_system(name: str) -> System:
@@ -235,5 +236,5 @@ def _default(parameter: dict[str, Any]) -> str:
 
 def _table(title: str, items: Mapping[str, str], indent: str = "  ") -> str:
     width = max((len(name) for name in items), default=0)
-    rows = [f"{indent}{name:<{width}}  {text}".rstrip() for name, text in items.items()]
+    rows = [escape_controls(f"{indent}{name:<{width}}  {text}".rstrip()) for name, text in items.items()]
     return "\n".join([title, *(rows or [f"{indent}none"])])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
 from harness.engine.timeline import Timeline, never_applied
-from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
+from harness.errors import HarnessError
+from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
-from harness.system import System
+from harness.system import Invariant, MatchInvariant, System
+from harness.text import describe_error, plural
 from harness.workload.driver import LoadResult, client_groups
 
 PROGRESS_CHECK_S = 1.0
@@ -70,7 +72,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         without=tuple(sorted(arm.without)),
         faults=outcome.faults,
         failures=tuple(dict.fromkeys(outcome.failures)),
-        invariants=tuple(InvariantRecord(i.name, i.table, i.violated, i.protects) for i in system.invariants),
+        invariants=tuple(map(_invariant_record, system.invariants)),
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
     )
@@ -135,11 +137,11 @@ class _Arm:
         outcome.records = [*session.records, *load_records]
         outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
         outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
+        failures = [(f.t_s, f.host, f.error) for f in session.failures]
         if self._load_result is not None:
-            failures = self._load_result.failures
-            outcome.failures += [f"{f.client} at {f.t_s:.3f} s: {f.error}" for f in failures]
+            failures += ((f.t_s, f.client, f.error) for f in self._load_result.failures)
             outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.cancelled}
-        outcome.failures += [f"{f.host} at {f.t_s:.3f} s: {f.error}" for f in session.failures]
+        outcome.failures += _group(failures)
         outcome.failures += _broken_before_faults(outcome)
 
     def _report_change(self, planned: PlannedFault, change: Change) -> None:
@@ -165,6 +167,40 @@ class _Arm:
             self._outcome.failures.append(f"progress: {_format(error)}")
 
 
+def _invariant_record(invariant: Invariant | MatchInvariant) -> InvariantRecord | MatchRecord:
+    if isinstance(invariant, Invariant):
+        return InvariantRecord(invariant.name, invariant.table, invariant.violated, invariant.protects)
+    every, found_in = invariant.every, invariant.found_in
+    return MatchRecord(
+        name=invariant.name,
+        table=every.table,
+        key=every.key,
+        where=every.where,
+        at=every.at,
+        in_table=found_in.table,
+        in_key=found_in.key,
+        in_where=found_in.where,
+        in_at=found_in.at,
+        times=invariant.times,
+        within_s=invariant.within_s,
+        protects=invariant.protects,
+    )
+
+
+def _group(failures: Iterable[tuple[float, str, str]]) -> list[str]:
+    """From run times, hosts and errors: one text for each error, in the order of time, with the first host and how
+    many others have it. The first line of an error identifies it; the log of a process may follow."""
+    by_error: dict[str, list[tuple[float, str, str]]] = {}
+    for failure in sorted(failures, key=lambda failure: failure[0]):
+        by_error.setdefault(failure[2].partition("\n")[0], []).append(failure)
+    texts = []
+    for error, same in by_error.items():
+        (t_s, host, text), others = same[0], len({host for _, host, _ in same}) - 1
+        more = f"; also {plural(others, 'other host')}" if others else ""
+        texts.append(f"{host} at {t_s:.3f} s: {error}{more}{text[len(error) :]}")
+    return texts
+
+
 def _broken_before_faults(outcome: _Outcome) -> list[str]:
     """Services with unhandled errors in run time, before any fault was applied."""
     first_fault_s = min(
@@ -186,4 +222,5 @@ def _describe_undo(faults: Sequence[FaultRecord]) -> str:
 
 
 def _format(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What the harness raises on purpose says everything; of other errors, the place too."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, HarnessError) else describe_error(error)

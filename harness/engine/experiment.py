@@ -26,11 +26,12 @@ from harness.engine.rundir import (
     run_directory,
     staging_directory,
 )
+from harness.errors import debug
 from harness.gates.result import Verdict
 from harness.history.metadata import HistoryError, read_environment
 from harness.history.write import write_history
 from harness.runtime.options import RuntimeOptions, create_runtime
-from harness.text import display_path
+from harness.text import describe_error, display_path
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
@@ -116,7 +117,8 @@ def _write_reports(recorded: RecordedRun, result: ExperimentResult, finish: Fini
     try:
         finish(RunJudged(result, recorded))
     except Exception as error:  # no report, no green
-        reason = f"its reports could not be written: {type(error).__name__}: {error}"
+        debug(error)
+        reason = f"its reports could not be written: {describe_error(error)}"
         return replace(result, verdict=Verdict.ERROR, reason=f"{reason} (judged {result.verdict.value})")
     return result
 

@@ -62,7 +62,7 @@ class Plan:
     @property
     def load_s(self) -> float:
         """How long clients arrive."""
-        return max((load.for_ for load in self.experiment.load.values()), default=0.0)
+        return max((load.duration_s for load in self.experiment.load.values()), default=0.0)
 
     @property
     def duration_s(self) -> float:
@@ -111,6 +111,8 @@ def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[Diagnos
 
 
 def _arms(arms: Sequence[Arm], without: frozenset[str]) -> Iterator[PlannedArm]:
+    """The arms, but for those that would be the main run again."""
+    arms = [arm for arm in arms if arm.differs_from(without)]
     names = ["without " + ", ".join(arm.safeguards) for arm in arms]
     for name, arm in zip(unique_names(names), arms, strict=True):
         yield PlannedArm(name, without | frozenset(arm.safeguards), arm)

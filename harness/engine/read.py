@@ -20,6 +20,7 @@ from harness.gates.registry import gate_kinds
 from harness.history.columns import TableError
 from harness.history.expressions import check_tables
 from harness.history.files import EXPERIMENT, SLOS
+from harness.history.metadata import BrokenHistory
 from harness.runtime.options import Capabilities, RuntimeOptions
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
@@ -120,11 +121,19 @@ def read_experiments(
 def read_recorded(run: RecordedRun) -> ReadyExperiment:
     """The experiment of a run directory, validated again.
 
-    Raises HistoryError when it cannot be read, ExperimentError for an experiment that is not valid any more.
+    Raises BrokenHistory when it cannot be read, ExperimentError for an experiment that is not valid any more.
     """
     slos_file = None if run.environment.slos_file is None else run.directory / SLOS
     file = run.directory / EXPERIMENT
-    return _Reader().validate(file, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml)
+    try:
+        return _Reader().validate(file, run.environment.file, run.experiment_yaml, slos_file, run.slos_yaml)
+    except ExperimentError as error:
+        if run.alterations:
+            changes = "; ".join(run.alterations)
+            raise BrokenHistory(
+                f"{run.directory}: cannot be read: {error}\n{changes} since it was recorded"
+            ) from error
+        raise
 
 
 def unsupported(loaded: ReadyExperiment, capabilities: Capabilities) -> tuple[Diagnostic, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from harness.engine.events import Finish, Handler, SuiteFinished
+from harness.engine.events import EngineEvent, Finish, Handler, SuiteFinished
 from harness.engine.plan import MAIN
 from harness.engine.read import read_recorded
 from harness.engine.runtimes import RUNTIMES
 from harness.engine.suite import run_suite
-from harness.errors import UsageError
+from harness.errors import EXIT_ERROR, UsageError
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
@@ -55,18 +56,32 @@ def replay_run(
         raise UsageError(
             [f"{run} was a {environment.runtime} run: it does not repeat exactly; run it again instead"]
         )
+
+    def compared(event: EngineEvent) -> EngineEvent:
+        """The end of the suite with the exit code of the replay."""
+        if not isinstance(event, SuiteFinished):
+            return event
+        (result,) = event.results
+        if altered or _differences(hashes, result):
+            return replace(event, exit_code=EXIT_ERROR)
+        return event
+
     finished = run_suite(
         [loaded],
         seeds=[environment.seed],
         jobs=jobs,
         without=environment.without,
         reports=run.parent.parent if reports is None else reports,
-        handlers=handlers,
+        handlers=[partial(_handle, handler, compared) for handler in handlers],
         finish=finish,
         runtime=runtime.from_arguments({}),
     )
     (result,) = finished.results
     return Replayed(result, _differences(hashes, result), altered, finished)
+
+
+def _handle(handler: Handler, change: Callable[[EngineEvent], EngineEvent], event: EngineEvent) -> None:
+    handler(change(event))
 
 
 def _differences(recorded: Mapping[str, str], result: ExperimentResult) -> tuple[str, ...]:

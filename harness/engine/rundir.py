@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.engine.plan import Plan, PlannedArm
 from harness.engine.read import ReadyExperiment
 from harness.engine.runtimes import DEFAULT
+from harness.experiment.model import MAX_NAME
 from harness.history.metadata import ArmPlace, Environment
 from harness.runtime.options import RuntimeOptions
 from harness.text import display_path, unique_names
@@ -71,7 +72,7 @@ def staging_directory(run: Path) -> Path:
 
 def arm_directories(arms: Sequence[str]) -> tuple[str, ...]:
     """For each ablation arm its directory in the run directory: its name in characters of any file system."""
-    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", arm).strip("-.") or "arm" for arm in arms]
+    slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", arm)[:MAX_NAME].strip("-.") or "arm" for arm in arms]
     return tuple(f"{ARMS}/{name}" for name in unique_names(slugs))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from harness.diagnostics import Diagnostic
-from harness.engine.targets import resolve
+from harness.diagnostics import Code, Diagnostic
+from harness.engine.targets import TargetError, resolve
 from harness.errors import ExperimentError, UsageError
 from harness.experiment.parse import parse_fault
 from harness.experiment.source import read_source
@@ -14,6 +16,7 @@ from harness.faults.catalogue import FAULTS
 from harness.faults.primitives import ResolvedTarget
 from harness.runtime.options import Capabilities
 from harness.system import System
+from harness.text import nearest
 
 EXAMPLE = "fault: crash, target: {node: edge-a-1}, for: 30s"
 
@@ -28,30 +31,41 @@ class SingleFaults:
     default_for: str = "24h"
 
     def make(self, text: str, number: int) -> tuple[Fault, ResolvedTarget]:
-        """Raises InvalidInput with everything that is wrong."""
-        fault = self.parse(text)
-        only_nodes = fault.targets == "nodes"
-        return fault, resolve(fault.target, self.system, self.seed, number, nodes_only=only_nodes)
+        """A fault as in an experiment's timeline, without `at`, and its target.
 
-    def parse(self, text: str) -> Fault:
-        """A fault as in an experiment's timeline, without `at`. Raises UsageError with everything that is wrong."""
+        Raises UsageError with everything that is wrong.
+        """
         text = text.strip()
         if not text:
             raise UsageError([f"give a fault, for example '{EXAMPLE}'"])
-        text = text if text.startswith("{") else "{" + text + "}"
         try:
-            value = read_source(text, "fault").value
-            kind = FAULTS.get(str(value.get("fault")))
-            lasting = {} if kind is None or kind.instant or "for" in value else {"for": self.default_for}
-            fault = parse_fault(text, FAULTS, {**(value if "at" in value else {"at": "0s"}), **lasting})
+            source = read_source(text if text.startswith("{") else "{" + text + "}", "fault")
         except ExperimentError as error:
             raise UsageError(map(_without_position, error.diagnostics)) from error
+        draft = parse_fault(source, FAULTS, self._defaults(source.value))
+        problems = list(draft.problems)
+        if "at" in source.value:
+            found = "at: the fault is applied at once; remove 'at'"
+            problems.append(Diagnostic(Code.BAD_REQUEST, found))
+        fault, target = draft.fault, None
+        if isinstance(fault, Fault):
+            for lack in self.capabilities.missing(fault.needed()):
+                problems.append(Diagnostic(Code.BAD_REQUEST, str(lack)))
+            try:
+                target = resolve(
+                    fault.target, self.system, self.seed, number, nodes_only=fault.targets == "nodes"
+                )
+            except TargetError as error:
+                problems += draft.reliable(one.below(("target",)) for one in error.diagnostics)
+        if problems or target is None:
+            raise UsageError(map(_without_position, problems))
         assert isinstance(fault, Fault)
-        if "at" in value:
-            raise UsageError(["at: the fault is applied at once; remove 'at'"])
-        if lacks := self.capabilities.missing(fault.needed()):
-            raise UsageError(map(str, lacks))
-        return fault
+        return fault, target
+
+    def _defaults(self, value: Mapping[str, Any]) -> dict[str, str]:
+        name = nearest(str(value.get("fault")), FAULTS)
+        lasting = {} if name is None or FAULTS[name].instant else {"for": self.default_for}
+        return {"at": "0s", **lasting}
 
 
 def _without_position(problem: Diagnostic) -> Diagnostic:

@@ -36,7 +36,7 @@ class _Run:
     @property
     def cost(self) -> float:
         """Of one arm, roughly: how many clients arrive."""
-        return sum(load.arrive * load.for_ for load in self.plan.experiment.load.values())
+        return sum(load.expected_clients for load in self.plan.experiment.load.values())
 
 
 @dataclass(frozen=True, slots=True)

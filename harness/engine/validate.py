@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
@@ -55,20 +54,26 @@ def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
 def validate_loads(draft: Draft, system: System) -> Iterator[Diagnostic]:
     workloads = {workload.name: workload for workload in system.workloads}
     for name, load in draft.load.items():
-        workload = workloads.get(name)
+        named = name if load is None else load.workload_name(name)
+        workload = workloads.get(named)
         if workload is None:
-            unknown = unknown_name("workload", name, workloads, f"system {system.name}")
-            yield draft.source.locate(replace(unknown, about_key=True), ("load", name))
+            unknown = unknown_name("workload", named, workloads, f"system {system.name}")
+            path: Path = ("load", name) if named == name else ("load", name, "workload")
+            yield draft.source.locate(replace(unknown, about_key=named == name), path)
         elif load is not None and load.mix not in workload.mixes:
-            unknown = unknown_name("mix", load.mix, workload.mixes, f"workload {name}")
+            unknown = unknown_name("mix", load.mix, workload.mixes, f"workload {named}")
             yield draft.source.locate(unknown, ("load", name, "mix"))
 
 
 def load_end_s(draft: Draft) -> float | None:
     """When the last client arrives; None where a load is not valid."""
-    ends = [load.for_ for load in draft.load.values() if load is not None]
-    if len(ends) < len(draft.load) or any(draft.is_suspect(("load", name, "for")) for name in draft.load):
+    ends = [load.duration_s for load in draft.load.values() if load is not None]
+    if len(ends) < len(draft.load):
         return None
+    for name, load in draft.load.items():
+        key = "arrive" if load is None or load.for_ is None else "for"
+        if draft.is_suspect(("load", name, key)):
+            return None
     return max(ends, default=None)
 
 
@@ -86,13 +91,18 @@ def validate_gates(
     draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
 ) -> Iterator[Diagnostic]:
     source = draft.source
-    if source.value.get("gates") == []:
+    if source.value.get("gates", []) == [] and system is not None and not system.invariants:
+        stated = "gates" in source.value
         yield source.at(
-            ("gates",), Code.EMPTY, "there is no gate", "an experiment without one proves nothing", key=True
+            ("gates",) if stated else (),
+            Code.EMPTY if stated else Code.MISSING_KEY,
+            "there is no gate",
+            f"system {system.name} has no invariants, so 'gates' needs at least one",
+            key=True,
         )
     context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
     names: dict[str, int] = {}
-    before: list[tuple[int, Gate]] = []
+    before: dict[str, int] = {}
     for index, gate in enumerate(draft.gates):
         if not isinstance(gate, Gate):
             continue
@@ -103,11 +113,12 @@ def validate_gates(
             yield source.at((*path, "name"), Code.DUPLICATE, found, "names are unique")
         if gate.name is not None:
             names.setdefault(gate.name, line)
-        twin = next((other for other, seen in before if _nameless(seen) == _nameless(gate)), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate gate (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((line, gate))
+        claim = repr(gate.model_copy(update={"name": None}))
+        if claim in before:
+            found = f"duplicate gate (first on line {before[claim]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[claim] = line
         if gate.fault_key is not None and not source.value.get("timeline"):
             yield source.at(
                 (*path, gate.fault_key),
@@ -117,10 +128,6 @@ def validate_gates(
             )
         for problem in gate.check(context):
             yield source.locate(problem, path)
-
-
-def _nameless(gate: Gate) -> Gate:
-    return gate.model_copy(update={"name": None})
 
 
 def _faults_end_s(draft: Draft) -> float | None:
@@ -159,7 +166,7 @@ def validate_arms(
     unsure = any(
         gate is None or draft.is_suspect(("gates", index, gate.key)) for index, gate in enumerate(draft.gates)
     ) or any(slos is not None and name not in slos for name in gated)
-    before: list[tuple[int, Arm]] = []
+    before: dict[Arm, int] = {}
     for index, arm in enumerate(draft.arms):
         if arm is None:
             continue
@@ -178,11 +185,11 @@ def validate_arms(
         elif slos is not None and (slo := slos.get(arm.slo)) is not None:
             for problem in check_where(arm.where, slo, system):
                 yield source.locate(problem, path)
-        twin = next((line for line, seen in before if seen == arm), None)
-        if twin is not None:
-            yield source.at(path, Code.DUPLICATE, f"duplicate arm (first on line {twin})", "remove one")
-        if not draft.is_suspect(path):
-            before.append((source.mark(path).line, arm))
+        if arm in before:
+            found = f"duplicate arm (first on line {before[arm]})"
+            yield source.at(path, Code.DUPLICATE, found, "remove one")
+        elif not draft.is_suspect(path):
+            before[arm] = source.mark(path).line
 
 
 def _safeguards(arm: Arm, system: System | None) -> Iterator[Diagnostic]:
@@ -218,7 +225,7 @@ def validate_timeline(
     source = draft.source
     end_s = load_end_s(draft)
     names: dict[str, int] = {}
-    earlier: list[tuple[int, Fault]] = []
+    earlier: dict[str, list[tuple[int, Fault]]] = {}
     for index, fault in enumerate(draft.timeline):
         path: Path = ("timeline", index)
         if not isinstance(fault, Fault):
@@ -226,7 +233,7 @@ def validate_timeline(
         if capabilities is not None:
             yield from check_fault(source, index, fault, capabilities)
         if not draft.is_suspect((*path, "at")):
-            yield from _times(source, path, fault, end_s)
+            yield from _times(source, path, fault, end_s, _run_end_s(draft))
         if system is not None:
             yield from _target(source, path, fault, system, index)
         line = source.mark(path).line
@@ -235,15 +242,20 @@ def validate_timeline(
             yield source.at((*path, "name"), Code.DUPLICATE, found)
         if fault.name is not None:
             names.setdefault(fault.name, line)
-        first = next((other for other, seen in earlier if _is_duplicate(seen, fault)), None)
+        if _picks(fault.target):
+            continue  # hosts are drawn for each
+        alike = earlier.setdefault(repr(fault.model_dump(exclude={"name", "at", "for_"})), [])
+        first = next((other for other, seen in alike if _overlap(seen, fault)), None)
         if first is not None:
             found = f"duplicate fault (first on line {first}): same target, same time"
             yield source.at(path, Code.DUPLICATE, found, "remove one")
-        if not draft.is_suspect(path):
-            earlier.append((line, fault))
+        elif not draft.is_suspect(path):
+            alike.append((line, fault))
 
 
-def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Iterator[Diagnostic]:
+def _times(
+    source: Source, path: Path, fault: Fault, load_end_s: float | None, run_end_s: float | None
+) -> Iterator[Diagnostic]:
     if fault.at < FIRST_FAULT_S:
         yield source.at(
             (*path, "at"),
@@ -251,22 +263,23 @@ def _times(source: Source, path: Path, fault: Fault, end_s: float | None) -> Ite
             f"{fault.fault} begins at {fault.at:g}s",
             f"the steady state before it needs at least {FIRST_FAULT_S:g}s",
         )
-    if end_s is None:
+    if load_end_s is None or run_end_s is None:
         return
-    if fault.at >= end_s:
+    ends = f"the load ends at {load_end_s:g}s and clients may continue until {run_end_s:g}s"
+    if fault.at >= run_end_s:
         yield source.at(
             (*path, "at"),
             Code.BAD_TIMING,
-            f"{fault.fault} begins at {fault.at:g}s, after the load",
-            f"the load ends at {end_s:g}s; begin earlier or extend the load",
+            f"{fault.fault} begins at {fault.at:g}s, after the run",
+            f"{ends}; begin earlier, or extend the load or the drain",
         )
-    elif fault.ends_s > end_s:
+    elif fault.ends_s > run_end_s:
         key = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
         yield source.at(
             (*path, key),
             Code.BAD_TIMING,
             f"{fault.fault} lasts until {fault.ends_s:g}s",
-            f"the load ends at {end_s:g}s; end the fault earlier or extend the load",
+            f"{ends}; end the fault earlier, or extend the load or the drain",
         )
 
 
@@ -278,18 +291,8 @@ def _target(source: Source, path: Path, fault: Fault, system: System, index: int
         yield from (source.locate(one, (*path, "target")) for one in error.diagnostics)
 
 
-def _is_duplicate(first: Fault, second: Fault) -> bool:
-    """Whether both do the same at the same time, and not on hosts that are drawn for each."""
-
-    def settings(fault: Fault) -> dict[str, Any]:
-        return fault.model_dump(exclude={"name", "at", "for_"})
-
-    overlap = first.at < second.ends_s and second.at < first.ends_s
-    return (
-        (overlap or first.at == second.at)
-        and not _picks(first.target)
-        and settings(first) == settings(second)
-    )
+def _overlap(first: Fault, second: Fault) -> bool:
+    return first.at == second.at or (first.at < second.ends_s and second.at < first.ends_s)
 
 
 def _picks(target: Target) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,12 +10,12 @@ from pydantic import BaseModel
 
 from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import InvalidValue
-from harness.experiment.error_translation import build_model, describe, keys_of
+from harness.experiment.error_translation import build_model, describe, keys_of, meant_key, null_paths
+from harness.experiment.load import Load
 from harness.experiment.model import (
     Arm,
     FaultDefinition,
     GateDefinition,
-    Load,
     SloDefinition,
     check_name,
 )
@@ -44,18 +44,15 @@ class EntryParser:
     kinds: SloKinds = ()
     suspect: set[Path] = field(default_factory=set)
 
-    def model[M: BaseModel](
-        self, path: Path, value: Any, model: type[M], owner: str, reported: Collection[str] | None = None
-    ) -> M | None:
-        """The model, of what is valid where not all is. `reported`: only problems of these keys count."""
+    def model[M: BaseModel](self, path: Path, value: Any, model: type[M], owner: str) -> M | None:
+        """The model, of what is valid where not all is."""
         built, problems = build_model(self.source, path, value, model, owner)
         if built is None and isinstance(value, dict):
             partial = parse_partially(value, model, uncompared=keys_of(FaultDefinition))
             built = partial.model
             self.suspect.update((*path, *one) for one in partial.suspect)
             problems += [self.source.locate(describe(error, model, owner), path) for error in partial.checks]
-        if reported is not None:
-            problems = [one for one in problems if {*one.path[len(path) :][:1]} & {*reported}]
+        self.suspect.update((*path, *place) for place in null_paths(value))
         self.problems.extend(problems)
         return built
 
@@ -73,7 +70,31 @@ class EntryParser:
                 "expected a workload, for example {viewers: {arrive: 4/s, for: 2m, mix: home}}",
             )
             return {}
-        return {name: self.model(("load", name), item, Load, quote(name)) for name, item in value.items()}
+        return {name: self.load(("load", name), name, item) for name, item in value.items()}
+
+    def load(self, path: Path, name: str, value: Any) -> Load | None:
+        if not isinstance(value, dict) or "arrive" not in value:
+            return self.model(path, value, Load, quote(name))
+        fitted, others = dict(value), keys_of(Load)
+        if value.get("workload", name) != name:
+            self._check_name(path, name)
+        staged = isinstance(value["arrive"], list)
+        has_duration = "for" in value or any(
+            nearest(key, others) == "for" for key in value.keys() - {*others}
+        )
+        for problem in Load.mismatches(
+            value["arrive"], has_duration=has_duration and (not staged or "for" in value)
+        ):
+            self.problems.append(self.source.locate(problem, path))
+        if staged:
+            fitted.pop("for", None)
+        elif "for" not in value:
+            fitted["for"] = "1s"
+            self.suspect.add((*path, "for"))
+        if staged and not value["arrive"]:
+            fitted |= {"arrive": "1/s", "for": "1s"}
+            self.suspect.add((*path, "arrive"))
+        return self.model(path, fitted, Load, quote(name))
 
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
@@ -124,11 +145,19 @@ class EntryParser:
         )
         if near is None:
             return None
-        # What every fault has can be checked against the fault that is probably meant: when and where.
         self.suspect.add((*path, "fault"))
-        model, common = self.faults[near], keys_of(FaultDefinition)
-        known = {key: item for key, item in value.items() if key in common} | {"fault": near}
-        return self.model(path, self._fit_kind(path, known, model), model, near, reported=common)
+        # Against the fault that is probably meant, but for what another one may have, or need not.
+        model, before = self.faults[near], len(self.problems)
+        built = self.model(path, self._fit_kind(path, {**value, "fault": near}, model), model, near)
+        common = {*keys_of(FaultDefinition)}
+        self.problems[before:] = [
+            one
+            for one in self.problems[before:]
+            if one.code not in (Code.UNKNOWN_KEY, Code.MISSING_KEY)
+            or one.hint
+            or {*one.path[len(path) :][:1]} & common
+        ]
+        return built
 
     def _fit_kind(self, path: Path, value: dict[str, Any], model: type[FaultDefinition]) -> dict[str, Any]:
         """The entry with `for` and `target` as its kind of fault needs them; mismatches are reported.
@@ -138,7 +167,7 @@ class EntryParser:
         fitted, target = dict(value), value.get("target")
         has_link = isinstance(target, dict) and "link" in target
         others = keys_of(model)
-        misspelt = any(nearest(key, others) == "for" for key in value if key not in others)
+        misspelt = any(meant_key(key, others) == "for" for key in value if key not in others)
         has_duration = "for" in value or (misspelt and not model.instant)
         for problem in model.mismatches(has_duration=has_duration, has_link=has_link):
             self.problems.append(self.source.locate(problem, path))
@@ -191,10 +220,7 @@ class EntryParser:
 
     def slo(self, name: str, value: Any) -> SloDefinition | None:
         path: Path = (name,)
-        try:
-            check_name(name)
-        except InvalidValue as error:
-            self.problems.append(self.source.locate(replace(error.diagnostic, about_key=True), path))
+        self._check_name(path, name)
         if not isinstance(value, dict):
             self.add(
                 path, Code.WRONG_TYPE, f"found {quote(value)}", "an SLO is a mapping; see docs/experiments.md"
@@ -212,6 +238,13 @@ class EntryParser:
             found = f"the SLO needs {' or '.join(map(quote, kind.one_of))}"
             self.add(path, Code.MISSING_KEY, found, f"or {', or '.join(others)}" if others else "", key=True)
         return slo
+
+    def _check_name(self, path: Path, name: str) -> None:
+        """Report a key that is no name."""
+        try:
+            check_name(name)
+        except InvalidValue as error:
+            self.problems.append(self.source.locate(replace(error.diagnostic, about_key=True), path))
 
     def _slo_kind(self, value: Mapping[str, Any]) -> type[SloDefinition]:
         """The first kind of which a key is given, if only as null."""

@@ -7,7 +7,7 @@ misspelt key is not reported as missing too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAliasType, cast, get_args, get_origin
 
@@ -31,7 +31,25 @@ def build_model[M: BaseModel](
         allowed = f"expected a mapping with {', '.join(keys_of(model))}"
         return None, [source.at(path, Code.WRONG_TYPE, f"found {quote(value)}", allowed)]
     built, errors = validate_model(value, model)
-    return built, [source.locate(describe(error, model, owner), path) for error in errors]
+    problems = [source.locate(describe(error, model, owner), path) for error in errors]
+    reported = {problem.path for problem in problems}
+    for place in null_paths(value):
+        if (*path, *place) not in reported:
+            allowed = "give a value, or remove the key"
+            problems.append(source.at((*path, *place), Code.EMPTY, f"found {quote(None)}", allowed))
+    return built, problems
+
+
+def null_paths(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where a value has no value: null would mean any host, any row, or the default, and hides a mistake."""
+    if value is None:
+        yield path
+    elif isinstance(value, dict | list):
+        items: Iterable[tuple[str | int, Any]] = (
+            value.items() if isinstance(value, dict) else enumerate(value)
+        )
+        for key, item in items:
+            yield from null_paths(item, (*path, key))
 
 
 def validate_model[M: BaseModel](value: dict[str, Any], model: type[M]) -> tuple[M | None, list[FieldError]]:
@@ -115,7 +133,7 @@ def _field_error(value: Any, error: Mapping[str, Any]) -> FieldError:
 def _independent(errors: Sequence[FieldError], model: type[BaseModel]) -> list[FieldError]:
     """The errors that do not follow from another one."""
     misspelt = {
-        (error.path[:-1], nearest(error.key, _free_keys(error, model)))
+        (error.path[:-1], meant_key(error.key, _free_keys(error, model)))
         for error in errors
         if error.kind == "extra_forbidden"
     }
@@ -154,12 +172,17 @@ def describe(error: FieldError, model: type[BaseModel], owner: str) -> Diagnosti
     if error.kind == "extra_forbidden":
         keys = _keys_at(model, error.path[:-1])
         allowed = f"allowed: {', '.join(keys)}" if keys else "no key is allowed here"
-        hint = did_you_mean(error.key, _free_keys(error, model))
+        # A synonym also where its key is given: the parser gives `for` to a fault that lacks it.
+        meant = SYNONYMS.get(error.key) if SYNONYMS.get(error.key) in keys else None
+        meant = meant or meant_key(error.key, _free_keys(error, model))
+        hint = "" if meant is None else f"did you mean '{meant}'?"
         return diagnostic(Code.UNKNOWN_KEY, f"unknown key {quote(error.key)}", allowed, hint, key=True)
     if error.kind == "literal_error":
         words = [] if field is None else list(_literals(field.annotation))
         hint = did_you_mean(error.input, words) if isinstance(error.input, str) else ""
         return diagnostic(Code.BAD_VALUE, found, f"allowed: {', '.join(words)}", hint)
+    if error.kind == "string_type" and name in QUANTITIES and isinstance(error.input, int | float):
+        return describe_bare_number(str(error.input), error.path)
     if error.is_type_error or error.kind == "int_from_float":
         expected = _EXPECTED.get(name) or _TYPES.get(error.kind) or _requirement(error.message)
         return diagnostic(Code.WRONG_TYPE, found, f"expected {expected}")
@@ -201,6 +224,17 @@ _TYPES = {
     "bool_type": "true or false",
 }
 
+QUANTITIES = ("at_most",)
+"""Keys whose value is text because its unit depends on something else."""
+
+
+def describe_bare_number(text: str, path: Path = ()) -> Diagnostic:
+    """Of a threshold without a unit."""
+    allowed = "a duration, bit rate, size or share, such as 2s, 5Mbps, 64KB or 5%"
+    hint = f"did you mean {text}{'ms' if float(text) >= 100 else 's'}?"
+    return Diagnostic(Code.BAD_UNIT, f"{text} needs a unit", f"allowed: {allowed}", hint, path)
+
+
 _EXAMPLES = {
     "at": "at: 30s",
     "for": "for: 30s",
@@ -228,7 +262,10 @@ def _describe_key(field: FieldInfo | None, key: str) -> str:
     text = "add it" if field is None or not field.description else field.description.strip().rstrip(".")
     text = " ".join(text.split())
     text = text[:1].lower() + text[1:] if text[:3] != "SQL" else text
-    return f"{text}, for example {_EXAMPLES[key]}" if key in _EXAMPLES else text
+    example = _EXAMPLES.get(key)
+    if key == "target" and (field is None or _model_in(field.annotation) is None):
+        example = "target: 99%"  # of an SLO, not of a fault
+    return text if example is None else f"{text}, for example {example}"
 
 
 def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
@@ -251,6 +288,31 @@ def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
     field = _field_at(model, path)
     inner = None if field is None else _model_in(field.annotation)
     return [] if inner is None else keys_of(inner)
+
+
+SYNONYMS = {
+    "duration": "for",
+    "length": "for",
+    "lasts": "for",
+    "start": "at",
+    "begin": "at",
+    "after": "at",
+    "selector": "target",
+    "latency": "delay",
+    "probability": "rate",
+    "percent": "rate",
+    "threshold": "at_most",
+    "max": "at_most",
+    "objective": "target",
+    "tag": "tags",
+}
+"""Keys of other tools, and the key here that says the same."""
+
+
+def meant_key(key: str, allowed: Sequence[str]) -> str | None:
+    """The allowed key that an unknown one most likely stands for, or None."""
+    synonym = SYNONYMS.get(key.lower())
+    return synonym if synonym in allowed else nearest(key, allowed)
 
 
 def _free_keys(error: FieldError, model: type[BaseModel]) -> list[str]:

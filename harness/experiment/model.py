@@ -8,22 +8,29 @@ none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
-from harness.experiment.units import Duration, PositiveDuration, PositiveRate
+from harness.experiment.load import Frozen, Load
+from harness.experiment.units import Duration, PositiveDuration
 from harness.text import quote
 
-NAME = r"^[a-z0-9][a-z0-9-]*$"
+MAX_NAME = 100
+"""Characters of a name: run directories are called after experiments, and file systems have limits."""
+
+NAME = rf"^[a-z0-9][a-z0-9-]{{0,{MAX_NAME - 1}}}$"
 """Names of experiments and SLOs."""
 
 
 def check_name(name: str) -> str:
     """The name itself. Raises InvalidValue where it does not match `NAME`."""
+    if len(name) > MAX_NAME:
+        found = f"found a name of {len(name)} characters"
+        raise InvalidValue(Code.OUT_OF_RANGE, found, f"a name has at most {MAX_NAME}")
     if not re.fullmatch(NAME, name):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         raise InvalidValue(
@@ -36,12 +43,6 @@ def check_name(name: str) -> str:
 
 
 type Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": NAME})]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
-    )
 
 
 class Selector(Frozen):
@@ -115,17 +116,6 @@ class FaultDefinition(Frozen):
             )
 
 
-class Load(Frozen):
-    """Open-loop Poisson arrivals of a workload's clients."""
-
-    arrive: PositiveRate
-    """How many new clients arrive, on average."""
-    for_: PositiveDuration = Field(alias="for")
-    """How long clients arrive."""
-    mix: str
-    """Which population: a mix of the workload."""
-
-
 class GateDefinition(Frozen):
     """Base of every kind of gate: what an experiment claims. `key`: the YAML key that names the kind."""
 
@@ -151,6 +141,10 @@ class Arm(Frozen):
     def safeguards(self) -> tuple[str, ...]:
         return (self.without,) if isinstance(self.without, str) else self.without
 
+    def differs_from(self, without: Collection[str]) -> bool:
+        """Whether it switches more off than a run without these safeguards."""
+        return not set(self.safeguards) <= {*without}
+
 
 class Experiment(Frozen):
     """One experiment file."""
@@ -168,11 +162,11 @@ class Experiment(Frozen):
     runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
     load: dict[str, Load]
-    """The clients: one entry for each workload, by its name."""
+    """The clients: one entry for each load, by the name of its workload or by a name of its own."""
     timeline: tuple[Any, ...] = ()
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
-    gates: tuple[Any, ...]
-    """The conditions that must hold."""  # models of the catalogue (`GateDefinition`)
+    gates: tuple[Any, ...] = ()
+    """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
     drain: Duration = 60.0

@@ -14,12 +14,12 @@ from harness.diagnostics import Code, Diagnostic, Path
 from harness.errors import ExperimentError
 from harness.experiment.entries import EntryParser, Faults, Gates, SloKinds
 from harness.experiment.error_translation import build_model
+from harness.experiment.load import Load
 from harness.experiment.model import (
     Arm,
     Experiment,
     FaultDefinition,
     GateDefinition,
-    Load,
     SloDefinition,
 )
 from harness.experiment.partial_parse import SuspectPaths
@@ -108,17 +108,20 @@ def parse_experiment(text: str, file: str, faults: Faults, gates: Gates) -> Expe
     return draft.experiment
 
 
-def parse_fault(text: str, faults: Faults, defaults: Mapping[str, Any]) -> FaultDefinition:
-    """One fault, written as in a timeline. `defaults`: values of keys that are not written.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultDraft(_Draft):
+    """What is valid of one fault. It is None where no model can be made of it."""
 
-    Raises ExperimentError with all problems.
-    """
-    source = read_source(text, "fault")
+    fault: FaultDefinition | None
+
+
+def parse_fault(source: Source, faults: Faults, defaults: Mapping[str, Any]) -> FaultDraft:
+    """One fault, written as in a timeline, with all problems. `defaults`: values of keys that are not written."""
     parser = EntryParser(source, list(source.problems), faults)
     fault = parser.fault((), {**defaults, **source.value})
-    if fault is None or parser.problems:
-        raise ExperimentError(parser.problems)
-    return fault
+    return FaultDraft(
+        source=source, fault=fault, problems=tuple(parser.problems), suspect=SuspectPaths(parser.suspect)
+    )
 
 
 def parse_slos_draft(text: str, file: str, kinds: SloKinds) -> SlosDraft:

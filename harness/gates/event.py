@@ -10,12 +10,13 @@ from typing import ClassVar, Literal
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import PositiveDuration
 from harness.gates.base import CheckContext, Gate, JudgeContext
+from harness.gates.during import run_end_s
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
 from harness.history.columns import EVENT_COLUMNS, Column
 from harness.history.metadata import FaultRecord, HistoryError
 from harness.history.read import History
-from harness.history.table import literal, quoted
+from harness.history.table import literal
 from harness.sli.checks import check_sql
 from harness.sli.formatting import duration, ratio
 from harness.sli.statistics import CONFIDENCE, chance_of_events
@@ -106,7 +107,7 @@ class EventGate(Gate):
             if not any(fault.exposure.values()):
                 return undecided(f"{fault.name} affected no traffic, so the event had no cause")
             causes.append(_Cause(fault, moment, self._events(history, fault)))
-        end_s = _end_s(history)
+        end_s = run_end_s(history)
         waits: list[float] = []
         missed: list[str] = []
         counted = 0
@@ -240,20 +241,6 @@ class _Cause:
         """Whether one of these events may be the answer to this fault too."""
         rows = {event.row for event in found}
         return any(event.possible and event.row in rows for event in self.events)
-
-
-def _end_s(history: History) -> float:
-    """The last moment that the history knows of."""
-    ends = [
-        end
-        for fault in history.metadata.faults
-        if (end := fault.undone_at_s or fault.applied_at_s) is not None
-    ]
-    for table, columns in history.tables.items():
-        if "t_s" in columns:
-            ((last,),) = history.query(f"SELECT max(t_s) FROM {quoted(table)}")
-            ends += [] if last is None else [float(last)]
-    return max(ends, default=0.0)
 
 
 def _times(count: int) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from harness.errors import InvalidValue
+from harness.errors import InvalidValue, debug
 from harness.gates.base import Gate, JudgeContext
 from harness.gates.names import gate_names
 from harness.gates.result import GateResult, no_samples, not_computable
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import Slo
+from harness.text import describe_error
 
 
 def judge_gates(
@@ -38,4 +39,5 @@ def _judge(gate: Gate, history: History, context: JudgeContext) -> Iterator[Gate
     except (HistoryError, InvalidValue) as error:
         yield not_computable(context.name, error, slo=gate.slo_name)
     except Exception as error:
-        yield not_computable(context.name, f"{type(error).__name__}: {error}", slo=gate.slo_name)
+        debug(error)
+        yield not_computable(context.name, describe_error(error), slo=gate.slo_name)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from harness.gates.base import Gate
+from harness.gates.during import DURING_TEXT, During, during_key
 from harness.gates.registry import gate_kind
 from harness.gates.slo_based import SloBasedGate
 from harness.history.read import History
 from harness.sli.query import Window, windows
-
-_DURING = {
-    "before": " before the fault",
-    "fault": " during the fault",
-    "after": " after the fault",
-    "all": "",
-}
 
 
 @gate_kind
@@ -26,16 +20,16 @@ class SloGate(SloBasedGate):
 
     slo: str
     """The SLO that must hold, by its name in slos.yaml."""
-    during: Literal["all", "before", "fault", "after"] = "all"
+    during: During = "all"
     """Which samples count, by when they were determined."""
 
     @property
     def label(self) -> str:
-        return f"{self.slo}{_DURING[self.during]}"
+        return f"{self.slo}{DURING_TEXT[self.during]}"
 
     @property
     def fault_key(self) -> str | None:
-        return "during" if self.during in ("fault", "after") else None
+        return during_key(self.during)
 
     def window(self, history: History) -> Window:
         return windows(history)[self.during]

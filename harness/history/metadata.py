@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.errors import EXIT_USAGE, HarnessError
+from harness.errors import EXIT_ERROR, EXIT_USAGE, HarnessError
 from harness.history.files import ENVIRONMENT
 
 
@@ -17,6 +17,12 @@ class HistoryError(HarnessError):
     """The history cannot be written or read; the message says what was found and what to do."""
 
     exit_code = EXIT_USAGE
+
+
+class BrokenHistory(HistoryError):
+    """A run directory has lost a part of what was recorded, or it was changed so that it cannot be read."""
+
+    exit_code = EXIT_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,24 @@ class InvariantRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRecord:
+    """To every key of one table belong `times` rows of another (see `harness.system.MatchInvariant`)."""
+
+    name: str
+    table: str
+    key: str
+    where: str
+    at: str
+    in_table: str
+    in_key: str
+    in_where: str
+    in_at: str
+    times: int
+    within_s: float
+    protects: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
@@ -60,7 +84,7 @@ class RunMetadata:
     without: tuple[str, ...]
     faults: tuple[FaultRecord, ...]
     failures: tuple[str, ...]
-    invariants: tuple[InvariantRecord, ...]
+    invariants: tuple[InvariantRecord | MatchRecord, ...]
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 

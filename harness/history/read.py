@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import InvalidValue
 from harness.history.columns import FAULT_END, FAULT_START
 from harness.history.files import METADATA
-from harness.history.metadata import HistoryError, RunMetadata, read_environment
+from harness.history.metadata import BrokenHistory, HistoryError, RunMetadata, read_environment
 from harness.history.sql import check_sql, interrupted_after
 from harness.history.table import literal, quoted
 
@@ -43,7 +43,7 @@ class History:
             self.metadata = TypeAdapter(RunMetadata).validate_json((directory / METADATA).read_bytes())
             self.environment = read_environment(directory)
         except (OSError, ValueError) as error:
-            raise HistoryError(f"{directory}: cannot be read: {type(error).__name__}: {error}") from error
+            raise BrokenHistory(f"{directory}: cannot be read: {_reason(error)}") from error
         self._connection = duckdb.connect(config=_CONFIG)
         self.tables: dict[str, dict[str, str]] = {}
         """Table name to its columns: name to SQL type."""
@@ -69,7 +69,7 @@ class History:
                 f"FROM read_parquet({literal(str(file))})"
             )
         except duckdb.Error as error:
-            raise HistoryError(f"{file}: cannot be read: {_first_line(error)}") from error
+            raise BrokenHistory(f"{file}: cannot be read: {_first_line(error)}") from error
         described = self._connection.execute(f"DESCRIBE {name}").fetchall()
         self.tables[file.stem] = {str(row[0]): str(row[1]) for row in described}
 
@@ -123,6 +123,13 @@ class History:
 
 def _sql(value: float | None) -> str:
     return "CAST(NULL AS DOUBLE)" if value is None else f"CAST({value!r} AS DOUBLE)"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{error.title}: {'.'.join(map(str, first['loc']))} {first['msg']}".replace(":  ", ": ")
+    return f"{type(error).__name__}: {error}"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 It outlives the harness, so what a run makes there has to be undone there. Our proxies carry the number of the run in
 their names; everything else on the server is left alone.
 
-Proxies are removed with toxiproxy-python (`harness.live.remove_proxies`). That client keeps host and port for the
+Proxies are removed with toxiproxy-python. That client keeps host and port for the
 whole process, has no time limit, and accepts whatever answers, so it runs in a process of its own, and this module
 asks with urllib whether the server fits and what is on it. While a run goes on, hundreds of requests are in flight
 and their errors are told apart: `harness.live.toxiproxy` and `harness.live.vanilla_toxiproxy` use aiohttp.
@@ -11,6 +11,7 @@ and their errors are told apart: `harness.live.toxiproxy` and `harness.live.vani
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -78,7 +79,7 @@ def remove_proxies(url: str, prefix: str) -> Iterator[str]:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "harness.live.remove_proxies"),
+            *(sys.executable, "-m", "harness.live.external_proxies"),
             *(str(host), str(parts.port or 80), prefix, str(ANSWER_S)),
         ],
         stdin=subprocess.DEVNULL,
@@ -108,3 +109,25 @@ def _get(url: str, path: str) -> Any:
         raise
     except urllib.error.URLError as error:
         raise error.reason if isinstance(error.reason, OSError) else error from None
+
+
+def main(host: str, port: str, prefix: str, limit_s: float) -> None:
+    """Delete the proxies by toxiproxy-python, and print their names. SIGALRM ends this process when an answer takes
+    longer than `limit_s`."""
+    from toxiproxy import Toxiproxy
+    from toxiproxy.exceptions import NotFound
+
+    server = Toxiproxy()
+    server.update_api_consumer(host, port)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    for name, proxy in sorted(server.proxies().items()):
+        if name.startswith(prefix):
+            signal.setitimer(signal.ITIMER_REAL, limit_s)
+            with contextlib.suppress(NotFound):
+                if not proxy.destroy():
+                    sys.exit(f"the server does not delete {name}")
+            print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]))

@@ -1,13 +1,70 @@
-"""The messages between the harness and its nodes, and between the harness and the fork server."""
+"""The messages between the harness, its nodes and the fork server, and the rows of a system in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from harness.faults.primitives import HttpRule
-from harness.live.rows import EncodedRow
-from harness.runtime.messages import Codec, message
+from harness.runtime.messages import Codec, MessageError, message
+from harness.system import Event, Row, System
+from harness.system.processor import PROCESSORS, ProcessorSlice
+
+
+@message
+class TableRow:
+    """A row of a table: the values of its fields, in order."""
+
+    table: str
+    values: list[Any]
+
+
+@message
+class EventRow:
+    event: str
+    fields: Mapping[str, Any]
+
+
+type EncodedRow = Annotated[TableRow | EventRow, Field(discriminator="kind")]
+
+
+class RowCodec:
+    """Translates the rows of a system to and from messages."""
+
+    def __init__(self, system: System) -> None:
+        self._classes = {**system.tables, PROCESSORS: ProcessorSlice}
+        self._tables = {row: (name, _values_of(row)) for name, row in self._classes.items()}
+
+    def encode(self, row: Row) -> TableRow | EventRow:
+        if isinstance(row, Event):
+            return EventRow(row.name, row.fields)
+        name, values = self._tables[type(row)]
+        return TableRow(name, values(row))
+
+    def decode(self, row: TableRow | EventRow) -> Row:
+        """The row as it was emitted. Raises MessageError for one that does not fit the system."""
+        match row:
+            case EventRow(event, values):
+                return Event(event, values)
+            case TableRow(table, values):
+                try:
+                    return self._classes[table](*values)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise MessageError(f"not a row of table {table}: {error!r}") from error
+
+
+def _values_of(row: type) -> Any:
+    """A function that lists the values of a row of this class."""
+    names = [field.name for field in fields(row)]
+    if len(names) == 1:
+        return lambda row: [getattr(row, names[0])]
+    getter = attrgetter(*names)
+    return lambda row: list(getter(row))
+
 
 # ---------------------------------------------------------------------- to and from the fork server
 
@@ -69,15 +126,26 @@ class Ready:
 @message
 class Emitted:
     t_s: float
+    host: str
     row: EncodedRow
 
 
 @message
 class Unhandled:
-    """An error in the background; a `defect` is one that no network causes."""
+    """An error in the background of a process; a `defect` is one that no network causes."""
 
+    host: str
     error: str
     defect: bool = False
+
+
+@message
+class Misuse:
+    """A service or a client has used its host wrongly."""
+
+    t_s: float
+    host: str
+    error: str
 
 
 @message
@@ -89,9 +157,10 @@ class Ended:
 
 @message
 class Resolve:
-    """Asks for the addresses of `name`, port `port`. The answer is a `Route` of the same number."""
+    """Asks for the addresses of `name`, port `port`, for a host. The answer is a `Route` of the same number."""
 
     number: int
+    host: str
     name: str
     port: int
 
@@ -168,6 +237,6 @@ class Flush:
 
 FORK_SERVER = Codec(RunInfo, Launch, Loaded, Launched, Exited)
 NODE = Codec(
-    *(Ready, Emitted, Unhandled, Ended, Resolve, Counts, Flushed),
+    *(Ready, Emitted, Unhandled, Misuse, Ended, Resolve, Counts, Flushed),
     *(Route, Interfere, StopInterfering, LimitWork, Flush),
 )

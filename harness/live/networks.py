@@ -1,22 +1,95 @@
-"""`LiveNetwork`: what connects the hosts of a run: proxies, and beneath them loopback or the kernel network."""
+"""What a live run is connected by: proxies on its own server or an external one, and the kernel network."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from harness.live.external_server import external_server
+from harness.faults.primitives import FaultFailed
+from harness.live.external_proxies import server_problem
 from harness.live.kernel.layout import PROXIES, node_address
 from harness.live.kernel.namespaces import MakeSocket
 from harness.live.kernel.network import KernelNetwork, kernel_network
 from harness.live.options import KERNEL, LiveOptions
-from harness.live.proxy_server import proxy_server
+from harness.live.resources import ExternalProxies
+from harness.live.supervisor import supervised_process
+from harness.live.tasks import background
 from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.vanilla_toxiproxy import vanilla_toxiproxy
 from harness.live.workspace import Workspace
+from harness.runtime.contract import NotReady
 from harness.system import Topology
+
+START_S = 30.0
+"""How long the server may take to start."""
+
+
+@asynccontextmanager
+async def proxy_server(
+    workspace: Workspace,
+    seed: int,
+    died: Callable[[str], None] = lambda _: None,
+    variables: Mapping[str, str] | None = None,
+) -> AsyncIterator[str]:
+    """The URL of its API. NotReady when it does not start. `variables`: of its environment.
+
+    `died` is called with the reason when it ends before the block: what clients see after that is not caused by the
+    system.
+    """
+    arguments = ("serve", "--host", workspace.address(0), "--port", "0", "--seed", str(seed))
+    async with supervised_process(
+        workspace,
+        "proxies",
+        "harness.toxiproxy",
+        arguments,
+        variables={"LOG_LEVEL": "warn", **(variables or {})},
+        stdout=asyncio.subprocess.PIPE,
+        on_exit=lambda how: died(f"the proxy server {how}"),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_S):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line:
+            raise NotReady(f"the proxy server did not start\n{workspace.log_tail('proxies')}".rstrip())
+        yield str(json.loads(line)["api"])
+
+
+WATCH_S = 1.0
+"""Between two checks that the server still answers."""
+
+
+@asynccontextmanager
+async def external_server(
+    workspace: Workspace, url: str, prefix: str, died: Callable[[str], None]
+) -> AsyncIterator[str]:
+    """The URL of its API. NotReady when no Toxiproxy server answers there.
+
+    `prefix`: of the names of our proxies, which are removed when the workspace is cleaned. `died` is called with the
+    reason when the server stops answering: what clients see after that is not caused by the system.
+    """
+    url = url.rstrip("/")
+    if problem := await asyncio.to_thread(server_problem, url):
+        raise NotReady(problem)
+    workspace.ledger.add(ExternalProxies(url=url, prefix=prefix))
+    async with background(_watch(url, died)):
+        yield url
+
+
+async def _watch(url: str, died: Callable[[str], None]) -> None:
+    async with ToxiproxyApi(url) as api:
+        try:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                await api.version()
+        except FaultFailed as error:
+            died(str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`ProxyLinks`: a proxy for every link, so that its port says which host has opened a connection.
+"""`ProxyLinks`: a proxy for every link, so that its port identifies the host that opens a connection.
 
 A proxy is made when a host first asks for a node. With the kernel network (`harness.live.kernel`) proxies do latency
 and jitter only; the kernel does the rest.
@@ -12,13 +12,12 @@ from typing import Any
 
 from harness.faults.primitives import HostIdentity
 from harness.live.host import real_port
-from harness.live.kernel.change import Flow
 from harness.live.kernel.controller import MAX_BPS, Controller
+from harness.live.kernel.requests import Flow
 from harness.live.kernel.ruleset import DOWN, UP
-from harness.live.link_limits import BaseShapes
 from harness.live.link_toxics import ProxyFeatures, base_toxics, fault_toxics
 from harness.live.link_traffic import LinkTraffic
-from harness.live.links import DOWNSTREAM, UPSTREAM, Conditions, Link, ProxyLink
+from harness.live.links import DOWNSTREAM, UPSTREAM, BaseShapes, Conditions, Link, ProxyLink
 from harness.live.messages import Address
 from harness.live.tasks import run_all, run_to_end
 from harness.live.toxiproxy import Toxic, ToxiproxyApi

@@ -11,6 +11,7 @@ import pytest
 from harness.pytest_plugin import options
 from harness.pytest_plugin.suite import suite_directory
 from harness.runtime.options import RuntimeOptions
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from harness.engine.read import ReadyExperiment
@@ -34,7 +35,8 @@ class ChaosFile(pytest.File):
             (loaded,) = read_experiments([self.path], runtime)
             make_plan(loaded, options.seed(self.config), options.without(self.config))
         except InvalidInput as error:
-            raise self.CollectError("\n".join(map(str, error.diagnostics))) from None
+            lines = [one_line(str(one)) for one in error.diagnostics]
+            raise self.CollectError("\n".join(lines)) from None
         item: pytest.Item = ChaosItem.from_parent(self, name=loaded.experiment.experiment, loaded=loaded)
         if loaded.experiment.runtime not in (None, runtime.name):
             reason = f"needs {options.PREFIX}runtime {loaded.experiment.runtime}"
@@ -108,7 +110,7 @@ def describe_measurements(result: ExperimentResult) -> str:
     lines += [f"{arm.verdict.value:<12} {arm.reason}" for arm in result.arms]
     lines += [f"{'note':<12} {note}" for note in result.notes]
     lines.append(f"report: {result.run}/report.html")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def describe_failure(result: ExperimentResult) -> str:
@@ -123,4 +125,4 @@ def describe_failure(result: ExperimentResult) -> str:
         lines += [f"    {label}: {text}" for label, text in problem.details if label != "replay"]
     lines.append(f"replay: {result.replay}")
     lines.append(f"report: {result.run}/report.html")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

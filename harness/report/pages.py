@@ -24,7 +24,7 @@ from harness.report.problems import ORDER, problems
 from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
-from harness.text import plural
+from harness.text import escape_controls, plural
 from harness.verdict.model import ExperimentResult
 from harness.verdict.recorded import RecordedRun
 
@@ -73,22 +73,19 @@ def run_page(
     compared, _ = _render(below_arms)
     drawn, left_out = _render(charts)
     invariants = held_invariants(result.gates)
-    return (
-        page_environment()
-        .get_template("run.html.j2")
-        .render(
-            result=result,
-            problems=problems(result),
-            gates=[gate for gate in result.gates if gate not in invariants],
-            invariants=invariants,
-            passed=Verdict.PASSED,
-            compared=compared,
-            charts=drawn,
-            left_out=left_out,
-            exposure_names=_exposure_names(result),
-            environment=[(name, _text(value)) for name, value in facts.items()],
-            index=index,
-        )
+    return _page(
+        "run.html.j2",
+        result=result,
+        problems=problems(result),
+        gates=[gate for gate in result.gates if gate not in invariants],
+        invariants=invariants,
+        passed=Verdict.PASSED,
+        compared=compared,
+        charts=drawn,
+        left_out=left_out,
+        exposure_names=_exposure_names(result),
+        environment=[(name, _text(value)) for name, value in facts.items()],
+        index=index,
     )
 
 
@@ -103,18 +100,19 @@ def index_page(
     passed = sum(result.verdict is Verdict.PASSED for result in results)
     ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
     rows = [(result, run_link(result, reports)) for result in ordered]
-    return (
-        page_environment()
-        .get_template("index.html.j2")
-        .render(
-            results=rows,
-            verdict=verdict,
-            passed=Verdict.PASSED,
-            meaning=f"{formatting.MEANINGS[verdict][0].upper()}{formatting.MEANINGS[verdict][1:]}.",
-            about=about,
-            summary=f"{passed} of {plural(len(results), 'run')} passed",
-        )
+    return _page(
+        "index.html.j2",
+        results=rows,
+        verdict=verdict,
+        passed=Verdict.PASSED,
+        meaning=f"{formatting.MEANINGS[verdict][0].upper()}{formatting.MEANINGS[verdict][1:]}.",
+        about=about,
+        summary=f"{passed} of {plural(len(results), 'run')} passed",
     )
+
+
+def _page(template: str, **values: Any) -> str:
+    return escape_controls(page_environment().get_template(template).render(**values), keep="\n\t")
 
 
 def run_link(result: ExperimentResult, directory: Path) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from harness.gates.result import GateResult, Verdict
 from harness.report import formatting
 from harness.report.formatting import describe_measurement
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
+
+FAULT = "fault "
+"""What the subject of a fault begins with."""
+
+MAX_ALSO = 8
+"""How many consequences of one cause are listed."""
 
 # Worst first; a failure is what a person wants to see before a doubt.
 ORDER = (Verdict.ERROR, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.INTERRUPTED, Verdict.PASSED)
@@ -40,15 +46,51 @@ class Problem:
 
 
 def problems(result: ExperimentResult) -> tuple[Problem, ...]:
-    """Everything of a run that has not passed, worst first. Never empty when the run itself has not."""
-    found = list(_found(result))
+    """Everything of a run that has not passed, worst first, and each cause once: what has the same cause is among the
+    details of the first. Never empty when the run itself has not passed."""
+    found = sorted(_found(result), key=lambda problem: ORDER.index(problem.verdict))
     if result.verdict is Verdict.ERROR:
-        # The cause first: the rest follows from it.
-        details = tuple(("also", note) for note in result.notes if note not in result.reason)[:5]
-        found.insert(0, _problem(result, "the run", result.verdict, result.reason, None, details))
+        cause = next(
+            (one for one in found if one.verdict is Verdict.ERROR and one.reason in result.reason), None
+        )
+        if cause is None or cause.subject.startswith(FAULT):
+            # What broke is neither a gate nor an arm: everything else follows from it.
+            found = [problem for problem in found if problem is not cause]
+            cause = cause or _problem(result, "the run", result.verdict, result.reason, None, ())
+            notes = [note for note in result.notes if note not in result.reason]
+            return (_with_others(cause, [*notes, *(_in_one_line(one, result.reason) for one in found)]),)
     if not found and result.verdict is not Verdict.PASSED:
         found.append(_problem(result, "the run", result.verdict, result.reason, None, ()))
-    return tuple(sorted(found, key=lambda problem: ORDER.index(problem.verdict)))
+    groups: list[list[Problem]] = []
+    for problem in found:
+        same = (group for group in groups if _is_same_error(group[0], problem))
+        if (group := next(same, None)) is not None:
+            group.append(problem)
+        else:
+            groups.append([problem])
+    return tuple(
+        _with_others(first, [_in_one_line(one, first.reason) for one in others]) for first, *others in groups
+    )
+
+
+def _is_same_error(first: Problem, other: Problem) -> bool:
+    return first.verdict is other.verdict is Verdict.ERROR and first.reason in other.reason
+
+
+def _in_one_line(problem: Problem, cause: str) -> str:
+    """What else has not passed; why, unless that is the cause again."""
+    why = "" if cause in problem.reason else f": {problem.reason}"
+    return f"{problem.verdict.value}: {problem.subject}{why}"
+
+
+def _with_others(problem: Problem, others: Sequence[str]) -> Problem:
+    """The problem, with what follows from it among its details; `replay` stays the last."""
+    rows = [("also", other) for other in others[:MAX_ALSO]]
+    if len(others) > MAX_ALSO:
+        rows.append(("also", f"{len(others) - MAX_ALSO} more"))
+    details = problem.details
+    at = len(details) - 1 if details and details[-1][0] == "replay" else len(details)
+    return replace(problem, details=(*details[:at], *rows, *details[at:]))
 
 
 def all_problems(results: Iterable[ExperimentResult]) -> tuple[Problem, ...]:
@@ -84,7 +126,7 @@ def _gate(
 
 def _fault(result: ExperimentResult, fault: FaultResult, subject: str) -> Problem:
     details = (("fault", formatting.fault_line(fault)),)
-    return _problem(result, f"fault {subject}", fault.verdict, fault.reason, None, details)
+    return _problem(result, FAULT + subject, fault.verdict, fault.reason, None, details)
 
 
 def _arm(result: ExperimentResult, arm: ArmResult) -> Problem:

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from harness.diagnostics import unknown_name
 from harness.engine.events import EngineEvent, Handler, RunJudged
-from harness.errors import UsageError
+from harness.errors import UsageError, debug
 from harness.report import reporters
 from harness.report.reporter import REGISTERED, Reporter, ReporterError
 from harness.system.registry import load_entry_point
+from harness.text import describe_error
 
 GROUP = "harness.reporters"
 
@@ -124,7 +125,8 @@ class _Named:
         try:
             self.reporter(event)
         except Exception as error:
-            raise ReporterError(f"reporter '{self.name}' failed: {type(error).__name__}: {error}") from error
+            debug(error)
+            raise ReporterError(f"reporter '{self.name}' failed: {describe_error(error)}") from error
 
 
 def _make(selection: Selection, made: type[Reporter]) -> Reporter:

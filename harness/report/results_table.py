@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.gates.result import GateResult, Verdict
 from harness.report.formatting import GATE_COLUMNS, SYMBOLS, describe_arm_gate, held_invariants, verdict_word
 from harness.report.problems import Problem, all_problems
-from harness.text import shorten
+from harness.text import one_line, shorten
 from harness.verdict.model import ArmResult, ExperimentResult
 
 MAX_WIDTH = 120
@@ -62,7 +62,17 @@ def print_results(console: Console, results: Iterable[ExperimentResult]) -> None
     for problem in all_problems(results):
         lines += [Text(), *problem_lines(problem, width)]
     for line in [*lines, Text()]:
-        console.print(line, soft_wrap=True, highlight=False)
+        print_line(console, line)
+
+
+def print_line(console: Console, line: str | Text) -> None:
+    """Print one line, whatever characters are in it."""
+    text = line if isinstance(line, Text) else Text(line)
+    plain = one_line(text.plain)
+    if plain != text.plain:
+        # The styles belong to positions that have moved.
+        text = Text(plain)
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def problem_lines(problem: Problem, width: int) -> list[Text]:
@@ -110,7 +120,7 @@ def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
         result.verdict is not Verdict.ERROR
     ):  # the notes of an error explain it: they are printed with the problem
         for note in result.notes:
-            first, *more = textwrap.wrap(note, width - _VERDICT - 2)
+            first, *more = textwrap.wrap(note, width - _VERDICT - 2) or [""]
             lines.append(Text("  ").append(f"{'· note':<14}", "yellow").append(f" {first}"))
             lines += [Text(" " * (_VERDICT + 2) + part) for part in more]
     return lines

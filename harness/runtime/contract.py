@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from harness.diagnostics import Code
 from harness.errors import HarnessError, InvalidValue
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import Primitives
 from harness.system import Client, Clock, Host, System, Topology
 from harness.workload.driver import LoadDriver

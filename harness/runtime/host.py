@@ -14,13 +14,13 @@ import aiohttp
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InvalidValue
 from harness.faults.primitives import HostIdentity
 from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
 from harness.runtime.processor import Processor
-from harness.system import Clock, Disk, Row, Topology
-from harness.text import did_you_mean
+from harness.system import Clock, Disk, Event, Row, System
+from harness.text import caller_place, did_you_mean
 
 SHUTDOWN_S = 1.0
 """How long a server that is stopped waits for the requests under way."""
@@ -30,16 +30,17 @@ _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=30, ceil_threshold=math
 
 
 class HostError(HarnessError):
-    """A service or a client asks its host for something that does not exist, or that it may not have."""
+    """A service or a client asks its host for something that does not exist, or that it may not have.
+
+    The run is an error, whatever catches this.
+    """
 
 
 class HostContext(Protocol):
     """What the hosts of one process share."""
 
     @property
-    def system_name(self) -> str: ...
-    @property
-    def topology(self) -> Topology: ...
+    def system(self) -> System: ...
     @property
     def safeguards(self) -> Mapping[str, bool]:
         """Every declared safeguard: whether it is on in this run."""
@@ -48,7 +49,11 @@ class HostContext(Protocol):
     @property
     def clock(self) -> Clock: ...
 
-    def emit(self, host: str, role: str, row: Row) -> None: ...
+    def emit(self, host: str, row: Row) -> None:
+        """HostError for a row that cannot be sent."""
+
+    def misuse(self, host: str, error: str) -> None:
+        """A service or a client has used its host wrongly: the run is an error."""
 
 
 class MemoryDisk:
@@ -92,7 +97,7 @@ class BaseHost(ABC):
         self.name, self.role = identity.name, identity.role
         self.zone, self.group = identity.zone, identity.group
         self.config = config
-        self.topology = context.topology
+        self.topology = context.system.topology
         self.clock = context.clock
         self.rng = rng
         self.disk = disk
@@ -123,11 +128,15 @@ class BaseHost(ABC):
     async def serve(self, app: web.Application, *, port: int = 80) -> None:
         """Listen, report this node as ready, and serve until cancelled.
 
-        HostError for a client; InterferenceError for an application that was served before; UnknownRoute for
-        `Node.costs` that do not fit the application.
+        HostError for a client, or for an application that was served before; UnknownRoute for `Node.costs` that do
+        not fit the application.
         """
         if self._interference is None:
-            raise HostError(f"{self.name} is a client; only nodes of the topology serve")
+            raise self._misuse("a client cannot serve; only nodes of the topology do")
+        if app.frozen:
+            raise self._misuse(
+                "this web.Application was served before; make a new one in the service function"
+            )
         self._interference.install(app)
         if self._charges is not None:
             self._charges.install(app)
@@ -144,7 +153,11 @@ class BaseHost(ABC):
         if self._processor is None:
             loop = asyncio.get_running_loop()
             self._processor = Processor(self._identity, 1, loop, self.clock.now, lambda _: None)
-        await self._processor.work(seconds)
+        try:
+            await self._processor.work(seconds)
+        except InvalidValue as error:
+            self._misuse(str(error))
+            raise
 
     def http(self, dependency: str) -> aiohttp.ClientSession:
         """The session for one dependency; HostError when no role or node has that name.
@@ -174,23 +187,57 @@ class BaseHost(ABC):
         known = (*self.topology.roles, *(node.name for node in self.topology.nodes))
         if dependency not in known:
             hint = did_you_mean(dependency, known, before="; ")
-            raise HostError(
-                f"{self.name}: no role or node '{dependency}' in system {self._context.system_name}; "
+            raise self._misuse(
+                f"no role or node '{dependency}' in system {self._context.system.name}; "
                 f"it has {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
             )
 
     def emit(self, record: Row) -> None:
-        self._context.emit(self.name, self.role, record)
+        """Record a row. One that the system does not declare makes the run an error."""
+        if (problem := self._row_problem(record)) is not None:
+            self._misuse(problem)
+            return
+        try:
+            self._context.emit(self.name, record)
+        except HostError as error:
+            self._misuse(str(error))
+
+    def _row_problem(self, record: Row) -> str | None:
+        system = self._context.system
+        if not isinstance(record, Event):
+            if type(record) in system.tables.values():
+                return None
+            tables = ", ".join(f"{name} ({table.__qualname__})" for name, table in system.tables.items())
+            return (
+                f"emitted a {type(record).__qualname__}, which is no row of a table in System.tables; "
+                f"declared: {tables or 'none'}"
+            )
+        if record.name not in system.events:
+            declared = ", ".join(system.events) or "none"
+            return f"emitted event '{record.name}', which is not in System.events; declared: {declared}"
+        for key, value in record.fields.items():
+            if not isinstance(value, str | int | float | None):
+                return (
+                    f"emitted event '{record.name}' with a {type(value).__qualname__} as '{key}'; "
+                    "allowed: text, numbers, booleans, None"
+                )
+        return None
 
     def safeguard(self, name: str) -> bool:
         """Whether a safeguard is on. HostError when the system does not declare it."""
         declared = self._context.safeguards
         if name not in declared:
-            raise HostError(
-                f"no safeguard '{name}' in System.safeguards of {self._context.system_name}; "
+            raise self._misuse(
+                f"no safeguard '{name}' in System.safeguards of {self._context.system.name}; "
                 f"it declares {', '.join(declared) or 'none'}"
             )
         return declared[name]
+
+    def _misuse(self, problem: str) -> HostError:
+        """Report a misuse of this host at once, with the place of the caller. Returns the error to raise."""
+        error = HostError(problem)
+        self._context.misuse(self.name, f"{HostError.__name__}: {error} ({caller_place()})")
+        return error
 
     async def close(self) -> None:
         """Close the client sessions. Idempotent."""

@@ -11,12 +11,7 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from harness.errors import HarnessError
 from harness.faults.primitives import Exposure, HttpRule
-
-
-class InterferenceError(HarnessError):
-    """The middleware cannot be put in front of an application."""
 
 
 class Interferer:
@@ -60,12 +55,8 @@ class Interference:
 
     def install(self, app: web.Application) -> None:
         """Add the middleware in front of all others. The delays of all rules that apply to a request add up; then
-        the first status among them is the answer. InterferenceError for an application that was served before.
+        the first status among them is the answer. RuntimeError for an application that was served before.
         """
-        if app.frozen:
-            raise InterferenceError(
-                "this web.Application was served before; make a new one in the service function"
-            )
 
         @web.middleware
         async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:

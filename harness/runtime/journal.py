@@ -10,8 +10,7 @@ from typing import Any
 import aiohttp
 
 from harness.runtime.contract import Recorded, ServiceFailure
-from harness.system import Event, System
-from harness.system.processor import PROCESSORS, ProcessorSlice
+from harness.runtime.host import HostError
 from harness.text import describe_error
 
 type Report = Callable[[str, BaseException | None], None]
@@ -31,6 +30,8 @@ def is_defect(error: BaseException | None) -> bool:
 def report_context(report: Report, context: Mapping[str, Any]) -> None:
     """Report what asyncio gives to an exception handler (`loop.set_exception_handler`)."""
     error = context.get("exception")
+    if isinstance(error, HostError):
+        return  # reported when it was raised
     message = str(context.get("message", "unhandled"))
     report(message if error is None else f"{message}: {describe_error(error)}", error)
 
@@ -44,6 +45,8 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HostError):
+            return  # reported when it was raised
         if error is None:
             self._report(record.getMessage(), None)
         else:
@@ -81,11 +84,9 @@ MAX_ERRORS = 50
 class Journal:
     """`records` in the order of arrival, `failures` in the order of happening, both with run times."""
 
-    def __init__(self, system: System, now: Callable[[], float]) -> None:
-        self._tables = {table: name for name, table in system.tables.items()} | {ProcessorSlice: PROCESSORS}
-        self._events = system.events
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._undeclared: set[tuple[str, str]] = set()
+        self._misuses: set[str] = set()
         self.records: list[Recorded] = []
         self.failures: list[ServiceFailure] = []
         self.background: dict[str, int] = {}
@@ -102,27 +103,16 @@ class Journal:
             "broken_since_s": dict(sorted(self.broken_since_s.items())),
         }
 
-    def emit(self, host: str, role: str, row: object, t_s: float | None = None) -> None:
-        """Record a row (emitted now, if `t_s` is not given). A row that the system does not declare is a failure of
-        the service that sent it."""
-        if self.sealed:
-            return
-        if isinstance(row, Event):
-            if row.name not in self._events:
-                what = f"event '{row.name}', which the system does not declare"
-                self._fail_undeclared(host, role, what, self._events, "System.events")
-                return
-        elif type(row) not in self._tables:
-            what = f"a row of {type(row).__qualname__}, which is no table of the system"
-            tables = {f"{name} ({table.__qualname__})": "" for table, name in self._tables.items()}
-            self._fail_undeclared(host, role, what, tables, "System.tables")
-            return
-        self.records.append(Recorded(self._now() if t_s is None else t_s, host, row))
+    def emit(self, host: str, row: object, t_s: float | None = None) -> None:
+        """Record a row, emitted now if `t_s` is not given."""
+        if not self.sealed:
+            self.records.append(Recorded(self._now() if t_s is None else t_s, host, row))
 
-    def _fail_undeclared(self, host: str, role: str, what: str, known: Mapping[str, Any], where: str) -> None:
-        if (role, what) not in self._undeclared:
-            self._undeclared.add((role, what))
-            self.fail(host, f"emitted {what}; declared: {', '.join(known) or 'none'}; add it to {where}")
+    def misuse(self, host: str, error: str, t_s: float | None = None) -> None:
+        """Record a `HostError`, once for each text, which names the place. It is a failure, whatever caught it."""
+        if not self.sealed and error not in self._misuses and len(self._misuses) < MAX_ERRORS:
+            self._misuses.add(error)
+            self.failures.append(ServiceFailure(self._now() if t_s is None else t_s, host, error))
 
     def fail(self, host: str, error: str) -> None:
         if not self.sealed:

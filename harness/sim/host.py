@@ -20,7 +20,7 @@ from harness.runtime.processor import Processor
 from harness.sim.determinism import EPOCH
 from harness.sim.loop import SimLoop
 from harness.sim.process import Process
-from harness.system import Row, System, Topology
+from harness.system import Row, System
 
 
 class SimClock:
@@ -63,16 +63,11 @@ class SimContext:
     safeguards: Mapping[str, bool]
     journal: Journal
 
-    @property
-    def system_name(self) -> str:
-        return self.system.name
+    def emit(self, host: str, row: Row) -> None:
+        self.journal.emit(host, row)
 
-    @property
-    def topology(self) -> Topology:
-        return self.system.topology
-
-    def emit(self, host: str, role: str, row: Row) -> None:
-        self.journal.emit(host, role, row)
+    def misuse(self, host: str, error: str) -> None:
+        self.journal.misuse(host, error)
 
 
 class SimHost(BaseHost):

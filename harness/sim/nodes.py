@@ -38,7 +38,7 @@ class SimNode:
             node.cores,
             context.loop,
             context.clock.now,
-            lambda row: context.journal.emit(node.name, node.role, row, row.t_s),
+            lambda row: context.journal.emit(node.name, row, row.t_s),
         )
         self._charges = Charges(node.costs, self.processor, stream(context.seed, "costs", node.name))
         self._disk: dict[str, bytes] = {}

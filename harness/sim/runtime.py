@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any, Self
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import (
     LeftBehind,
@@ -75,7 +75,7 @@ class SimRuntime:
         safeguards = safeguards_of(settings)
         loop = SimLoop(settings.seed)
         clock = SimClock(loop, START_S)
-        journal = SimJournal(settings.system, clock.now)
+        journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
         context = SimContext(loop, clock, settings.system, settings.seed, safeguards, journal)
         with closing(loop), determinism_patches(loop, settings.seed) as collector, journal.captured_logs():
@@ -96,7 +96,7 @@ class SimSession:
         self._collector = collector
         self.clock = context.clock
         self.failures: Sequence[ServiceFailure] = context.journal.failures
-        topology = context.topology
+        topology = context.system.topology
         for link in topology.links:
             context.loop.network.add_link(link)
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
@@ -146,7 +146,7 @@ class SimSession:
         outcomes = await asyncio.gather(
             *(node.until_ready(START_S) for node in self._nodes.values()), return_exceptions=True
         )
-        check_ready(self._context.system_name, dict(zip(self._nodes, outcomes, strict=True)))
+        check_ready(self._context.system.name, dict(zip(self._nodes, outcomes, strict=True)))
         await asyncio.sleep(-self._context.clock.now())
 
     async def _end_after(self, error: BaseException) -> None:
@@ -180,7 +180,7 @@ class SimSession:
         InvalidValue when a host of that name is on the network, or the zone is unknown.
         """
         context, network = self._context, self._context.loop.network
-        check_zone(client.name, client.zone, context.topology)
+        check_zone(client.name, client.zone, context.system.topology)
         machine = network.add_machine(
             HostIdentity(client.name, role, client.zone, client.group), access=client.access
         )

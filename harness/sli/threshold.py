@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
+from harness.experiment.error_translation import describe_bare_number
 from harness.experiment.units import parse_bitrate, parse_bytes, parse_duration, parse_ratio
 from harness.text import quote
 
@@ -33,6 +35,9 @@ def parse_threshold(text: str) -> Threshold:
             return Threshold(float(parse(text)), unit)
         except ValueError:
             continue
+    if re.fullmatch(r" *[0-9]+(\.[0-9]+)? *", text):
+        problem = describe_bare_number(text.strip())
+        raise InvalidValue(problem.code, problem.found, problem.allowed, problem.hint)
     raise InvalidValue(
         Code.BAD_VALUE,
         f"found {quote(text)}",

@@ -134,6 +134,40 @@ class Invariant:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRows:
+    """Rows of `table` for which `where` (SQL) is true, by their `key` (SQL). `at`: their moment (SQL, seconds)."""
+
+    table: str
+    key: str
+    where: str = "true"
+    at: str = "t_s"
+
+
+@dataclass(frozen=True, slots=True)
+class MatchInvariant:
+    """What must be done under any fault: to every key of `every` belong exactly `times` rows of `found_in`.
+
+    They come at most `within_s` seconds after the first row of the key. A key whose time is not over when the run
+    ends is not judged. A row without a key (null) violates it.
+
+        MatchInvariant(
+            "orders-done-once",
+            every=MatchRows("accepted", "order_id"),
+            found_in=MatchRows("done", "order_id"),
+            within_s=10.0,
+            protects="every accepted order is done exactly once",
+        )
+    """
+
+    name: str
+    every: MatchRows
+    found_in: MatchRows
+    within_s: float
+    protects: str
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ParityMetric:
     """A figure in which two runtimes should come out alike (`harness parity`).
 
@@ -160,7 +194,7 @@ class System:
     safeguards: tuple[Safeguard, ...]
     tables: Mapping[str, type]
     workloads: tuple[Workload, ...]
-    invariants: tuple[Invariant, ...] = ()
+    invariants: tuple[Invariant | MatchInvariant, ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
     parity_metrics: tuple[ParityMetric, ...] = ()
     charts: tuple[Chart | StateChart, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from harness.experiment.model import Experiment
 from harness.gates.base import Gate
-from harness.gates.invariant import judge_invariant
+from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_gates
 from harness.gates.result import GateResult, Verdict, worst
 from harness.history.read import History
@@ -36,7 +36,8 @@ def judge(
     An arm of the experiment without a history makes the result inconclusive: it was not run.
     """
     gates = judge_gates(experiment.gates, history, slos, gate_lines)
-    gates += [judge_invariant(history, invariant) for invariant in history.metadata.invariants]
+    invariants = judge_invariants(history)
+    gates += invariants.results
     faults = [judge_fault(record) for record in history.metadata.faults]
     steady = steady_state(history, experiment, slos)
     arm_results = tuple(judge_arm(arm, experiment, slos, history) for arm in arms)
@@ -57,7 +58,7 @@ def judge(
         arms=arm_results,
         steady_state=tuple(steady),
         without=environment.without,
-        notes=(*history.metadata.failures, *_notes(history)),
+        notes=(*history.metadata.failures, *_notes(history), *invariants.not_applicable),
     )
 
 
@@ -140,7 +141,7 @@ def _combine(
                 f"the steady state was not met before the first fault: {result.name}: {result.reason}",
             )
     if not gates:
-        return Verdict.INCONCLUSIVE, "there is no gate, so nothing was judged"
+        return Verdict.INCONCLUSIVE, "there is no gate and no invariant with rows, so nothing was judged"
     missing = len(experiment.arms) - len(arms)
     verdicts = [gate.verdict for gate in gates]
     verdicts += [fault.verdict for fault in faults] + [arm.verdict for arm in arms]

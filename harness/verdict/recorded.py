@@ -15,7 +15,7 @@ from harness.experiment.parse import Draft, parse_draft, parse_slos
 from harness.faults.catalogue import FAULTS
 from harness.gates.registry import gate_kinds
 from harness.history.files import EXPERIMENT, SLOS, alterations
-from harness.history.metadata import Environment, HistoryError, RunMetadata
+from harness.history.metadata import BrokenHistory, Environment, HistoryError, RunMetadata
 from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
@@ -87,14 +87,15 @@ class RecordedRun:
     @cached_property
     def load_end_s(self) -> float | None:
         """When the last clients arrive, in seconds of the run; None without load."""
-        return max((load.for_ for load in self.experiment.load.values()), default=None)
+        return max((load.duration_s for load in self.experiment.load.values()), default=None)
 
     @cached_property
     def arms(self) -> tuple[RecordedArm, ...]:
-        """The ablation arms, in the order of the experiment."""
-        stated, recorded = self.experiment.arms, self._arm_histories
+        """The ablation arms that were run, in the order of the experiment."""
+        without, recorded = self.environment.without, self._arm_histories
+        stated = [arm for arm in self.experiment.arms if arm.differs_from(without)]
         if len(stated) != len(recorded):
-            raise HistoryError(
+            raise BrokenHistory(
                 f"{self.directory}: its experiment has {len(stated)} arms, but {len(recorded)} were run"
                 + self._hint()
             )
@@ -136,7 +137,7 @@ class RecordedRun:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> HistoryError:
-        return HistoryError(f"{self.directory}: its experiment cannot be read: {error}{self._hint()}")
+        return BrokenHistory(f"{self.directory}: its experiment cannot be read: {error}{self._hint()}")
 
     def _hint(self) -> str:
         changes = "; ".join(self.alterations)

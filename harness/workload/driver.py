@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.errors import InvalidInput
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.text import describe_error
@@ -70,7 +70,7 @@ class LoadDriver(Protocol):
 
 
 class Driver:
-    """All loads of an experiment, by the name of their workload, against one started system.
+    """All loads of an experiment, by name, against one started system.
 
     InvalidInput for a load whose workload or mix the system does not have, with all of them.
     """
@@ -120,7 +120,9 @@ class Driver:
             async with asyncio.TaskGroup() as group:
                 for name, load in self._loads.items():
                     group.create_task(self._arrive(name, load, start_s), name=f"load:{name}")
-            end_s = start_s + max((load.for_ for load in self._loads.values()), default=0.0) + self._drain_s
+            end_s = (
+                start_s + max((load.duration_s for load in self._loads.values()), default=0.0) + self._drain_s
+            )
             if self._tasks:
                 await asyncio.wait(list(self._tasks), timeout=max(0.0, end_s - self._session.clock.now()))
             cancelled = len(self._tasks)
@@ -131,10 +133,10 @@ class Driver:
         return LoadResult(self.arrived, self.arrived - cancelled, cancelled, tuple(self._failures))
 
     async def _arrive(self, name: str, load: Load, start_s: float) -> None:
-        workload, clock = self._workloads[name], self._session.clock
-        for index, at_s in enumerate(arrival_times(self._seed, name, load.arrive, load.for_)):
+        workload, clock = self._workloads[load.workload_name(name)], self._session.clock
+        for index, at_s in enumerate(arrival_times(self._seed, name, load.segments)):
             await clock.sleep(max(0.0, start_s + at_s - clock.now()))
-            client = workload.make(stream(self._seed, "client", name, index), load.mix, index)
+            client = make_client(workload, name, load.mix, index, self._seed)
             task = asyncio.get_running_loop().create_task(
                 self._run_client(workload, client), name=f"client:{client.name}"
             )
@@ -173,29 +175,40 @@ def lateness_statistics(late_s: Sequence[float]) -> Mapping[str, Any]:
     return {} if found is None else {"starts": asdict(found)}
 
 
+def make_client(workload: Workload, load: str, mix: str, index: int, seed: int) -> Client:
+    """The client that arrives as the `index`-th of a load. Nothing runs: `Workload.make` is pure.
+
+    Clients of a load with a name of its own have that name in front of theirs: a workload names the clients of all
+    its loads alike.
+    """
+    client = workload.make(stream(seed, "client", load, index), mix, index)
+    return client if load == workload.name else replace(client, name=f"{load}-{client.name}")
+
+
 def client_groups(system: System, loads: Mapping[str, Load], seed: int) -> tuple[str, ...]:
     """The groups of all clients that arrive, sorted. Nothing runs: `Workload.make` is pure."""
     workloads = {workload.name: workload for workload in system.workloads}
     found: set[str] = set()
     for name, load in loads.items():
-        workload = workloads[name]
-        for index, _ in enumerate(arrival_times(seed, name, load.arrive, load.for_)):
+        workload = workloads[load.workload_name(name)]
+        for index, _ in enumerate(arrival_times(seed, name, load.segments)):
             if found.issuperset(workload.groups):
                 break
-            found.add(workload.make(stream(seed, "client", name, index), load.mix, index).group)
+            found.add(make_client(workload, name, load.mix, index, seed).group)
     return tuple(sorted(found))
 
 
 def check_loads(workloads: Mapping[str, Workload], loads: Mapping[str, Load]) -> None:
-    """InvalidInput for loads whose workload or mix the system does not have, or that start no clients."""
+    """InvalidInput for loads whose workload or mix the system does not have."""
     problems: list[Diagnostic] = []
     for name, load in loads.items():
-        if name not in workloads:
-            problems.append(unknown_name("workload", name, workloads))
-        elif load.mix not in workloads[name].mixes:
-            problems.append(unknown_name("mix", load.mix, workloads[name].mixes, f"workload {name}"))
-        if load.arrive <= 0 or load.for_ <= 0:
-            found = f"load {name}: {load.arrive:g}/s for {load.for_:g} s starts no clients"
-            problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "rate and duration must be above 0"))
+        workload = workloads.get(load.workload_name(name))
+        if workload is None:
+            problems.append(unknown_name("workload", load.workload_name(name), workloads))
+        elif load.mix not in workload.mixes:
+            problems.append(unknown_name("mix", load.mix, workload.mixes, f"workload {workload.name}"))
+        if load.expected_clients <= 0:
+            found = f"load {name} starts no clients"
+            problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "a rate and a duration must be > 0"))
     if problems:
         raise InvalidInput(problems)

@@ -46,10 +46,9 @@ def test_a_healthy_system_has_none(tmp_path: Path) -> None:
     assert metadata.failures == ()
 
 
-def test_an_error_of_the_start_that_goes_on_counts_from_the_first_one_in_run_time(tmp_path: Path) -> None:
-    (loaded,) = load(tmp_path, experiment_text())
+def test_an_error_of_the_start_that_goes_on_counts_from_the_first_one_in_run_time() -> None:
     moments = iter((-4.0, 2.0, 3.0))
-    journal = Journal(loaded.system, lambda: next(moments))
+    journal = Journal(lambda: next(moments))
     for _ in range(3):
         journal.unhandled("backend-east", "ValueError: no lease", ValueError("no lease"))
     assert journal.broken_since_s == {"backend-east: ValueError: no lease": 2.0}

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.engine.events import EngineEvent, SuiteFinished
 from harness.engine.judge import rejudge, write_verdict
 from harness.engine.replay import replay_run
 from harness.engine.rundir import arm_directories
 from harness.engine.suite import run_suite
+from harness.errors import EXIT_ERROR
 from harness.history.metadata import HistoryError
 from tests.engine.support import experiment_text, load
 
@@ -54,13 +56,16 @@ def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:
     (arm,) = arm_directories(["without gateway.retry, gateway.fallback"])
     file = run / arm / "environment.json"
     before = file.read_text(encoding="utf-8")
+    events: list[EngineEvent] = []
     file.write_text(json.dumps({**json.loads(before), "history_sha256": "0" * 64}), encoding="utf-8")
     try:
-        replayed = replay_run(run, reports=tmp_path)
+        replayed = replay_run(run, [events.append], reports=tmp_path)
     finally:
         file.write_text(before, encoding="utf-8")
     assert not replayed.identical
     assert replayed.differences == ("without gateway.retry, gateway.fallback",)
+    (end,) = [one for one in events if isinstance(one, SuiteFinished)]
+    assert end.exit_code == EXIT_ERROR
 
 
 def test_judging_again_writes_the_same_verdict(run: Path) -> None:

@@ -40,10 +40,23 @@ def test_a_target_that_is_not_there_is_refused() -> None:
         FAULTS.make("fault: crash, target: {node: backend-est}", 1)
 
 
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
+    with pytest.raises(UsageError) as raised:
+        FAULTS.make("fault: latncy, delay: 40, at: 3s, target: {link: {from: gatway, to: backend}}", 1)
+    found = sorted(one.code for one in raised.value.diagnostics)
+    assert found == sorted([Code.UNKNOWN_NAME, Code.BAD_UNIT, Code.BAD_REQUEST, Code.UNKNOWN_NAME])
+    with pytest.raises(UsageError) as raised:
+        FAULTS.make(f"fault: crsh, {NODE}", 1)
+    assert [one.code for one in raised.value.diagnostics] == [Code.UNKNOWN_NAME]
+
+
 def test_a_fault_lasts_as_long_as_it_says() -> None:
-    assert FAULTS.parse(f"fault: crash, {NODE}, for: 30s").lasts_s == 30
-    assert FAULTS.parse(f"{{fault: crash, {NODE}}}").lasts_s == 86_400
-    assert FAULTS.parse("fault: reset, target: {link: {from: a, to: b}}").lasts_s == 0
+    def lasts_s(text: str) -> float:
+        return FAULTS.make(text, 1)[0].lasts_s
+
+    assert lasts_s(f"fault: crash, {NODE}, for: 30s") == 30
+    assert lasts_s(f"{{fault: crash, {NODE}}}") == 86_400
+    assert lasts_s("fault: reset, target: {link: {from: gateway, to: backend}}") == 0
 
 
 def test_the_target_is_resolved() -> None:

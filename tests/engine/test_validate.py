@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.gates.registry import gate_kinds
 from harness.runtime.options import Capabilities, Lack
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
+from harness.system import System
 from tests.support.toy_system import system
 
 GOOD = """\
@@ -66,9 +68,11 @@ def slos_of(draft: SlosDraft) -> dict[str, Slo | None]:
     return {name: slo if isinstance(slo, Slo) else None for name, slo in draft.slos.items()}
 
 
-def problems(text: str, slos: str = SLOS, capabilities: Capabilities | None = None) -> tuple[Diagnostic, ...]:
+def problems(
+    text: str, slos: str = SLOS, capabilities: Capabilities | None = None, tested: System = system
+) -> tuple[Diagnostic, ...]:
     draft = parse_draft(text, "a.chaos.yaml", FAULTS, gate_kinds())
-    found = validate(draft, system, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
+    found = validate(draft, tested, slos_of(parse_slos_draft(slos, "slos.yaml", SLO_KINDS)), capabilities)
     return ExperimentError([*draft.problems, *found]).diagnostics
 
 
@@ -94,8 +98,6 @@ def test_a_valid_experiment_has_no_diagnostics() -> None:
         ("  shoppers:", "  shopers:", Code.UNKNOWN_NAME, "5:3"),
         ("mix: all", "mix: al", Code.UNKNOWN_NAME, "5:42"),
         ("at: 20s, for: 20s", "at: 4s, for: 20s", Code.BAD_TIMING, "7:10"),
-        ("at: 20s, for: 20s", "at: 60s, for: 20s", Code.BAD_TIMING, "7:10"),
-        ("at: 20s, for: 20s", "at: 50s, for: 20s", Code.BAD_TIMING, "7:20"),
         ("role: backend, zone: east", "role: backed, zone: east", Code.UNKNOWN_NAME, "7:54"),
         ("role: backend, zone: east", "role: backend, zone: est", Code.UNKNOWN_NAME, "7:69"),
         ("role: backend, zone: east", "node: backend-est", Code.UNKNOWN_NAME, "7:54"),
@@ -134,9 +136,28 @@ def test_one_mistake_is_one_diagnostic(old: str, new: str, code: Code, position:
     assert summary(problems(changed(GOOD, old, new))) == [(code, position)]
 
 
-def test_a_fault_that_ends_after_the_load() -> None:
-    text = changed(GOOD, "at: 20s, for: 20s, fault: crash", "at: 20s, fault: restart, downtime: 50s")
-    assert summary(problems(text)) == [(Code.BAD_TIMING, "7:41")]
+UNGATED = GOOD[: GOOD.index("gates:")]
+"""Its clients arrive until 60 s and may continue until 120 s."""
+
+
+@pytest.mark.parametrize(
+    ("new", "position"),
+    [
+        ("at: 120s, for: 20s, fault: crash", "7:10"),
+        ("at: 110s, for: 20s, fault: crash", "7:21"),
+        ("at: 20s, fault: restart, downtime: 110s", "7:41"),
+    ],
+)
+def test_a_fault_ends_before_the_run(new: str, position: str) -> None:
+    text = changed(UNGATED, "at: 20s, for: 20s, fault: crash", new)
+    assert summary(problems(text)) == [(Code.BAD_TIMING, position)]
+
+
+@pytest.mark.parametrize("times", ["at: 70s, for: 20s", "at: 50s, for: 20s", "at: 100s, for: 20s"])
+def test_a_fault_may_come_after_the_last_arrival_while_clients_continue(times: str) -> None:
+    assert problems(changed(UNGATED, "at: 20s, for: 20s", times)) == ()
+    with_short_drain = changed(UNGATED, "at: 20s, for: 20s", times) + "drain: 5s\n"
+    assert [one.code for one in problems(with_short_drain)] == [Code.BAD_TIMING]
 
 
 def test_every_mistake_of_a_target_is_reported() -> None:
@@ -146,11 +167,15 @@ def test_every_mistake_of_a_target_is_reported() -> None:
     assert summary(problems(text)) == [(Code.UNKNOWN_NAME, "8:76"), (Code.UNKNOWN_NAME, "8:88")]
 
 
-def test_an_experiment_needs_a_gate() -> None:
-    text = GOOD[: GOOD.index("gates:")] + "gates: []\n"
-    assert summary(problems(text)) == [(Code.EMPTY, "9:1")]
-    missing = GOOD[: GOOD.index("gates:")]
-    assert summary(problems(missing)) == [(Code.MISSING_KEY, "1:1")]
+@pytest.mark.parametrize("text", [UNGATED, UNGATED + "gates: []\n"])
+def test_the_invariants_of_the_system_are_gates_enough(text: str) -> None:
+    assert problems(text) == ()
+
+
+def test_without_invariants_an_experiment_needs_a_gate() -> None:
+    bare = replace(system, invariants=())
+    assert summary(problems(UNGATED + "gates: []\n", tested=bare)) == [(Code.EMPTY, "9:1")]
+    assert summary(problems(UNGATED, tested=bare)) == [(Code.MISSING_KEY, "1:1")]
 
 
 def test_gates_about_a_fault_need_one() -> None:
@@ -215,7 +240,7 @@ def test_an_arm_needs_a_gate_of_its_slo() -> None:
         ("where: ok", "where: ok = ", Code.BAD_EXPRESSION, "9:10"),
         ("value: latency_s", "value: source", Code.BAD_EXPRESSION, "10:10"),
         ("value: latency_s", "value: latency_ms", Code.BAD_EXPRESSION, "10:10"),
-        ("at_most: 300ms", "at_most: 300", Code.WRONG_TYPE, "12:12"),
+        ("at_most: 300ms", "at_most: 300", Code.BAD_UNIT, "12:12"),
         ("at_most: 300ms", "at_most: 0s", Code.OUT_OF_RANGE, "12:12"),
         ("at_most: 300ms", "at_most: 5Mbps", Code.BAD_UNIT, "12:12"),
         ("by: group", "by: groop", Code.UNKNOWN_NAME, "13:7"),
@@ -321,7 +346,7 @@ def test_ten_mistakes_of_all_kinds_are_ten_diagnostics_at_their_lines(tmp_path: 
         (Code.UNKNOWN_NAME, "9:32"),
         (Code.BAD_TIMING, "10:10"),
         (Code.BAD_EXPRESSION, "12:28"),
-        (Code.WRONG_TYPE, "13:29"),
+        (Code.BAD_UNIT, "13:29"),
         (Code.UNKNOWN_NAME, "14:11"),
         (Code.MISSING_KEY, "15:5"),
         (Code.UNKNOWN_NAME, "17:15"),
@@ -338,6 +363,57 @@ def test_mistakes_in_slos_hide_none_of_the_experiment(tmp_path: Path) -> None:
     assert broken == [(Code.UNKNOWN_NAME, "5:42"), (Code.SYNTAX, "slos.yaml:16:1")]
 
 
+def test_thousands_of_gates_are_compared_in_seconds(tmp_path: Path) -> None:
+    """Comparing each gate with each takes minutes."""
+    gates = "".join(f"  - {{slo: answered, target: {10 + number / 100:.2f}%}}\n" for number in range(3_000))
+    text = (
+        GOOD[: GOOD.index("gates:")]
+        + "gates:\n"
+        + gates
+        + "  - {slo: answered, target: 10.07%, name: again}\n"
+    )
+    began_s = time.process_time()
+    found = load(tmp_path, text)
+    assert [code for code, _ in found] == [Code.DUPLICATE]
+    assert time.process_time() - began_s < 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("role: backend", "role: backend, zone: ~"),
+        ("slo: answered", "slo: answered, where: ~"),
+        ("mix: all", "mix: all, workload: null"),
+    ],
+)
+def test_null_is_refused_where_it_would_mean_any(tmp_path: Path, old: str, new: str) -> None:
+    assert old in GOOD
+    assert Code.EMPTY in [code for code, _ in load(tmp_path, GOOD.replace(old, new, 1))]
+
+
+def test_a_name_longer_than_file_systems_allow_is_refused(tmp_path: Path) -> None:
+    assert load(tmp_path, changed(GOOD, "experiment: backend-lost", f"experiment: {'a' * 300}")) == [
+        (Code.OUT_OF_RANGE, "1:13")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("for: 20s", "duration: 20s", "did you mean 'for'?"),
+        ("slo: answered", "slo: latency, at_most: 2000", "did you mean 2000ms?"),
+        ("slo: answered", 'slo: latency, at_most: "2000"', "did you mean 2000ms?"),
+    ],
+)
+def test_hints_lead_to_what_is_valid(tmp_path: Path, old: str, new: str, hint: str) -> None:
+    file = tmp_path / "a.chaos.yaml"
+    (tmp_path / "slos.yaml").write_text(SLOS, encoding="utf-8")
+    file.write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ExperimentError) as raised:
+        read_experiments([file])
+    assert hint in [one.hint for one in raised.value.diagnostics]
+
+
 EVERY_ENTRY_WRONG_TWICE = """\
 experiment: backend-lost
 title: Each entry has a mistake of its own and one that only the system knows
@@ -346,7 +422,7 @@ load:
   shoppers: {arrive: 4, for: 60s, mix: al}
 timeline:
   - {at: 20, for: 20s, fault: crash, target: {role: backed, zon: east}}
-  - {at: 70s, fault: crash, target: {role: backend, zone: est}}
+  - {at: 20m, fault: crash, target: {role: backend, zone: est}}
   - {at: 20s, for: 20s, fault: latncy, delay: 5, target: {link: {from: gatway, to: backend}}}
   - {at: 20s, for: 20s, fault: latency, delay: 5, target: {link: {from: {role: gatway, pik: 1}, to: backend}}}
 gates:
@@ -383,6 +459,7 @@ def test_several_mistakes_of_one_entry_are_reported_together(tmp_path: Path) -> 
         (Code.BAD_TIMING, "8:10"),
         (Code.UNKNOWN_NAME, "8:59"),
         (Code.UNKNOWN_NAME, "9:32"),
+        (Code.BAD_UNIT, "9:47"),
         (Code.UNKNOWN_NAME, "9:72"),
         (Code.BAD_UNIT, "10:48"),
         (Code.UNKNOWN_NAME, "10:80"),

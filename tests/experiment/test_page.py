@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from harness.diagnostics import Code
 from harness.engine.read import read_experiments
-from harness.experiment.model import Arm, Experiment, FaultDefinition, Load, Target
+from harness.experiment.load import Load
+from harness.experiment.model import Arm, Experiment, FaultDefinition, Target
 from harness.experiment.units import BITRATE, BYTES, DURATION, RATE, RATIO
 from harness.faults.catalogue import FAULTS
 from harness.gates.event import EventGate

@@ -21,6 +21,50 @@ from harness.sli.ratio import RatioSlo
 from tests.experiment.support import FILE, GOOD, SLOS, changed, mistakes, parse, slo_mistakes
 
 
+def test_a_load_in_stages_and_a_workload_under_a_name() -> None:
+    text = changed(
+        GOOD,
+        "  viewers: {arrive: 4/s, for: 3m, mix: home}\n",
+        "  viewers: {mix: home, arrive: [{to: 4/s, for: 1m}, {at: 0/s, for: 30s}, {to: 2/s, for: 10s},"
+        " {at: 9/s, for: 2m}]}\n"
+        "  zappers: {workload: viewers, arrive: 1/m, for: 2m, mix: zapping}\n",
+    )
+    loads = parse(text).load
+    shape = [(one.from_per_s, one.to_per_s, one.for_s) for one in loads["viewers"].segments]
+    assert shape == [(0, 4, 60), (0, 0, 30), (0, 2, 10), (9, 9, 120)]
+    assert (loads["viewers"].duration_s, loads["viewers"].expected_clients) == (220, 120 + 10 + 1080)
+    assert [loads["viewers"].rate_at(at_s) for at_s in (30, 75, 95, 100, 500)] == [2, 0, 1, 9, 0]
+    assert (loads["zappers"].workload_name("zappers"), loads["zappers"].expected_clients) == ("viewers", 2)
+
+
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        ("{arrive: 4/s, mix: home}", [(Code.MISSING_KEY, 5)]),
+        ("{arrive: [{at: 4/s, for: 10s}], for: 3m, mix: home}", [(Code.CONFLICT, 5)]),
+        ("{arrive: [], mix: home}", [(Code.EMPTY, 5)]),
+        ("{arrive: [{at: 0/s, for: 10s}, {to: 0/s, for: 1s}], mix: home}", [(Code.OUT_OF_RANGE, 5)]),
+        (
+            "\n    mix: home\n    arrive:\n    - {at: 4, for: 10s}\n    - {for: 10s}\n"
+            "    - {at: 1/s, to: 2/s, for: 1s}\n    - {too: 4/s, for: 1s}\n    - {to: 3/s, for: 0s}\n    - {to: 3/s}",
+            [
+                (Code.BAD_UNIT, 8),
+                (Code.MISSING_KEY, 9),
+                (Code.CONFLICT, 10),
+                (Code.UNKNOWN_KEY, 11),
+                (Code.OUT_OF_RANGE, 12),
+                (Code.MISSING_KEY, 13),
+            ],
+        ),
+    ],
+)
+def test_every_mistake_in_stages_has_its_position(load: str, expected: list[tuple[Code, int]]) -> None:
+    text = changed(GOOD, "{arrive: 4/s, for: 3m, mix: home}", load)
+    assert [(one.code, one.line) for one in mistakes(text) if one.path[0] == "load"] == [
+        (code, line + 1) for code, line in expected
+    ]
+
+
 def test_a_file_becomes_frozen_models_in_base_units() -> None:
     experiment = parse(GOOD)
     assert (experiment.experiment, experiment.system, experiment.tags) == (
@@ -187,7 +231,7 @@ def test_slos_are_ratios_or_percentiles() -> None:
         ("percentile: 95", "percentile: 100", Code.OUT_OF_RANGE, "10:15"),
         ("percentile: 95", "percentile: p95", Code.WRONG_TYPE, "10:15"),
         ("  percentile: 95\n", "", Code.MISSING_KEY, "6:1"),
-        ("at_most: 2s", "at_most: 2", Code.WRONG_TYPE, "11:12"),
+        ("at_most: 2s", "at_most: 2", Code.BAD_UNIT, "11:12"),
         ("  table: sessions\n  value", "  tabel: sessions\n  value", Code.UNKNOWN_KEY, "8:3"),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_judgement_that_breaks_is_an_error(tmp_path: Path) -> None:
     assert called.code == 3
     result = called.document["experiments"][0]["gates"][0]
     assert (result["verdict"], result["kind"]) == ("error", "rare")
-    assert "ZeroDivisionError: a defect of the gate" in result["reason"]
+    assert "ZeroDivisionError: a defect of the gate (tests/gates/test_own_kind.py:" in result["reason"]
 
 
 @pytest.mark.usefixtures("rare")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.metadata import HistoryError, InvariantRecord, RunMetadata
+from harness.errors import EXIT_ERROR
+from harness.history.metadata import BrokenHistory, HistoryError, InvariantRecord, RunMetadata
 from harness.history.read import History
 from tests.history.test_write import BASE, FAULT, METADATA, write
 
@@ -101,3 +102,13 @@ def test_metadata_there_and_back(tmp_path: Path) -> None:
 def test_moments_of_faults_that_never_were() -> None:
     metadata = replace(METADATA, faults=(replace(FAULT, applied_at_s=None, undone_at_s=None),))
     assert (metadata.fault_start_s, metadata.fault_end_s) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "environment.json", "rows.parquet"])
+def test_a_file_that_was_cut_short_is_an_error_not_a_mistake_of_the_user(run: Path, name: str) -> None:
+    file = run / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(BrokenHistory) as raised, History(run):
+        pass
+    assert raised.value.exit_code == EXIT_ERROR
+    assert "\n" not in str(raised.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from harness.live.connections import open_connections
+from harness.live.sock_diag import open_connections
 
 
 def test_both_ends_of_a_connection_with_their_bytes() -> None:

@@ -8,12 +8,11 @@ from typing import cast
 import pytest
 
 from harness.faults.primitives import LinkShape
-from harness.live.kernel.change import Flow
 from harness.live.kernel.controller import MAX_BPS, Controller
 from harness.live.kernel.network import KernelNetwork
-from harness.live.kernel.requests import Change, Lost
+from harness.live.kernel.requests import Change, Flow, Lost
 from harness.live.kernel.ruleset import DOWN, UP
-from harness.live.link_limits import SharedLimit
+from harness.live.links import SharedLimit
 
 
 class Kernel:

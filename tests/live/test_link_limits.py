@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.primitives import FaultFailed, HostIdentity
-from harness.live.link_limits import BaseShapes, SharedLimit, limit_groups
+from harness.live.links import BaseShapes, SharedLimit, limit_groups
 from harness.runtime.routes import Routes
 from harness.system import Access, Host, Link, Node, Topology
 

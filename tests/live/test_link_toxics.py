@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.primitives import EndpointMatch, HostIdentity, LinkShape, PathMatch
-from harness.live.link_limits import BaseShape, SharedLimit
 from harness.live.link_toxics import ProxyFeatures, base_toxics, fault_toxics
-from harness.live.links import Conditions, Link, LinkFault
+from harness.live.links import BaseShape, Conditions, Link, LinkFault, SharedLimit
 from harness.live.toxiproxy import FOREVER_MS, Toxic
 
 OWN = ProxyFeatures()

@@ -10,9 +10,8 @@ import pytest
 
 from harness.faults.primitives import EndpointMatch, Exposure, HostIdentity, LinkShape, PathMatch
 from harness.live.kernel.requests import Lost
-from harness.live.link_limits import BaseShape
 from harness.live.link_traffic import LinkTraffic, link_fault_exposure
-from harness.live.links import Link
+from harness.live.links import BaseShape, Link
 from harness.live.toxiproxy import ToxiproxyApi, Traffic
 
 LOST = Lost(packets=10, bytes=9000, connections=2, connects=3, either=4)

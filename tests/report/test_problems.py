@@ -34,6 +34,27 @@ def test_a_run_that_broke_is_a_problem_of_its_own() -> None:
     assert "identity-1" in problem.reason
 
 
+def test_what_follows_from_one_cause_is_in_its_block() -> None:
+    broken = replace(FAILED, verdict=Verdict.ERROR, reason="gateway at 8 s: HostError: no safeguard 'x'")
+    arm = replace(ARM, verdict=Verdict.ERROR, reason=f"without player.failover: {broken.reason}")
+    (problem,) = problems(replace(broken, arms=(arm,)))
+    assert problem.reason == broken.reason
+    also = [text for label, text in problem.details if label == "also"]
+    assert also[0] == f"error: arm {arm.name}"
+    assert also[1].startswith(f"failed: {problems(FAILED)[0].subject}: ")
+    assert problem.details[-1] == ("replay", FAILED.replay)
+
+
+def test_gates_that_break_alike_are_one_problem_and_the_others_keep_theirs() -> None:
+    broken = replace(BREACH, name="mine", verdict=Verdict.ERROR, reason="KeyError (mine.py:3, in judge)")
+    gates = (BREACH, broken, replace(broken, name="mine-2"))
+    result = replace(PASSED, verdict=Verdict.ERROR, reason=f"mine: {broken.reason}", gates=gates)
+    error, failed = problems(result)
+    assert (error.subject, error.verdict) == ("mine", Verdict.ERROR)
+    assert ("also", "error: mine-2") in error.details
+    assert (failed.subject, failed.verdict) == (BREACH.name, Verdict.FAILED)
+
+
 def test_an_arm_that_did_not_breach_is_named() -> None:
     arm = replace(ARM, verdict=Verdict.FAILED, gates=(replace(BREACH, verdict=Verdict.PASSED),))
     (problem,) = problems(replace(PASSED, verdict=Verdict.FAILED, arms=(arm,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import aiohttp
@@ -22,7 +23,14 @@ def raised() -> ValueError:
 
 def test_an_error_in_one_line() -> None:
     assert describe_error(KeyError()) == "KeyError"
-    assert describe_error(raised()).startswith("ValueError: odd (raised, line ")
+    line = raised.__code__.co_firstlineno + 2
+    assert describe_error(raised()) == f"ValueError: odd (tests/runtime/test_unhandled.py:{line}, in raised)"
+
+
+def test_the_place_of_an_error_is_in_the_code_of_the_user() -> None:
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("nonsense")
+    assert "(tests/runtime/test_unhandled.py:" in describe_error(caught.value)
 
 
 def test_what_asyncio_gives_to_an_exception_handler() -> None:

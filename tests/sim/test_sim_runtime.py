@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
 from harness.runtime.contract import LeftBehind, NotReady, RunSettings, Session
 from harness.runtime.host import HostError
@@ -118,7 +118,7 @@ def test_every_node_that_does_not_come_up_is_named() -> None:
         run(make_system(services), body)
     said = str(caught.value)
     assert "3 of 4 nodes" in said
-    assert "raises: ValueError: no such table (raises, line" in said
+    assert "raises: ValueError: no such table (tests/sim/test_sim_runtime.py:" in said
     assert "returns: its service returned" in said
     assert "never: it did not listen (host.serve) within 5 s" in said
 
@@ -169,7 +169,7 @@ def test_what_a_host_knows() -> None:
             assert host.clock.wall().isoformat() == "2026-01-01T00:00:05+00:00"
             with pytest.raises(HostError, match="only nodes"):
                 await host.serve(web.Application())
-        assert not session.failures
+        assert [failure.host for failure in session.failures] == ["node-1", "node-1", "c"]
         return [record.row.what for record in session.records if isinstance(record.row, Seen)]
 
     system = make_system({"node-1": service, "hello": hello}, **{"node-1": {"size": 3}})
@@ -197,7 +197,7 @@ def test_disks_outlive_a_restart_and_random_streams_do_not_repeat() -> None:
     assert len(set(seen[1::2])) == 3
 
 
-def test_undeclared_rows_surface_as_failures_once_for_a_role() -> None:
+def test_undeclared_rows_are_failures_once_for_a_place() -> None:
     async def life(host: Host) -> None:
         for _ in range(3):
             host.emit(Event("known"))
@@ -209,7 +209,7 @@ def test_undeclared_rows_surface_as_failures_once_for_a_role() -> None:
     assert [failure.host for failure in outcome.failures] == ["caller", "caller"]
     assert "event 'unknown'" in outcome.failures[0].error
     assert "declared: known" in outcome.failures[0].error
-    assert "a row of str" in outcome.failures[1].error
+    assert "emitted a str" in outcome.failures[1].error
     assert "seen (Seen)" in outcome.failures[1].error
 
 

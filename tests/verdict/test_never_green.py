@@ -120,8 +120,11 @@ def test_no_data(tmp_path: Path) -> None:
 
 
 def test_no_data_for_an_invariant(tmp_path: Path) -> None:
-    result = verdict_of(experiment(), history(tmp_path, [], metadata=invariant("latency_s < 0")))
-    assert result.gates[0].verdict is Verdict.INCONCLUSIVE
+    """It is not applicable, which is shown; alone it is no verdict."""
+    empty = history(tmp_path, [], metadata=invariant("latency_s < 0"))
+    result = verdict_of(experiment(), empty)
+    assert (result.verdict, result.gates) == (Verdict.INCONCLUSIVE, ())
+    assert result.notes == ("invariant sane is not applicable: table visits has no rows",)
 
 
 MISTYPED: list[Slo] = [

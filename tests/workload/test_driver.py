@@ -13,11 +13,12 @@ import pytest
 
 from harness.diagnostics import Code
 from harness.errors import InvalidInput
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
 from harness.workload.driver import LEAVE_S, Driver, LoadResult
 from harness.workload.schedule import arrival_times
+from tests.workload.shapes import constant
 
 ACCESS = Access(1e6, 1e6, 0.01)
 
@@ -86,13 +87,33 @@ async def short(_: Host) -> None:
     await asyncio.sleep(2)
 
 
+def test_one_workload_arrives_under_several_names() -> None:
+    both = {
+        "short": Load.model_validate({"arrive": "1/s", "for": "20s", "mix": "all"}),
+        "surge": Load.model_validate(
+            {
+                "workload": "short",
+                "arrive": [{"at": "0/s", "for": "10s"}, {"at": "5/s", "for": "4s"}],
+                "mix": "some",
+            }
+        ),
+    }
+    alone, _ = drive(system(short), loads("short"))
+    driven, stage = drive(system(short), both)
+    names = [name for _, name, _ in stage.came]
+    assert len(set(names)) == len(names) == driven.arrived
+    surge = [at_s for at_s, name, _ in stage.came if name.startswith("surge-some-")]
+    assert len(surge) == driven.arrived - alone.arrived > 5
+    assert all(10 <= at_s < 14 for at_s in surge)
+
+
 async def endless(_: Host) -> None:
     await asyncio.Event().wait()
 
 
 def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
     driven, stage = drive(system(short), loads("short"), starts_s=3)
-    times = [3 + at_s for at_s in arrival_times(1, "short", 1, 20)]
+    times = [3 + at_s for at_s in arrival_times(1, "short", constant(1, 20))]
     assert [came[0] for came in stage.came] == pytest.approx(times)
     assert [went[0] for went in stage.went] == pytest.approx([time_s + 2 for time_s in times])
     assert stage.came[0][1:] == ("all-0", "guest")
@@ -101,7 +122,7 @@ def test_clients_come_at_their_times_and_leave_by_themselves() -> None:
 
 def test_arrivals_do_not_wait_for_anybody() -> None:
     driven, stage = drive(system(endless), loads("endless"))
-    assert driven.arrived == driven.cancelled == len(list(arrival_times(1, "endless", 1, 20)))
+    assert driven.arrived == driven.cancelled == len(list(arrival_times(1, "endless", constant(1, 20))))
     assert driven.left == 0
     assert {went[0] for went in stage.went} == {30.0}
 
@@ -136,7 +157,7 @@ def test_a_client_that_raises_is_reported_and_the_others_go_on() -> None:
     (failure,) = driven.failures
     assert failure.client == "all-3"
     assert failure.error.startswith("LookupError: no such film (fragile, line ")
-    assert failure.t_s == pytest.approx(list(arrival_times(1, "fragile", 1, 20))[3] + 1)
+    assert failure.t_s == pytest.approx(list(arrival_times(1, "fragile", constant(1, 20)))[3] + 1)
 
 
 def test_a_client_may_say_goodbye_when_asked_to_leave() -> None:
@@ -201,5 +222,5 @@ def test_every_load_that_cannot_be_is_named() -> None:
     assert found == {
         (Code.UNKNOWN_NAME, "unknown workload 'shortt'"),
         (Code.UNKNOWN_NAME, "unknown mix 'most' in workload short"),
-        (Code.OUT_OF_RANGE, "load endless: 0/s for 10 s starts no clients"),
+        (Code.OUT_OF_RANGE, "load endless starts no clients"),
     }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 
 def cleanup(as_json: Json = False) -> CommandResult:
@@ -15,11 +15,11 @@ def cleanup(as_json: Json = False) -> CommandResult:
     for run in done.cleaned:
         print(f"run {run.run} of a dead harness:")
         for item in run.undone:
-            print(f"  {item.description}")
+            echo(f"  {item.description}")
         for reason in run.failures:
-            print(f"  not undone: {reason}")
+            echo(f"  not undone: {reason}")
         if run.left:
-            print(f"  STILL THERE: {describe(run.left)}")
+            echo(f"  STILL THERE: {describe(run.left)}")
     for number, who in done.held:
         print(f"run {number}: in use by {who}; left alone")
     if done.clean:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 if TYPE_CHECKING:
-    from harness.live.doctor import Finding
+    from harness.live.kernel.probe import Finding
     from harness.runtime.options import Capabilities
 
 
@@ -14,12 +14,13 @@ def doctor(as_json: Json = False) -> CommandResult:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
     from harness.faults.primitives import Capability
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.doctor import examine, examine_kernel
+    from harness.live.doctor import examine
+    from harness.live.kernel.probe import probe
     from harness.live.options import KERNEL, PROXY, LiveOptions
     from harness.runtime.options import Capabilities
 
     findings = examine()
-    kernel = examine_kernel()
+    kernel = probe()
     works = {PROXY: _all_ok(findings), KERNEL: _all_ok((*findings, *kernel))}
     asked = {network: LiveOptions(network).capabilities() for network in works}
     can = {network: asked[network] if ok else Capabilities({}) for network, ok in works.items()}
@@ -29,7 +30,7 @@ def doctor(as_json: Json = False) -> CommandResult:
         print(f"\n{capability.value}")
         for network, found in can.items():
             lack = asked[network].lacks.get(capability, "not on this machine: see above")
-            print(f"  {network:<8}{found.available.get(capability) or lack}")
+            echo(f"  {network:<8}{found.available.get(capability) or lack}")
     networks = {network: _document(found) for network, found in can.items()}
     document = {
         "findings": _findings_document(findings),
@@ -47,7 +48,7 @@ def _all_ok(findings: Sequence[Finding]) -> bool:
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     print(f"{title}:")
     for finding in findings:
-        print(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
+        echo(f"  {'ok ' if finding.ok else 'NO '} {finding.name:<12}{finding.detail}")
 
 
 def _findings_document(findings: Sequence[Finding]) -> list[dict[str, object]]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 if TYPE_CHECKING:
     from harness.live.interactive.protocol import FaultStatus, Request
@@ -25,11 +25,11 @@ def fault(
     as_json: Json = False,
 ) -> CommandResult:
     """Apply a fault to the system that 'harness up' started, remove one, or list them."""
-    from harness.live.interactive.client import ask
+    from harness.live.interactive.protocol import ask
 
     faults = ask(_request(action, what), run=run).faults
     for status in faults:
-        print(describe_status(status))
+        echo(describe_status(status))
     if not faults:
         print("no fault is applied")
     return CommandResult(0, {"faults": [status.model_dump(mode="json") for status in faults]})

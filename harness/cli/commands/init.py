@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.command import CommandResult
+from harness.cli.command import CommandResult, echo
 
 Template = Annotated[
     str,
@@ -26,7 +26,7 @@ def init(template: Template = "own", directory: Directory = Path()) -> CommandRe
 
     files = write_template(template, directory)
     for file in files:
-        print(file)
+        echo(file)
     print()
     if directory != Path():
         print(f"    cd {directory}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.command import CommandResult, Json, Run
+from harness.cli.command import CommandResult, Json, Run, echo
 
 if TYPE_CHECKING:
     from harness.engine.judge import Rejudged
@@ -41,7 +41,7 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> CommandResul
     code = EXIT_CODES[judged.result.verdict if settled else Verdict.ERROR]
     if not as_json:
         print_results(make_console(), [judged.result])
-        print("\n".join(_describe(str(file), judged, writes=writes)))
+        echo(*_describe(str(file), judged, writes=writes))
     document = suite_document([judged.result], judged.result.verdict, code)
     more = {"altered": list(judged.altered), "differences": list(judged.differences)}
     return CommandResult(code, {**document, **more})

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.command import CommandResult, Json
+from harness.cli.command import CommandResult, Json, echo
 
 KINDS = ("experiments", "systems", "safeguards", "faults", "gates", "runtimes", "reporters")
 DIRECTORY = Path("experiments")
@@ -32,7 +32,8 @@ def list_(what: What = None, as_json: Json = False) -> CommandResult:
     if "experiments" in kinds and not paths and (what or DIRECTORY.is_dir()):
         paths.append(DIRECTORY)
     found = _inventory(kinds, systems, paths)
-    print(format_inventory({kind: found[kind] for kind in KINDS if kind in found}))
+    text = format_inventory({kind: found[kind] for kind in KINDS if kind in found})
+    echo(*text.split("\n"))
     return CommandResult(0, found)
 
 
@@ -62,7 +63,7 @@ def _inventory(kinds: list[str], named: list[str], paths: list[Path]) -> dict[st
 def _is_system(word: str) -> bool:
     from harness.system import system_names
 
-    return (":" in word or word in system_names()) and not Path(word).exists()
+    return word in system_names() or (":" in word and not Path(word).exists())
 
 
 def _refuse_misspelt(paths: list[Path]) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.command import CommandResult, Jobs, Json, Paths, Reports, Seed, Seeds, takes_runtime
+from harness.cli.command import CommandResult, Jobs, Json, Paths, Reports, Seed, Seeds, echo, takes_runtime
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def parity(
     )
     write_parity(result)
     for line in result_lines(result, PARITY_PAGE):
-        print(line)
+        echo(line)
     return CommandResult(result.exit_code, parity_document(result))
 
 

@@ -3,12 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.command import CommandResult, Json, Paths, Seed, Without, takes_runtime
+from harness.cli.command import CommandResult, Json, Matching, Paths, Seed, Tags, Without, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from harness.diagnostics import Diagnostic
     from harness.engine.plan import Plan
+    from harness.experiment.load import Load
     from harness.faults.base import Fault
 
 
@@ -17,17 +18,20 @@ def plan(
     paths: Paths,
     runtime: RuntimeOptions | None = None,
     seed: Seed = 1,
+    matching: Matching = "",
+    tag: Tags = None,
     without: Without = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_all
     from harness.engine.plan import make_plan
     from harness.errors import UsageError
 
     plans: list[Plan] = []
     problems: list[Diagnostic] = []
-    loaded, left_out = load_all(paths, runtime)
+    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
     for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))
@@ -35,13 +39,20 @@ def plan(
             problems += error.diagnostics
     if problems:
         raise UsageError(problems)
-    print("\n\n".join(_text(item) for item in plans))
+    for number, one_plan in enumerate(plans):
+        echo(*([""] if number else []), *_lines(one_plan))
     for one in left_out:
-        print(one)
+        echo(one)
     return CommandResult(0, {"seed": seed, "experiments": [_document(item) for item in plans]})
 
 
+SHAPE_WIDTH = 24
+"""Columns of the drawing of a load."""
+
+
 def _document(item: Plan) -> dict[str, Any]:
+    from dataclasses import asdict
+
     return {
         "name": item.name,
         "file": item.file,
@@ -50,7 +61,13 @@ def _document(item: Plan) -> dict[str, Any]:
         "runtime": item.experiment.runtime,
         "duration_s": item.duration_s,
         "load": {
-            name: {"arrive_per_s": load.arrive, "for_s": load.for_, "mix": load.mix}
+            name: {
+                "workload": load.workload_name(name),
+                "segments": [asdict(segment) for segment in load.segments],
+                "for_s": load.duration_s,
+                "expected_clients": load.expected_clients,
+                "mix": load.mix,
+            }
             for name, load in item.experiment.load.items()
         },
         "faults": [
@@ -68,7 +85,7 @@ def _document(item: Plan) -> dict[str, Any]:
     }
 
 
-def _text(item: Plan) -> str:
+def _lines(item: Plan) -> list[str]:
     from harness.gates.names import gate_names
     from harness.text import plural
 
@@ -79,9 +96,9 @@ def _text(item: Plan) -> str:
     if item.without:
         lines.append(f"  without {', '.join(item.without)}")
     for name, load in experiment.load.items():
-        expected = load.arrive * load.for_
+        whose = "" if load.workload_name(name) == name else f" (workload {load.workload})"
         lines.append(
-            f"  load    {name}: {load.arrive:g}/s for {load.for_:g} s (about {expected:.0f}), mix {load.mix}"
+            f"  load    {name}{whose}: {_shape(load)} (about {load.expected_clients:.0f}), mix {load.mix}"
         )
     for planned in item.faults:
         settings = "".join(f", {name} {text}" for name, text in _settings(planned.fault))
@@ -96,7 +113,20 @@ def _text(item: Plan) -> str:
         wanted = f", must {arm.arm.must}: {arm.arm.slo}" if arm.arm is not None else ""
         lines.append(f"  arm     {arm.name}{wanted}")
     lines.append(f"  lasts   at most {item.duration_s:g} s a run, {plural(len(item.arms), 'run')}")
-    return "\n".join(lines)
+    return lines
+
+
+def _shape(load: Load) -> str:
+    """`4/s for 60 s`, or a drawing of the rate over time and its highest value."""
+    if isinstance(load.arrive, float):
+        return f"{load.arrive:g}/s for {load.duration_s:g} s"
+    top = max(max(one.from_per_s, one.to_per_s) for one in load.segments)
+    levels = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+    bars = "".join(
+        levels[min(7, int(8 * load.rate_at((column + 0.5) / SHAPE_WIDTH * load.duration_s) / top))]
+        for column in range(SHAPE_WIDTH)
+    )
+    return f"{bars} up to {top:g}/s for {load.duration_s:g} s"
 
 
 def _settings(fault: Fault) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness.cli.command import CommandResult, Json, Run
+from harness.cli.command import CommandResult, Json, Run, echo
 
 
 def replay(run: Run, as_json: Json = False) -> CommandResult:
@@ -22,7 +22,7 @@ def replay(run: Run, as_json: Json = False) -> CommandResult:
             "since (compare 'versions' in both environment.json), or something is not deterministic"
         )
     if replayed.altered:
-        print(f"{run}: NOT as it was recorded: {'; '.join(replayed.altered)}")
+        echo(f"{run}: NOT as it was recorded: {'; '.join(replayed.altered)}")
     document = suite_document(finished.results, finished.verdict, code)
     return CommandResult(
         code,

@@ -7,12 +7,15 @@ from harness.cli.command import (
     CommandResult,
     Jobs,
     Json,
+    Matching,
     Paths,
     Report,
     Reports,
     Seed,
     Seeds,
+    Tags,
     Without,
+    echo,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -25,18 +28,21 @@ def run(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    matching: Matching = "",
+    tag: Tags = None,
     without: Without = None,
     reports: Reports = Path("reports"),
     report: Report = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
     from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
-    loaded, left_out = load_for(paths, runtime)
+    loaded, left_out = load_for(paths, runtime, Selection(matching, tuple(tag or ())))
     with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,
@@ -49,7 +55,7 @@ def run(
             runtime=runtime,
         )
     for one in left_out:
-        print(one)
+        echo(one)
     document = suite_document(finished.results, finished.verdict, finished.exit_code)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]

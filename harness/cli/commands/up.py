@@ -7,10 +7,11 @@ import typer
 
 from harness.cli.command import CommandResult, Seed, Without, takes_runtime
 from harness.live.options import LiveOptions
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from harness.diagnostics import Diagnostic
-    from harness.experiment.model import Load
+    from harness.experiment.load import Load
     from harness.live.interactive.protocol import FaultStatus
     from harness.runtime.contract import ServiceFailure
     from harness.system import System
@@ -49,7 +50,7 @@ def up(
 def _loads(system: System, arrive: str) -> Mapping[str, Load]:
     """Clients of the first workload with its first mix, for as long as the system is up."""
     from harness.errors import UsageError
-    from harness.experiment.model import Load
+    from harness.experiment.load import Load
     from harness.experiment.units import parse_rate
 
     if not arrive:
@@ -81,4 +82,4 @@ class _Terminal:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(one_line(line), flush=True)

@@ -19,9 +19,14 @@ from time import monotonic, sleep  # noqa: TID251 (real processes take real time
 
 from harness.live import sock_diag
 from harness.live.kernel import ruleset
-from harness.live.kernel.devices import apply_router_settings, configure, open_netlink, wait_until_active
+from harness.live.kernel.devices import (
+    Limiters,
+    apply_router_settings,
+    configure,
+    open_netlink,
+    wait_until_active,
+)
 from harness.live.kernel.layout import ROUTER, NamespacePlan
-from harness.live.kernel.limiters import Limiters
 from harness.live.kernel.namespaces import inode, inside, new
 from harness.live.kernel.nft import Nft
 from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within

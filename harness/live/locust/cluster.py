@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 
 from harness.live.locust import protocol
 from harness.live.locust.connection import LoadFailed, LocustConnection, Worker
-from harness.live.locust.processes import LocustProcesses, locust_processes
 from harness.live.options import LoadSettings
 from harness.live.processes import run_environment
+from harness.live.supervisor import supervised_process
 from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
@@ -30,7 +31,7 @@ QUIT_S = 3.0
 
 @asynccontextmanager
 async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncIterator[LocustCluster | None]:
-    """The processes of a load, all gone at the end of the block; None for a load that needs none.
+    """The processes of a load, which end with the block; None for a load without.
 
     Workers that are started elsewhere are waited for here, before the run begins.
     """
@@ -38,30 +39,26 @@ async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncI
         yield None
         return
 
+    names: dict[int, str] = {}
+
     def name_worker(key: str, hello: protocol.Hello) -> str:
         if settings.master is not None:
             return f"{hello.machine}-{hello.pid}"
-        return processes.name_of(hello.pid) or key
-
-    def report_exit(description: str) -> None:
-        connection.fail(description)
+        return names.get(hello.pid, key)
 
     own, theirs = socket.socketpair()
     with theirs:
-        async with (
-            locust_processes(workspace, settings.plugins, report_exit) as processes,
-            Channel.on(protocol.SOCKET, own) as channel,
-        ):
+        async with AsyncExitStack() as processes, Channel.on(protocol.SOCKET, own) as channel:
             connection = LocustConnection(channel, settings.workers, name_worker)
             async with background(connection.receive()):
-                cluster = LocustCluster(workspace, settings, processes, connection, theirs)
+                cluster = LocustCluster(workspace, settings, processes, names, connection, theirs)
                 if settings.master is not None:
                     await cluster.start(run_environment(workspace.directory))
                 try:
                     yield cluster
                 finally:
                     if connection.totals is not None:
-                        await processes.wait(QUIT_S)
+                        await cluster.until_ended(QUIT_S)
 
 
 class LocustCluster:
@@ -71,14 +68,18 @@ class LocustCluster:
         self,
         workspace: Workspace,
         settings: LoadSettings,
-        processes: LocustProcesses,
+        stack: AsyncExitStack,
+        names: dict[int, str],
         connection: LocustConnection,
         sock: socket.socket,
     ) -> None:
-        """`sock`: the other end of the connection, for the first process."""
+        """`stack`: ends the processes. `names`: of the processes that are started here, by id. `sock`: the other end of
+        the connection, for the first process."""
         self._workspace = workspace
         self._settings = settings
-        self._processes = processes
+        self._stack = stack
+        self._names = names
+        self._processes: list[asyncio.subprocess.Process] = []
         self._socket = sock
         self.connection = connection
 
@@ -93,16 +94,16 @@ class LocustCluster:
 
     async def start(self, variables: Mapping[str, str]) -> None:
         """Start the processes with these environment variables; return when every worker is there. NotReady if not."""
-        settings, processes, connection = self._settings, self._processes, self.connection
+        settings, connection = self._settings, self.connection
         variables = {**variables, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         fd = self._socket.fileno()
         host, port = settings.address or (self._workspace.address(0), 0)
         if settings.alone:
-            await processes.start("locust", ["single", "--socket", str(fd)], variables, [fd])
+            await self._start_process("locust", ["single", "--socket", str(fd)], variables, [fd])
         else:
             arguments = ["master", "--socket", str(fd), "--bind", host, str(port)]
             arguments += ["--workers", str(settings.workers)]
-            await processes.start("locust-master", arguments, variables, [fd])
+            await self._start_process("locust-master", arguments, variables, [fd])
         self._socket.close()
         if not settings.alone:
             await self._until_ready(
@@ -111,7 +112,7 @@ class LocustCluster:
             if settings.master is None:
                 for number in range(1, settings.workers + 1):
                     arguments = ["worker", "--master", host, str(connection.port)]
-                    await processes.start(f"locust-{number}", arguments, variables)
+                    await self._start_process(f"locust-{number}", arguments, variables)
             else:
                 print(
                     f"load: waiting for {settings.workers} worker(s), each started elsewhere with\n"
@@ -125,6 +126,31 @@ class LocustCluster:
             lambda: f"{len(self.workers)} of {settings.workers} workers of the load are there",
         )
         self._check_versions()
+
+    async def _start_process(
+        self, name: str, arguments: Sequence[str], variables: Mapping[str, str], fds: Sequence[int] = ()
+    ) -> None:
+        """Start `harness.live.locust.process` with these arguments."""
+        plugins = [word for plugin in self._settings.plugins for word in ("--plugin", plugin)]
+        process = await self._stack.enter_async_context(
+            supervised_process(
+                self._workspace,
+                name,
+                "harness.live.locust.process",
+                [*arguments, *plugins],
+                variables=variables,
+                fds=fds,
+                on_exit=lambda how: self.connection.fail(f"{name}, a process of the load, {how}"),
+            )
+        )
+        self._names[process.pid] = name
+        self._processes.append(process)
+
+    async def until_ended(self, limit_s: float) -> None:
+        """Return when all processes have ended by themselves, or after the time limit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await asyncio.gather(*(process.wait() for process in self._processes))
 
     def _check_versions(self) -> None:
         own = version("streaming-resilience-harness")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.live.messages import Address
-from harness.live.rows import EncodedRow
+from harness.experiment.load import LoadSegment
+from harness.live.messages import Emitted, Misuse, Resolve, Route, Unhandled
 from harness.runtime.messages import Codec, message
 from harness.system import Access
 from harness.workload.records import LoadRequest
@@ -88,24 +88,6 @@ class Arrived:
 
 
 @message
-class Resolve:
-    """Asks for the addresses of `name`, port `port`, for this client. The answer is a `Route` of the same number."""
-
-    number: int
-    client: str
-    name: str
-    port: int
-
-
-@message
-class Emitted:
-    t_s: float
-    client: str
-    role: str
-    row: EncodedRow
-
-
-@message
 class Requested:
     request: LoadRequest
 
@@ -120,15 +102,6 @@ class Attempts:
     """Connection attempts by node: totals since this process started."""
 
     by_node: Mapping[str, int]
-
-
-@message
-class Unhandled:
-    """An error in the background; a `defect` is one that no network causes."""
-
-    client: str
-    error: str
-    defect: bool
 
 
 @message
@@ -196,27 +169,19 @@ class StartUsers:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What a `harness.experiment.model.Load` says: clients a second, for how many seconds, which mix."""
+    """What a `harness.experiment.model.Load` says: whose clients, how many over time, which mix."""
 
-    arrive: float
-    for_: float
+    workload: str
+    segments: tuple[LoadSegment, ...]
     mix: str
 
 
 @message
 class Start:
-    """Start the loads at `start_s` of the run. They are by the name of their workload."""
+    """Start the loads at `start_s` of the run. They are by name."""
 
     loads: Mapping[str, LoadPlan]
     start_s: float
-
-
-@message
-class Route:
-    """Answers `Resolve`: addresses in the order to try; none when the name is unknown."""
-
-    number: int
-    addresses: tuple[Address, ...]
 
 
 @message
@@ -233,7 +198,7 @@ class End:
 
 CODEC = Codec(
     *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
-    *(Unhandled, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
+    *(Unhandled, Misuse, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
 )
 
 

@@ -14,8 +14,7 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING
 
 from harness.live.locust import protocol
-from harness.live.locust.threads import spawn_critical
-from harness.live.locust.users import ArrivalShape
+from harness.live.locust.users import ArrivalShape, spawn_critical
 from harness.runtime.messages import SocketChannel
 
 LOST_CHECK_S = 0.5
@@ -80,7 +79,7 @@ class Relay:
                         self._runner.start_shape()
                     case protocol.End(requests):
                         spawn_critical(self._end, requests)
-        # The harness is gone.
+        # The harness has ended.
         os._exit(1)
 
     def _end(self, requests: int) -> None:

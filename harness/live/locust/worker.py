@@ -17,12 +17,12 @@ import gevent.event
 import locust
 from locust.env import Environment
 
+from harness.live import messages
 from harness.live.host import LiveClock
 from harness.live.locust import protocol
 from harness.live.locust.clients import Clients
 from harness.live.locust.clock import OffsetEstimate, SteeredClock
-from harness.live.locust.threads import Bridge, spawn_critical
-from harness.live.locust.users import MIN_USERS, USER, OnEnd, UserSlots
+from harness.live.locust.users import MIN_USERS, USER, Bridge, OnEnd, UserSlots, spawn_critical
 from harness.runtime.messages import MessageError
 from harness.text import describe_error
 from harness.workload.records import LoadRequest
@@ -31,7 +31,7 @@ from harness.workload.schedule import Arrival
 FLUSH_AFTER_S = 0.02
 """How long messages wait for others, to be sent together."""
 
-URGENT = (protocol.Resolve, protocol.Left, protocol.Finished, protocol.Unhandled)
+URGENT = (messages.Resolve, protocol.Left, protocol.Finished, messages.Unhandled, messages.Misuse)
 """Messages that do not wait: an answer is needed, or no other may follow for a while."""
 
 EXCHANGES = 20
@@ -126,7 +126,7 @@ class Worker:
                     spawn_critical(self._prepare, message)
                 case protocol.Start():
                     self._bridge.to_asyncio(self._start_load, message)
-                case protocol.Route():
+                case messages.Route():
                     assert self._clients is not None
                     self._bridge.to_asyncio(self._clients.set_route, message)
                 case protocol.Leave():

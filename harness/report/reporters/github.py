@@ -15,6 +15,7 @@ from harness.gates.result import Verdict
 from harness.report import formatting
 from harness.report.problems import Problem, all_problems
 from harness.report.reporter import Reporter, reporter
+from harness.text import escape_controls, one_line
 from harness.verdict.model import ExperimentResult
 
 MAX_ANNOTATIONS = 10
@@ -75,7 +76,8 @@ def _make_annotation(problem: Problem) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return one_line(escaped)
 
 
 def _property(text: str) -> str:
@@ -95,14 +97,14 @@ def make_summary(event: events.SuiteFinished) -> str:
     ]
     if len(event.results) > MAX_ROWS:
         head.append(f"| ... | {len(event.results) - MAX_ROWS} more runs | | see the report |")
-    return _fit(["\n".join(head), *map(_section, all_problems(event.results))])
+    sections = ["\n".join(head), *map(_section, all_problems(event.results))]
+    return _fit([escape_controls(section, keep="\n") for section in sections])
 
 
 def _section(problem: Problem) -> str:
-    lines = [f"### {_cell(problem.headline)}", "", _cell(problem.reason), "", f"* at `{problem.where}`"]
+    lines = [f"### {_cell(problem.headline)}", "", _cell(problem.reason), "", f"* at {_code(problem.where)}"]
     lines += [
-        f"* {label}: `{text}`" if label == "replay" else f"* {label}: {_cell(text)}"
-        for label, text in problem.details
+        f"* {label}: {_code(text) if label == 'replay' else _cell(text)}" for label, text in problem.details
     ]
     return "\n".join(lines)
 
@@ -110,6 +112,10 @@ def _section(problem: Problem) -> str:
 def _cell(text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(escaped.split())
+
+
+def _code(text: str) -> str:
+    return f"`{' '.join(text.replace('`', ' ').split())}`"
 
 
 def _fit(sections: Sequence[str]) -> str:

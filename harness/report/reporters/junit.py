@@ -6,7 +6,6 @@ INTERRUPTED `skipped` beside an `error` of the run itself.
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,10 +16,8 @@ from harness.report import formatting
 from harness.report.formatting import describe_measurement
 from harness.report.problems import problems
 from harness.report.reporter import Reporter, reporter
+from harness.text import escape_controls
 from harness.verdict.model import ExperimentResult
-
-# What XML 1.0 cannot carry: control characters but tab, newline and return; surrogates; two non-characters.
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @reporter("junit")
@@ -58,12 +55,8 @@ def to_junit(results: Iterable[ExperimentResult], elapsed_s: float | None = None
         root.set(name, str(count))
     root.set("time", f"{elapsed_s or 0.0:.3f}")
     ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def clean(text: str) -> str:
-    """The text without what XML 1.0 cannot carry."""
-    return _ILLEGAL.sub("", text)
+    document = '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return escape_controls(document, keep="\n")
 
 
 def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
@@ -74,7 +67,7 @@ def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
         "errors": sum(case.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE) for case in cases),
         "skipped": sum(case.verdict is Verdict.INTERRUPTED for case in cases),
     }
-    suite = ET.Element("testsuite", name=clean(result.name), time="0.000")
+    suite = ET.Element("testsuite", name=result.name, time="0.000")
     for name, count in counts.items():
         suite.set(name, str(count))
     properties = ET.SubElement(suite, "properties")
@@ -86,7 +79,7 @@ def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
         ("run", result.run),
         *(("without", name) for name in result.without),
     ):
-        ET.SubElement(properties, "property", name=name, value=clean(value))
+        ET.SubElement(properties, "property", name=name, value=value)
     for case in cases:
         suite.append(_case(result, case))
     return suite, counts
@@ -117,17 +110,17 @@ def _cases(result: ExperimentResult) -> Iterator[_Case]:
 def _case(result: ExperimentResult, case: _Case) -> ET.Element:
     element = ET.Element(
         "testcase",
-        classname=clean(f"{result.name}"),
-        name=clean(f"{case.name} (seed {result.seed})"),
-        file=clean(result.file),
+        classname=result.name,
+        name=f"{case.name} (seed {result.seed})",
+        file=result.file,
         time="0.000",
     )
     if case.verdict is Verdict.PASSED:
         return element
     tag = {Verdict.FAILED: "failure", Verdict.INTERRUPTED: "skipped"}.get(case.verdict, "error")
-    message = clean(f"{formatting.verdict_word(case.verdict)}: {case.message}")
+    message = f"{formatting.verdict_word(case.verdict)}: {case.message}"
     child = ET.SubElement(element, tag, message=message, type=case.verdict.value)
-    child.text = clean(_details(result))
+    child.text = _details(result)
     return element
 
 

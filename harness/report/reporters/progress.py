@@ -24,8 +24,8 @@ from harness.engine.events import (
     SuiteStarted,
 )
 from harness.report.reporter import Reporter, reporter
-from harness.report.results_table import badge, draws_bars, make_console
-from harness.text import plural
+from harness.report.results_table import badge, draws_bars, make_console, print_line
+from harness.text import one_line, plural
 
 QUIET_S = 2.0
 """A run that takes less shows no progress."""
@@ -86,7 +86,7 @@ class ProgressReporter(Reporter):
             self._display = None
 
     def print(self, line: str | Text) -> None:
-        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_line(self.console, line)
 
     def _start(self, event: SuiteStarted) -> None:
         count = len(event.experiments)
@@ -131,7 +131,7 @@ class ProgressReporter(Reporter):
         parts = [event.arm, f"{event.done_s:.0f}/{event.total_s:.0f} s", plural(event.clients, "client")]
         if faults:
             parts.append(f"fault: {', '.join(faults[:2])}{' ...' if len(faults) > 2 else ''}")
-        return ", ".join(parts)
+        return one_line(", ".join(parts))
 
     def _change_fault(self, event: FaultChanged) -> None:
         active = self._faults.setdefault((event.experiment, event.seed, event.arm), [])

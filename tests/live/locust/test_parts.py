@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from harness.cli.main import invoke
-from harness.experiment.model import Load
+from harness.experiment.load import Load, LoadSegment
+from harness.live import messages
 from harness.live.locust import protocol
 from harness.live.locust.clock import SLEW, OffsetEstimate, SteeredClock
 from harness.live.messages import Address
 from harness.workload.records import lateness
 from harness.workload.schedule import arrival_times, scheduled_arrivals, share_of
+from tests.workload.shapes import constant
 
 
 def loads(**rates: str) -> dict[str, Load]:
@@ -34,7 +36,7 @@ def test_the_schedule_is_that_of_every_load_in_the_order_of_time() -> None:
     assert [arrival.at_s for arrival in both] == sorted(arrival.at_s for arrival in both)
     for name, rate in (("one", 2.0), ("two", 5.0)):
         mine = [arrival for arrival in both if arrival.load == name]
-        assert [arrival.at_s for arrival in mine] == list(arrival_times(3, name, rate, 20.0))
+        assert [arrival.at_s for arrival in mine] == list(arrival_times(3, name, constant(rate, 20.0)))
         assert [arrival.index for arrival in mine] == list(range(len(mine)))
 
 
@@ -53,8 +55,10 @@ def test_every_arrival_is_exactly_one_processs(of: int) -> None:
 def test_messages_come_back_as_they_were() -> None:
     sent = [
         protocol.Hello(7, "a machine", {"python": "3"}),
-        protocol.Start({"shoppers": protocol.LoadPlan(1 / 3, 20.0, "all")}, 1.5),
-        protocol.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
+        protocol.Start(
+            {"shoppers": protocol.LoadPlan("shoppers", (LoadSegment(1 / 3, 2.0, 20.0),), "all")}, 1.5
+        ),
+        messages.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
         protocol.Left("shopper-1", 1 / 3, False, None),
         protocol.Leave(),
     ]
@@ -147,7 +151,7 @@ def test_lateness() -> None:
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.live.locust.available.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.live.options.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.model import Load
+from harness.experiment.load import Load
 from harness.live.options import LiveOptions, LoadSettings
 from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
