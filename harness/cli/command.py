@@ -17,6 +17,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import InvalidValue, UsageError
+from harness.experiment.units import parse_duration
 from harness.runtime.options import Option, RuntimeOptions
 from harness.text import escape_json_controls, one_line
 
@@ -58,6 +60,19 @@ def print_json(document: object) -> None:
     sys.stdout.flush()
 
 
+def parse_budget(option: str, text: str | None) -> float | None:
+    """Seconds. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except InvalidValue as error:
+        raise UsageError([f"{option}: {error}"]) from None
+    if seconds <= 0:
+        raise UsageError([f"{option} {text}: must be > 0s"])
+    return seconds
+
+
 def echo(*lines: object) -> None:
     """Print each as one line, whatever characters are in it."""
     for line in lines:
@@ -94,6 +109,21 @@ Jobs = Annotated[
 Without = Annotated[
     list[str] | None,
     typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Real time that each arm of a run may take, such as 5m; then it is ended, and its verdict is error. By "
+        "default what the experiment says, or 10 minutes more than its run time.",
+    ),
+]
+SuiteBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Real time that all runs together may take. By default as long as their own budgets allow.",
+    ),
 ]
 Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay=False)]
 Report = Annotated[

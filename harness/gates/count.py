@@ -46,6 +46,10 @@ class CountGate(RowsGate):
         return self
 
     @property
+    def can_abort(self) -> bool:
+        return self.at_least is None
+
+    @property
     def label(self) -> str:
         return f"count of {self.count}"
 

@@ -36,6 +36,10 @@ class ValueGate(RowsGate):
         return str(getattr(self, self.threshold_key))
 
     @property
+    def can_abort(self) -> bool:
+        return True
+
+    @property
     def label(self) -> str:
         return f"{self.key} {self.expression}"
 

@@ -41,6 +41,10 @@ class _OccurrenceGate(Gate):
         raise NotImplementedError
 
     @property
+    def can_abort(self) -> bool:
+        return self.limits[0] is None
+
+    @property
     def distinctions(self) -> tuple[str, ...]:
         return ("" if self.where is None else f" where {self.where}", DURING_TEXT[self.during])
 

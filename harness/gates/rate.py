@@ -12,7 +12,7 @@ from pydantic import model_validator
 from harness.diagnostics import Diagnostic
 from harness.experiment.units import Bitrate, PositiveDuration, Rate, Ratio
 from harness.gates.base import CheckContext, JudgeContext
-from harness.gates.during import DURING_TEXT, run_end_s
+from harness.gates.during import DURING_TEXT, load_end_s
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, no_samples, worst
 from harness.gates.rows import (
@@ -48,6 +48,10 @@ class _PerSecondGate(RowsGate):
     """The rate of every part of this length is within the limits, not only that of the whole time."""
 
     @property
+    def can_abort(self) -> bool:
+        return self.window is not None and self.limits[0] is None
+
+    @property
     def table_name(self) -> str:
         raise NotImplementedError
 
@@ -66,7 +70,7 @@ class _PerSecondGate(RowsGate):
         known, with the run. A part that is not whole at the end is left out.
         """
         during = windows(history)[self.during]
-        start_s, end_s = during.start_s or 0.0, min(_load_end_s(history), during.end_s or math.inf)
+        start_s, end_s = during.start_s or 0.0, min(load_end_s(history), during.end_s or math.inf)
         length_s = self.window or end_s - start_s
         if not 0 < length_s <= end_s - start_s:
             return []
@@ -244,12 +248,3 @@ class ArrivalsGate(_PerSecondGate):
                 low, high = part.low * length_s / arrived, part.high * length_s / arrived
                 parts.append(_Slice(part.start_s, part.end_s, low, high))
         return [self.result(context.name, parts, "ratio")]
-
-
-def _load_end_s(history: History) -> float:
-    """When the last client arrives; where that is not known, the end of the run."""
-    if "clients" in history.tables:
-        ((last,),) = history.query("SELECT max(arrived_s) FROM clients")
-        if last is not None:
-            return float(last)
-    return run_end_s(history)

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.command import (
+    Budget,
     CommandResult,
     Jobs,
     Json,
@@ -13,9 +14,11 @@ from harness.cli.command import (
     Reports,
     Seed,
     Seeds,
+    SuiteBudget,
     Tags,
     Without,
     echo,
+    parse_budget,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -31,6 +34,8 @@ def run(
     matching: Matching = "",
     tag: Tags = None,
     without: Without = None,
+    budget: Budget = None,
+    suite_budget: SuiteBudget = None,
     reports: Reports = Path("reports"),
     report: Report = None,
     as_json: Json = False,
@@ -53,6 +58,8 @@ def run(
             handlers=reporters.handlers,
             finish=reporters.finish,
             runtime=runtime,
+            budget_s=parse_budget("--budget", budget),
+            suite_budget_s=parse_budget("--suite-budget", suite_budget),
         )
     for one in left_out:
         echo(one)
