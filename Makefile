@@ -8,9 +8,17 @@ STAMP := $(VENV)/.installed
 SUITE := experiments/access experiments/control experiments/delivery
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null || echo 2)
 
-.PHONY: run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
+# Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
 .DEFAULT_GOAL := run
 
+# What can be made.
+help:
+	@awk '/^# /{if (about == "") about = substr($$0, 3)} /^[a-z][a-z-]*:/{if (about != "") printf "%-18s %s\n", $$1, about} /^$$/{about = ""}' $(firstword $(MAKEFILE_LIST)) | sed 's/: / /'
+
+# The experiment suite, with a report in reports/latest/index.html.
 run: $(STAMP)
 	$(BIN)/harness run $(SUITE) --jobs $(JOBS)
 
@@ -33,9 +41,9 @@ live-deps:
 	@if command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables; \
 	else echo "install nftables with this system's own package manager (dnf, apk, pacman, ... install nftables)"; exit 1; fi
 
-# All tests. Each worker takes a contiguous part (worksteal), so that most fixtures of a module are made once.
-TESTS = $(BIN)/python -m pytest tests -n $(JOBS) --dist worksteal --benchmark-disable
-
+# All tests. Live tests mostly wait, hence more workers than cores. tests/conftest.py groups and orders the tests.
+WORKERS ?= $(shell expr 2 '*' $(JOBS))
+TESTS = $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --benchmark-disable
 test: $(STAMP)
 	$(TESTS)
 
@@ -58,6 +66,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_reference.py
 
+# The virtual environment, with everything in it.
 setup: $(STAMP)
 
 # Existing clients of Toxiproxy, which the tests run against our server. They have their own environments, because their
@@ -77,6 +86,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,live,load,netns]'
 	@touch $@
 
+# Remove what these commands have made, reports included.
 clean:
 	rm -rf $(VENV) .toxiproxy-clients .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

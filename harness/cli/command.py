@@ -17,6 +17,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
+from harness.errors import InvalidValue, UsageError
+from harness.experiment.units import parse_duration
 from harness.runtime.options import Option, RuntimeOptions
 from harness.text import escape_json_controls, one_line
 
@@ -58,6 +60,19 @@ def print_json(document: object) -> None:
     sys.stdout.flush()
 
 
+def parse_budget(option: str, text: str | None) -> float | None:
+    """Seconds. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except InvalidValue as error:
+        raise UsageError([f"{option}: {error}"]) from None
+    if seconds <= 0:
+        raise UsageError([f"{option} {text}: must be > 0s"])
+    return seconds
+
+
 def echo(*lines: object) -> None:
     """Print each as one line, whatever characters are in it."""
     for line in lines:
@@ -66,6 +81,21 @@ def echo(*lines: object) -> None:
 
 Paths = Annotated[
     list[Path], typer.Argument(help="Experiment files (*.chaos.yaml), or directories that hold some.")
+]
+Matching = Annotated[
+    str,
+    typer.Option(
+        "-k",
+        metavar="EXPR",
+        help="Only experiments whose name or tags have these words: 'edge and not (loss or slow)'.",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        help="Only experiments with this tag, or with 'not TAG' without it; may be given more than once.",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -80,13 +110,28 @@ Without = Annotated[
     list[str] | None,
     typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Real time that each arm of a run may take, such as 5m; then it is ended, and its verdict is error. By "
+        "default what the experiment says, or 10 minutes more than its run time.",
+    ),
+]
+SuiteBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Real time that all runs together may take. By default as long as their own budgets allow.",
+    ),
+]
 Reports = Annotated[Path, typer.Option(help="Where runs are written.", file_okay=False)]
 Report = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[=PATH]",
         help="Report in this way, too, into PATH where one is given; may be given more than once. "
-        "See 'harness list reporters'.",
+        "See 'harness list reporters'; one of your own may be given as module:attribute.",
     ),
 ]
 Json = Annotated[

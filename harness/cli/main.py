@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -56,7 +57,13 @@ def main() -> None:
     """Entry point of the `harness` script and of `python -m harness`."""
     # A CI system or a container that ends a run means what Ctrl-C means: faults are undone first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(invoke(sys.argv[1:]))
+    code = invoke(sys.argv[1:])
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        # A thread that a service has left behind must not keep the process alive.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def invoke(arguments: Sequence[str]) -> int:

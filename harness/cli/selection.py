@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.matching import Selection
 from harness.errors import EXIT_EMPTY, HarnessError, UsageError
 from harness.experiment.files import SUFFIX, is_experiment_file
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 SLOS = "slos.yaml"
+ALL = Selection()
 
 
 class NothingSelected(HarnessError):
@@ -73,7 +75,7 @@ def _missing(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An experiment of a directory that is made for another runtime."""
+    """An experiment that is not run: made for another runtime, or not selected."""
 
     name: str
     file: str
@@ -103,21 +105,38 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
 
 
 def load_all(
-    paths: Sequence[Path], runtime: RuntimeOptions | None
+    paths: Sequence[Path], runtime: RuntimeOptions | None, selection: Selection = ALL
 ) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
     """As `load_for`; without a runtime all of them."""
-    return (load_files(paths), ()) if runtime is None else load_for(paths, runtime)
+    if runtime is not None:
+        return load_for(paths, runtime, selection)
+    return _select(load_files(paths), selection)
+
+
+def _select(
+    loaded: Sequence[ReadyExperiment], selection: Selection
+) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
+    """Raises NothingSelected."""
+    reasons = [selection.reason(item.name, item.experiment.tags) for item in loaded]
+    left_out = tuple(
+        LeftOut(item.name, item.display_path, f"not selected by {reason}")
+        for item, reason in zip(loaded, reasons, strict=True)
+        if reason is not None
+    )
+    if left_out and len(left_out) == len(loaded):
+        raise NothingSelected("\n".join(map(str, left_out)))
+    return tuple(item for item, reason in zip(loaded, reasons, strict=True) if reason is None), left_out
 
 
 def load_for(
-    paths: Sequence[Path], runtime: RuntimeOptions
+    paths: Sequence[Path], runtime: RuntimeOptions, selection: Selection = ALL
 ) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
-    """The experiments that can run there, and those of directories that are made for another runtime.
+    """The selected experiments that can run there, and the others: not selected, or made for another runtime.
 
     Raises as `load_files`; also UsageError for a file that was named and is made for another runtime, and
     NothingSelected when all are left out.
     """
-    loaded = load_files(paths, runtime)
+    loaded, not_selected = _select(load_files(paths, runtime), selection)
     named = {path.resolve() for path in paths if path.is_file()}
     others = [item for item in loaded if item.experiment.runtime not in (None, runtime.name)]
     if refused := [item for item in others if item.file.resolve() in named]:
@@ -129,5 +148,5 @@ def load_for(
         for item in others
     )
     if left_out and len(left_out) == len(loaded):
-        raise NothingSelected("\n".join(map(str, left_out)))
-    return tuple(item for item in loaded if item not in others), left_out
+        raise NothingSelected("\n".join(map(str, (*not_selected, *left_out))))
+    return tuple(item for item in loaded if item not in others), (*not_selected, *left_out)

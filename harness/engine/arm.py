@@ -11,9 +11,17 @@ from typing import Any
 
 from harness.engine.events import Change, FaultChanged, Handler, Progress
 from harness.engine.plan import Plan, PlannedArm, PlannedFault
+from harness.engine.stop import (
+    CHECK_INTERVAL_S,
+    ILL_MARGIN_S,
+    Look,
+    Snapshot,
+    breached_condition,
+    refuted_steady_state,
+)
 from harness.engine.timeline import Timeline, never_applied
 from harness.errors import HarnessError
-from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata
+from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata, StopRecord
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
 from harness.runtime.interrupt import cancelled_by_signals
 from harness.system import Invariant, MatchInvariant, System
@@ -25,6 +33,10 @@ PROGRESS_CHECK_S = 1.0
 
 PROGRESS_INTERVAL_S = 0.25
 """Real seconds at least between two `Progress` events."""
+
+
+LIVE = "live"
+"""The runtime of real systems, which are spared a fault when they are ill already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _ArmFailed(Exception):
-    """Ends the arm. The failure is recorded already."""
+    """Ends the arm. The failure, or why it is stopped, is recorded already."""
 
 
 @dataclass(slots=True)
@@ -52,6 +64,7 @@ class _Outcome:
     failures: list[str] = field(default_factory=list)
     statistics: Mapping[str, Any] = field(default_factory=dict)
     interrupted: str | None = None
+    stopped: StopRecord | None = None
 
 
 def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit: Handler) -> ArmRun:
@@ -62,7 +75,11 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
     outcome = _Outcome(faults=never_applied(plan.faults))
     settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
     try:
-        runtime.run(settings, lambda session: _Arm(session, plan, arm, outcome, emit).run())
+        stops_when_ill = runtime.name == LIVE
+        runtime.run(
+            settings,
+            lambda session: _Arm(session, plan, arm, outcome, emit, system, stops_when_ill).run(),
+        )
     except Exception as error:
         outcome.failures.append(f"{runtime.name} runtime: {_format(error)}")
     if outcome.interrupted is not None:
@@ -75,6 +92,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         invariants=tuple(map(_invariant_record, system.invariants)),
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
+        stopped=outcome.stopped,
     )
     return ArmRun(tuple(outcome.records), metadata)
 
@@ -83,8 +101,17 @@ class _Arm:
     """The load and the faults of one arm in a session."""
 
     def __init__(
-        self, session: Session, plan: Plan, arm: PlannedArm, outcome: _Outcome, emit: Handler
+        self,
+        session: Session,
+        plan: Plan,
+        arm: PlannedArm,
+        outcome: _Outcome,
+        emit: Handler,
+        system: System,
+        stops_when_ill: bool,
     ) -> None:
+        self._system = system
+        self._stops_when_ill = stops_when_ill
         self._session = session
         self._clock = session.clock
         self._plan = plan
@@ -117,10 +144,47 @@ class _Arm:
         """Until both are over. Where one fails, or this is cancelled, the faults are undone before the load ends."""
         async with asyncio.TaskGroup() as group:
             load = group.create_task(self._record_failure("load", self._driver.run()))
-            progress = group.create_task(self._report_progress())
+            others = [group.create_task(self._report_progress()), group.create_task(self._watch())]
             await self._record_failure("timeline", self._timeline.run())
             self._load_result = await load
-            progress.cancel()
+            for task in others:
+                task.cancel()
+
+    async def _watch(self) -> None:
+        """End the arm when a condition of `abort_if` is breached, or when the system is ill before the first fault.
+
+        A real system is spared the fault then; in virtual time the run goes on, and shows more.
+        """
+        plan = self._plan
+        conditions = bool(plan.experiment.abort_if)
+        # When the steady state is judged; never where that stops nothing.
+        ill_s = math.inf
+        if self._stops_when_ill and plan.faults:
+            first_s = min(fault.at_s for fault in plan.faults)
+            ill_s = self._clock.now() + max(0.0, first_s - ILL_MARGIN_S)
+        while conditions or ill_s < math.inf:
+            wait_s = ill_s - self._clock.now()
+            await self._clock.sleep(max(0.0, min(wait_s, CHECK_INTERVAL_S if conditions else math.inf)))
+            if self._clock.now() >= ill_s:
+                ill_s = math.inf
+                await self._stop_if(refuted_steady_state)
+            elif conditions:
+                await self._stop_if(breached_condition)
+
+    async def _stop_if(self, look: Look) -> None:
+        """Raises _ArmFailed where a look at what is recorded so far finds a reason."""
+        snapshot = Snapshot(
+            self._system, self._plan, self._arm, self._records(), self._timeline.records(), self._clock.now()
+        )
+        # A look takes real time, in which a real system must not wait for the harness.
+        stopped = await asyncio.to_thread(look, snapshot) if self._stops_when_ill else look(snapshot)
+        if stopped is not None:
+            self._outcome.stopped = stopped
+            raise _ArmFailed
+
+    def _records(self) -> list[Recorded]:
+        load_records = (Recorded(row.t_s, row.client, row) for row in self._driver.records)
+        return [*self._session.records, *load_records]
 
     async def _record_failure[T](self, name: str, work: Awaitable[T]) -> T:
         """A failure ends the arm: it proves nothing any more."""
@@ -133,8 +197,7 @@ class _Arm:
     def _collect(self) -> None:
         session, outcome = self._session, self._outcome
         outcome.faults = self._timeline.records()
-        load_records = (Recorded(row.t_s, row.client, row) for row in self._driver.records)
-        outcome.records = [*session.records, *load_records]
+        outcome.records = self._records()
         outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
         outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
         failures = [(f.t_s, f.host, f.error) for f in session.failures]

@@ -7,10 +7,12 @@ work is lost, and its outcome is an error.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 import signal
 import threading
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from harness.engine.budget import EXIT_FORCED, BudgetExceeded
 from harness.engine.events import Handler
 
 type Work = Callable[[Handler], Any]
@@ -46,11 +49,14 @@ class Executor(ABC):
     def __init__(self, emit: Handler, begin: Callable[[int], None]) -> None:
         self._emit = emit
         self._begin = begin
-        self._queue: deque[tuple[int, Work]] = deque()
+        self._queue: deque[tuple[int, Work, float | None]] = deque()
 
-    def submit(self, key: int, work: Work, *, first: bool = False) -> None:
-        """Queue it; with `first` it is the next to be started."""
-        (self._queue.appendleft if first else self._queue.append)((key, work))
+    def submit(self, key: int, work: Work, *, first: bool = False, limit_s: float | None = None) -> None:
+        """Queue it; with `first` it is the next to be started.
+
+        `limit_s`: real time after which its process, if it has one of its own, is killed.
+        """
+        (self._queue.appendleft if first else self._queue.append)((key, work, limit_s))
 
     @abstractmethod
     def outcomes(self) -> Iterator[Outcome]:
@@ -66,7 +72,7 @@ class SerialExecutor(Executor):
 
     def outcomes(self) -> Iterator[Outcome]:
         while self._queue:
-            key, work = self._queue.popleft()
+            key, work, _ = self._queue.popleft()
             self._begin(key)
             yield _execute(key, work, self._emit)
 
@@ -100,6 +106,9 @@ class _Worker:
     process: Any
     messages: MessagePipe
     key: int | None = None
+    ends_s: float = math.inf
+    """When its work must be over, by `time.perf_counter`."""
+    overdue: bool = False
 
 
 class ProcessExecutor(Executor):
@@ -116,10 +125,16 @@ class ProcessExecutor(Executor):
             busy = {worker.messages.pipe: worker for worker in self._workers if worker.key is not None}
             if not busy:
                 return
-            for pipe in wait(list(busy)):
+            first_s = min(worker.ends_s for worker in busy.values())
+            left_s = None if first_s == math.inf else max(0.0, first_s - time.perf_counter())
+            for pipe in wait(list(busy), left_s):
                 outcome = self._receive(busy[pipe])  # type: ignore[index]
                 if outcome is not None:
                     yield outcome
+            for worker in busy.values():
+                if worker.key is not None and time.perf_counter() > worker.ends_s:
+                    worker.overdue, worker.ends_s = True, math.inf
+                    worker.process.kill()
 
     def stop(self) -> dict[int, str]:
         self._queue.clear()
@@ -146,9 +161,10 @@ class ProcessExecutor(Executor):
         idle = [worker for worker in self._workers if worker.key is None]
         while self._queue and (idle or len(self._workers) < self._size):
             worker = idle.pop() if idle else self._spawn()
-            key, work = self._queue.popleft()
+            key, work, limit_s = self._queue.popleft()
             self._begin(key)
             worker.key = key
+            worker.ends_s = math.inf if limit_s is None else time.perf_counter() + limit_s
             try:
                 worker.messages.send((key, work))
             except OSError:
@@ -186,7 +202,9 @@ class ProcessExecutor(Executor):
         worker.process.join(STOP_S)
         code = worker.process.exitcode
         why = "it closed its pipe" if code is None else f"exit code {code}"
-        if code is not None and code < 0:
+        if worker.overdue or code == EXIT_FORCED:
+            why = "it exceeded its budget of real time, did not react to signals, and was ended by force"
+        elif code is not None and code < 0:
             why = f"killed by {signal.Signals(-code).name}"
             why += " (out of memory?)" if -code == signal.SIGKILL else ""
         if code is None:
@@ -209,6 +227,8 @@ class ProcessExecutor(Executor):
 def _execute(key: int, work: Work, emit: Handler) -> Outcome:
     try:
         return Outcome(key, work(emit))
+    except BudgetExceeded as error:
+        return Outcome(key, error=str(error))
     except Exception as error:  # one run is lost, the others go on
         return Outcome(key, error=f"{type(error).__name__}: {error}", detail=traceback.format_exc())
 

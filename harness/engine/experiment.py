@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.engine.arm import run_arm
+from harness.engine.budget import real_time_budget
 from harness.engine.events import Finish, Handler, RunFinished, RunJudged, RunStarted
 from harness.engine.judge import judge_run, write_verdict
 from harness.engine.plan import Plan, make_plan
@@ -43,12 +44,13 @@ def run_experiment(
     *,
     seed: int,
     without: Sequence[str] = (),
+    budget_s: float | None = None,
     emit: Handler,
     finish: Finish | None = None,
 ) -> ExperimentResult:
     """Run it in this process, arm by arm, into a directory below `suite`. Raises UsageError before it starts."""
     started_s = time.perf_counter()
-    plan = make_plan(experiment, seed, without)
+    plan = make_plan(experiment, seed, without, budget_s)
     run = run_directory(suite, plan.name, seed)
     _refuse_existing(run)
     emit(run_started(plan))
@@ -67,12 +69,30 @@ def run_started(plan: Plan) -> RunStarted:
     return RunStarted(plan.name, plan.seed, tuple(arm.name for arm in plan.arms), plan.duration_s)
 
 
+SIM_GRACE_S, LIVE_GRACE_S = 3.0, 60.0
+"""How long an arm may take to end once it is interrupted: live, faults are undone with processes that may be slow."""
+
+
 def record_arm(
-    experiment: ReadyExperiment, runtime: RuntimeOptions, plan: Plan, run: Path, index: int, emit: Handler
+    experiment: ReadyExperiment,
+    runtime: RuntimeOptions,
+    plan: Plan,
+    run: Path,
+    index: int,
+    emit: Handler,
+    limit_s: float | None = None,
 ) -> None:
-    """Run the arm of that index and write its history. Raises HistoryError, Interrupted."""
+    """Run the arm of that index and write its history. Raises HistoryError, Interrupted, BudgetExceeded.
+
+    `limit_s`: what is left of the real time of the suite.
+    """
     arm = plan.arms[index]
-    arm_run = run_arm(create_runtime(runtime), experiment.system, plan, arm, emit)
+    with real_time_budget(
+        plan.budget_s if limit_s is None else min(plan.budget_s, limit_s),
+        f"arm {arm.name}" if limit_s is None or plan.budget_s <= limit_s else "the suite",
+        SIM_GRACE_S if runtime.deterministic else LIVE_GRACE_S,
+    ):
+        arm_run = run_arm(create_runtime(runtime), experiment.system, plan, arm, emit)
     write_history(
         staging_directory(run) / str(index),
         system=experiment.system,

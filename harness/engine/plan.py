@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.diagnostics import Diagnostic, unknown_name
+from harness.engine.budget import DEFAULT_S
 from harness.engine.read import ReadyExperiment
 from harness.engine.targets import TargetError, resolve
 from harness.errors import UsageError
 from harness.experiment.model import Arm, Experiment
 from harness.faults.base import Fault
 from harness.faults.primitives import ResolvedTarget
+from harness.sli.base import Slo
 from harness.system import System
 from harness.text import unique_names
 
@@ -54,6 +56,13 @@ class Plan:
     without: tuple[str, ...]
     faults: tuple[PlannedFault, ...]
     arms: tuple[PlannedArm, ...]
+    slos: Mapping[str, Slo] = field(default_factory=dict)
+    given_budget_s: float | None = None
+
+    @property
+    def budget_s(self) -> float:
+        """How much real time each arm may take."""
+        return self.given_budget_s or self.experiment.budget or self.duration_s + DEFAULT_S
 
     @property
     def name(self) -> str:
@@ -71,8 +80,12 @@ class Plan:
         return max(self.load_s, timeline) + self.experiment.drain
 
 
-def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) -> Plan:
+def make_plan(
+    ready: ReadyExperiment, seed: int, without: Sequence[str] = (), budget_s: float | None = None
+) -> Plan:
     """The plan of one experiment with one seed. The same arguments give the same plan.
+
+    `budget_s`: the real time of each arm, instead of the experiment's `budget`.
 
     Raises UsageError for a safeguard that the system does not have and for a target that cannot be resolved.
     """
@@ -99,6 +112,8 @@ def make_plan(ready: ReadyExperiment, seed: int, without: Sequence[str] = ()) ->
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
         arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        slos=ready.slos,
+        given_budget_s=budget_s,
     )
 
 
@@ -111,6 +126,8 @@ def unknown_safeguards(system: System, names: Iterable[str]) -> Iterator[Diagnos
 
 
 def _arms(arms: Sequence[Arm], without: frozenset[str]) -> Iterator[PlannedArm]:
+    """The arms, but for those that would be the main run again."""
+    arms = [arm for arm in arms if arm.differs_from(without)]
     names = ["without " + ", ".join(arm.safeguards) for arm in arms]
     for name, arm in zip(unique_names(names), arms, strict=True):
         yield PlannedArm(name, without | frozenset(arm.safeguards), arm)

@@ -8,9 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.diagnostics import Diagnostic
+from harness.engine.budget import ATTEMPTS, BudgetExceeded
 from harness.engine.events import EventDispatcher, Finish, Handler, RunFinished, SuiteFinished, SuiteStarted
 from harness.engine.executor import Executor, Outcome, ProcessExecutor, SerialExecutor
-from harness.engine.experiment import conclude, discard, record_arm, result_without_history, run_started
+from harness.engine.experiment import (
+    LIVE_GRACE_S,
+    SIM_GRACE_S,
+    conclude,
+    discard,
+    record_arm,
+    result_without_history,
+    run_started,
+)
 from harness.engine.plan import Plan, make_plan
 from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
@@ -49,13 +58,18 @@ class _Arm:
     directory: Path
     index: int
     runtime: RuntimeOptions
+    budget_s: float | None
+    suite_ends_s: float | None
 
     def __call__(self, emit: Handler) -> None:
+        limit_s = None if self.suite_ends_s is None else self.suite_ends_s - time.perf_counter()
+        if limit_s is not None and limit_s <= 0:
+            raise BudgetExceeded("the suite exceeded its budget of real time before this arm began")
         experiment = (
             self.experiment.parse() if isinstance(self.experiment, ExperimentTexts) else self.experiment
         )
-        plan = make_plan(experiment, self.seed, self.without)
-        record_arm(experiment, self.runtime, plan, self.directory, self.index, emit)
+        plan = make_plan(experiment, self.seed, self.without, self.budget_s)
+        record_arm(experiment, self.runtime, plan, self.directory, self.index, emit, limit_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,15 @@ class _Conclusion:
 class Schedule:
     """`add` runs, then `run` once. `interrupted`: whether a signal stopped it."""
 
-    def __init__(self, dispatcher: EventDispatcher, finish: Finish | None, runtime: RuntimeOptions) -> None:
+    def __init__(
+        self,
+        dispatcher: EventDispatcher,
+        finish: Finish | None,
+        runtime: RuntimeOptions,
+        suite_ends_s: float | None = None,
+    ) -> None:
+        """`suite_ends_s`: when the real time of the suite is over, by `time.perf_counter`."""
+        self._suite_ends_s = suite_ends_s
         self._dispatcher = dispatcher
         self._runtime = runtime
         self._finish = finish
@@ -113,8 +135,19 @@ class Schedule:
         run = self._runs[number]
         experiment = run.experiment if isinstance(executor, SerialExecutor) else run.experiment.texts()
         for index in range(len(run.plan.arms)):
-            work = _Arm(experiment, run.plan.seed, run.plan.without, run.directory, index, self._runtime)
-            executor.submit(number, work)
+            plan = run.plan
+            work = _Arm(
+                experiment=experiment,
+                seed=plan.seed,
+                without=plan.without,
+                directory=run.directory,
+                index=index,
+                runtime=self._runtime,
+                budget_s=plan.given_budget_s,
+                suite_ends_s=self._suite_ends_s,
+            )
+            grace_s = SIM_GRACE_S if self._runtime.deterministic else LIVE_GRACE_S
+            executor.submit(number, work, limit_s=plan.budget_s + (ATTEMPTS + 2) * grace_s)
 
     def _start(self, number: int) -> None:
         run = self._runs[number]
@@ -172,8 +205,11 @@ def run(
     without: Sequence[str] = (),
     reports: Path | str = "reports",
     handlers: Sequence[Handler] = (),
+    budget_s: float | None = None,
 ) -> ExperimentResult:
     """Run one experiment with one seed and judge it. The result names the run directory, below `reports`.
+
+    `budget_s`: the real time that each arm may take, instead of the experiment's `budget`.
 
     `without`: safeguards that are switched off. `handlers`: called with every event. Raises UsageError where the
     experiment cannot run like that, before anything starts.
@@ -186,6 +222,7 @@ def run(
         reports=Path(reports),
         handlers=handlers,
         runtime=runtime,
+        budget_s=budget_s,
     )
     (result,) = finished.results
     return result
@@ -201,20 +238,26 @@ def run_suite(
     handlers: Sequence[Handler] = (),
     finish: Finish | None = None,
     runtime: RuntimeOptions = DEFAULT,
+    budget_s: float | None = None,
+    suite_budget_s: float | None = None,
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time.
+
+    `budget_s`, `suite_budget_s`: the real time that each arm and the whole suite may take; what takes longer is ended,
+    with the verdict `error`.
 
     Results are in the order of the experiments and seeds. A run that breaks gets the verdict `error`; the others go
     on. An interrupt ends everything, after faults are undone; unfinished runs get the verdict `interrupted`. What a
     handler raises is raised at the end. Raises UsageError before anything starts.
     """
     started_s = time.perf_counter()
-    plans = _make_plans(experiments, seeds, without, runtime, jobs)
+    plans = _make_plans(experiments, seeds, without, runtime, jobs, budget_s)
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(plan.arms) for _, plan in plans)))
     dispatcher = EventDispatcher(handlers)
     dispatcher(SuiteStarted(tuple(one.name for one in experiments), tuple(seeds), jobs, str(suite)))
-    schedule = Schedule(dispatcher, finish, runtime)
+    ends_s = None if suite_budget_s is None else started_s + suite_budget_s
+    schedule = Schedule(dispatcher, finish, runtime, ends_s)
     for experiment, plan in plans:
         schedule.add(experiment, plan, run_directory(suite, plan.name, plan.seed))
     results = schedule.run(jobs)
@@ -232,6 +275,7 @@ def _make_plans(
     without: Sequence[str],
     runtime: RuntimeOptions,
     jobs: int,
+    budget_s: float | None,
 ) -> list[tuple[ReadyExperiment, Plan]]:
     """A plan for every experiment and seed. Raises UsageError with every problem."""
     plans: list[tuple[ReadyExperiment, Plan]] = []
@@ -240,7 +284,7 @@ def _make_plans(
     capabilities = runtime.capabilities()
     for experiment in experiments:
         try:
-            plans += [(experiment, make_plan(experiment, seed, without)) for seed in seeds]
+            plans += [(experiment, make_plan(experiment, seed, without, budget_s)) for seed in seeds]
         except UsageError as error:
             problems += error.diagnostics
         problems += unsupported(experiment, capabilities)

@@ -40,6 +40,7 @@ def validate(
         () if system is None else validate_loads(draft, system),
         validate_timeline(draft, system, capabilities),
         validate_gates(draft, system, slos),
+        validate_abort_conditions(draft, system, slos),
         validate_arms(draft, system, slos),
     ):
         yield from draft.reliable(check)
@@ -125,6 +126,26 @@ def validate_gates(
                 Code.CONFLICT,
                 "the gate is about a fault, and there is none",
                 "give a timeline, or remove the gate",
+            )
+        for problem in gate.check(context):
+            yield source.locate(problem, path)
+
+
+def validate_abort_conditions(
+    draft: Draft, system: System | None, slos: Mapping[str, Slo | None] | None
+) -> Iterator[Diagnostic]:
+    source = draft.source
+    context = CheckContext(system, slos, _faults_end_s(draft), _run_end_s(draft), _last_fault_start_s(draft))
+    for index, gate in enumerate(draft.abort_if):
+        if not isinstance(gate, Gate):
+            continue
+        path: Path = ("abort_if", index)
+        if not gate.can_abort:
+            yield source.at(
+                (*path, gate.key),
+                Code.CONFLICT,
+                f"{gate.key} cannot stop a run: it may be breached now and hold at the end",
+                "use slo, never, max, min, mean, burn_rate, or count, events and rate with at_most alone",
             )
         for problem in gate.check(context):
             yield source.locate(problem, path)

@@ -8,7 +8,7 @@ none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -141,6 +141,10 @@ class Arm(Frozen):
     def safeguards(self) -> tuple[str, ...]:
         return (self.without,) if isinstance(self.without, str) else self.without
 
+    def differs_from(self, without: Collection[str]) -> bool:
+        """Whether it switches more off than a run without these safeguards."""
+        return not set(self.safeguards) <= {*without}
+
 
 class Experiment(Frozen):
     """One experiment file."""
@@ -163,8 +167,13 @@ class Experiment(Frozen):
     """The faults, each at its time after the load begins."""  # models of the catalogue (`FaultDefinition`)
     gates: tuple[Any, ...] = ()
     """The conditions that must hold, besides the invariants of the system."""  # (`GateDefinition`)
+    abort_if: tuple[Any, ...] = ()
+    """Gates that stop the run as soon as what is recorded breaches one of them."""  # (`GateDefinition`)
     arms: tuple[Arm, ...] = ()
     """The same run with safeguards off, to show that they matter."""
+    budget: PositiveDuration | None = None
+    """How much real time each arm may take; then it is ended, and the verdict is error. 10 minutes more than its
+    run time if not given."""
     drain: Duration = 60.0
     """How long clients may continue after the last arrival; then they are cancelled."""
 
@@ -186,5 +195,7 @@ class SloDefinition(Frozen):
     """Which rows count: an SQL condition."""
     by: str | None = None
     """A column: the SLO must hold for every value of it by itself."""
+    cluster: str | None = None
+    """A column: rows with the same value depend on each other. By default the client that recorded the row."""
     at: str = "t_s"
     """SQL for the moment a row was determined, in seconds: decides what is before, in or after a fault."""

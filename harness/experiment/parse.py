@@ -25,7 +25,7 @@ from harness.experiment.model import (
 from harness.experiment.partial_parse import SuspectPaths
 from harness.experiment.source import Source, read_source
 
-_EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "arms": []}
+_EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "abort_if": [], "arms": []}
 """The parts that are parsed entry by entry; they are empty where the rest of the file is validated."""
 
 
@@ -57,6 +57,7 @@ class Draft(_Draft):
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
     gates: tuple[GateDefinition | None, ...]
+    abort_if: tuple[GateDefinition | None, ...]
     arms: tuple[Arm | None, ...]
     experiment: Experiment | None
 
@@ -79,12 +80,13 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
     load = parser.loads(document["load"]) if "load" in document else {}
     timeline = parser.items(("timeline",), parser.fault) if "timeline" in document else ()
     claims = parser.items(("gates",), parser.gate) if "gates" in document else ()
+    abort_if = parser.items(("abort_if",), parser.gate) if "abort_if" in document else ()
     arms = parser.items(("arms",), parser.arm) if "arms" in document else ()
     frame = {key: _EMPTY_PARTS.get(key, value) for key, value in document.items()}
     experiment, problems = build_model(source, (), frame, Experiment)
     parser.problems.extend(problems)
     if experiment is not None and not parser.problems:
-        parts = {"load": load, "timeline": timeline, "gates": claims, "arms": arms}
+        parts = {"load": load, "timeline": timeline, "gates": claims, "abort_if": abort_if, "arms": arms}
         experiment = experiment.model_copy(update=parts)
     system = document.get("system")
     return Draft(
@@ -93,6 +95,7 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
         load=load,
         timeline=timeline,
         gates=claims,
+        abort_if=abort_if,
         arms=arms,
         experiment=None if parser.problems else experiment,
         problems=tuple(parser.problems),

@@ -28,6 +28,7 @@ def experiment_schema(faults: Faults, gates: Gates, runtimes: Iterable[str]) -> 
     for key, gate in gates.items():
         definitions[f"gate:{key}"] = _schema(gate, definitions)
     schema["properties"]["gates"] |= {"items": {"anyOf": [_ref(f"gate:{key}") for key in gates]}}
+    schema["properties"]["abort_if"] |= {"items": {"anyOf": [_ref(f"gate:{key}") for key in gates]}}
     for name, fault in faults.items():
         definitions[_definition(name)] = _fault(name, fault, definitions)
     schema["properties"]["timeline"] |= {"items": _timeline_item(faults, definitions)}

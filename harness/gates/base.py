@@ -71,6 +71,11 @@ class Gate(GateDefinition):
         return None
 
     @property
+    def can_abort(self) -> bool:
+        """Whether a breach by what is recorded so far is reason enough to stop the run (`abort_if`)."""
+        return False
+
+    @property
     def fault_key(self) -> str | None:
         """The YAML key that makes it a gate about a fault; None when it can hold without any."""
         return None

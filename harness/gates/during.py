@@ -36,3 +36,12 @@ def run_end_s(history: History) -> float:
             ((last,),) = history.query(f"SELECT max({column}) FROM {quoted(table)}")
             ends += [] if last is None else [float(last)]
     return max(ends, default=0.0)
+
+
+def load_end_s(history: History) -> float:
+    """When the last client arrives; where that is not known, the end of the run."""
+    if "clients" in history.tables:
+        ((last,),) = history.query("SELECT max(arrived_s) FROM clients")
+        if last is not None:
+            return float(last)
+    return run_end_s(history)

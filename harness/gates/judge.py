@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.errors import InvalidValue, debug
 from harness.gates.base import Gate, JudgeContext
 from harness.gates.names import gate_names
-from harness.gates.result import GateResult, no_samples, not_computable
+from harness.gates.result import INTERVAL_CONFIDENCE, GateResult, no_samples, not_computable
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.sli.base import Slo
@@ -25,7 +25,7 @@ def judge_gates(
     names = gate_names(gates)
     known = [*lines, *[None] * (len(gates) - len(lines))]
     return [
-        replace(result, kind=gate.key, line=line)
+        replace(result, kind=gate.key, line=line, confidence=INTERVAL_CONFIDENCE if result.interval else None)
         for gate, name, line in zip(gates, names, known, strict=True)
         for result in _judge(gate, history, JudgeContext(name, slos))
     ]

@@ -38,14 +38,21 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return next((v for v in _SEVERITY if v in found), Verdict.INCONCLUSIVE)
 
 
+INTERVAL_CONFIDENCE = 0.9
+"""Of two one-sided bounds at 95 % each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
     """The result of one gate. The fields are keys of `verdict.json`, in this order.
 
     `value`, `interval`, `threshold`: in `unit` ("ratio", "share", "s", "bps", "bytes", "count").
-    `interval`: two one-sided 95 % bounds, so a 90 % interval.
+    `interval`: two one-sided 95 % bounds, so that its `confidence` is 0.9.
+    `effective`: as many independent samples carry the same evidence; None where that is not asked.
     `unknown`: how many of the samples are not known (null, NaN, no moment); they are counted as bad.
-    `needs`: how many more samples would decide it; None when it is decided, or no number would.
+    `missing`: clients that may have had one sample more; `bounded`: the value when all of these are bad.
+    `needs`: how many more samples like them claim it with a probability of 95 %; None when it is decided, or no number
+    helps.
     `line`: of the gate in its file. `reason`: one sentence for people.
     """
 
@@ -59,8 +66,12 @@ class GateResult:
     threshold: float | None
     unit: str
     samples: int
+    effective: float | None = None
     unknown: int = 0
+    missing: int = 0
+    bounded: float | None = None
     needs: int | None = None
+    confidence: float | None = None
     line: int | None = None
 
 
@@ -71,6 +82,7 @@ def no_samples(
     unit: str = "",
     slo: str | None = None,
     samples: int = 0,
+    missing: int = 0,
     reason: str = "no samples",
 ) -> GateResult:
     """Inconclusive: there is nothing to judge."""
@@ -84,6 +96,7 @@ def no_samples(
         threshold=threshold,
         unit=unit,
         samples=samples,
+        missing=missing,
     )
 
 

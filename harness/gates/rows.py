@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.diagnostics import Diagnostic
+from harness.diagnostics import Code, Diagnostic
+from harness.errors import InvalidValue
 from harness.experiment.load import Frozen
+from harness.gates.base import Gate
+from harness.gates.during import DURING_TEXT, During, during_key
+from harness.gates.result import Verdict
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
@@ -61,11 +65,7 @@ def check_rows(
 ) -> Iterator[Diagnostic]:
     """Whether the table exists and both expressions fit it. `table_key`: the YAML key of the table."""
     for problem in check_table_expression(system, table, at, key="at", numeric=True):
-        yield (
-            problem
-            if problem.path != ("table",)
-            else Diagnostic(problem.code, problem.found, problem.allowed, problem.hint, (table_key,))
-        )
+        yield replace(problem, path=(table_key,)) if problem.path == ("table",) else problem
     if where is not None:
         for problem in check_table_expression(system, table, where, key="where"):
             if problem.path == ("where",):
@@ -127,3 +127,62 @@ def _inside(window: Window) -> str:
     if window.end_s is not None and window.end_s < math.inf:
         parts.append(f"{AT} < {window.end_s!r}::DOUBLE")
     return " AND ".join(parts) or "true"
+
+
+class RowsGate(Gate):
+    """Base of the gates on rows of a table in a part of the run."""
+
+    where: str | None = None
+    """Only rows for which this SQL condition is true."""
+    at: str = "t_s"
+    """SQL for the moment of a row, in seconds."""
+    during: During = "all"
+    """Which part of the run counts."""
+
+    @property
+    def distinctions(self) -> tuple[str, ...]:
+        return ("" if self.where is None else f" where {self.where}", DURING_TEXT[self.during])
+
+    @property
+    def fault_key(self) -> str | None:
+        return during_key(self.during)
+
+
+def check_limits(at_least: object, at_most: object) -> None:
+    """Raises InvalidValue where a gate has neither limit."""
+    if at_least is None and at_most is None:
+        raise InvalidValue(Code.MISSING_KEY, "the gate has no limit", "give 'at_least', 'at_most' or both")
+
+
+def limits_verdict(low: float, high: float, at_least: float | None, at_most: float | None) -> Verdict:
+    """Of a figure that is at least `low` and at most `high`."""
+    if (at_most is not None and low > at_most) or (at_least is not None and high < at_least):
+        return Verdict.FAILED
+    if (at_most is None or high <= at_most) and (at_least is None or low >= at_least):
+        return Verdict.PASSED
+    return Verdict.INCONCLUSIVE
+
+
+def limits_text(at_least: str | None, at_most: str | None) -> str:
+    """`at least 3, at most 5`."""
+    parts = [f"at least {at_least}" if at_least else "", f"at most {at_most}" if at_most else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def silent_clients(history: History, table: str) -> int:
+    """How many clients recorded nothing, or ended in an error or not at all: rows of theirs may be missing.
+
+    0 for a table that clients do not record, and where it is not known who did.
+    """
+    if "clients" not in history.tables or "recorded_by" not in history.tables.get(table, ()):
+        return 0
+    ((own, silent),) = history.query(
+        f"SELECT (SELECT count(*) FROM {quoted(table)} WHERE recorded_by IN (SELECT client FROM clients)), "
+        "(SELECT count(*) FROM clients WHERE outcome IN ('failed', 'unended') OR rows = 0)"
+    )
+    return int(silent) if own else 0
+
+
+def silent_text(count: int) -> str:
+    """A part of a reason; empty for 0."""
+    return f"; {count:,} clients did not report, their rows are unknown" if count else ""

@@ -31,6 +31,10 @@ class SloGate(SloBasedGate):
     def fault_key(self) -> str | None:
         return during_key(self.during)
 
+    @property
+    def can_abort(self) -> bool:
+        return True
+
     def window(self, history: History) -> Window:
         return windows(history)[self.during]
 

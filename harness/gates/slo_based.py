@@ -112,7 +112,15 @@ class SloBasedGate(Gate):
     ) -> GateResult:
         name = name if measured.group is None else f"{name}[{measured.group}]"
         if not measured.samples:
-            return no_samples(name, threshold=threshold.value, unit=threshold.unit, slo=self.slo_name)
+            silent = f" ({measured.missing:,} clients did not report)" if measured.missing else ""
+            return no_samples(
+                name,
+                threshold=threshold.value,
+                unit=threshold.unit,
+                slo=self.slo_name,
+                missing=measured.missing,
+                reason=f"no samples{silent}",
+            )
         if is_untested:
             return no_samples(
                 name,
@@ -132,6 +140,9 @@ class SloBasedGate(Gate):
             threshold=threshold.value,
             unit=threshold.unit,
             samples=measured.samples,
+            effective=None if measured.effective is None else round(measured.effective, 1),
             unknown=measured.unknown,
+            missing=measured.missing,
+            bounded=measured.bounded,
             needs=measured.needs,
         )

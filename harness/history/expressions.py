@@ -12,7 +12,7 @@ from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.errors import InvalidValue
 from harness.history.columns import CONSTANTS, EVENT_COLUMNS, Column, TableError, columns
 from harness.history.files import EVENTS
-from harness.history.sql import bad_expression, check_sql, interrupted_after
+from harness.history.sql import bad_expression, check_sql, interrupted_after, shared_connection
 from harness.history.table import quoted
 from harness.system import Chart, StateChart, System
 from harness.text import did_you_mean, quote
@@ -52,8 +52,8 @@ def _kind_of(expression: str, known: tuple[Column, ...]) -> str:
     fields = ", ".join(f"{quoted(column.name)} {column.sql}" for column in known)
     try:
         check_sql(expression, names)
-        with duckdb.connect(config=_CONFIG) as connection, interrupted_after(connection, MAX_SECONDS):
-            connection.execute(f"CREATE TABLE {_ANY_TABLE} ({fields})")
+        with shared_connection() as connection, interrupted_after(connection, MAX_SECONDS):
+            connection.execute(f"CREATE OR REPLACE TABLE {_ANY_TABLE} ({fields})")
             connection.execute(f"INSERT INTO {_ANY_TABLE} VALUES ({', '.join(['NULL'] * len(names))})")
             # As a condition it can be no aggregate. Running it on a row of nulls finds constants that cannot be what
             # they are compared with.
@@ -70,12 +70,6 @@ MAX_SECONDS = 5.0
 """How long an expression may take on one row."""
 
 _ANY_TABLE = "_table_of_the_slo"
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 1,
-    "enable_external_access": "false",
-    "memory_limit": "256MB",
-    "temp_directory": "",
-}
 _NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 
 

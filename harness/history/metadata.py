@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -72,11 +72,24 @@ class MatchRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRecord:
+    """Why a run was stopped early, `at_s` seconds into it.
+
+    `kind`: a condition of `abort_if` was breached ("abort"), or the steady state was refuted before any fault ("ill").
+    """
+
+    at_s: float
+    kind: Literal["abort", "ill"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetadata:
     """`failures`: what broke without a fault breaking it (a service's main, a client's code), in words.
 
     `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
     from the load and the seed, so they are not part of the history's hash.
+    `stopped`: None for a run that came to its end.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
@@ -87,6 +100,7 @@ class RunMetadata:
     invariants: tuple[InvariantRecord | MatchRecord, ...]
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    stopped: StopRecord | None = None
 
     @property
     def fault_start_s(self) -> float | None:

@@ -77,6 +77,8 @@ def write_history(
             table.write(partial / f"{table.name}.parquet", connection)
         document = TypeAdapter(RunMetadata).dump_python(metadata, mode="json")
         core = {key: value for key, value in document.items() if key not in ("statistics", "groups")}
+        if metadata.stopped is None:
+            del core["stopped"]
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()
         (partial / EXPERIMENT).write_text(experiment_yaml, encoding="utf-8")

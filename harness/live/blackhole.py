@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
 
 from harness.faults.primitives import EndpointMatch, PathMatch
 from harness.live.host import real_port
@@ -12,16 +13,14 @@ from harness.live.kernel.controller import Controller
 from harness.live.link_faults import LinkFaults
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Blackhole:
-    """`listeners`: closed before the service listens again. `undo`: everything else."""
+    """`_listeners`: closed before the service listens again. `_undo`: everything else."""
 
-    def __init__(
-        self, node: str, controller: Controller | None, listeners: ExitStack, undo: AsyncExitStack
-    ) -> None:
-        self._node = node
-        self._controller = controller
-        self._listeners = listeners
-        self._undo = undo
+    _node: str
+    _controller: Controller | None
+    _listeners: ExitStack
+    _undo: AsyncExitStack
 
     async def power_on(self) -> None:
         """Let the service of the node listen again; nothing reaches it before `restore`."""

@@ -127,7 +127,7 @@ class Group:
         self.add(pids)
 
     def add(self, pids: Iterable[int]) -> None:
-        """Move processes into it; those that are gone already are skipped."""
+        """Move processes into it; those that have ended are skipped."""
         _move(pids, self.directory)
 
     def throttled_us(self) -> int:
@@ -231,7 +231,7 @@ def _check(place: ParentGroup) -> None:
 
 def _move(pids: Iterable[int], group: Path) -> None:
     for pid in pids:
-        # One that is gone or ends now (ESRCH) needs no limit.
+        # One that has ended or ends now (ESRCH) needs no limit.
         with contextlib.suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid))
 

@@ -7,10 +7,8 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from harness.errors import HarnessError
-from harness.live.kernel.probe import probe
+from harness.live.kernel.probe import Finding, check
 from harness.live.networks import proxy_server
 from harness.live.run_lock import FIRST, LAST, LiveUnavailable, state_directory, used_runs
 from harness.live.runtime import open_files
@@ -18,26 +16,12 @@ from harness.live.toxiproxy import ToxiproxyApi
 from harness.live.workspace import open_workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that live runs need. `detail`: what was found, or what to do."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 def examine() -> tuple[Finding, ...]:
     """Try everything; about a second."""
     findings = list(_platform())
     if all(finding.ok for finding in findings):
-        findings += [_finding(name, check) for name, check in _CHECKS]
+        findings += [check(name, look) for name, look in _CHECKS]
     return tuple(findings)
-
-
-def examine_kernel() -> tuple[Finding, ...]:
-    """What the kernel network needs beyond that; less than a second."""
-    return tuple(Finding(found.name, found.ok, found.detail) for found in probe())
 
 
 def _platform() -> Iterator[Finding]:
@@ -55,13 +39,6 @@ def _load() -> str:
         return f"asyncio, or Locust {version('locust')} (--load locust)"
     except PackageNotFoundError:
         return "asyncio; no Locust (the extra 'load'), so --load locust is refused"
-
-
-def _finding(name: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, True, check())
-    except (OSError, HarnessError) as error:
-        return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
 def _loopback() -> str:
@@ -92,12 +69,8 @@ def _proxies() -> str:
     """Start the proxy server, ask it, and end it: nothing may be left."""
 
     async def ask() -> None:
-        async with proxy_server(workspace, 0) as url:
-            api = ToxiproxyApi(url)
-            try:
-                await api.traffic()
-            finally:
-                await api.close()
+        async with proxy_server(workspace, 0) as url, ToxiproxyApi(url) as api:
+            await api.traffic()
 
     with open_workspace() as workspace:
         asyncio.run(ask())

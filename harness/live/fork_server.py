@@ -167,7 +167,7 @@ class ForkServer:
         try:
             self._channel.send_descriptors(launch, [line.fileno()])
         except OSError as error:
-            raise NotReady(f"the fork server is gone: {error}\n{self.log_tail(LOG)}") from error
+            raise NotReady(f"the fork server has ended: {error}\n{self.log_tail(LOG)}") from error
         pid = await answer
         self._workspace.ledger.add(Process.of(pid, f"node {launch.node}"))
         self._on_exit[pid] = on_exit
@@ -176,13 +176,13 @@ class ForkServer:
         return pid
 
     async def receive(self) -> None:
-        """Handle the messages of the fork server, until it is gone."""
+        """Handle the messages of the fork server, until it has ended."""
         try:
             async for message in self._channel:
                 match message:
                     case messages.Launched(node, incarnation, pid):
                         answer = self._launches.pop((node, incarnation))
-                        if not answer.done():  # whoever launched it may have been cancelled
+                        if not answer.done():  # the task that launched it may have been cancelled
                             answer.set_result(pid)
                     case messages.Exited(pid, status):
                         if pid in self._on_exit:
@@ -190,14 +190,14 @@ class ForkServer:
                         else:
                             self._early_exits[pid] = status
         finally:
-            # Also when Ctrl-C cancels every task: no exit is heard any more, and nobody may wait for one.
+            # Also when Ctrl-C cancels every task: no exit arrives any more, and no task may wait for one.
             self._end_all()
 
     def _end_all(self) -> None:
-        """The fork server is gone or ends now, and the kernel kills every node with it."""
+        """The fork server has ended or ends now, and the kernel kills every node with it."""
         for answer in self._launches.values():
             if not answer.done():
-                answer.set_exception(NotReady(f"the fork server is gone\n{self.log_tail(LOG)}"))
+                answer.set_exception(NotReady(f"the fork server has ended\n{self.log_tail(LOG)}"))
         self._launches.clear()
         for pid in list(self._on_exit):
             self._report_exit(pid, -signal.SIGKILL)

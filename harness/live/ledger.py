@@ -1,4 +1,4 @@
-"""The ledger of a run: every resource is written down before it is made, so that whoever finds it can undo it."""
+"""The ledger of a run: every resource is written down before it is made, so that any later process can undo it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class LinkFaults:
         name, refused = each.link.name, self._conditions.refused(each.link)
         if each.unanswered:
             await self._api.accept(name, False)
-            if refused:  # without an answer, nobody sees the refusal
+            if refused:  # without an answer, the refusal is not seen
                 await self._api.enable(name, True)
         else:
             if refused:

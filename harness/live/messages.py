@@ -126,22 +126,25 @@ class Ready:
 @message
 class Emitted:
     t_s: float
+    host: str
     row: EncodedRow
 
 
 @message
 class Unhandled:
-    """An error in the background; a `defect` is one that no network causes."""
+    """An error in the background of a process; a `defect` is one that no network causes."""
 
+    host: str
     error: str
     defect: bool = False
 
 
 @message
 class Misuse:
-    """The service has used its host wrongly."""
+    """A service or a client has used its host wrongly."""
 
     t_s: float
+    host: str
     error: str
 
 
@@ -154,9 +157,10 @@ class Ended:
 
 @message
 class Resolve:
-    """Asks for the addresses of `name`, port `port`. The answer is a `Route` of the same number."""
+    """Asks for the addresses of `name`, port `port`, for a host. The answer is a `Route` of the same number."""
 
     number: int
+    host: str
     name: str
     port: int
 

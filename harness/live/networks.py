@@ -37,8 +37,8 @@ async def proxy_server(
 ) -> AsyncIterator[str]:
     """The URL of its API. NotReady when it does not start. `variables`: of its environment.
 
-    `died` is called with the reason when it ends before the block: whatever clients see then is not the system's
-    doing.
+    `died` is called with the reason when it ends before the block: what clients see after that is not caused by the
+    system.
     """
     arguments = ("serve", "--host", workspace.address(0), "--port", "0", "--seed", str(seed))
     async with supervised_process(
@@ -48,6 +48,7 @@ async def proxy_server(
         arguments,
         variables={"LOG_LEVEL": "warn", **(variables or {})},
         stdout=asyncio.subprocess.PIPE,
+        on_exit=lambda how: died(f"the proxy server {how}"),
     ) as process:
         assert process.stdout is not None
         try:
@@ -57,13 +58,7 @@ async def proxy_server(
             line = b""
         if not line:
             raise NotReady(f"the proxy server did not start\n{workspace.log_tail('proxies')}".rstrip())
-
-        async def watch() -> None:
-            status = await process.wait()
-            died(f"the proxy server ended (status {status})\n{workspace.log_tail('proxies')}".rstrip())
-
-        async with background(watch()):
-            yield str(json.loads(line)["api"])
+        yield str(json.loads(line)["api"])
 
 
 WATCH_S = 1.0
@@ -77,7 +72,7 @@ async def external_server(
     """The URL of its API. NotReady when no Toxiproxy server answers there.
 
     `prefix`: of the names of our proxies, which are removed when the workspace is cleaned. `died` is called with the
-    reason when the server stops answering: whatever clients see then is not the system's doing.
+    reason when the server stops answering: what clients see after that is not caused by the system.
     """
     url = url.rstrip("/")
     if problem := await asyncio.to_thread(server_problem, url):

@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 from harness.faults.primitives import HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
-from harness.live.messages import RowCodec
+from harness.live.remote import RemoteContext
 from harness.live.tasks import background
 from harness.runtime.charges import Charges
-from harness.runtime.host import HostError
 from harness.runtime.interference import Interference, Interferer
-from harness.runtime.journal import is_defect, report_context, report_logs
-from harness.runtime.messages import Channel, MessageError
+from harness.runtime.messages import Channel
 from harness.runtime.processor import Limit, Processor
-from harness.system import Row, System
+from harness.system import System
 from harness.system.processor import ProcessorSlice
 from harness.system.streams import stream
 from harness.text import describe_error
@@ -34,15 +28,14 @@ COUNTS_EVERY_S = 0.2
 async def run_node(
     system: System, run: messages.RunInfo, launch: messages.Launch, sock: socket.socket
 ) -> None:
-    """Run the node's service until the process is killed, or the harness is gone."""
+    """Run the node's service until the process is killed, or the harness has ended."""
     channel = await Channel.open(messages.NODE, sock)
     node = _Node(system, run, launch, channel)
-    asyncio.get_running_loop().set_exception_handler(node.exception_handler)
-    report_logs(node.unhandled)
+    node.report_errors()
     async with background(node.send_counts_regularly()):
         service = asyncio.create_task(node.serve())
         receiving = asyncio.create_task(node.receive())
-        # When the channel closes, the harness is gone and nobody needs this process.
+        # When the channel closes, the harness has ended and this process is not needed.
         await asyncio.wait({service, receiving}, return_when=asyncio.FIRST_COMPLETED)
     if receiving.done():
         receiving.result()
@@ -50,8 +43,8 @@ async def run_node(
         await channel.aclose()
 
 
-class _Node:
-    """One process of a node. For its host, the `harness.live.host.LiveContext`."""
+class _Node(RemoteContext):
+    """One process of a node."""
 
     def __init__(
         self,
@@ -60,22 +53,16 @@ class _Node:
         launch: messages.Launch,
         channel: Channel,
     ) -> None:
-        self.system = system
-        self._run_info = run
+        super().__init__(launch.node, system, run.safeguards, LiveClock(run.origin_s), channel.send)
+        self._seed = run.seed
         self._channel = channel
-        self._rows = RowCodec(system)
         node = self._node = system.topology.node(launch.node)
-        self.clock = LiveClock(run.origin_s)
-        self.attempts: Counter[str] = Counter()
         self._sent = messages.Counts()
         self._interference = Interference(self._served)
         self._interferers: dict[int, Interferer] = {}
-        self._routes: dict[tuple[str, int], Sequence[messages.Address]] = {}
-        self._lookups: dict[int, asyncio.Future[Sequence[messages.Address]]] = {}
-        self._numbers = count(1)
         identity = HostIdentity(node.name, node.role, node.zone)
         loop = asyncio.get_running_loop()
-        self._processor = Processor(identity, node.cores, loop, self.clock.now, self._record_processor)
+        self._processor = Processor(identity, node.cores, loop, self.clock.now, self._emit_slice)
         self._work_limit: Limit | None = None
         self._lost_work_s = 0.0
         self._host = LiveHost(
@@ -84,46 +71,18 @@ class _Node:
             config=node.config,
             rng=stream(run.seed, "host", node.name, launch.incarnation),
             disk=DirectoryDisk(Path(run.directory) / "disks" / node.name),
-            router=self._route,
+            router=self.router(node.name),
             address=launch.address,
             processor=self._processor,
             charges=Charges(
                 node.costs, self._processor, stream(run.seed, "costs", node.name, launch.incarnation)
             ),
             interference=self._interference,
-            ready=lambda port: self._send(messages.Ready(port)),
+            ready=lambda port: self.send(messages.Ready(port)),
         )
 
-    # ------------------------------------------------------------------ what its host needs
-
-    @property
-    def safeguards(self) -> Mapping[str, bool]:
-        return self._run_info.safeguards
-
-    def emit(self, host: str, row: Row) -> None:
-        try:
-            self._send(messages.Emitted(self.clock.now(), self._rows.encode(row)))
-        except MessageError as error:
-            raise HostError(f"emitted {row!r}: {error}") from error
-
-    def misuse(self, host: str, error: str) -> None:
-        self._send(messages.Misuse(self.clock.now(), error))
-
-    def _record_processor(self, row: ProcessorSlice) -> None:
-        self._send(messages.Emitted(row.t_s, self._rows.encode(row)))
-
-    async def _route(self, name: str, port: int) -> Sequence[messages.Address]:
-        known = self._routes.get((name, port))
-        if known is None:
-            number = next(self._numbers)
-            answer = self._lookups[number] = asyncio.get_running_loop().create_future()
-            self._send(messages.Resolve(number, name, port))
-            known = await answer
-            if known:
-                self._routes[name, port] = known
-        return known
-
-    # ------------------------------------------------------------------ life
+    def _emit_slice(self, row: ProcessorSlice) -> None:
+        self.emit(self.name, row, row.t_s)
 
     async def serve(self) -> None:
         try:
@@ -135,17 +94,15 @@ class _Node:
             logging.getLogger(__name__).exception("the service of %s ended", self._node.name)
         else:
             reason = "its service returned; a service runs until it is cancelled"
-        self._send(messages.Ended(reason))
+        self.send(messages.Ended(reason))
 
     async def receive(self) -> None:
         async for message in self._channel:
             match message:
-                case messages.Route(number, addresses):
-                    answer = self._lookups.pop(number)
-                    if not answer.done():
-                        answer.set_result(addresses)
+                case messages.Route():
+                    self.set_route(message)
                 case messages.Interfere(number, rule, names):
-                    interferer = Interferer(rule, stream(self._run_info.seed, *names))
+                    interferer = Interferer(rule, stream(self._seed, *names))
                     self._interferers[number] = interferer
                     self._interference.add(interferer)
                 case messages.StopInterfering(number):
@@ -155,7 +112,7 @@ class _Node:
                     self._limit_work(cores)
                 case messages.Flush(number):
                     self._send_counts()
-                    self._send(messages.Flushed(number))
+                    self.send(messages.Flushed(number))
 
     def _limit_work(self, cores: float | None) -> None:
         if self._work_limit is not None:
@@ -180,15 +137,4 @@ class _Node:
         counts = messages.Counts(dict(self.attempts), taken, round((self._lost_work_s + limited_s) * 1000))
         if counts != self._sent:
             self._sent = counts
-            self._send(counts)
-
-    def _send(self, message: object) -> None:
-        self._channel.send(message)
-
-    # ------------------------------------------------------------------ errors that nobody handles
-
-    def unhandled(self, error: str, cause: BaseException | None = None) -> None:
-        self._send(messages.Unhandled(error, is_defect(cause)))
-
-    def exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
-        report_context(self.unhandled, context)
+            self.send(counts)

@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from harness.faults.primitives import FaultFailed
 from harness.live import messages
@@ -17,6 +17,9 @@ from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
 from harness.text import describe_error
 
+if TYPE_CHECKING:
+    from harness.live.nodes import LiveNode
+
 EXIT_S = 10.0
 """How long a killed process may take until the kernel has removed it."""
 
@@ -24,25 +27,8 @@ ANSWER_S = 2.0
 """How long a process may take to report its counts, and how long its last reports may take to arrive."""
 
 
-class Node(Protocol):
-    """What a process needs of its node."""
-
-    async def route(self, name: str, port: int) -> Sequence[messages.Address]:
-        """FaultFailed when there is no route."""
-        ...
-
-    def report(self, process: NodeProcess, message: object) -> None:
-        """Take a report of the process."""
-
-    def fail(self, error: str) -> None:
-        """The harness has failed."""
-
-    def exited(self, process: NodeProcess) -> None:
-        """The process is gone, and all its reports have arrived."""
-
-
-async def launch_process(fork_server: ForkServer, launch: messages.Launch, node: Node) -> NodeProcess:
-    """Start a process. NotReady when the fork server is gone."""
+async def launch_process(fork_server: ForkServer, launch: messages.Launch, node: LiveNode) -> NodeProcess:
+    """Start a process. NotReady when the fork server has ended."""
     own, theirs = socket.socketpair()
     exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     with theirs:
@@ -55,7 +41,7 @@ class NodeProcess:
 
     def __init__(
         self,
-        node: Node,
+        node: LiveNode,
         pid: int,
         exited: asyncio.Future[int],
         channel: Channel,
@@ -83,7 +69,7 @@ class NodeProcess:
         await asyncio.shield(self._ready)
 
     def send(self, message: object) -> None:
-        """Nothing happens when it is gone."""
+        """Does nothing when it has ended."""
         self._channel.send(message)
 
     async def flush(self) -> None:
@@ -95,7 +81,7 @@ class NodeProcess:
         self._flushes.pop(number, None)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and its children; nothing happens when it is gone."""
+        """Send a signal to the process and its children; does nothing when it has ended."""
         if self.alive:
             # The fork server reports the exit before the id is used again. Its children are in its process group;
             # just after the fork there is none yet.
@@ -115,7 +101,7 @@ class NodeProcess:
     # ------------------------------------------------------------------ what the process sends
 
     async def _run(self) -> None:
-        """Take messages until the process is gone."""
+        """Take messages until the process has ended."""
         receiving = asyncio.create_task(self._receive())
         status = await self._exited
         # Its last messages may still be in the socket.
@@ -152,7 +138,7 @@ class NodeProcess:
                     case messages.Flushed(number):
                         if (answer := self._flushes.pop(number, None)) and not answer.done():
                             answer.set_result(None)
-                    case messages.Resolve(number, name, port):
+                    case messages.Resolve(number, _, name, port):
                         lookups.create_task(self._resolve(number, name, port))
                     case messages.Ended(reason):
                         self.end_reason = reason

@@ -18,6 +18,7 @@ from harness.live.messages import RowCodec
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
+from harness.live.remote import record
 from harness.runtime.contract import NotReady
 from harness.runtime.journal import Journal
 from harness.runtime.primitives import Hold, Stop
@@ -40,7 +41,7 @@ class NodeContext:
 
 
 class LiveNode:
-    """Faults may overlap: the node runs again when the last that holds it is gone. It has no process at first.
+    """Faults may overlap: the node runs again when the last one is undone. It has no process at first.
 
     `group`: the control group that limits its processor time. `namespace`: the path of its network namespace, with
     the kernel network.
@@ -65,7 +66,7 @@ class LiveNode:
         self._lost_work_ms = 0
         self._interferences: dict[int, messages.Interfere] = {}
         self._interfered: Counter[int] = Counter()
-        """Requests interfered with, by interference, in processes that are gone."""
+        """Requests interfered with, by interference, in processes that have ended."""
         self._blackhole: Blackhole | None = None
         self._lock = asyncio.Lock()
 
@@ -77,7 +78,7 @@ class LiveNode:
     # ------------------------------------------------------------------ starting and stopping
 
     async def start(self) -> None:
-        """Start the service unless it runs, whatever holds it, and wait until it is ready. NotReady."""
+        """Release all holds, start the service unless it runs, and wait until it is ready. NotReady."""
         self._stops.clear()
         async with self._lock:
             if self._alive is None:
@@ -237,20 +238,16 @@ class LiveNode:
         self._context.journal.fail("the harness", f"{self._node.name}: {error}")
 
     def report(self, process: NodeProcess, message: object) -> None:
-        node, context = self._node, self._context
+        context = self._context
         match message:
             case messages.Ready(port):
                 self._ports.add(port)
-            case messages.Emitted(t_s, row):
-                context.journal.emit(node.name, context.rows.decode(row), t_s)
-            case messages.Misuse(t_s, error):
-                context.journal.misuse(node.name, error, t_s)
-            case messages.Unhandled(error, defect):
-                context.journal.unhandled(node.name, error, defect=defect)
             case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)
                 process.counts = message
+            case _:
+                record(context.journal, context.rows, message)
 
     def exited(self, process: NodeProcess) -> None:
         self._interfered.update(process.counts.taken)

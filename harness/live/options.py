@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from harness.runtime.options import Capabilities, Option
@@ -160,11 +161,18 @@ class LiveOptions:
                 )
             if jobs > 1:
                 yield f"--locust-master takes one run at a time; found --jobs {jobs}"
-        if load.driver == "locust":
-            from harness.live.locust.available import missing_locust
+        if load.driver == "locust" and (missing := missing_locust()):
+            yield missing
 
-            if missing := missing_locust():
-                yield missing
+
+def missing_locust() -> str | None:
+    """Why there can be no Locust load on this machine; None when there can. Asked before anything imports it."""
+    if find_spec("locust") is None:
+        return (
+            "--load locust: Locust is not installed; install the extra 'load' "
+            "(pip install 'streaming-resilience-harness[load]'), or use --load asyncio"
+        )
+    return None
 
 
 def parse_address(text: str) -> tuple[str, int] | None:

@@ -22,9 +22,9 @@ def run_environment(directory: Path, *, ends_itself: bool = False) -> dict[str, 
 
 
 def started(pid: int) -> int | None:
-    """When a process was started, in clock ticks since boot: with its id, its identity. None if it is gone.
+    """When a process was started, in clock ticks since boot: with its id, its identity. None if it has ended.
 
-    A process that has ended but was not waited for yet (a zombie) is gone.
+    A process that has ended but was not waited for yet (a zombie) has ended.
     """
     try:
         process = psutil.Process(pid)
@@ -37,17 +37,17 @@ def started(pid: int) -> int | None:
 
 
 def command(pid: int) -> str:
-    """The command line of a process; `gone` if there is none."""
+    """The command line of a process; `ended` if there is none."""
     try:
         return " ".join(psutil.Process(pid).cmdline()).strip()
     except psutil.NoSuchProcess:
-        return "gone"
+        return "ended"
     except psutil.AccessDenied:
         return "of another user"
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment that a process was started with; empty if it is gone, a zombie, or of another user."""
+    """The environment that a process was started with; empty if it has ended, is a zombie, or of another user."""
     try:
         return psutil.Process(pid).environ()
     except psutil.Error:

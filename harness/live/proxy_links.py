@@ -1,4 +1,4 @@
-"""`ProxyLinks`: a proxy for every link, so that its port says which host has opened a connection.
+"""`ProxyLinks`: a proxy for every link, so that its port identifies the host that opens a connection.
 
 A proxy is made when a host first asks for a node. With the kernel network (`harness.live.kernel`) proxies do latency
 and jitter only; the kernel does the rest.

@@ -63,7 +63,7 @@ class Resource(BaseModel, ABC):
 
 
 class Process(Resource):
-    """`started`: clock ticks since boot, because the id is used again. None: it was gone when it was written down."""
+    """`started`: clock ticks since boot, because the id is used again. None: it had ended when it was written down."""
 
     kind: Literal["process"] = "process"
     pid: int
@@ -93,7 +93,7 @@ def describe(pid: int, done: str = "") -> Item:
 
 
 def kill(pid: int) -> Iterator[Item]:
-    """SIGKILL; yields the process unless it is gone already."""
+    """SIGKILL; yields the process unless it has ended."""
     item = describe(pid, "killed ")
     try:
         os.kill(pid, signal.SIGKILL)
@@ -103,7 +103,7 @@ def kill(pid: int) -> Iterator[Item]:
 
 
 GONE_S = 5.0
-"""How long a killed process may take until it is gone."""
+"""How long a killed process may take to end."""
 
 ENDS_ITSELF_S = 3.0
 """How long a process may take that ends by itself."""

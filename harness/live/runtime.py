@@ -61,7 +61,7 @@ def open_files() -> Iterator[int]:
 async def live_session(
     workspace: Workspace, settings: RunSettings, safeguards: Mapping[str, bool], options: LiveOptions
 ) -> AsyncIterator[LiveSession]:
-    """A started system at run time 0; it is gone at the end of the block. NotReady when it does not come up."""
+    """A started system at run time 0; it ends with the block. NotReady when it does not come up."""
     async with AsyncExitStack() as stack:
         # Workers that people start elsewhere are waited for first, before the run begins.
         cluster = await stack.enter_async_context(locust_cluster(options.load, workspace))

@@ -84,7 +84,7 @@ def begin_run(settings: RunSettings, safeguards: Mapping[str, bool]) -> RunConte
 class LiveClients:
     """`sockets`: makes the sockets of clients in this process.
 
-    For a Locust load, the `harness.live.locust.driver.RemoteClientNetwork`.
+    Clients in other processes `arrive`, ask for a `route`, and `leave`.
     """
 
     def __init__(self, context: RunContext, links: ProxyLinks, sockets: MakeSocket) -> None:
@@ -137,29 +137,19 @@ class LiveClients:
         return await self._links.route(client, name, port)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class LiveSession:
-    """`ready_s`: run time at which the last node listened. `clients_environment`: for a supervised process that runs
-    where clients are. `cluster`: of a Locust load."""
+    """`_ready_s`: run time at which the last node listened. `clients_environment`: for a supervised process that runs
+    where clients are. `_cluster`: of a Locust load."""
 
-    def __init__(
-        self,
-        context: RunContext,
-        workspace: Workspace,
-        links: ProxyLinks,
-        primitives: LivePrimitives,
-        clients: LiveClients,
-        cluster: LocustCluster | None,
-        clients_environment: Mapping[str, str],
-        ready_s: float,
-    ) -> None:
-        self.primitives = primitives
-        self.workspace = workspace
-        self.clients_environment = clients_environment
-        self._context = context
-        self._links = links
-        self._clients = clients
-        self._cluster = cluster
-        self._ready_s = ready_s
+    _context: RunContext
+    workspace: Workspace
+    _links: ProxyLinks
+    primitives: LivePrimitives
+    _clients: LiveClients
+    _cluster: LocustCluster | None
+    clients_environment: Mapping[str, str]
+    _ready_s: float
 
     @property
     def clock(self) -> LiveClock:
@@ -175,7 +165,7 @@ class LiveSession:
 
     @property
     def directory(self) -> Path:
-        """The files of this run, gone when it ends."""
+        """The files of this run, removed when it ends."""
         return self.workspace.directory
 
     def client(self, client: Client, role: str) -> AbstractAsyncContextManager[LiveHost]:

@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def die_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill (SIGKILL) this process when the thread that started it ends.
 
-    `parent`: the id of the parent; when that is gone already, this process ends at once. OSError when the kernel
+    `parent`: the id of the parent; when that has ended already, this process ends at once. OSError when the kernel
     refuses.
     """
     if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

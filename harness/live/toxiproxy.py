@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import aiohttp
+from pydantic import TypeAdapter
 
 from harness.faults.primitives import FaultFailed
 from harness.live.kernel.namespaces import MakeSocket
@@ -29,13 +30,7 @@ class Toxic:
     attributes: Mapping[str, int | str]
 
     def document(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "type": self.type,
-            "stream": self.stream,
-            "toxicity": 1.0,
-            "attributes": dict(self.attributes),
-        }
+        return {**asdict(self), "toxicity": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +43,9 @@ class Traffic:
     open: int = 0
     unanswered: int = 0
     """Connects that got no answer, including those that TCP repeated."""
+
+
+_TRAFFIC = TypeAdapter(Traffic)
 
 
 class ToxiproxyApi:
@@ -111,11 +109,11 @@ class ToxiproxyApi:
 
     async def traffic(self) -> dict[str, Traffic]:
         """By proxy."""
-        answer: Mapping[str, Mapping[str, int]] = await self._json("GET", "/connections", None)
-        return {name: _traffic(counts) for name, counts in answer.items()}
+        answer = await self._json("GET", "/connections", None)
+        return {name: _TRAFFIC.validate_python(counts) for name, counts in answer.items()}
 
     async def traffic_of(self, proxy: str) -> Traffic:
-        return _traffic(await self._json("GET", f"/proxies/{proxy}/connections", None))
+        return _TRAFFIC.validate_python(await self._json("GET", f"/proxies/{proxy}/connections", None))
 
     async def _json(self, method: str, path: str, body: object) -> Any:
         return await self._request(method, path, body, as_json=True)
@@ -137,13 +135,3 @@ class ToxiproxyApi:
             raise FaultFailed(
                 f"the proxy server at {self.url} did not answer {method} {path}: {type(error).__name__}: {error}"
             ) from error
-
-
-def _traffic(counts: Mapping[str, int]) -> Traffic:
-    return Traffic(
-        counts["upstream_bytes"],
-        counts["downstream_bytes"],
-        counts["accepted"],
-        counts["open"],
-        counts.get("unanswered", 0),
-    )

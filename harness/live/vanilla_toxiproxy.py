@@ -83,11 +83,11 @@ class VanillaToxiproxyApi(ToxiproxyApi):
         return count
 
     async def traffic(self) -> dict[str, Traffic]:
-        """By proxy of ours. FaultFailed when the server has lost one of them."""
+        """By name of each proxy of this run. FaultFailed when the server has lost one of them."""
         there = await self._json("GET", "/proxies", None)
         if lost := sorted(set(self._listens) - set(there)):
             raise FaultFailed(
-                f"the server at {self.url} has lost {len(lost)} of our proxies ({lost[0]}, ...): was it restarted?"
+                f"the server at {self.url} has lost {len(lost)} proxies of this run ({lost[0]}, ...)"
             )
         counted = await self._metrics()
         self._sample()

@@ -1,8 +1,8 @@
-"""`python -m harness.live.watchdog STATE RUN`: wait until the harness is gone, then clean its run.
+"""`python -m harness.live.watchdog STATE RUN`: wait until the harness has ended, then clean its run.
 
 The kernel kills what the harness started (PR_SET_PDEATHSIG), but not the children of those processes, and it removes
 neither files nor control groups. So a process of its own session reads from a pipe whose other end only the harness
-holds: the pipe ends whatever kills the harness. A harness that ends by itself stops its watchdog first.
+holds: the pipe ends in whichever way the harness ends. A harness that ends by itself stops its watchdog first.
 """
 
 from __future__ import annotations

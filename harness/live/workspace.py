@@ -1,6 +1,6 @@
 """`Workspace`: the place of one live run on this machine, for as long as the harness lives.
 
-The kernel releases its lock when the harness dies, whatever killed it; then the processes of the run die too
+The kernel releases its lock when the harness dies, in whichever way; then the processes of the run die too
 (PR_SET_PDEATHSIG), and the watchdog undoes the rest. If the watchdog is killed as well, the next run or
 `harness cleanup` does.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -29,13 +30,13 @@ from harness.live.watchdog import watchdog
 from harness.runtime.contract import LeftBehind
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Workspace:
     """`run`: its number. `directory`: its files. `ledger`: where every resource is written down before it is made."""
 
-    def __init__(self, run: int, directory: Path, ledger: Ledger) -> None:
-        self.run = run
-        self.directory = directory
-        self.ledger = ledger
+    run: int
+    directory: Path
+    ledger: Ledger
 
     def address(self, number: int) -> str:
         """The `number`-th loopback address of the run; 0 is where the proxies listen."""
@@ -75,7 +76,7 @@ def open_workspace(state: Path | None = None) -> Iterator[Workspace]:
                 # Listeners of other programs, or processes that cannot be killed.
                 reasons.append(f"run {run} has {describe(left)}")
                 continue
-            # The watchdog starts first and ends last, when everything is proven gone.
+            # The watchdog starts first and ends last, when nothing is left.
             with watchdog(state, run) as watching:
                 try:
                     with Ledger(ledger_file(state, run)) as ledger:

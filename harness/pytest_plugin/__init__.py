@@ -21,7 +21,7 @@ import pytest
 
 from harness.experiment.files import SUFFIX, is_experiment_file
 from harness.pytest_plugin.items import MARKER, RUNTIME, ChaosFile, ChaosItem
-from harness.pytest_plugin.options import add_options, runtime, seed
+from harness.pytest_plugin.options import add_options, budget_s, runtime, seed
 from harness.pytest_plugin.suite import SharedSuite, report_suite
 
 
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: a chaos experiment (a *{SUFFIX} file)")
     seed(config)
+    budget_s(config)
     config.stash[RUNTIME] = runtime(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(SharedSuite(config), "harness-xdist")

@@ -81,6 +81,7 @@ class ChaosItem(pytest.Item):
                 suite_directory(self.config),
                 seed=options.seed(self.config),
                 without=options.without(self.config),
+                budget_s=options.budget_s(self.config),
                 emit=dispatcher,
                 finish=reporters.finish,
             )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
-from harness.errors import UsageError
+from harness.errors import InvalidValue, UsageError
+from harness.experiment.units import parse_duration
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be repeated",
+    )
+    group.addoption(
+        f"{PREFIX}budget",
+        default=None,
+        metavar="DURATION",
+        help="real time that each arm of an experiment may take, such as 5m",
     )
     group.addoption(
         f"{PREFIX}report",
@@ -68,6 +75,15 @@ def seed(config: pytest.Config) -> int:
 def without(config: pytest.Config) -> tuple[str, ...]:
     """Safeguards that are switched off."""
     return tuple(dict.fromkeys(config.getoption(f"{PREFIX}without")))
+
+
+def budget_s(config: pytest.Config) -> float | None:
+    """Raises pytest.UsageError."""
+    text = config.getoption(f"{PREFIX}budget")
+    try:
+        return None if text is None else parse_duration(text)
+    except InvalidValue as error:
+        raise pytest.UsageError(f"{PREFIX}budget: {error}") from None
 
 
 def runtime(config: pytest.Config) -> RuntimeOptions:

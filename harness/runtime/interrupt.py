@@ -14,6 +14,19 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+_LISTENERS: list[Callable[[], None]] = []
+
+
+@contextmanager
+def heard_by(listener: Callable[[], None]) -> Iterator[None]:
+    """Within the block a signal that asks a run to end also calls this. It must be quick, and never raise."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
+
+
 @dataclass(slots=True)
 class Interruption:
     """`asked`: a signal has come; `at_s`: when, by the clock that was given."""
@@ -37,6 +50,8 @@ def cancelled_by_signals(
         if interruption.asked or task.done():
             raise KeyboardInterrupt
         interruption.asked = True
+        for listener in _LISTENERS:
+            listener()
         interruption.at_s = None if now is None else now()
         # A virtual loop never sleeps; a real one must be woken.
         task.get_loop().call_soon_threadsafe(task.cancel)

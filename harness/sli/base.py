@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,8 +10,10 @@ from typing import Any, ClassVar
 from harness.diagnostics import Diagnostic
 from harness.experiment.model import SloDefinition
 from harness.history.read import History
+from harness.sli.clusters import Counts
 from harness.sli.formatting import number, quantity
 from harness.sli.query import Window
+from harness.sli.statistics import more_samples
 from harness.sli.threshold import Threshold
 
 type Point = tuple[float, float]
@@ -23,8 +26,10 @@ class SliResult:
 
     `group`: None unless the SLO is stated `by` a column. `value`, `interval`: in the threshold's unit; None
     where there is no finite one. `unknown`: how many of the samples are not known and counted as bad.
-    `holds`: None when the samples do not decide it. `needs`: how many more
-    samples would decide it; None when it is decided, or no number would. `reason`: one sentence.
+    `holds`: None when the samples do not decide it. `needs`: how many more samples like them claim it with a
+    probability of 95 %; None when it is decided, or no number helps. `reason`: one sentence.
+    `effective`: as many independent samples carry the same evidence. `missing`: clients that may have had one sample
+    more; `bounded`: the value when all of these are bad.
     """
 
     group: str | None
@@ -35,6 +40,9 @@ class SliResult:
     holds: bool | None = None
     needs: int | None = None
     reason: str = "no samples"
+    effective: float | None = None
+    missing: int = 0
+    bounded: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +113,62 @@ def interval_text(value: float, interval: tuple[float, float] | None, threshold:
     return written(value) + ("" if interval is None else f" [{written(interval[0])}, {written(interval[1])}]")
 
 
-def outcome_text(holds: bool | None, threshold: str, beyond: str, needs: int | None) -> str:
-    """How a value relates to its threshold: `, at least 99%`; `beyond` is the opposite of `threshold`."""
-    if holds is not None:
-        return f", {threshold if holds else beyond}"
-    more = "no number of such samples" if needs is None else f"{number(needs)} more such sample"
-    plural = "s" if needs is not None and needs != 1 else ""
-    return f"; {threshold} is undecided ({more}{plural} would decide it)"
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a share of good rows is at least a target. `with_missing`: the rows when the missing clients are bad;
+    None when none is missing. `changes`: whether the missing clients could change the answer."""
+
+    counts: Counts
+    with_missing: Counts | None
+    holds: bool | None
+    needs: int | None
+    changes: bool
 
 
-def sample_count(count: int, unknown: int = 0) -> str:
-    """`600 samples (100 unknown, counted as bad)`."""
-    samples = f"{number(count)} sample{'' if count == 1 else 's'}"
-    return samples + (f" ({number(unknown)} unknown, counted as bad)" if unknown else "")
+def decide(counts: Counts, missing: int, target: float) -> Decision:
+    """A claim holds when it does so even if each missing client had one bad row more."""
+    holds, effective = counts.holds(target), counts.effective
+    bounded = counts.with_missing(missing) if missing else None
+    if holds and bounded is not None and not bounded.holds(target):
+        return Decision(counts, bounded, None, None, changes=True)
+    needs = None
+    if holds is None:
+        more = more_samples(counts.share * effective, effective, target)
+        scale = counts.samples / effective if effective else 1.0
+        needs = None if more is None else math.ceil(more * scale)
+    return Decision(counts, bounded, holds, needs, changes=False)
+
+
+def outcome_text(decision: Decision, threshold: str, beyond: str, bounded: str) -> str:
+    """How a value relates to its threshold: `, at least 99%`; `beyond` is the opposite of `threshold`.
+
+    `bounded`: the value when the missing clients are bad.
+    """
+    missing = decision.with_missing.samples - decision.counts.samples if decision.with_missing else 0
+    clients = (
+        f"{number(missing)} client{'' if missing == 1 else 's'} did not report: {bounded} if they are bad"
+    )
+    if decision.changes:
+        return f", but {clients}; {threshold} is undecided"
+    also = f" ({clients})" if missing else ""
+    if decision.holds is not None:
+        return f", {threshold if decision.holds else beyond}{also}"
+    if decision.needs is None:
+        help_text = "more such samples do not help"
+    else:
+        plural = "" if decision.needs == 1 else "s"
+        help_text = (
+            f"{number(decision.needs)} more such sample{plural} would claim it with a probability of 95%"
+        )
+    return f"; {threshold} is undecided ({help_text}){also}"
+
+
+def sample_count(counts: Counts, unknown: int = 0) -> str:
+    """`600 samples (412 effective; 100 unknown, counted as bad)`."""
+    effective, notes = counts.effective, []
+    if effective < counts.samples:
+        notes.append(f"{effective:,.1f} effective")
+    if unknown:
+        notes.append(f"{number(unknown)} unknown, counted as bad")
+    samples = f"{number(counts.samples)} sample{'' if counts.samples == 1 else 's'}"
+    return samples + (f" ({'; '.join(notes)})" if notes else "")

@@ -31,8 +31,10 @@ def check_slo(slo: Slo, system: System | None) -> Iterator[Diagnostic]:
             numeric = key in (*slo.numbers, "at")
             yield from check_sql((key,), expression, known, numeric=numeric)
     names = [column.name for column in known]
-    if slo.by is not None and slo.by not in names:
-        yield unknown_name("column", slo.by, names, f"table {slo.table}").below(("by",))
+    for key in ("by", "cluster"):
+        column = getattr(slo, key)
+        if column is not None and column not in names:
+            yield unknown_name("column", column, names, f"table {slo.table}").below((key,))
 
 
 def check_where(where: str | None, slo: Slo, system: System | None) -> Iterator[Diagnostic]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -11,11 +11,11 @@ from pydantic import Field
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.history.read import History
-from harness.sli.base import Series, SliResult, Slo, interval_text, outcome_text, sample_count
+from harness.sli.base import Series, SliResult, Slo, decide, interval_text, outcome_text, sample_count
 from harness.sli.finite import finite
 from harness.sli.formatting import quantity
-from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_number
-from harness.sli.statistics import more_samples, percentile, percentile_bounds
+from harness.sli.query import VALUE, ClusteredRows, SliQuery, Window, check_number
+from harness.sli.statistics import percentile, percentile_bounds
 from harness.sli.threshold import Threshold, parse_threshold
 from harness.text import quote
 
@@ -59,11 +59,9 @@ class PercentileSlo(Slo):
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:
-        groups = self._query(history, where).by_group(
-            window, f"list({VALUE})", f"count(CASE WHEN {UNKNOWN} THEN 1 END)"
-        )
-        for group, values, unknown in groups:
-            yield self._result(group, sorted(values or ()), int(unknown or 0), threshold)
+        slow = f"{VALUE} > {threshold.value!r}"
+        for rows in self._query(history, where).by_cluster(window, slow, values=True):
+            yield self._result(rows, threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The percentile of each slice of time, at its middle."""
@@ -126,32 +124,32 @@ class PercentileSlo(Slo):
         value = f"(CASE WHEN isfinite({value}) THEN {value} END)"
         return SliQuery(history, self, value, "'inf'::DOUBLE", where)
 
-    def _result(
-        self, group: str | None, found: Sequence[float], unknown: int, threshold: Threshold
-    ) -> SliResult:
-        if not found:
-            return SliResult(group, 0)
-        low, high = percentile_bounds(found, self.percentile)
-        holds = True if high <= threshold.value else False if low > threshold.value else None
-        needs = None
-        if holds is None:
-            within = sum(value <= threshold.value for value in found)
-            needs = more_samples(within, len(found), self.percentile / 100)
-        value = percentile(found, self.percentile)
+    def _result(self, rows: ClusteredRows, threshold: Threshold) -> SliResult:
+        """A percentile is at most a threshold when the share of values up to it is at least the percentile."""
+        counts, values = rows.counts, rows.values
+        if not counts.samples:
+            return SliResult(rows.group, 0, missing=rows.missing)
+        decision = decide(counts, rows.missing, self.percentile / 100)
+        low, high = percentile_bounds(values, self.percentile, counts.effective)
         interval = (low, high) if math.isfinite(low) and math.isfinite(high) else None
-        of = sample_count(len(found), unknown)
+        value = percentile(values, self.percentile)
+        bounded = percentile((*values, *[math.inf] * rows.missing), self.percentile) if rows.missing else None
         written = interval_text(value, interval, threshold) if math.isfinite(value) else "unbounded"
+        worst = "unbounded" if bounded == math.inf else quantity(bounded, threshold.unit, threshold.value)
         most = quantity(threshold.value, threshold.unit)
-        outcome = outcome_text(holds, f"at most {most}", f"more than {most}", needs)
+        outcome = outcome_text(decision, f"at most {most}", f"more than {most}", worst)
         return SliResult(
-            group,
-            len(found),
-            unknown,
+            rows.group,
+            counts.samples,
+            rows.unknown,
             value if math.isfinite(value) else None,
             interval,
-            holds,
-            needs,
-            f"p{self.percentile:g} of {of} is {written}{outcome}",
+            decision.holds,
+            decision.needs,
+            f"p{self.percentile:g} of {sample_count(counts, rows.unknown)} is {written}{outcome}",
+            counts.effective,
+            rows.missing,
+            None if bounded == math.inf else bounded,
         )
 
 

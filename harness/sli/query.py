@@ -18,21 +18,29 @@ from harness.experiment.model import SloDefinition
 from harness.history.metadata import HistoryError
 from harness.history.read import History
 from harness.history.table import quoted
+from harness.sli.clients import CLIENTS, cluster_sql, missing_clients
+from harness.sli.clusters import Counts
 from harness.sli.finite import finite
 
 _NUMBERS = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
 
-GROUP, AT, VALUE, UNKNOWN = "_sli_group", "_sli_at", "_sli_value", "_sli_unknown"
-"""The columns of an SLI query: the group (text), the moment in seconds (null where it is unknown), what is measured
-(never null: the worst where it is unknown), and whether the row counts as the worst because it is unknown."""
+GROUP, CLUSTER, AT, VALUE, UNKNOWN = "_sli_group", "_sli_cluster", "_sli_at", "_sli_value", "_sli_unknown"
+"""The columns of an SLI query: the group (text), which rows depend on each other (text), the moment in seconds (null
+where it is unknown), what is measured (never null: the worst where it is unknown), and whether the row counts as the
+worst because it is unknown."""
+_UNDER_WAY = "_sli_under_way"
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which rows count, by when they were determined: from `start_s` on, before `end_s`; None is open."""
+    """Which rows count, by when they were determined: from `start_s` on, before `end_s`; None is open.
+
+    `under_way`: also the first row after `end_s` of each client that arrived before it: it was under way then.
+    """
 
     start_s: float | None = None
     end_s: float | None = None
+    under_way: bool = False
 
     @property
     def condition(self) -> str:
@@ -43,7 +51,8 @@ class Window:
         if self.start_s is not None:
             parts.append(f"{AT} >= {_double(self.start_s)}")
         if self.end_s is not None:
-            parts.append(f"{AT} < {_double(self.end_s)}")
+            before = f"{AT} < {_double(self.end_s)}"
+            parts.append(f"({before} OR {_UNDER_WAY})" if self.under_way else before)
         return f"coalesce({' AND '.join(parts) or 'true'}, true)"
 
     @property
@@ -55,7 +64,7 @@ class Window:
         """The time that is in both."""
         starts = [one for one in (self.start_s, other.start_s) if one is not None]
         ends = [one for one in (self.end_s, other.end_s) if one is not None]
-        return Window(max(starts, default=None), min(ends, default=None))
+        return Window(max(starts, default=None), min(ends, default=None), self.under_way or other.under_way)
 
 
 EVERYTHING = Window()
@@ -77,6 +86,20 @@ def windows(history: History) -> dict[str, Window]:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusteredRows:
+    """The rows of one group in a window. `values`: what was measured, sorted, where it was wanted.
+
+    `missing`: how many clients may have had one row more.
+    """
+
+    group: str | None
+    counts: Counts
+    unknown: int
+    values: tuple[float, ...]
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class SliQuery:
     """The rows that an SLO is about.
 
@@ -91,12 +114,15 @@ class SliQuery:
     where: str | None
 
     def rows(self, select: str, window: Window = EVERYTHING) -> list[tuple[Any, ...]]:
-        """`select`: a list over GROUP, AT, VALUE and UNKNOWN, the first of which is grouped and ordered by.
+        """`select`: a list over the columns of an SLI query, the first of which is grouped and ordered by.
 
         `window`: of which the rows will be counted; only then a missing moment makes a row unknown.
 
         Raises HistoryError for what is not a table, a column or a condition.
         """
+        return self.history.query(f"SELECT {select} FROM ({self._source(window)}) GROUP BY 1 ORDER BY 1")
+
+    def _source(self, window: Window) -> str:
         self._check()
         slo = self.slo
         conditions = [
@@ -110,12 +136,60 @@ class SliQuery:
         if not window.everything:
             unknown += f" OR NOT coalesce({known}, false)"
         source = (
-            f"SELECT {self._group()} AS {GROUP}, CASE WHEN {known} THEN ({slo.at}\n) END AS {AT}, "
+            f"SELECT {self._group()} AS {GROUP}, {cluster_sql(self.history, slo)} AS {CLUSTER}, "
+            f"CASE WHEN {known} THEN ({slo.at}\n) END AS {AT}, "
             f"{self.value} AS measured, ({unknown}) AS {UNKNOWN} "
             f"FROM {quoted(slo.table)} WHERE coalesce({belongs}, true)"
         )
-        rows = f"SELECT *, CASE WHEN {UNKNOWN} THEN {self.worst} ELSE measured END AS {VALUE} FROM ({source})"
-        return self.history.query(f"SELECT {select} FROM ({rows}) GROUP BY 1 ORDER BY 1")
+        return (
+            f"SELECT *, CASE WHEN {UNKNOWN} THEN {self.worst} ELSE measured END AS {VALUE}, "
+            f"{self._under_way(window)} AS {_UNDER_WAY} FROM ({source})"
+        )
+
+    def _under_way(self, window: Window) -> str:
+        if not window.under_way or window.end_s is None or CLIENTS not in self.history.tables:
+            return "false"
+        after = f"{AT} >= {_double(window.end_s)}"
+        return (
+            f"({after} AND {CLUSTER} IN (SELECT client FROM {CLIENTS} WHERE arrived_s < {_double(window.end_s)}) "
+            f"AND row_number() OVER (PARTITION BY {CLUSTER}, {after} ORDER BY {AT}) = 1)"
+        )
+
+    def by_cluster(self, window: Window, bad: str, *, values: bool = False) -> Iterator[ClusteredRows]:
+        """The rows inside the window for each group, as `by_group` gives them. `bad`: SQL over VALUE.
+
+        `values`: whether what is measured is wanted, too.
+        """
+        missing = missing_clients(self.history, self.slo, window.start_s, window.end_s)
+        inside = f"FILTER (WHERE {window.condition})"
+        measured = f"list({VALUE}) {inside}" if values else "NULL::DOUBLE[]"
+        counted = (
+            f"SELECT {GROUP}, count(*) {inside} AS n, count(CASE WHEN {bad} THEN 1 END) {inside} AS b, "
+            f"count(CASE WHEN {UNKNOWN} THEN 1 END) {inside} AS u, {measured} AS measured "
+            f"FROM ({self._source(window)}) GROUP BY {GROUP}, {CLUSTER}"
+        )
+        rows = self.history.query(
+            f"SELECT {GROUP}, sum(n), sum(b), count(*) FILTER (WHERE n > 0), sum(n * n), sum(b * b), sum(n * b), "
+            f"sum(u), list_sort(flatten(list(measured))) FROM ({counted}) GROUP BY 1 ORDER BY 1"
+        )
+        groups = {str(group) for group, *_ in rows} | {*self.silent_groups()}
+        of_clients = groups <= {*self.history.metadata.groups}
+        found = [
+            ClusteredRows(
+                None if self.slo.by is None else str(group),
+                Counts(*(int(count) for count in counts)),
+                int(unknown),
+                tuple(measured or ()),
+                missing.get(str(group) if self.slo.by is not None and of_clients else None, 0),
+            )
+            for group, *counts, unknown, measured in rows
+        ]
+        nothing = Counts(0, 0, 0, 0, 0, 0)
+        found += [
+            ClusteredRows(group, nothing, 0, (), missing.get(group, 0)) for group in self.silent_groups()
+        ]
+        # Without rows there is no group either.
+        yield from sorted(found, key=lambda one: one.group or "")
 
     def by_group(self, window: Window, *aggregates: str) -> Iterator[tuple[Any, ...]]:
         """Group (None unless the SLO has `by`), and the aggregates of its rows inside the window.

@@ -9,11 +9,19 @@ from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Ratio
 from harness.history.metadata import HistoryError
 from harness.history.read import History
-from harness.sli.base import Point, Series, SliResult, Slo, interval_text, outcome_text, sample_count
+from harness.sli.base import (
+    Point,
+    Series,
+    SliResult,
+    Slo,
+    decide,
+    interval_text,
+    outcome_text,
+    sample_count,
+)
 from harness.sli.finite import finite
-from harness.sli.formatting import ratio, ratio_decimals
-from harness.sli.query import UNKNOWN, VALUE, SliQuery, Window, check_condition
-from harness.sli.statistics import more_samples, ratio_bounds
+from harness.sli.formatting import quantity, ratio, ratio_decimals
+from harness.sli.query import VALUE, ClusteredRows, SliQuery, Window, check_condition
 from harness.sli.threshold import Threshold
 
 
@@ -42,14 +50,8 @@ class RatioSlo(Slo):
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:
-        groups = self._query(history, where).by_group(
-            window,
-            f"count(CASE WHEN {VALUE} THEN 1 END)",
-            "count(*)",
-            f"count(CASE WHEN {UNKNOWN} THEN 1 END)",
-        )
-        for group, good, total, unknown in groups:
-            yield _result(group, int(good or 0), int(total or 0), int(unknown or 0), threshold)
+        for rows in self._query(history, where).by_cluster(window, f"NOT {VALUE}"):
+            yield _result(rows, threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The rows that are not good, counted up."""
@@ -100,14 +102,26 @@ def check_share(target: float) -> Iterator[Diagnostic]:
         )
 
 
-def _result(group: str | None, good: int, total: int, unknown: int, threshold: Threshold) -> SliResult:
-    if not total:
-        return SliResult(group, 0)
-    low, high = ratio_bounds(good, total)
-    holds = True if low >= threshold.value else False if high < threshold.value else None
-    needs = more_samples(good, total, threshold.value) if holds is None else None
+def _result(rows: ClusteredRows, threshold: Threshold) -> SliResult:
+    counts = rows.counts
+    if not counts.samples:
+        return SliResult(rows.group, 0, missing=rows.missing)
+    decision = decide(counts, rows.missing, threshold.value)
+    bounded = None if decision.with_missing is None else decision.with_missing.share
     target = ratio(threshold.value, max(1, ratio_decimals(threshold.value) - 1))
-    value = interval_text(good / total, (low, high), threshold)
-    outcome = outcome_text(holds, f"at least {target}", f"less than {target}", needs)
-    reason = f"{value} of {sample_count(total, unknown)} are good{outcome}"
-    return SliResult(group, total, unknown, good / total, (low, high), holds, needs, reason)
+    value = interval_text(counts.share, counts.bounds, threshold)
+    worst = quantity(bounded, threshold.unit, threshold.value)
+    outcome = outcome_text(decision, f"at least {target}", f"less than {target}", worst)
+    return SliResult(
+        rows.group,
+        counts.samples,
+        rows.unknown,
+        counts.share,
+        counts.bounds,
+        decision.holds,
+        decision.needs,
+        f"{value} of {sample_count(counts, rows.unknown)} are good{outcome}",
+        counts.effective,
+        rows.missing,
+        bounded,
+    )

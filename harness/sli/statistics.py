@@ -40,35 +40,46 @@ def samples_without_failure(target: float) -> int:
     return math.ceil(math.log(_RISK) / math.log(target) - 1e-9)
 
 
-def more_samples(good: int, total: int, target: float) -> int | None:
-    """How many more samples, as good as those seen, would settle whether the ratio is at least `target`.
+def more_samples(good: float, total: float, target: float) -> int | None:
+    """How many more samples claim a ratio of at least `target` with a probability of 95 %, if they are as those seen.
 
-    Settle either way: a claim where the ratio seen is above the target, a refutation where it is below.
-    A ratio just at the target is never settled, nor is a target of 100 % with no failure: None.
+    Of the samples to come each is bad with the probability that was seen; without a bad one among those seen, none is.
+    None where the ratio seen is not above the target: more samples of that kind do not help; and for a target of 100 %.
+    `good`, `total`: effective counts need not be integers.
     """
     if total == 0:
         return None if target >= 1.0 else samples_without_failure(target)
-    seen = good / total
-    if seen == target:
+    if good / total <= target:
         return None
-    if good == total:
-        return max(0, samples_without_failure(target) - total)
+    if good >= total:
+        return max(0, samples_without_failure(target) - math.floor(total))
+    bad = total - good
 
-    def settled(n: int) -> bool:
-        low, high = ratio_bounds(n * seen, n)
-        return low >= target if seen > target else high < target
+    def powerful(more: int) -> bool:
+        # At most so many bad ones of all are a claim; so likely are no more than that.
+        most = _most_bad(total + more, target) - bad
+        return most >= 0 and _binomial_cdf(most, more, bad / total) >= CONFIDENCE
 
-    return _additional(total, settled)
-
-
-def _additional(start: int, holds: Callable[[int], bool]) -> int | None:
-    """How far beyond `start` a monotone condition first holds; None beyond `_MAX_SAMPLES`."""
-    high = start
-    while not holds(high):
+    high = 1
+    while not powerful(high):
         high *= 2
         if high > _MAX_SAMPLES:
             return None
-    return first(start, high, holds) - start
+    return first(high // 2, high, powerful)
+
+
+def _most_bad(total: float, target: float) -> float:
+    """The most bad ones of so many samples that still claim a ratio of at least `target`; -1 where none may be."""
+    from scipy.special import bdtrik
+
+    # P(at most so many of n are bad, if the ratio is just the target) is the risk: the bound of Clopper and Pearson.
+    return -1.0 if target**total > _RISK else float(bdtrik(_RISK, total, 1 - target))
+
+
+def _binomial_cdf(most: float, total: int, share: float) -> float:
+    from scipy.special import bdtr
+
+    return float(bdtr(min(math.floor(most), total), total, share))
 
 
 def first(low: int, high: int, holds: Callable[[int], bool]) -> int:
@@ -81,22 +92,25 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return values[max(0, math.ceil(percent * len(values) / 100) - 1)]
 
 
-def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float, float]:
+def percentile_bounds(
+    values: Sequence[float], percent: float, effective: float | None = None
+) -> tuple[float, float]:
     """The lowest and the highest plausible percentile, each at 95 %, of sorted values.
 
+    `effective`: as many independent values carry the same evidence; None: all of them. A percentile is at most a value
+    exactly when the share of values up to it is at least the percentile, by the bounds of ratios (Woodruff, Confidence
+    intervals for medians and other position measures, Journal of the American Statistical Association 47, 1952).
     -inf or inf where there are too few samples to bound it on that side.
     """
-    from scipy.special import bdtr
-
     n, p = len(values), percent / 100
+    size = float(n) if effective is None else effective
 
-    def below(k: int) -> float:
-        """P(Binomial(n, p) < k): that the percentile lies below the k-th smallest value."""
-        return float(bdtr(k - 1, n, p))
+    def bounds(rank: int) -> tuple[float, float]:
+        return ratio_bounds(rank / n * size, size)
 
-    upper = first(1, n + 1, lambda k: below(k) >= CONFIDENCE)
-    # P(the percentile is at least the k-th smallest) = P(Binomial(n, p) >= k): the greatest such k.
-    lower = first(1, n + 1, lambda k: below(k) > _RISK) - 1
+    upper = first(1, n + 1, lambda rank: bounds(rank)[0] >= p)
+    # The percentile is at least a value when the share of values below it can be too small.
+    lower = first(0, n, lambda rank: bounds(rank)[1] >= p)
     return (
         -math.inf if lower < 1 else values[lower - 1],
         math.inf if upper > n else values[upper - 1],

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 import traceback
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlparse
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.errors import InvalidInput
 from harness.system.model import System
+from harness.text import did_you_mean
 
 
 def load_entry_point(point: EntryPoint) -> Any:
@@ -102,13 +104,18 @@ def find_system(name: str) -> System:
 
 def _import(name: str) -> object:
     module_name, _, attribute = name.partition(":")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # A script in a directory of the project has only that directory on its path.
+        sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:
         allowed = "write 'module:attribute'; the module must be importable from the working directory"
         raise _invalid(name, str(error), allowed) from error
     except AttributeError as error:
-        raise _invalid(name, str(error), "write 'module:attribute' of a System") from error
+        systems = [key for key, value in vars(sys.modules[module_name]).items() if isinstance(value, System)]
+        hint = did_you_mean(attribute, systems)
+        raise _invalid(name, str(error), "write 'module:attribute' of a System", hint) from error
     except Exception as error:
         raise _invalid(name, f"it cannot be imported: {_locate(error)}") from error
 
@@ -123,8 +130,8 @@ def _entry_point(name: str) -> object:
         raise _invalid(name, f"it cannot be imported: {_locate(error)}") from error
 
 
-def _invalid(name: str, found: str, allowed: str = "") -> InvalidSystem:
-    return InvalidSystem([Diagnostic(Code.BAD_SYSTEM, f"system '{name}': {found}", allowed)])
+def _invalid(name: str, found: str, allowed: str = "", hint: str = "") -> InvalidSystem:
+    return InvalidSystem([Diagnostic(Code.BAD_SYSTEM, f"system '{name}': {found}", allowed, hint)])
 
 
 def _locate(error: Exception) -> str:

@@ -27,7 +27,7 @@ def judge_arm(
     stated = gates_of(arm, experiment)
     gates = judge_gates(stated, history, slos)
     also = {result.name for result in judge_gates(stated, control, slos) if result.verdict is Verdict.FAILED}
-    faults = tuple(judge_fault(record) for record in history.metadata.faults)
+    faults = tuple(judge_fault(record, history.metadata.stopped) for record in history.metadata.faults)
     steady = judge_gates([g for gate in stated if (g := gate.steady_state()) is not None], history, slos)
     same = set(arm.safeguards) <= set(control.metadata.without)
     verdict, reason = _verdict(arm, history, gates, faults, steady, also, same_as_control=same)

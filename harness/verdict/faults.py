@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.gates.result import Verdict
-from harness.history.metadata import FaultRecord, RunMetadata
+from harness.history.metadata import FaultRecord, RunMetadata, StopRecord
 from harness.sli.formatting import exposure
 from harness.verdict.model import FaultResult
 
 NEVER_APPLIED = "it was never applied"
 
 
-def judge_fault(record: FaultRecord) -> FaultResult:
+def judge_fault(record: FaultRecord, stopped: StopRecord | None = None) -> FaultResult:
+    """`stopped`: why the run ended early. A fault that was to come later is no error then."""
     verdict, reason = Verdict.PASSED, f"applied and undone; it affected {exposure(record.exposure)}"
     if record.error is not None:
         verdict, reason = Verdict.ERROR, record.error
+    elif record.applied_at_s is None and stopped is not None:
+        verdict, reason = Verdict.INCONCLUSIVE, f"not applied: the run was stopped at {stopped.at_s:.1f} s"
     elif record.applied_at_s is None:
         verdict, reason = Verdict.ERROR, NEVER_APPLIED
     elif record.undone_at_s is None and record.for_s > 0:

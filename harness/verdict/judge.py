@@ -38,7 +38,7 @@ def judge(
     gates = judge_gates(experiment.gates, history, slos, gate_lines)
     invariants = judge_invariants(history)
     gates += invariants.results
-    faults = [judge_fault(record) for record in history.metadata.faults]
+    faults = [judge_fault(record, history.metadata.stopped) for record in history.metadata.faults]
     steady = steady_state(history, experiment, slos)
     arm_results = tuple(judge_arm(arm, experiment, slos, history) for arm in arms)
     verdict, reason = _combine(history, experiment, gates, faults, steady, arm_results)
@@ -126,6 +126,14 @@ def _combine(
     for result in (*gates, *steady):
         if result.verdict is Verdict.ERROR:
             return Verdict.ERROR, f"{result.name}: {result.reason}"
+    stopped = history.metadata.stopped
+    if stopped is not None and stopped.kind == "ill":
+        return (
+            Verdict.INCONCLUSIVE,
+            f"stopped at {stopped.at_s:.1f} s, before the first fault: the steady state was not met: {stopped.reason}",
+        )
+    if stopped is not None:
+        return Verdict.FAILED, f"aborted at {stopped.at_s:.1f} s, faults were undone: {stopped.reason}"
     if len(faults) < len(experiment.timeline):
         return (
             Verdict.ERROR,

@@ -91,8 +91,9 @@ class RecordedRun:
 
     @cached_property
     def arms(self) -> tuple[RecordedArm, ...]:
-        """The ablation arms, in the order of the experiment."""
-        stated, recorded = self.experiment.arms, self._arm_histories
+        """The ablation arms that were run, in the order of the experiment."""
+        without, recorded = self.environment.without, self._arm_histories
+        stated = [arm for arm in self.experiment.arms if arm.differs_from(without)]
         if len(stated) != len(recorded):
             raise BrokenHistory(
                 f"{self.directory}: its experiment has {len(stated)} arms, but {len(recorded)} were run"

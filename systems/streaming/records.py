@@ -68,11 +68,14 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class ServedRow:
-    """One answer of a gateway. `priority`: what load shedding goes by. `level`: of a home page."""
+    """One answer of a gateway. `client`: the session that asked.
+
+    `priority`: what load shedding goes by. `level`: of a home page."""
 
     t_s: float
     started_at_s: float
     node: str
+    client: str | None
     route: str
     network_class: str
     status: int

@@ -31,7 +31,7 @@ title: Losing one backend never leaves a visit unanswered
 system: tests.support.toy_system:system
 tags: [shop]
 load:
-  shoppers: {arrive: 4/s, for: 12s, mix: all}
+  shoppers: {arrive: 6/s, for: 12s, mix: all}
 timeline:
   - {at: 5s, for: 5s, fault: crash, target: {role: backend, pick: 1}}
 gates:
@@ -48,7 +48,7 @@ experiment: untouched
 title: The backends do not talk to each other, so nothing is late
 system: tests.support.toy_system:system
 load:
-  shoppers: {arrive: 4/s, for: 12s, mix: fast}
+  shoppers: {arrive: 6/s, for: 12s, mix: fast}
 timeline:
   - {at: 5s, for: 3s, fault: latency, delay: 1s, target: {link: {from: {node: backend-east}, to: {node: backend-west}}}}
 gates:

@@ -64,7 +64,7 @@ def test_every_command_is_run_by_a_test() -> None:
 
 def test_they_are_listed_and_the_experiment_is_valid(directory: Path) -> None:
     listed = run("harness list", directory)
-    assert all(name in listed for name in ("mean", "brown-out", "gates-csv"))
+    assert all(name in listed for name in ("geometric_mean", "brown-out", "gates-csv"))
     assert "share of the requests that are answered with an error" in listed
     run("harness validate", directory)
 
@@ -85,7 +85,7 @@ def test_one_experiment_uses_all_of_them(directory: Path) -> None:
     run("harness run", directory)
     suite = directory / "reports" / "latest"
     rows = list(csv.DictReader((suite / "gates.csv").read_text(encoding="utf-8").splitlines()))
-    mean = next(row for row in rows if row["gate"] == "mean latency_s")
+    mean = next(row for row in rows if row["gate"] == "geometric mean latency_s")
     assert (mean["experiment"], mean["verdict"], mean["unit"]) == ("brown-out", "passed", "s")
     assert 0 < float(mean["value"]) < 0.3
     (file,) = suite.glob("*/verdict.json")
@@ -93,7 +93,7 @@ def test_one_experiment_uses_all_of_them(directory: Path) -> None:
     (fault,) = result["faults"]
     assert fault["fault"] == "brown-out"
     assert fault["exposure"]["requests"] > 20
-    (gate,) = [gate for gate in result["gates"] if gate["kind"] == "mean"]
+    (gate,) = [gate for gate in result["gates"] if gate["kind"] == "geometric_mean"]
     assert gate["interval"][0] < gate["value"] < gate["interval"][1] < gate["threshold"]
     page = (file.parent / "report.html").read_text(encoding="utf-8")
     assert "Latency of visits" in page

@@ -23,6 +23,7 @@ from harness.engine.events import (
     SuiteStarted,
 )
 from harness.engine.judge import rejudge
+from harness.engine.plan import make_plan
 from harness.engine.read import read_experiment
 from harness.engine.suite import run, run_suite
 from harness.errors import EXIT_EMPTY, UsageError
@@ -120,6 +121,15 @@ def test_without_its_safeguard_the_suite_fails_and_says_how_to_see_it_again(tmp_
     assert "crash" in result.reason
     assert result.without == ("gateway.fallback", "gateway.retry")
     assert result.replay.startswith("harness replay ")
+
+
+def test_an_arm_that_would_be_the_same_run_is_not_run_again(tmp_path: Path) -> None:
+    (loaded,) = load(tmp_path, experiment_text())
+    off = ["gateway.retry", "gateway.fallback"]
+    assert [arm.name for arm in make_plan(loaded, 1).arms[1:]] == [f"without {', '.join(off)}"]
+    assert make_plan(loaded, 1, off).arms[1:] == ()
+    (result,) = run_suite([loaded], seeds=[1], jobs=1, without=off, reports=tmp_path / "reports").results
+    assert (result.arms, result.verdict) == ((), Verdict.FAILED)
 
 
 def test_a_fault_that_touches_nothing_is_no_pass(tmp_path: Path) -> None:

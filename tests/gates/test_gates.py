@@ -57,7 +57,7 @@ def test_ratio_says_why(tmp_path: Path) -> None:
     )
     tight = one(found, SloGate(slo="success", target="83%"))
     assert tight.needs is not None
-    assert f"({tight.needs:,} more such samples would decide it)" in tight.reason
+    assert f"({tight.needs:,} more such samples would claim it with a probability of 95%)" in tight.reason
 
 
 def test_what_is_bad_counts_against(tmp_path: Path) -> None:

@@ -59,13 +59,15 @@ def test_the_quota_fits_the_kernel(factor: float, found: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("factor", [0.5, 501])
 def test_a_factor_out_of_range_is_refused(factor: float) -> None:
-    with pytest.raises(ValueError, match="from 1 to 500"):
+    with pytest.raises(cpu.FactorOutOfRange):
         cpu.quota(factor)
 
 
 def test_a_machine_without_the_controller_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_mounts", lambda: iter(()))
-    assert "no cgroup file system with a cpu controller is mounted" in str(cpu.unavailable_reason())
+    with pytest.raises(cpu.QuotaUnavailable) as refused:
+        cpu.parent_group()
+    assert cpu.unavailable_reason() == str(refused.value)
 
 
 def test_version_2_without_the_controller_for_children_is_not_changed(
@@ -74,7 +76,8 @@ def test_version_2_without_the_controller_for_children_is_not_changed(
     control = tmp_path / "cgroup.subtree_control"
     control.write_text("memory pids\n")
     monkeypatch.setattr(cpu, "_places", lambda: iter([cpu.ParentGroup(tmp_path, 2)]))
-    assert f"echo +cpu > {control}" in str(cpu.unavailable_reason())
+    # What to write, and where.
+    assert f"+cpu > {control}" in str(cpu.unavailable_reason())
     assert control.read_text() == "memory pids\n"
 
 
@@ -154,8 +157,9 @@ def test_a_slow_node_answers_late_also_after_a_restart(state: Path) -> None:
         for applied in (more, most):
             assert applied.exposure().throttled_ms > 50
             await applied.undo()
-        with pytest.raises(FaultFailed, match="from 1 to 500"):
+        with pytest.raises(FaultFailed) as refused:
             await do.cpu_limit("backend-east", 1000)
+        assert isinstance(refused.value.__cause__, cpu.FactorOutOfRange)
         assert not group.exists()
         await do.cpu_limit("backend-west", 10)
 
@@ -198,7 +202,8 @@ def test_the_empty_group_of_a_dead_harness_is_removed(state: Path, who: str) -> 
     if who == "cleanup":
         (cleaned,) = cleanup(state).cleaned
         assert names(cleaned.undone, "control-group") == [str(group)]
-        assert names(cleaned.undone, "fault") == ["cpu-limit of backend-east to 1/10 of a core"]
+        (fault,) = names(cleaned.undone, "fault")
+        assert fault.startswith("cpu-limit of backend-east ")
     else:
         with contextlib.ExitStack() as held:
             # The first that is free; another test may hold that one, and then it has cleaned it.
@@ -228,7 +233,7 @@ def test_live_refuses_where_the_machine_cannot(
     file = tmp_path / "slow.chaos.yaml"
     file.write_text(CPU_LIMIT)
     assert invoke(["run", str(file), "--runtime", "live", "--reports", str(tmp_path / "reports")]) == 4
-    assert "does not let this user limit processor time" in capsys.readouterr().err
+    assert f"{file}:8:" in capsys.readouterr().err
     assert not state.exists()
 
 

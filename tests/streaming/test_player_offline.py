@@ -187,18 +187,18 @@ def test_everything_wrong_with_the_files_is_said_at_once(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "No such file"),
         ("", "Invalid JSON"),
         ("{", "Invalid JSON"),
         ("\xff", "Invalid JSON"),
         ("[]", "should be an object"),
         (
             '{"segment_duration_ms": 1000, "bitrates_kbps": [2, 1], "segment_sizes_bits": [[1, 2]]}',
-            "must rise",
+            "bitrates_kbps",
         ),
         (
             '{"segment_duration_ms": 1000, "bitrates_kbps": [1, 2], "segment_sizes_bits": [[1, 2], [1]]}',
-            "segment_sizes_bits[1] has 1 sizes, but there are 2 bitrates",
+            "segment_sizes_bits[1] ",
         ),
         (
             '{"segment_duration_ms": 1000, "bitrates_kbps": [1], "segment_sizes_bits": [[0]]}',
@@ -226,9 +226,9 @@ def test_a_bad_movie(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("[]", "nothing would ever arrive"),
-        ('[{"duration_ms": 9, "bandwidth_kbps": 0, "latency_ms": 1}]', "nothing would ever arrive"),
-        ('[{"duration_ms": 0, "bandwidth_kbps": 9, "latency_ms": 1}]', "nothing would ever arrive"),
+        ("[]", "bandwidth_kbps > 0"),
+        ('[{"duration_ms": 9, "bandwidth_kbps": 0, "latency_ms": 1}]', "bandwidth_kbps > 0"),
+        ('[{"duration_ms": 0, "bandwidth_kbps": 9, "latency_ms": 1}]', "bandwidth_kbps > 0"),
         ('[{"duration_ms": 9, "bandwidth_kbps": 9, "latency_ms": -1}]', "[0].latency_ms"),
         ('{"duration_ms": 9}', "valid array"),
     ],

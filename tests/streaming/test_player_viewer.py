@@ -190,8 +190,8 @@ def test_a_level_that_is_no_word_is_not_recorded() -> None:
 @pytest.mark.parametrize(
     ("changed", "error"),
     [
-        ({"urls": []}, "play: unusable: urls"),
-        ({"segments": "many", "ttl_s": 0}, "play: unusable: ttl_s, segments"),
+        ({"urls": []}, "play: not valid: urls"),
+        ({"segments": "many", "ttl_s": 0}, "play: not valid: ttl_s, segments"),
     ],
 )
 def test_an_answer_that_cannot_be_used_fails_the_start(changed: dict[str, object], error: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.system import InvalidSystem, find_system
+
 PROGRAM = """
 from harness.system import find_system
 reference = find_system("streaming")
@@ -45,3 +47,28 @@ def test_a_package_of_the_same_name_does_no_harm(tmp_path: Path, also_streaming:
     assert (reference, own, Path(file)) == ("streaming", "mine", package / "mine.py")
     assert module.endswith(".streaming.records")
     assert module != "systems.streaming.records"
+
+
+def test_a_script_below_the_project_finds_the_projects_system(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN, encoding="utf-8")
+    script = tmp_path / "scripts" / "find.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from harness import find_system\nprint(find_system('mine:system').name)\n", encoding="utf-8"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
+
+
+def test_a_misspelt_attribute_has_a_suggestion() -> None:
+    with pytest.raises(InvalidSystem) as raised:
+        find_system("tests.support.toy_system:sytem")
+    assert raised.value.diagnostics[0].hint == "did you mean 'system'?"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from harness.cli.command import CommandResult, Json, echo
 
 if TYPE_CHECKING:
-    from harness.live.doctor import Finding
+    from harness.live.kernel.probe import Finding
     from harness.runtime.options import Capabilities
 
 
@@ -14,12 +14,13 @@ def doctor(as_json: Json = False) -> CommandResult:
     """Show what this machine can do in live runs, by trying. Exit 3 when it cannot run any."""
     from harness.faults.primitives import Capability
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.doctor import examine, examine_kernel
+    from harness.live.doctor import examine
+    from harness.live.kernel.probe import probe
     from harness.live.options import KERNEL, PROXY, LiveOptions
     from harness.runtime.options import Capabilities
 
     findings = examine()
-    kernel = examine_kernel()
+    kernel = probe()
     works = {PROXY: _all_ok(findings), KERNEL: _all_ok((*findings, *kernel))}
     asked = {network: LiveOptions(network).capabilities() for network in works}
     can = {network: asked[network] if ok else Capabilities({}) for network, ok in works.items()}

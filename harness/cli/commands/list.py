@@ -63,7 +63,7 @@ def _inventory(kinds: list[str], named: list[str], paths: list[Path]) -> dict[st
 def _is_system(word: str) -> bool:
     from harness.system import system_names
 
-    return (":" in word or word in system_names()) and not Path(word).exists()
+    return word in system_names() or (":" in word and not Path(word).exists())
 
 
 def _refuse_misspelt(paths: list[Path]) -> None:

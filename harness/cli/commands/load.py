@@ -30,8 +30,7 @@ def load(
 
     from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
-    from harness.live.locust.available import missing_locust
-    from harness.live.options import parse_address
+    from harness.live.options import missing_locust, parse_address
 
     problems = [] if what == "worker" else [f"load {what}: only 'worker' is allowed"]
     address = parse_address(master)

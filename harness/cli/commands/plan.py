@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.command import CommandResult, Json, Paths, Seed, Without, echo, takes_runtime
+from harness.cli.command import CommandResult, Json, Matching, Paths, Seed, Tags, Without, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -18,17 +18,20 @@ def plan(
     paths: Paths,
     runtime: RuntimeOptions | None = None,
     seed: Seed = 1,
+    matching: Matching = "",
+    tag: Tags = None,
     without: Without = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Show what would happen: the load, the picked targets, the timeline, the gates, the arms."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_all
     from harness.engine.plan import make_plan
     from harness.errors import UsageError
 
     plans: list[Plan] = []
     problems: list[Diagnostic] = []
-    loaded, left_out = load_all(paths, runtime)
+    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
     for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))

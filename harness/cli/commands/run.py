@@ -4,16 +4,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.command import (
+    Budget,
     CommandResult,
     Jobs,
     Json,
+    Matching,
     Paths,
     Report,
     Reports,
     Seed,
     Seeds,
+    SuiteBudget,
+    Tags,
     Without,
     echo,
+    parse_budget,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -26,18 +31,23 @@ def run(
     seed: Seed = 1,
     seeds: Seeds = 1,
     jobs: Jobs = None,
+    matching: Matching = "",
+    tag: Tags = None,
     without: Without = None,
+    budget: Budget = None,
+    suite_budget: SuiteBudget = None,
     reports: Reports = Path("reports"),
     report: Report = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
     from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
-    loaded, left_out = load_for(paths, runtime)
+    loaded, left_out = load_for(paths, runtime, Selection(matching, tuple(tag or ())))
     with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,
@@ -48,6 +58,8 @@ def run(
             handlers=reporters.handlers,
             finish=reporters.finish,
             runtime=runtime,
+            budget_s=parse_budget("--budget", budget),
+            suite_budget_s=parse_budget("--suite-budget", suite_budget),
         )
     for one in left_out:
         echo(one)

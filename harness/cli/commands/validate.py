@@ -1,16 +1,23 @@
 from __future__ import annotations
 
-from harness.cli.command import CommandResult, Json, Paths, echo, takes_runtime
+from harness.cli.command import CommandResult, Json, Matching, Paths, Tags, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 
 @takes_runtime(default=None)
-def validate(paths: Paths, runtime: RuntimeOptions | None = None, as_json: Json = False) -> CommandResult:
+def validate(
+    paths: Paths,
+    runtime: RuntimeOptions | None = None,
+    matching: Matching = "",
+    tag: Tags = None,
+    as_json: Json = False,
+) -> CommandResult:
     """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
+    from harness.cli.matching import Selection
     from harness.cli.selection import load_all
     from harness.text import plural
 
-    loaded, left_out = load_all(paths, runtime)
+    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
     for item in loaded:
         experiment = item.experiment
         parts = [

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from harness.errors import InvalidInput, UsageError
 from harness.faults.base import Fault
-from harness.faults.primitives import Applied, FaultFailed, Primitives, ResolvedTarget
+from harness.faults.primitives import Applied, FaultFailed, ResolvedTarget
 from harness.live.interactive.protocol import (
     CODEC,
     AddFault,
@@ -23,24 +23,14 @@ from harness.live.interactive.protocol import (
     RemoveFault,
     Request,
 )
+from harness.runtime.contract import Session
 from harness.runtime.messages import Channel, MessageError
-from harness.system import Clock
 
 type MakeFault = Callable[[str, int], tuple[Fault, ResolvedTarget]]
 """From the text of a fault and its number. Raises InvalidInput."""
 
 UNTIL_REMOVED_S = 86_400.0
 """How long a fault lasts, at most, when the person who applies it does not say `for`."""
-
-
-class Controlled(Protocol):
-    """What of a session the server needs."""
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def primitives(self) -> Primitives: ...
 
 
 @dataclass(slots=True)
@@ -59,7 +49,7 @@ class ControlServer:
 
     def __init__(
         self,
-        session: Controlled,
+        session: Session,
         make_fault: MakeFault,
         report: Callable[[FaultStatus], None],
         tasks: asyncio.TaskGroup,

@@ -106,7 +106,7 @@ def _choose(runs: tuple[str, ...], run: str | None) -> str:
     if not runs:
         raise UsageError(["no system is up; 'harness up SYSTEM' brings one up"])
     if len(runs) > 1:
-        raise UsageError([f"more than one system is up; say which with --in: {running}"])
+        raise UsageError([f"more than one system is up; choose one with --in: {running}"])
     return runs[0]
 
 

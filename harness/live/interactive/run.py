@@ -59,23 +59,18 @@ async def _serve(session: Session, what: Interactive, reporter: Reporter) -> Non
     assert isinstance(session, LiveSession)
     main = asyncio.current_task()
     assert main is not None
-    failures = _Failures(session, reporter)
     with cancelled_by_signals(main) as interruption:
         try:
-            await _until_cancelled(session, what, reporter, failures)
+            await _until_cancelled(session, what, reporter)
         except asyncio.CancelledError:
             if not interruption.asked:
                 raise
             main.uncancel()
         except BaseExceptionGroup as group:  # one of the tasks failed, and the others were cancelled
             raise group.exceptions[0] from None
-        finally:
-            failures.report_new()
 
 
-async def _until_cancelled(
-    session: LiveSession, what: Interactive, reporter: Reporter, failures: _Failures
-) -> None:
+async def _until_cancelled(session: LiveSession, what: Interactive, reporter: Reporter) -> None:
     def report(status: FaultStatus) -> None:
         reporter.fault_changed(session.clock.now(), status)
 
@@ -84,26 +79,18 @@ async def _until_cancelled(
         async with server.listening(session.directory / CONTROL):
             if what.loads:
                 tasks.create_task(session.driver(what.loads, seed=what.settings.seed, drain_s=0).run())
-            tasks.create_task(failures.watch())
+            tasks.create_task(_report_failures(session, reporter))
             reporter.ready(session.directory.name, await session.addresses())
             await asyncio.Event().wait()
 
 
-class _Failures:
-    """Reports every failure of a service once."""
-
-    def __init__(self, session: LiveSession, reporter: Reporter) -> None:
-        self._session = session
-        self._reporter = reporter
-        self._reported = 0
-
-    async def watch(self) -> None:
-        while True:
+async def _report_failures(session: LiveSession, reporter: Reporter) -> None:
+    """Report every failure of a service once, until cancelled."""
+    reported = 0
+    while True:
+        try:
             await asyncio.sleep(REPORT_EVERY_S)
-            self.report_new()
-
-    def report_new(self) -> None:
-        new = self._session.failures[self._reported :]
-        self._reported += len(new)
-        for failure in new:
-            self._reporter.service_failed(failure)
+        finally:
+            for failure in session.failures[reported:]:
+                reported += 1
+                reporter.service_failed(failure)

@@ -10,7 +10,7 @@ from itertools import count
 from harness.faults.primitives import FaultFailed, LinkShape
 from harness.live.kernel import ruleset
 from harness.live.kernel.network import KernelNetwork
-from harness.live.kernel.requests import Change, ChangeBuilder, Flow, Lost
+from harness.live.kernel.requests import Change, ChangeBuilder, Flow, Limit, Lost
 from harness.live.kernel.ruleset import Drop
 
 MAX_BPS = 4e9
@@ -72,7 +72,7 @@ class Controller:
         await self._send(change)
 
     async def remove_flows(self, ports: Iterable[int]) -> None:
-        """Forget the flows of proxies that are gone."""
+        """Forget the flows of removed proxies."""
         change = ChangeBuilder()
         for port in ports:
             for flow in self._flows.pop(port, ()):
@@ -96,7 +96,7 @@ class Controller:
         share = 1.0 if shape is None else shape.loss
         drop = Drop(number, share) if share else None
         if drop is not None:
-            change.add_drop(drop)
+            change.added.append(drop)
         if shape is not None and shape.bandwidth_bps is not None and shape.bandwidth_bps < MAX_BPS:
             limiter = self._limiter(change, ("fault", number))
             self._faults[number] = _Fault(drop, limiter, shape.bandwidth_bps, shape.shared)
@@ -113,7 +113,7 @@ class Controller:
             return None
         change = ChangeBuilder()
         if fault.drop is not None:
-            change.remove_drop(fault.drop)
+            change.removed.append(fault.drop)
         if fault.limiter is not None:
             for key in [key for key in self._queues if key[0] == fault.limiter]:
                 for flow in list(self._queues[key].flows):
@@ -150,7 +150,7 @@ class Controller:
     def _loss(self, change: ChangeBuilder, loss: float) -> Drop:
         if loss not in self._losses:
             drop = self._losses[loss] = Drop(BASE_DROPS + len(self._losses), loss)
-            change.add_drop(drop)
+            change.added.append(drop)
         return self._losses[loss]
 
     def _limiter(self, change: ChangeBuilder, group: Hashable) -> int:
@@ -161,7 +161,7 @@ class Controller:
             else:
                 limiter = len(self._minors)
                 self._minors[limiter] = count(MIN_MINOR)
-                change.add_limiter(limiter)
+                change.limiters.append(limiter)
             self._limiters[group] = limiter
         return self._limiters[group]
 
@@ -177,7 +177,7 @@ class Controller:
                     f"the kernel network has at most {MAX_MINOR - MIN_MINOR + 1} queues of a kind"
                 )
             queue = self._queues[limiter, key] = _Queue(limiter, minor)
-            change.add_queue(limiter, minor, rate_bps)
+            change.limits.append(Limit(limiter, minor, rate_bps))
         queue.flows.add(flow)
         change.queue(limiter, queue.minor, flow, add=True)
 
@@ -187,7 +187,7 @@ class Controller:
         change.queue(queue.limiter, queue.minor, flow, add=False)
         if not queue.flows:
             del self._queues[key]
-            change.remove_queue(queue.limiter, queue.minor)
+            change.unlimits.append((queue.limiter, queue.minor))
 
     async def _send(self, builder: ChangeBuilder) -> dict[int, Lost]:
         drops = [fault.drop for fault in self._faults.values() if fault.drop is not None]

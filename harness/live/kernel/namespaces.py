@@ -1,4 +1,4 @@
-"""Network namespaces without names: made, entered, and gone with whoever holds them (namespaces(7))."""
+"""Network namespaces without names: the kernel removes one with its last holder (namespaces(7))."""
 
 from __future__ import annotations
 

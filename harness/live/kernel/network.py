@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from harness.faults.primitives import FaultFailed
 from harness.live.kernel.layout import CLIENTS_NAMESPACE, HUB, namespace_plans, node_namespace
 from harness.live.kernel.namespaces import VARIABLE, MakeSocket, sockets_in
 from harness.live.kernel.requests import CODEC, Build, Built, Change, Counted, Lost, Refused, Within
-from harness.live.processes import run_environment
-from harness.live.resources import NetworkNamespaces, Process
-from harness.live.supervisor import end_process
+from harness.live.resources import NetworkNamespaces
+from harness.live.supervisor import supervised_process
 from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
@@ -33,7 +32,7 @@ LOG = "kernel-network"
 async def kernel_network(
     workspace: Workspace, nodes: Mapping[str, str], died: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[KernelNetwork]:
-    """The namespaces of a run, gone with everything in them at the end of the block.
+    """The namespaces of a run, removed with everything in them at the end of the block.
 
     `nodes`: addresses by name. `died` is called with the reason when the agent ends before the block. NotReady, with
     the reason, when the network cannot be made.
@@ -55,14 +54,14 @@ async def kernel_network(
         yield KernelNetwork(agent, built.paths, hub, clients)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class KernelNetwork:
-    """`paths`: of the namespaces, by name. `hub`, `clients`: descriptors of the namespaces of proxies and clients."""
+    """`_paths`: of the namespaces, by name. `_hub`, `_clients`: descriptors of those of proxies and clients."""
 
-    def __init__(self, agent: AgentConnection, paths: Mapping[str, str], hub: int, clients: int) -> None:
-        self._agent = agent
-        self._paths = paths
-        self._hub = hub
-        self._clients = clients
+    _agent: AgentConnection
+    _paths: Mapping[str, str]
+    _hub: int
+    _clients: int
 
     def path(self, node: str) -> str:
         """The namespace of a node, for its process to enter."""
@@ -96,41 +95,27 @@ class KernelNetwork:
 @asynccontextmanager
 async def _agent(workspace: Workspace, died: Callable[[str], None]) -> AsyncIterator[AgentConnection]:
     own, theirs = socket.socketpair()
-    with theirs, workspace.log(LOG) as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            # Not supervised: it has work left to do when this process dies, and ends when the channel closes.
-            *("-m", "harness.live.kernel.agent", str(theirs.fileno())),
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=run_environment(workspace.directory, ends_itself=True),
-            start_new_session=True,
-        )
-    try:
-        workspace.ledger.add(Process.of(process.pid, LOG))
-        channel = await Channel.open(CODEC, own)
+    with theirs:
+        fd = theirs.fileno()
+        # It has work left to do when this process dies, and ends when the channel closes.
+        async with supervised_process(
+            workspace, LOG, "harness.live.kernel.agent", [str(fd)], fds=[fd], ends_itself=True
+        ) as process:
+            theirs.close()
+            channel = await Channel.open(CODEC, own)
 
-        def ended() -> str:
-            return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
+            def ended() -> str:
+                return f"the kernel network's process ended\n{workspace.log_tail(LOG)}".rstrip()
 
-        agent = AgentConnection(channel, ended)
-        async with background(agent.receive(died)):
-            try:
-                yield agent
-            finally:
-                agent.close()
-                await _end(process)
-    finally:
-        await end_process(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait until the process ends, but not for ever."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(END_S):
-            await process.wait()
+            agent = AgentConnection(channel, ended)
+            async with background(agent.receive(died)):
+                try:
+                    yield agent
+                finally:
+                    agent.close()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(END_S):
+                            await process.wait()
 
 
 class AgentConnection:
@@ -147,9 +132,9 @@ class AgentConnection:
         self._gone = False
 
     async def ask(self, request: object) -> object:
-        """The answer. FaultFailed when the agent refuses, is gone, or does not answer in time."""
+        """The answer. FaultFailed when the agent refuses, has ended, or does not answer in time."""
         if self._gone or self._channel.closing:
-            raise FaultFailed("the kernel network is gone")
+            raise FaultFailed("the kernel network has ended")
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         self._channel.send(request)
@@ -163,7 +148,7 @@ class AgentConnection:
         return message
 
     async def receive(self, died: Callable[[str], None]) -> None:
-        """Take answers until the agent is gone; `died` is called unless this side has closed the connection."""
+        """Take answers until the agent has ended; `died` is called unless this side has closed the connection."""
         async for message in self._channel:
             answer = self._answers.popleft()
             if not answer.done():

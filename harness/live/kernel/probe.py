@@ -99,14 +99,14 @@ def main() -> int:
     try:
         trial = Trial()
         found.append(
-            Found(step, True, "namespaces without names, joined by veth, routed; nft takes the rules")
+            Finding(step, True, "namespaces without names, joined by veth, routed; nft takes the rules")
         )
         for check in (trial.packets, trial.queues, trial.power):
             step = check.__name__
-            found.append(Found(step, True, check()))
+            found.append(Finding(step, True, check()))
     except Exception as error:
         # The further steps need this one.
-        found.append(Found(step, False, f"{type(error).__name__}: {error}"))
+        found.append(Finding(step, False, f"{type(error).__name__}: {error}"))
     print(json.dumps([asdict(item) for item in found]))
     return 0
 
@@ -124,17 +124,17 @@ class _Missing(HarnessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One thing that the kernel network needs. `detail`: what was found, or what to do about it."""
+class Finding:
+    """One thing that live runs need. `detail`: what was found, or what to do about it."""
 
     name: str
     ok: bool
     detail: str
 
 
-def probe() -> tuple[Found, ...]:
+def probe() -> tuple[Finding, ...]:
     """Check everything, the kernel in a process of its own. Takes half a second."""
-    requirements = [_checked(name, check) for name, check in _REQUIREMENTS]
+    requirements = [check(name, look) for name, look in _REQUIREMENTS]
     if not all(found.ok for found in requirements):
         return tuple(requirements)
     try:
@@ -146,23 +146,24 @@ def probe() -> tuple[Found, ...]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return (*requirements, Found("kernel", False, f"not done within {PROBE_S:g} s"))
+        return (*requirements, Finding("kernel", False, f"not done within {PROBE_S:g} s"))
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        return (*requirements, Found("kernel", False, reason[0]))
-    return (*requirements, *(Found(**item) for item in json.loads(done.stdout)))
+        return (*requirements, Finding("kernel", False, reason[0]))
+    return (*requirements, *(Finding(**item) for item in json.loads(done.stdout)))
 
 
 def missing() -> tuple[str, ...]:
-    """What the kernel network lacks on this machine; nothing when it can be had."""
+    """What the kernel network lacks on this machine; empty when it is available."""
     return tuple(f"{found.name}: {found.detail}" for found in probe() if not found.ok)
 
 
-def _checked(name: str, check: Callable[[], str]) -> Found:
+def check(name: str, look: Callable[[], str]) -> Finding:
+    """What `look` returns, or the reason why it cannot."""
     try:
-        return Found(name, True, check())
+        return Finding(name, True, look())
     except (OSError, HarnessError) as error:
-        return Found(name, False, str(error))
+        return Finding(name, False, str(error))
 
 
 def _privileges() -> str:

@@ -102,62 +102,42 @@ class Flow:
     loss: float = field(default=0.0, compare=False)
 
 
+@dataclass(slots=True)
 class ChangeBuilder:
-    def __init__(self) -> None:
-        self._before: list[str] = []
-        self._after: list[str] = []
-        self._drops_changed = False
-        self._limiters: list[int] = []
-        self._limits: list[Limit] = []
-        self._unlimits: list[tuple[int, int]] = []
-        self._count: list[int] = []
-        self._queued: dict[tuple[int, str], dict[int, int]] = defaultdict(dict)
-        self._unqueued: dict[tuple[int, str], dict[int, int]] = defaultdict(dict)
-        self._ports: dict[tuple[Drop, str, bool], list[int]] = defaultdict(list)
+    """A `Change` in the making."""
 
-    def add_drop(self, drop: Drop) -> None:
-        self._before.append(ruleset.add_drop(drop))
-        self._drops_changed = True
-
-    def remove_drop(self, drop: Drop) -> None:
-        """It is counted before."""
-        self._after.append(ruleset.remove_drop(drop))
-        self._drops_changed = True
-        self._count.append(drop.number)
+    limiters: list[int] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    unlimits: list[tuple[int, int]] = field(default_factory=list)
+    added: list[Drop] = field(default_factory=list)
+    removed: list[Drop] = field(default_factory=list)
+    """Each is counted before."""
+    _queues: dict[tuple[int, str, bool], dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    _ports: dict[tuple[Drop, str, bool], list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def drop(self, drop: Drop, flow: Flow, *, add: bool) -> None:
         """Put a flow under a drop, or take it off."""
         self._ports[drop, flow.direction, add].append(flow.port)
 
-    def add_limiter(self, limiter: int) -> None:
-        self._limiters.append(limiter)
-
-    def add_queue(self, limiter: int, minor: int, rate_bps: float) -> None:
-        self._limits.append(Limit(limiter, minor, rate_bps))
-
-    def remove_queue(self, limiter: int, minor: int) -> None:
-        self._unlimits.append((limiter, minor))
-
     def queue(self, limiter: int, minor: int, flow: Flow, *, add: bool) -> None:
         """Put a flow into a queue, or take it out."""
-        queues = self._queued if add else self._unqueued
-        queues[limiter, flow.direction][flow.port] = minor
+        self._queues[limiter, flow.direction, add][flow.port] = minor
 
     def build(self, drops: Iterable[Drop]) -> Change:
         """`drops`: all that are in force afterwards."""
-        parts = list(self._before)
+        parts = [ruleset.add_drop(drop) for drop in self.added]
         for (drop, direction, add), ports in self._ports.items():
             parts.append(ruleset.drop_ports(drop, direction, ports, add=add))
-        for queues, add in ((self._unqueued, False), (self._queued, True)):
-            for (limiter, direction), by_port in queues.items():
-                parts.append(ruleset.queue_ports(limiter, direction, by_port, add=add))
-        if self._drops_changed:
+        # What leaves a queue first: a port may go from one to another.
+        for (limiter, direction, add), by_port in sorted(self._queues.items(), key=lambda item: item[0][2]):
+            parts.append(ruleset.queue_ports(limiter, direction, by_port, add=add))
+        if self.added or self.removed:
             parts.append(ruleset.enforce_drops(drops))
-        parts += self._after
+        parts += [ruleset.remove_drop(drop) for drop in self.removed]
         return Change(
             "".join(parts),
-            tuple(self._limiters),
-            tuple(self._limits),
-            tuple(self._unlimits),
-            tuple(self._count),
+            tuple(self.limiters),
+            tuple(self.limits),
+            tuple(self.unlimits),
+            tuple(drop.number for drop in self.removed),
         )

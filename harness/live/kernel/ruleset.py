@@ -55,7 +55,7 @@ table ip power_off {
   }
 }
 """
-"""For a machine without power: whatever its sockets try to send resets them."""
+"""For a machine without power: an attempt to send resets the socket."""
 
 POWER_ON = "table ip power_off\ndelete table ip power_off\n"
 
@@ -104,7 +104,7 @@ def remove_drop(drop: Drop) -> str:
 
 
 def enforce_drops(drops: Iterable[Drop]) -> str:
-    """Enforce exactly these. Each counts what it drops, whatever the others do: a packet is dropped after all rules."""
+    """Enforce exactly these. Each counts what it drops for itself: a packet is dropped after all rules."""
     ordered = sorted(drops, key=lambda drop: drop.number)
     parts = []
     for direction in (UP, DOWN):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.faults.primitives import HostIdentity
 from harness.live.host import LiveClock, LiveHost
 from harness.live.locust import protocol
 from harness.live.locust.trace import CUT_OFF, RequestTrace
-from harness.live.messages import Address, RowCodec
+from harness.live.remote import RemoteContext
 from harness.runtime.host import MemoryDisk
-from harness.runtime.journal import is_defect, report_context, report_logs
-from harness.system import Row, System, find_system
+from harness.system import find_system
 from harness.system.streams import stream
 from harness.text import describe_error
 from harness.workload.driver import LEAVE_S, make_client
@@ -37,21 +34,17 @@ ATTEMPTS_EVERY_S = 0.05
 """How often connection attempts are sent when there are new ones."""
 
 
-class Clients:
+class Clients(RemoteContext):
     """Every method is for the loop's thread, unless it says otherwise. `send` sends to the harness."""
 
     def __init__(
         self, prepare: protocol.Prepare, send: Send, on_request: OnRequest, clock: LiveClock
     ) -> None:
+        super().__init__(prepare.name, find_system(prepare.reference), prepare.safeguards, clock, send)
         self._prepare = prepare
-        self._send = send
         self._on_request = on_request
-        self.system: System = find_system(prepare.reference)
-        self._rows = RowCodec(self.system)
         self._workloads = {workload.name: workload for workload in self.system.workloads}
         self._roles = {node.name: node.role for node in self.system.topology.nodes}
-        self.clock = clock
-        self.attempts: Counter[str] = Counter()
         self._sent_attempts: Mapping[str, int] = {}
         self._loads: Mapping[str, protocol.LoadPlan] = {}
         self._start_s = 0.0
@@ -61,26 +54,9 @@ class Clients:
         self._expected = 0
         self._ended = 0
         self._requests = 0
-        self._routes: dict[tuple[str, str, int], Sequence[Address]] = {}
-        self._unresolved: dict[int, tuple[tuple[str, str, int], asyncio.Future[Sequence[Address]]]] = {}
-        self._numbers = count(1)
         self._finished = False
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._exception_handler)
-        report_logs(self.unhandled)
-        self._sending = loop.create_task(self._send_periodically())
-
-    # ------------------------------------------------------------------ what hosts need
-
-    @property
-    def safeguards(self) -> Mapping[str, bool]:
-        return self._prepare.safeguards
-
-    def emit(self, host: str, row: Row) -> None:
-        self._send(protocol.Emitted(self.clock.now(), host, self._rows.encode(row)))
-
-    def misuse(self, host: str, error: str) -> None:
-        self._send(protocol.Misuse(self.clock.now(), host, error))
+        self.report_errors()
+        self._sending = asyncio.create_task(self._send_periodically())
 
     # ------------------------------------------------------------------ sessions
 
@@ -121,7 +97,7 @@ class Clients:
         prepare, load = self._prepare, self._loads[arrival.load]
         workload = self._workloads[load.workload]
         client = make_client(workload, arrival.load, load.mix, arrival.index, prepare.seed)
-        self._send(
+        self.send(
             protocol.Arrived(
                 client=client.name,
                 role=workload.role,
@@ -144,7 +120,7 @@ class Clients:
             config=client.params,
             rng=stream(prepare.seed, "host", client.name),
             disk=MemoryDisk(),
-            router=lambda name, port: self._route(client.name, name, port),
+            router=self.router(client.name),
             traces=[RequestTrace(self.clock, lambda request: self._record(client.name, request)).config],
         )
         error: str | None = None
@@ -154,9 +130,8 @@ class Clients:
             error = describe_error(raised)
         finally:
             await host.close()
-            for key in [key for key in self._routes if key[0] == client.name]:
-                del self._routes[key]
-            self._send(protocol.Left(client.name, self.clock.now(), self._leaving, error))
+            self.forget(client.name)
+            self.send(protocol.Left(client.name, self.clock.now(), self._leaving, error))
         return error
 
     def _on_session_end(self, task: asyncio.Task[None]) -> None:
@@ -177,36 +152,16 @@ class Clients:
             await asyncio.wait(tasks, timeout=LEAVE_S)
         for name in filter(None, self._tasks.values()):
             error = f"it did not end within {LEAVE_S:g} s of being cancelled"
-            self._send(protocol.Left(name, self.clock.now(), True, error))
+            self.send(protocol.Left(name, self.clock.now(), True, error))
         self._finish()
 
     def _finish(self) -> None:
         if not self._finished:
             self._finished = True
             self._send_attempts()
-            self._send(protocol.Finished(self._requests, cpu_s=time.process_time()))
+            self.send(protocol.Finished(self._requests, cpu_s=time.process_time()))
 
-    # ------------------------------------------------------------------ names
-
-    async def _route(self, client: str, name: str, port: int) -> Sequence[Address]:
-        key = (client, name, port)
-        known = self._routes.get(key)
-        if known is None:
-            number = next(self._numbers)
-            answer: asyncio.Future[Sequence[Address]] = asyncio.get_running_loop().create_future()
-            self._unresolved[number] = (key, answer)
-            self._send(protocol.Resolve(number, client, name, port))
-            known = await answer
-        return known
-
-    def set_route(self, message: protocol.Route) -> None:
-        key, answer = self._unresolved.pop(message.number)
-        if not answer.done():
-            if message.addresses:
-                self._routes[key] = message.addresses
-            answer.set_result(message.addresses)
-
-    # ------------------------------------------------------------------ counts and errors
+    # ------------------------------------------------------------------ counts
 
     def _record(self, client: str, values: Any) -> None:
         request = LoadRequest(client=client, worker=self._prepare.name, **values)
@@ -217,7 +172,7 @@ class Clients:
         if failure is None and request.status >= 400:
             failure = f"HTTP {request.status}"
         self._on_request(request, name, None if self._leaving and failure == CUT_OFF else failure)
-        self._send(protocol.Requested(request))
+        self.send(protocol.Requested(request))
 
     async def _send_periodically(self) -> None:
         loop = asyncio.get_running_loop()
@@ -225,17 +180,11 @@ class Clients:
         while True:
             if loop.time() - alive_s >= ALIVE_EVERY_S:
                 alive_s = loop.time()
-                self._send(protocol.Alive())
+                self.send(protocol.Alive())
             await asyncio.sleep(ATTEMPTS_EVERY_S)
             self._send_attempts()
 
     def _send_attempts(self) -> None:
         if self.attempts != self._sent_attempts:
             self._sent_attempts = dict(self.attempts)
-            self._send(protocol.Attempts(self._sent_attempts))
-
-    def unhandled(self, error: str, cause: BaseException | None = None, *, defect: bool = False) -> None:
-        self._send(protocol.Unhandled(self._prepare.name, error, defect or is_defect(cause)))
-
-    def _exception_handler(self, _loop: Any, context: Mapping[str, Any]) -> None:
-        report_context(self.unhandled, context)
+            self.send(protocol.Attempts(self._sent_attempts))

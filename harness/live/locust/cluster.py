@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 
 from harness.live.locust import protocol
@@ -18,62 +18,6 @@ from harness.live.tasks import background
 from harness.live.workspace import Workspace
 from harness.runtime.contract import NotReady
 from harness.runtime.messages import Channel
-
-type OnExit = Callable[[str], None]
-"""Called with a description of a process that ended before the block did."""
-
-
-@asynccontextmanager
-async def locust_processes(
-    workspace: Workspace, plugins: Sequence[str], on_exit: OnExit
-) -> AsyncIterator[LocustProcesses]:
-    """All of them are killed at the end of the block. `plugins`: modules that they import."""
-    async with AsyncExitStack() as stack:
-        yield LocustProcesses(workspace, plugins, on_exit, stack)
-
-
-class LocustProcesses:
-    def __init__(
-        self, workspace: Workspace, plugins: Sequence[str], on_exit: OnExit, stack: AsyncExitStack
-    ) -> None:
-        self._workspace = workspace
-        self._options = [word for plugin in plugins for word in ("--plugin", plugin)]
-        self._on_exit = on_exit
-        self._stack = stack
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
-
-    async def start(
-        self, name: str, arguments: Sequence[str], variables: Mapping[str, str], fds: Sequence[int] = ()
-    ) -> None:
-        """Start `harness.live.locust.process` with these arguments. `variables`: of its environment."""
-        process = self._processes[name] = await self._stack.enter_async_context(
-            supervised_process(
-                self._workspace,
-                name,
-                "harness.live.locust.process",
-                [*arguments, *self._options],
-                variables=variables,
-                fds=fds,
-            )
-        )
-        await self._stack.enter_async_context(background(self._watch(name, process)))
-
-    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
-        status = await process.wait()
-        log = self._workspace.log_tail(name)
-        self._on_exit(f"{name}, a process of the load, ended (status {status})\n{log}".rstrip())
-
-    def name_of(self, pid: int) -> str | None:
-        return next((name for name, process in self._processes.items() if process.pid == pid), None)
-
-    async def wait(self, limit_s: float) -> None:
-        """Return when all have ended by themselves, or after the time limit."""
-        running = [asyncio.create_task(process.wait()) for process in self._processes.values()]
-        if running:
-            await asyncio.wait(running, timeout=limit_s)
-        for task in running:
-            task.cancel()
-
 
 START_S = 30.0
 """How long processes that are started here may take to get ready."""
@@ -87,7 +31,7 @@ QUIT_S = 3.0
 
 @asynccontextmanager
 async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncIterator[LocustCluster | None]:
-    """The processes of a load, all gone at the end of the block; None for a load that needs none.
+    """The processes of a load, which end with the block; None for a load without.
 
     Workers that are started elsewhere are waited for here, before the run begins.
     """
@@ -95,30 +39,26 @@ async def locust_cluster(settings: LoadSettings, workspace: Workspace) -> AsyncI
         yield None
         return
 
+    names: dict[int, str] = {}
+
     def name_worker(key: str, hello: protocol.Hello) -> str:
         if settings.master is not None:
             return f"{hello.machine}-{hello.pid}"
-        return processes.name_of(hello.pid) or key
-
-    def report_exit(description: str) -> None:
-        connection.fail(description)
+        return names.get(hello.pid, key)
 
     own, theirs = socket.socketpair()
     with theirs:
-        async with (
-            locust_processes(workspace, settings.plugins, report_exit) as processes,
-            Channel.on(protocol.SOCKET, own) as channel,
-        ):
+        async with AsyncExitStack() as processes, Channel.on(protocol.SOCKET, own) as channel:
             connection = LocustConnection(channel, settings.workers, name_worker)
             async with background(connection.receive()):
-                cluster = LocustCluster(workspace, settings, processes, connection, theirs)
+                cluster = LocustCluster(workspace, settings, processes, names, connection, theirs)
                 if settings.master is not None:
                     await cluster.start(run_environment(workspace.directory))
                 try:
                     yield cluster
                 finally:
                     if connection.totals is not None:
-                        await processes.wait(QUIT_S)
+                        await cluster.until_ended(QUIT_S)
 
 
 class LocustCluster:
@@ -128,14 +68,18 @@ class LocustCluster:
         self,
         workspace: Workspace,
         settings: LoadSettings,
-        processes: LocustProcesses,
+        stack: AsyncExitStack,
+        names: dict[int, str],
         connection: LocustConnection,
         sock: socket.socket,
     ) -> None:
-        """`sock`: the other end of the connection, for the first process."""
+        """`stack`: ends the processes. `names`: of the processes that are started here, by id. `sock`: the other end of
+        the connection, for the first process."""
         self._workspace = workspace
         self._settings = settings
-        self._processes = processes
+        self._stack = stack
+        self._names = names
+        self._processes: list[asyncio.subprocess.Process] = []
         self._socket = sock
         self.connection = connection
 
@@ -150,16 +94,16 @@ class LocustCluster:
 
     async def start(self, variables: Mapping[str, str]) -> None:
         """Start the processes with these environment variables; return when every worker is there. NotReady if not."""
-        settings, processes, connection = self._settings, self._processes, self.connection
+        settings, connection = self._settings, self.connection
         variables = {**variables, "LOCUST_SKIP_MONKEY_PATCH": "1"}
         fd = self._socket.fileno()
         host, port = settings.address or (self._workspace.address(0), 0)
         if settings.alone:
-            await processes.start("locust", ["single", "--socket", str(fd)], variables, [fd])
+            await self._start_process("locust", ["single", "--socket", str(fd)], variables, [fd])
         else:
             arguments = ["master", "--socket", str(fd), "--bind", host, str(port)]
             arguments += ["--workers", str(settings.workers)]
-            await processes.start("locust-master", arguments, variables, [fd])
+            await self._start_process("locust-master", arguments, variables, [fd])
         self._socket.close()
         if not settings.alone:
             await self._until_ready(
@@ -168,7 +112,7 @@ class LocustCluster:
             if settings.master is None:
                 for number in range(1, settings.workers + 1):
                     arguments = ["worker", "--master", host, str(connection.port)]
-                    await processes.start(f"locust-{number}", arguments, variables)
+                    await self._start_process(f"locust-{number}", arguments, variables)
             else:
                 print(
                     f"load: waiting for {settings.workers} worker(s), each started elsewhere with\n"
@@ -182,6 +126,31 @@ class LocustCluster:
             lambda: f"{len(self.workers)} of {settings.workers} workers of the load are there",
         )
         self._check_versions()
+
+    async def _start_process(
+        self, name: str, arguments: Sequence[str], variables: Mapping[str, str], fds: Sequence[int] = ()
+    ) -> None:
+        """Start `harness.live.locust.process` with these arguments."""
+        plugins = [word for plugin in self._settings.plugins for word in ("--plugin", plugin)]
+        process = await self._stack.enter_async_context(
+            supervised_process(
+                self._workspace,
+                name,
+                "harness.live.locust.process",
+                [*arguments, *plugins],
+                variables=variables,
+                fds=fds,
+                on_exit=lambda how: self.connection.fail(f"{name}, a process of the load, {how}"),
+            )
+        )
+        self._names[process.pid] = name
+        self._processes.append(process)
+
+    async def until_ended(self, limit_s: float) -> None:
+        """Return when all processes have ended by themselves, or after the time limit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await asyncio.gather(*(process.wait() for process in self._processes))
 
     def _check_versions(self) -> None:
         own = version("streaming-resilience-harness")

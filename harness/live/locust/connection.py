@@ -24,7 +24,7 @@ REASON_S = 5.0
 
 
 class LoadFailed(HarnessError):
-    """A process of the load is gone or cannot go on, so that what its clients did is not known in full."""
+    """A process of the load has ended or failed, so that the record of its clients is incomplete."""
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class LocustConnection:
                 f"a message of a process of the load ({self._name_of(key)}) is not valid: {describe_error(error)}"
             )
         if self.totals is None:
-            # Most likely the process at the other end is gone; its exit says more.
+            # Most likely the process at the other end has ended; its exit has the reason.
             await asyncio.sleep(REASON_S)
             self.fail("the connection to the load is closed")
 
@@ -174,7 +174,7 @@ class LocustConnection:
             case protocol.Broken(error):
                 self.fail(f"{worker.name}, a process of the load, cannot go on: {error}")
             case protocol.Lost(reason):
-                self.fail(f"{worker.name}, a worker of the load, is gone: {reason}")
+                self.fail(f"{worker.name}, a worker of the load, is lost: {reason}")
             case protocol.Finished():
                 worker.finished = message
             case _:

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from harness.experiment.load import Load
 from harness.faults.primitives import FaultFailed, HostIdentity
+from harness.live import messages
 from harness.live.locust import protocol
 from harness.live.locust.cluster import LocustCluster
 from harness.live.locust.connection import LoadFailed, Worker
 from harness.live.messages import Address, RowCodec
-from harness.runtime.journal import Journal
-from harness.system import Access, Clock, System
+from harness.live.remote import record
+from harness.system import System
 from harness.workload.driver import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_statistics
 from harness.workload.records import LoadRecord, LoadRequest, LoadSession
 
+if TYPE_CHECKING:
+    from harness.live.session import LiveClients
+
 SLACK_S = 5.0
 """How much longer than its clients a process may take to report that they have left."""
-
-
-class RemoteClientNetwork(Protocol):
-    """What the driver needs of a `LiveSession`: proxies for clients in other processes, and where their rows go."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def journal(self) -> Journal: ...
-    @property
-    def attempts(self) -> Counter[str]: ...
-
-    def arrive(self, peer: HostIdentity, access: Access) -> None: ...
-    async def leave(self, peer: HostIdentity) -> None: ...
-    async def route(self, peer: HostIdentity, name: str, port: int) -> Sequence[Address]: ...
 
 
 @dataclass(slots=True)
@@ -66,7 +54,7 @@ class LocustDriver:
     def __init__(
         self,
         cluster: LocustCluster,
-        network: RemoteClientNetwork,
+        network: LiveClients,
         system: System,
         loads: Mapping[str, Load],
         *,
@@ -92,7 +80,7 @@ class LocustDriver:
         return len(self._clients)
 
     async def run(self) -> LoadResult:
-        """As `Driver.run`. Raises LoadFailed when a process of the load is gone before its clients are."""
+        """As `Driver.run`. Raises LoadFailed when a process of the load ends before its clients."""
         clock, connection = self._network.clock, self._connection
         start_s = clock.now()
         plans = {
@@ -127,26 +115,21 @@ class LocustDriver:
     # ------------------------------------------------------------------ what the processes report
 
     def _receive(self, worker: Worker, message: Any) -> None:
-        journal = self._network.journal
         match message:
             case protocol.Arrived():
                 self._on_arrival(worker, message)
-            case protocol.Resolve():
+            case messages.Resolve():
                 self._create_task(self._resolve(worker, message))
-            case protocol.Emitted(t_s, client, row):
-                journal.emit(client, self._rows.decode(row), t_s)
-            case protocol.Misuse(t_s, client, error):
-                journal.misuse(client, error, t_s)
             case protocol.Requested(request):
                 self._requests.append(request)
             case protocol.Attempts(by_node):
                 for node, total in by_node.items():
                     self._network.attempts[node] += total - worker.attempts.get(node, 0)
                 worker.attempts = by_node
-            case protocol.Unhandled(client, error, defect):
-                journal.unhandled(client, error, defect=defect)
             case protocol.Left():
                 self._on_leave(message)
+            case _:
+                record(self._network.journal, self._rows, message)
 
     def _on_arrival(self, worker: Worker, arrived: protocol.Arrived) -> None:
         self.arrived += 1
@@ -158,17 +141,17 @@ class LocustDriver:
             return
         self._clients[arrived.client] = _ActiveClient(peer, arrived, worker.name)
 
-    async def _resolve(self, worker: Worker, question: protocol.Resolve) -> None:
+    async def _resolve(self, worker: Worker, question: messages.Resolve) -> None:
         addresses: Sequence[Address] = ()
-        client = self._clients.get(question.client)
+        client = self._clients.get(question.host)
         if client is not None:
             try:
                 addresses = await self._network.route(client.peer, question.name, question.port)
             except FaultFailed as error:
                 self._network.journal.fail(
-                    "the harness", f"no route from {question.client} to {question.name}: {error}"
+                    "the harness", f"no route from {question.host} to {question.name}: {error}"
                 )
-        self._connection.send(worker.key, protocol.Route(question.number, tuple(addresses)))
+        self._connection.send(worker.key, messages.Route(question.number, tuple(addresses)))
 
     def _on_leave(self, left: protocol.Left) -> None:
         client = self._clients.pop(left.client, None)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.experiment.load import LoadSegment
-from harness.live.messages import Address, EncodedRow
+from harness.live.messages import Emitted, Misuse, Resolve, Route, Unhandled
 from harness.runtime.messages import Codec, message
 from harness.system import Access
 from harness.workload.records import LoadRequest
@@ -88,23 +88,6 @@ class Arrived:
 
 
 @message
-class Resolve:
-    """Asks for the addresses of `name`, port `port`, for this client. The answer is a `Route` of the same number."""
-
-    number: int
-    client: str
-    name: str
-    port: int
-
-
-@message
-class Emitted:
-    t_s: float
-    client: str
-    row: EncodedRow
-
-
-@message
 class Requested:
     request: LoadRequest
 
@@ -119,24 +102,6 @@ class Attempts:
     """Connection attempts by node: totals since this process started."""
 
     by_node: Mapping[str, int]
-
-
-@message
-class Unhandled:
-    """An error in the background; a `defect` is one that no network causes."""
-
-    client: str
-    error: str
-    defect: bool
-
-
-@message
-class Misuse:
-    """A client has used its host wrongly."""
-
-    t_s: float
-    client: str
-    error: str
 
 
 @message
@@ -217,14 +182,6 @@ class Start:
 
     loads: Mapping[str, LoadPlan]
     start_s: float
-
-
-@message
-class Route:
-    """Answers `Resolve`: addresses in the order to try; none when the name is unknown."""
-
-    number: int
-    addresses: tuple[Address, ...]
 
 
 @message

@@ -79,7 +79,7 @@ class Relay:
                         self._runner.start_shape()
                     case protocol.End(requests):
                         spawn_critical(self._end, requests)
-        # The harness is gone.
+        # The harness has ended.
         os._exit(1)
 
     def _end(self, requests: int) -> None:

@@ -1,7 +1,7 @@
 """Locust's users: each runs one session after the other, from its arrival to its end.
 
 The schedule of arrivals never waits for the system. Users wait ahead of time (Locust spawns them by a load shape that
-follows the arrivals), each for the next arrival; the session starts at its intended time whatever the others do. If
+follows the arrivals), each for the next arrival; the session starts at its intended time. If
 Locust's shape is too late (its clock ticks once a second), users are added beside it, and counted.
 """
 

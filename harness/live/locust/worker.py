@@ -17,6 +17,7 @@ import gevent.event
 import locust
 from locust.env import Environment
 
+from harness.live import messages
 from harness.live.host import LiveClock
 from harness.live.locust import protocol
 from harness.live.locust.clients import Clients
@@ -30,7 +31,7 @@ from harness.workload.schedule import Arrival
 FLUSH_AFTER_S = 0.02
 """How long messages wait for others, to be sent together."""
 
-URGENT = (protocol.Resolve, protocol.Left, protocol.Finished, protocol.Unhandled, protocol.Misuse)
+URGENT = (messages.Resolve, protocol.Left, protocol.Finished, messages.Unhandled, messages.Misuse)
 """Messages that do not wait: an answer is needed, or no other may follow for a while."""
 
 EXCHANGES = 20
@@ -125,7 +126,7 @@ class Worker:
                     spawn_critical(self._prepare, message)
                 case protocol.Start():
                     self._bridge.to_asyncio(self._start_load, message)
-                case protocol.Route():
+                case messages.Route():
                     assert self._clients is not None
                     self._bridge.to_asyncio(self._clients.set_route, message)
                 case protocol.Leave():

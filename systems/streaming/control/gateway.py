@@ -131,6 +131,7 @@ class Gateway:
                     t_s=now_s,
                     started_at_s=started_at_s,
                     node=node,
+                    client=request.headers.get("X-Session"),
                     route=name,
                     network_class=request.headers.get("X-Network-Class", "unknown"),
                     status=status,

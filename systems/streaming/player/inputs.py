@@ -1,4 +1,4 @@
-"""The files of the offline player: a movie, a network trace. All that is wrong with one is said at once."""
+"""The files of the offline player: a movie and a network trace. `BadInput` lists every problem of a file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from .offline import Movie
 from .trace import Period
 
-MOST_SHOWN = 20
-"""Of the problems of one file; what is more is counted."""
+MAX_SHOWN = 20
+"""How many problems of one file are listed; the others are counted."""
 
 type Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 type NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 
 class BadInput(ValueError):
-    """A file that cannot be used; a line for each problem: which file, where in it, what it needs."""
+    """A file is not valid. One line for each problem: the file, the place in it, what is expected."""
 
 
 class _MovieFile(BaseModel):
@@ -31,19 +31,19 @@ class _MovieFile(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        rates, wrong = self.bitrates_kbps, []
+        rates, problems = self.bitrates_kbps, []
         for lower, higher in itertools.pairwise(rates):
             if lower >= higher:
-                wrong.append(f"bitrates_kbps must rise, but {lower:g} is followed by {higher:g}")
+                problems.append(f"bitrates_kbps must increase; found {higher:g} after {lower:g}")
         if not self.segment_sizes_bits:
-            wrong.append("segment_sizes_bits is empty; a movie has at least one segment")
+            problems.append("segment_sizes_bits must not be empty")
         for index, sizes in enumerate(self.segment_sizes_bits):
             if len(sizes) != len(rates):
-                wrong.append(
-                    f"segment_sizes_bits[{index}] has {len(sizes)} sizes, but there are {len(rates)} bitrates"
+                problems.append(
+                    f"segment_sizes_bits[{index}] must have one size per bitrate ({len(rates)}); found {len(sizes)}"
                 )
-        if wrong:
-            raise ValueError("\n".join(wrong))
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -56,19 +56,19 @@ class _PeriodFile(BaseModel):
 
 
 def read_movie(path: Path) -> Movie:
-    """`{segment_duration_ms, bitrates_kbps (rising), segment_sizes_bits: [[bits of each bitrate] ...]}`.
-    Raises BadInput."""
+    """`{segment_duration_ms, bitrates_kbps (increasing), segment_sizes_bits: [[bits of each bitrate] ...]}`.
+
+    Raises BadInput.
+    """
     found = _read(path, TypeAdapter(_MovieFile))
     return Movie(found.segment_duration_ms, found.bitrates_kbps, found.segment_sizes_bits)
 
 
 def read_trace(path: Path) -> tuple[Period, ...]:
-    """`[{duration_ms, bandwidth_kbps, latency_ms} ...]`; periods of no duration are left out. Raises BadInput."""
+    """`[{duration_ms, bandwidth_kbps, latency_ms} ...]`; periods with duration 0 are ignored. Raises BadInput."""
     found = [period for period in _read(path, TypeAdapter(list[_PeriodFile])) if period.duration_ms > 0]
     if not any(period.bandwidth_kbps > 0 for period in found):
-        raise BadInput(
-            f"{path}: nothing would ever arrive; a period needs a duration and a bandwidth above 0"
-        )
+        raise BadInput(f"{path}: at least one period must have duration_ms > 0 and bandwidth_kbps > 0")
     return tuple(Period(p.duration_ms, p.bandwidth_kbps, p.latency_ms) for p in found)
 
 
@@ -76,7 +76,7 @@ def _read[T](path: Path, adapter: TypeAdapter[T]) -> T:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise BadInput(f"{path}: cannot read it: {error.strerror or error}") from error
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
@@ -86,9 +86,9 @@ def _read[T](path: Path, adapter: TypeAdapter[T]) -> T:
             for place in [_place(item["loc"])]
             for line in item["msg"].removeprefix("Value error, ").split("\n")
         ]
-        more = len(lines) - MOST_SHOWN
+        more = len(lines) - MAX_SHOWN
         raise BadInput(
-            "\n".join(lines[:MOST_SHOWN] + ([f"{path}: and {more} more"] if more > 0 else []))
+            "\n".join(lines[:MAX_SHOWN] + ([f"{path}: and {more} more"] if more > 0 else []))
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the control plane says about a title, checked: a player plays nothing that it has not understood."""
+"""The manifest of a title, from the answer of the control plane, validated."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 
 
 class BadAnswer(ValueError):
-    """An answer that cannot be used; the message says what it lacks."""
+    """An answer is not valid. The message names the fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`segments` of `segment_s` each, in renditions of rising bitrates, from ranked URLs that stay good for
-    `ttl_s`."""
+    """`segments` of `segment_s` seconds each, in renditions of increasing bitrates.
+
+    `urls`: ranked, valid for `ttl_s` seconds.
+    """
 
     segment_s: float
     segments: int
@@ -26,23 +28,23 @@ class Manifest:
 
 
 def read_manifest(body: Mapping[str, Any]) -> Manifest:
-    """The answer to `/play`. BadAnswer names all that is wrong with it."""
-    wrong = []
+    """The answer to `/play`. BadAnswer names every field that is not valid."""
+    invalid = []
     for name in ("segment_s", "ttl_s"):
         if not _positive(body.get(name)):
-            wrong.append(name)
+            invalid.append(name)
     segments = body.get("segments")
     if not isinstance(segments, int) or not _positive(segments):
-        wrong.append("segments")
+        invalid.append("segments")
     bitrates = body.get("bitrates_kbps")
     if not isinstance(bitrates, list) or not bitrates or not all(_positive(rate) for rate in bitrates):
-        wrong.append("bitrates_kbps")
+        invalid.append("bitrates_kbps")
     elif any(later <= earlier for earlier, later in itertools.pairwise(bitrates)):
-        wrong.append("bitrates_kbps (they must rise)")
+        invalid.append("bitrates_kbps (must increase)")
     if not _are_urls(body.get("urls")):
-        wrong.append("urls")
-    if wrong:
-        raise BadAnswer(f"unusable: {', '.join(wrong)}")
+        invalid.append("urls")
+    if invalid:
+        raise BadAnswer(f"not valid: {', '.join(invalid)}")
     return Manifest(
         float(body["segment_s"]),
         int(body["segments"]),
@@ -55,7 +57,7 @@ def read_manifest(body: Mapping[str, Any]) -> Manifest:
 def read_urls(body: Mapping[str, Any]) -> tuple[str, ...]:
     """The ranked URLs of an answer to `/steer`. Raises BadAnswer."""
     if not _are_urls(body.get("urls")):
-        raise BadAnswer("unusable: urls")
+        raise BadAnswer("not valid: urls")
     return tuple(body["urls"])
 
 

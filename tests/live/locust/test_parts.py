@@ -12,6 +12,7 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.experiment.load import Load, LoadSegment
+from harness.live import messages
 from harness.live.locust import protocol
 from harness.live.locust.clock import SLEW, OffsetEstimate, SteeredClock
 from harness.live.messages import Address
@@ -57,7 +58,7 @@ def test_messages_come_back_as_they_were() -> None:
         protocol.Start(
             {"shoppers": protocol.LoadPlan("shoppers", (LoadSegment(1 / 3, 2.0, 20.0),), "all")}, 1.5
         ),
-        protocol.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
+        messages.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
         protocol.Left("shopper-1", 1 / 3, False, None),
         protocol.Leave(),
     ]
@@ -150,7 +151,7 @@ def test_lateness() -> None:
 def test_without_locust_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("harness.live.locust.available.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.live.options.find_spec", lambda name: None)
     assert invoke(command) == 4
     assert "install the extra 'load'" in capsys.readouterr().err
 

@@ -28,6 +28,7 @@ PORT = 5557
 
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.xdist_group("devices"),
     pytest.mark.skipif(
         importlib.util.find_spec("locust") is None, reason="the extra 'load' is not installed"
     ),
@@ -149,7 +150,7 @@ def test_a_worker_that_vanishes_is_an_error_that_names_it(state: Path, elsewhere
     finally:
         end(brought)
     assert running.returncode == 3, said
-    assert "a worker of the load, is gone" in said
+    assert "a worker of the load, is lost" in said
     assert not left(state)
 
 

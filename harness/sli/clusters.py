@@ -1,0 +1,89 @@
+"""Rows that are not independent: counts by cluster, the design effect, the effective sample size.
+
+A client's rows share its network, its path and its fate, so clients are the sampling units, not rows. The share of bad
+rows keeps its value; its bounds are those of the effective sample size: as many independent rows as carry the same
+evidence (Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts
+estimated from survey data, Survey Methodology 24, 1998). Pure functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.sli.statistics import CONFIDENCE, ratio_bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of one group, counted by cluster.
+
+    `samples`, `bad`: all rows, and the bad ones. `clusters`: how many clusters have rows. `squares`, `bad_squares`,
+    `products`: the sums over the clusters of n², b² and n b, where n are the rows and b the bad rows of a cluster.
+    """
+
+    samples: int
+    bad: int
+    clusters: int
+    squares: int
+    bad_squares: int
+    products: int
+
+    @property
+    def good(self) -> int:
+        return self.samples - self.bad
+
+    @property
+    def share(self) -> float:
+        """Of good rows."""
+        return self.good / self.samples
+
+    @property
+    def effective(self) -> float:
+        """The effective sample size: at most the number of rows, and equal to it with one row a cluster."""
+        from scipy.special import stdtrit
+
+        if self.clusters == self.samples:
+            return float(self.samples)
+        if self.clusters < 2:
+            return 0.0  # one cluster says nothing about how clusters differ
+        # Few clusters tell the design effect badly: the quantile of t against that of as many rows.
+        quantile = float(stdtrit(self.samples - 1, CONFIDENCE) / stdtrit(self.clusters - 1, CONFIDENCE))
+        return self.samples / self.design_effect * quantile**2
+
+    @property
+    def design_effect(self) -> float:
+        """How much larger the variance of the share is than with independent rows; never below 1.
+
+        The ratio estimator's variance between clusters (Kish, Survey Sampling, 1965, chapter 5), with two clusters more
+        than were seen, one wholly good and one wholly bad, both of the mean size of the cluster that a row is in. So
+        few bad rows cannot show that the rows of a cluster are independent: with none the effective size is that of
+        wholly correlated clusters. Enough of them outweigh the two.
+        """
+        size = self.squares / self.samples
+        samples, bad = self.samples + 2 * size, self.bad + size
+        share = bad / samples
+        seen = self.bad_squares - 2 * share * self.products + share**2 * self.squares
+        between = seen + size**2 * ((1 - share) ** 2 + share**2)
+        return max(1.0, between / (samples * share * (1 - share)))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest plausible share of good rows, each at 95 %."""
+        effective = self.effective
+        return ratio_bounds(self.share * effective, effective)
+
+    def holds(self, target: float) -> bool | None:
+        """Whether the share of good rows is at least the target; None where the rows do not decide it."""
+        low, high = self.bounds
+        return True if low >= target else False if high < target else None
+
+    def with_missing(self, clients: int) -> Counts:
+        """The same with one bad row more of each of so many other clients."""
+        return Counts(
+            self.samples + clients,
+            self.bad + clients,
+            self.clusters + clients,
+            self.squares + clients,
+            self.bad_squares + clients,
+            self.products + clients,
+        )
