@@ -72,7 +72,7 @@ def slowest(work: Callable[[], None], processes: list[int]) -> tuple[float, floa
         took_s = time.perf_counter() - start_s
         own = max(own, took_s - (waited_s(processes) - before_s))
         whole = max(whole, took_s)
-        time.sleep(0.005)
+        time.sleep(0.005)  # noqa: TID251 (other processes)
     return own, whole
 
 
@@ -96,9 +96,7 @@ def test_no_toxic_holds_the_server(
             _, busy = running.enter_context(program("tests.benchmarks.test_proxy_hold", "serve"))
             server = Server(running, flags, {"small": int(line), "busy": int(busy)})
             for way in ("upstream", "downstream"):
-                server.post(
-                    "/proxies/busy/toxics", {"type": kind, "stream": way, "attributes": attributes}
-                )
+                server.post("/proxies/busy/toxics", {"type": kind, "stream": way, "attributes": attributes})
             running.enter_context(
                 program("tests.benchmarks.test_proxy_hold", "stream", str(server.ports["busy"]))
             )
@@ -119,7 +117,7 @@ def test_no_toxic_holds_the_server(
             processes = [os.getpid(), server.process, answering]
             return {"API": slowest(ask_api, processes), "other proxy": slowest(ask_other, processes)}
 
-    found = benchmark.pedantic(run, rounds=1, warmup_rounds=0)
+    found: dict[str, tuple[float, float]] = benchmark.pedantic(run, rounds=1, warmup_rounds=0)
     table = {name: tuple(round(each * 1e3, 1) for each in pair) for name, pair in found.items()}
     benchmark.extra_info["slowest ms, without and with waiting for a processor"] = table
     print(f"\n{kind} {json.dumps(attributes)}: slowest ms, without and with waiting for a processor: {table}")
