@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from harness.diagnostics import Diagnostic
 from harness.experiment.model import GateDefinition
@@ -37,10 +37,14 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """What a gate is judged with, besides the history. `name`: what the results are called."""
+    """What a gate is judged with, besides the history. `name`: what the results are called.
+
+    `control`: the history of the same run without faults, where a gate of the experiment needs it.
+    """
 
     name: str
     slos: Mapping[str, Slo]
+    control: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,9 @@ class Objective:
 
 class Gate(GateDefinition):
     """A claim about a run. A subclass sets `key`, has a field of that name, and implements `label` and `judge`."""
+
+    needs_control: ClassVar[bool] = False
+    """Whether it is judged with the history of the same run without faults (`JudgeContext.control`)."""
 
     @property
     def label(self) -> str:

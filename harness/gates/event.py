@@ -105,8 +105,8 @@ class EventGate(Gate):
             moment = self._moment(fault)
             if moment is None:
                 return undecided(f"{fault.name} did not {since}")
-            if not any(fault.exposure.values()):
-                return undecided(f"{fault.name} affected no traffic, so the event had no cause")
+            if not fault.exposure.touched:
+                return undecided(f"{fault.name} affected no traffic of clients, so the event had no cause")
             causes.append(_Cause(fault, moment, self._events(history, fault)))
         end_s = run_end_s(history)
         waits: list[float] = []

@@ -119,7 +119,9 @@ def _effect(without: SliResult, with_it: SliResult | None) -> _Effect:
 def gates_of(arm: Arm, experiment: Experiment) -> list[Gate]:
     """The experiment's gates of the arm's SLO, else the SLO as it is stated; narrowed by the arm's `where`."""
     gates: tuple[Gate, ...] = experiment.gates
-    found = [gate for gate in gates if gate.slo_name == arm.slo] or [slo_gate(arm.slo)]
+    found = [gate for gate in gates if gate.slo_name == arm.slo and not gate.needs_control] or [
+        slo_gate(arm.slo)
+    ]
     return found if arm.where is None else [gate.narrowed(arm.where) for gate in found]
 
 

@@ -1,13 +1,10 @@
-"""Servers for the conformance tests, run by a real process or by a simulated one.
-
-As a script: `python -m tests.conformance.programs NAME PORT`; it prints `ready` when it listens.
-"""
+"""Servers for the conformance tests, run by a real process or by a simulated one."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 
 from aiohttp import web
 
@@ -248,10 +245,7 @@ async def website(port: int, ready: Callable[[], None]) -> None:
     await asyncio.sleep(10_000)
 
 
-def main() -> None:
-    program: Program = globals()[sys.argv[1]]
-    asyncio.run(program(int(sys.argv[2]), lambda: print("ready", flush=True)))  # type: ignore[arg-type]
-
-
-if __name__ == "__main__":
-    main()
+def serve(name: str, port: int, ready: Connection) -> None:
+    """Run a program in this process."""
+    program: Program = globals()[name]
+    asyncio.run(program(port, lambda: ready.send(True)))  # type: ignore[arg-type]

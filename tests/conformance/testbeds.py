@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 
 from harness.faults.primitives import HostIdentity
 from harness.sim.loop import SimLoop
 from harness.system import Link
 from tests.conformance import programs
 
-ROOT = Path(__file__).parents[2]
-
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([programs.__name__])  # imported once, not by every server
 _TCP_REPAIR = 19
 _SYS_PIDFD_GETFD = 438
 
@@ -69,7 +69,7 @@ class Loopback(Testbed):
     def __init__(self) -> None:
         with socket.create_server((self.host, 0)) as probe:
             self.port = probe.getsockname()[1]
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ForkServerProcess | None = None
 
     def run[T](self, client: Callable[[Testbed], Awaitable[T]]) -> T:
         async def main() -> T:
@@ -82,36 +82,36 @@ class Loopback(Testbed):
         return asyncio.run(main())
 
     async def start(self, program: str) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            programs.__name__,
-            program,
-            str(self.port),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
+        ready, child_end = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(
+            target=programs.serve, args=(program, self.port, child_end), daemon=True
         )
-        assert self._process.stdout is not None
-        assert await self._process.stdout.readline() == b"ready\n"
+        with ready, child_end:
+            self._process.start()
+            child_end.close()
+            assert await asyncio.to_thread(ready.recv)
 
     async def kill(self) -> None:
         process, self._process = self._process, None
         assert process is not None
         process.kill()
-        await process.wait()
+        await asyncio.to_thread(process.join)
+
+    @property
+    def _pid(self) -> int:
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
 
     async def pause(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        os.kill(self._pid, signal.SIGSTOP)
 
     async def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        os.kill(self._pid, signal.SIGCONT)
 
     async def lose_power_and_restart(self, program: str) -> None:
         """A socket in repair mode (TCP_REPAIR) is closed without FIN or RST, as if it had never been."""
-        assert self._process is not None
-        held = _sockets_of(self._process.pid)
+        held = _sockets_of(self._pid)
         for each in held:
             with contextlib.suppress(OSError):  # a listening one
                 each.getpeername()

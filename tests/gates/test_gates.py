@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.faults.exposure import Exposure
 from harness.gates.base import Gate
 from harness.gates.event import EventGate
 from harness.gates.invariant import judge_invariant
@@ -206,7 +207,7 @@ def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
 
 
 def test_event_after_a_fault_that_touched_nothing_says_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(replace(CRASH, exposure={"connections": 0}),))
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure=Exposure()),))
     for seen in ([], [(41.0, "shop.failover")]):
         result = one(
             history(tmp_path / str(len(seen)), [], seen, metadata),

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.experiment.model import Experiment
 from harness.faults.crash import Crash
+from harness.faults.exposure import Exposure
 from harness.gates.base import Gate
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.history.read import History
@@ -59,7 +60,7 @@ CRASH = FaultRecord(
     for_s=40.0,
     applied_at_s=40.0,
     undone_at_s=80.0,
-    exposure={"connections": 3, "bytes": 0},
+    exposure=Exposure(connections=3),
 )
 METADATA = RunMetadata(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
 

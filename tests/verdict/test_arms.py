@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.model import Arm
+from harness.faults.exposure import Exposure
 from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict
 from harness.gates.slo import SloGate
@@ -70,7 +71,7 @@ def test_arms(tmp_path: Path, arm: Arm, without: list[Visit], verdict: Verdict, 
 
 
 def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(replace(CRASH, exposure={}),))
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure=Exposure()),))
     _, judged = run(tmp_path, BREACH, BAD, metadata=metadata)
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert "affected no traffic" in judged.reason

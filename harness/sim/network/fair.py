@@ -41,6 +41,10 @@ class Pipe:
     def contended(self) -> bool:
         return self.demand_Bps > self.enough_Bps
 
+    def limits(self, flow: Flow) -> bool:
+        """Whether a flow on it would be faster without it: it is full, or as slow as the flow."""
+        return self.contended or self.capacity_Bps <= flow.rate_Bps * _SLACK
+
 
 class Flow:
     """Moves bytes along pipes. Its rate never exceeds `bound_Bps`."""

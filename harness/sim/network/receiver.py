@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness.faults.exposure import Cause
+from harness.runtime.causation import set_cause, set_cause_in
+
 if TYPE_CHECKING:
     from harness.sim.network.network import SimNetwork
     from harness.sim.network.transport import SimTransport
@@ -29,6 +32,7 @@ class Receiver:
         "_error",
         "_inbox",
         "_network",
+        "cause",
         "reading",
         "unread",
     )
@@ -42,6 +46,8 @@ class Receiver:
         self._inbox: deque[bytes] = deque()
         self.unread = 0
         """Bytes in the kernel's buffer."""
+        self.cause = Cause.BACKGROUND
+        """Who caused what arrived last."""
         self._eof_received = False
         self._eof_given = False
         self._error: OSError | None = None
@@ -95,7 +101,7 @@ class Receiver:
                 piece = inbox.popleft()
                 self.unread -= len(piece)
                 assert self._data_received is not None
-                self._data_received(piece)
+                self._deliver(self._data_received, piece)
             self._end.peer.sender.touch()
         if self._can_read() and not inbox:
             if self._error is not None:
@@ -130,16 +136,16 @@ class Receiver:
             return True
         return False
 
-    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int]) -> None:
+    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int, Cause]) -> None:
         """Pieces (or None, a FIN) come in from the peer."""
-        pieces, n = what
+        pieces, n, self.cause = what
         end = self._end
         end.peer.sender.in_flight -= n
         if end.gone or not end.machine.connected:
             if end.gone and end.machine.connected:
                 end.reset_peer()
             elif n:
-                end.machine.note_held(end.connection, n)
+                end.machine.note_held(end.connection, n, self.cause)
             return
         if end.closing:
             if end.lost and n:
@@ -151,19 +157,37 @@ class Receiver:
                 self._call(self._give_eof)
             return
         if not end.machine.running:
-            end.machine.note_held(end.connection, n)
+            end.machine.note_held(end.connection, n, self.cause)
         if self._inbox or not self._can_read():
             self._inbox.extend(pieces)
             self.unread += n
             return
         for index, piece in enumerate(pieces):
             if self.reading and self._data_received is not None:
-                self._call(self._data_received, piece)
+                self._call(self._deliver, self._data_received, piece)
             elif not end.closing:
                 rest = pieces[index:]
                 self._inbox.extend(rest)
                 self.unread += sum(map(len, rest))
                 break
+
+    def _deliver(self, data_received: Callable[[bytes], None], piece: bytes) -> None:
+        """Give the process data, in its context. What it wakes by that handles what the data ask for.
+
+        What waits for an answer keeps its own cause, unless a client caused what it gets.
+        """
+        cause, end = self.cause, self._end
+        if end.listener is not None:
+            end.machine.serves_clients = end.machine.serves_clients or cause is Cause.CLIENT
+        elif cause is not Cause.CLIENT:
+            data_received(piece)
+            return
+        set_cause(cause)
+        loop = self._network.loop
+        woken = loop.count_ready()
+        data_received(piece)
+        for context in loop.contexts_since(woken):
+            set_cause_in(context, cause)
 
     def _call(self, call: Callable[..., None], *args: Any) -> None:
         """Call in the context of the process; what it raises breaks the connection."""
