@@ -37,7 +37,8 @@ def test_rows_of_one_client_are_not_independent(tmp_path: Path) -> None:
     for gate in (SloGate(slo="success"), SloGate(slo="speed", at_most="200ms")):
         (few,) = judged(by_clients(tmp_path, *shop(20, 50)), gate)
         assert (few.verdict, few.samples, few.needs is not None) == (Verdict.INCONCLUSIVE, 1000, True)
-        assert few.effective is not None and few.effective <= 20
+        assert few.effective is not None
+        assert few.effective <= 20
         (many,) = judged(by_clients(tmp_path, *shop(100, 10)), gate)
         assert many.verdict is Verdict.PASSED
 
@@ -69,7 +70,8 @@ def test_rows_of_a_node_are_clustered_by_second(tmp_path: Path) -> None:
     rows = [("gateway", Visit(50 + n / 100, "fast", True, 0.1)) for n in range(1000)]
     (result,) = judged(by_clients(tmp_path, rows, [Arrival("c0", 1.0, 90.0)]), SloGate(slo="success"))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.effective is not None and result.effective <= 10
+    assert result.effective is not None
+    assert result.effective <= 10
     assert result.missing == 0  # nodes record the table: clients have no rows by nature
 
 
@@ -96,7 +98,8 @@ def test_clients_that_fall_silent_are_the_worst(
     assert result.missing == missing
     assert result.verdict is (Verdict.INCONCLUSIVE if missing else Verdict.PASSED)
     if missing:
-        assert result.bounded is not None and result.bounded < 0.82
+        assert result.bounded is not None
+        assert result.bounded < 0.82
         assert "60 clients did not report" in result.reason
         assert result.value == 1.0
 
