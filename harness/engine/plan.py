@@ -16,6 +16,7 @@ from harness.faults.primitives import ResolvedTarget
 from harness.sli.base import Slo
 from harness.system import System
 from harness.text import unique_names
+from harness.verdict.recorded import CONTROL
 
 MAIN = "main"
 
@@ -39,11 +40,15 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True)
 class PlannedArm:
-    """One run of the load and the timeline. `arm` is None for the main one (the experiment itself)."""
+    """One run of the load and the timeline. `arm` is None for the main one (the experiment itself).
+
+    `has_faults`: False for the control run, in which nothing of the timeline happens.
+    """
 
     name: str
     without: frozenset[str]
     arm: Arm | None = None
+    has_faults: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +110,18 @@ def make_plan(
     if problems:
         raise UsageError(replace(one, file=ready.display_path) for one in problems)
     switched_off = frozenset(without)
+    control = any(gate.needs_control for gate in experiment.gates)
     return Plan(
         experiment=experiment,
         file=ready.display_path,
         seed=seed,
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
-        arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        arms=(
+            PlannedArm(MAIN, switched_off),
+            *_arms(experiment.arms, switched_off),
+            *([PlannedArm(CONTROL, switched_off, has_faults=False)] if control else ()),
+        ),
         slos=ready.slos,
         given_budget_s=budget_s,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.gates.result import GateResult, Verdict
 from harness.sli.formatting import (
     byte_count,
+    effects,
     exposure,
     fault_times,
     quantity,
@@ -114,6 +115,11 @@ def short_targets(names: tuple[str, ...], most: int = 3) -> str:
 def exposed(name: str, count: int) -> str:
     """One count of an exposure, for a table."""
     return byte_count(count) if name == "bytes" else f"{count:,}"
+
+
+def exposed_services(fault: FaultResult) -> str:
+    """What a fault did to the traffic that services cause by themselves."""
+    return effects(fault.exposure.background)
 
 
 def fault_when(fault: FaultResult) -> str:

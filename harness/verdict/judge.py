@@ -30,12 +30,14 @@ def judge(
     history: History,
     arms: Sequence[RecordedArm],
     gate_lines: Sequence[int | None] = (),
+    control: History | None = None,
 ) -> ExperimentResult:
-    """The result of one run. `gate_lines`: where each gate is in the experiment file.
+    """The result of one run. `gate_lines`: where each gate is in the experiment file. `control`: the same run without
+    faults, where a gate needs it.
 
     An arm of the experiment without a history makes the result inconclusive: it was not run.
     """
-    gates = judge_gates(experiment.gates, history, slos, gate_lines)
+    gates = judge_gates(experiment.gates, history, slos, gate_lines, control)
     invariants = judge_invariants(history)
     gates += invariants.results
     faults = [judge_fault(record, history.metadata.stopped) for record in history.metadata.faults]

@@ -9,7 +9,8 @@ import math
 
 import pytest
 
-from harness.faults.primitives import ClientMatch, EndpointMatch, Exposure, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import ClientMatch, EndpointMatch, LinkShape, PathMatch
 from harness.sim.network.machine import Machine
 from harness.system import Access, Link
 from tests.sim.small_network import SERVERS, TO_CLIENT, TO_SERVER, SmallNetwork, echo, ignore, send_size
@@ -188,7 +189,7 @@ def test_a_fault_meets_only_the_clients_that_it_names() -> None:
     assert slow_1 == slow_2
     assert 1.0 <= slow_1 <= 1.1  # and slow start
     assert fast < 0.5
-    assert rule.exposure() == Exposure(connections=2, bytes=2_000_000)
+    assert rule.exposure() == Exposure(connections=2, limited=2, bytes=2_000_000)
 
 
 @pytest.mark.parametrize("bandwidth_bps", [8e6, 10e9, 400e9])
@@ -251,7 +252,7 @@ def test_a_cut_one_way_holds_that_way_only_and_backs_off() -> None:
         writer.write(b"?")
         await asyncio.sleep(1)
         assert heard_s[1:] == pytest.approx([start_s + 4.0 + ONE_WAY_S]), "the next one is not held"
-        assert cut.exposure() == Exposure(connections=1, bytes=1)
+        assert cut.exposure() == Exposure(connections=1, lost=1, bytes=1)
 
     net.run(main, on=net.client(access=ACCESS))
 
@@ -339,15 +340,15 @@ def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[SmallNet
         assert rule.exposure() == Exposure(), "nor those of others"
         await ask(*ends[0], 1000)
         await ask(*ends[0], 500)
-        assert rule.exposure() == Exposure(connections=1, bytes=1500)
+        assert rule.exposure() == Exposure(connections=1, delayed=1, bytes=1500)
         await ask(*ends[2], 1000)
-        assert rule.exposure() == Exposure(connections=2, bytes=2500)
+        assert rule.exposure() == Exposure(connections=2, delayed=2, bytes=2500)
         await connect(machines[2])
-        assert rule.exposure() == Exposure(connections=3, bytes=2500)
+        assert rule.exposure() == Exposure(connections=3, delayed=3, bytes=2500)
         rule.remove()
         rule.remove()
         await ask(*ends[0], 1000)
-        assert rule.exposure() == Exposure(connections=3, bytes=2500), "no more after its end"
+        assert rule.exposure() == Exposure(connections=3, delayed=3, bytes=2500), "no more after its end"
 
     net.run(main)
 

@@ -43,7 +43,9 @@ class Net:
     def add(
         self, name: str, zone: str, *, access: Access | None = None, names: tuple[str, ...] = ()
     ) -> Machine:
-        return self.network.add_machine(HostIdentity(name, name, zone), access=access, names=names)
+        return self.network.add_machine(
+            HostIdentity(name, name, zone, "all" if name == "client" else None), access=access, names=names
+        )
 
     def run(self, client: Client, *, access: Access | None = None, server: bool = True) -> None:
         async def harness() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.faults.exposure import Exposure
 from harness.gates.event import EventGate
 from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict, worst
@@ -98,7 +99,7 @@ def test_what_broke_is_an_error(tmp_path: Path, metadata: RunMetadata, said: str
 
 
 def test_fault_that_touched_nothing(tmp_path: Path) -> None:
-    metadata = with_fault(exposure={"connections": 0, "bytes": 0})
+    metadata = with_fault(exposure=Exposure())
     result = verdict_of(experiment(GOOD), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "affected no traffic" in result.reason
@@ -106,7 +107,7 @@ def test_fault_that_touched_nothing(tmp_path: Path) -> None:
 
 
 def test_one_of_two_faults_touched_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", exposure={})))
+    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", exposure=Exposure())))
     result = verdict_of(experiment(GOOD, faults=2), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "second" in result.reason

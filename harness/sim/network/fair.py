@@ -61,6 +61,10 @@ class Pipe:
         count = len(self.flows)
         return self.queue.delay_s(now_s, count, self.rtts_s / count)
 
+    def limits(self, flow: Flow) -> bool:
+        """Whether a flow on it would be faster without it: it is full, or as slow as the flow."""
+        return self.contended or self.capacity_Bps <= flow.rate_Bps * _SLACK
+
 
 class Flow:
     """Moves bytes along pipes. Its rate never exceeds `bound_Bps`. `rtt_s`: its round trip without queues."""

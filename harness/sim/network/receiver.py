@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness.faults.exposure import Cause
+from harness.runtime.causation import set_cause, set_cause_in
 from harness.sim.network.window import MAX_WINDOW_BYTES
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Receiver:
         "_error",
         "_inbox",
         "_network",
+        "cause",
         "reading",
         "unread",
     )
@@ -49,6 +52,8 @@ class Receiver:
         self._inbox: deque[bytes] = deque()
         self.unread = 0
         """Bytes in the kernel's buffer."""
+        self.cause = Cause.BACKGROUND
+        """Who caused what arrived last."""
         self._eof_received = False
         self._eof_given = False
         self._error: OSError | None = None
@@ -103,7 +108,7 @@ class Receiver:
                 piece = inbox.popleft()
                 self.unread -= len(piece)
                 assert self._data_received is not None
-                self._data_received(piece)
+                self._deliver(self._data_received, piece)
             if self._end.peer.sender.stalled:
                 self._acknowledge(self._network.loop.now_s)
         if self._can_read() and not inbox:
@@ -145,9 +150,9 @@ class Receiver:
         back = self._network.path(self._end.machine, self._end.peer.machine)
         self._network.at(now_s + back.latency_s, self._end.peer.sender.acknowledged, None)
 
-    def arrive(self, now_s: float, what: tuple[list[bytes] | None, int]) -> None:
+    def arrive(self, now_s: float, what: tuple[list[bytes] | None, int, Cause]) -> None:
         """Pieces (or None, a FIN) come in from the peer."""
-        pieces, n = what
+        pieces, n, self.cause = what
         end = self._end
         sender = end.peer.sender
         sender.in_flight -= n
@@ -157,7 +162,7 @@ class Receiver:
             if end.gone and end.machine.connected:
                 end.reset_peer()
             elif n:
-                end.machine.note_held(end.connection, n)
+                end.machine.note_held(end.connection, n, self.cause)
             return
         if end.closing:
             if end.lost and n:
@@ -171,14 +176,14 @@ class Receiver:
         if n > 1:
             pieces = self._stream(pieces, n)
         if not end.machine.running:
-            end.machine.note_held(end.connection, n)
+            end.machine.note_held(end.connection, n, self.cause)
         if self._inbox or not self._can_read():
             self._inbox.extend(pieces)
             self.unread += n
             return
         for index, piece in enumerate(pieces):
             if self.reading and self._data_received is not None:
-                self._call(self._data_received, piece)
+                self._call(self._deliver, self._data_received, piece)
             elif not end.closing:
                 rest = pieces[index:]
                 self._inbox.extend(rest)
@@ -195,6 +200,24 @@ class Receiver:
             at = 1 + self._cut % (n - 1)
             return [*_blocks(data[:at]), *_blocks(data[at:])]
         return [data] if n <= BLOCK_BYTES else _blocks(data)
+
+    def _deliver(self, data_received: Callable[[bytes], None], piece: bytes) -> None:
+        """Give the process data, in its context. What it wakes by that handles what the data ask for.
+
+        What waits for an answer keeps its own cause, unless a client caused what it gets.
+        """
+        cause, end = self.cause, self._end
+        if end.listener is not None:
+            end.machine.serves_clients = end.machine.serves_clients or cause is Cause.CLIENT
+        elif cause is not Cause.CLIENT:
+            data_received(piece)
+            return
+        set_cause(cause)
+        loop = self._network.loop
+        woken = loop.count_ready()
+        data_received(piece)
+        for context in loop.contexts_since(woken):
+            set_cause_in(context, cause)
 
     def _call(self, call: Callable[..., None], *args: Any) -> None:
         """Call in the context of the process; what it raises breaks the connection."""

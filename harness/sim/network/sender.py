@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from harness.faults.exposure import Cause
+from harness.runtime.causation import cause_of_own, current_cause, path_of
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.network.fair import NOTHING_BYTES, Flow
 from harness.sim.network.path import Path
@@ -54,6 +56,7 @@ class Sender:
         "_timer",
         "_unacknowledged",
         "_window",
+        "cause",
         "delays",
         "eof_sent",
         "eof_wanted",
@@ -71,6 +74,8 @@ class Sender:
         self.delays = LossDelays(stream)
         self._timer = RetransmissionTimer(end, network)
         self.queue = SendQueue()
+        self.cause = Cause.BACKGROUND
+        """Who caused what is queued, or was last."""
         self.in_flight = 0
         """Sent, and not arrived yet."""
         self.stalled = False
@@ -101,14 +106,24 @@ class Sender:
     # ------------------------------------------------------------------ for the process
 
     def write(self, data: bytes) -> None:
-        queue = self.queue
+        queue, end = self.queue, self._end
+        cause = Cause.CLIENT if end.client else self._cause(data)
+        self.cause = max(cause, self.cause) if queue.n_bytes else cause
         queue.append(data)
         if not self._dirty:
             self._dirty = True
             self._network.dirty.append(self)
         if not self.paused and queue.n_bytes > SEND_BUFFER_BYTES + self.high:
             self.paused = True
-            self._end.protocol.pause_writing()
+            end.protocol.pause_writing()
+
+    def _cause(self, data: bytes) -> Cause:
+        """Of data that a service sends to another."""
+        end, cause = self._end, current_cause()
+        if end.listener is not None:
+            # An answer has the cause of what it answers, whichever task sends it.
+            return max(cause or Cause.BACKGROUND, end.receiver.cause)
+        return cause_of_own(end.machine.serves_clients, path_of(data)) if cause is None else cause
 
     def write_buffer_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -361,6 +376,8 @@ class Sender:
             self._allowed = left
             self._sent += n
             self._shown_s = now_s
+            if self._path is not None and self._path.limiting:
+                self._path.count_limits(flow, n, self._end.connection, self.cause)
             self._send(self.queue.take(n), n, now_s)
         if self.paused:
             self._resume_if_low()
@@ -377,7 +394,13 @@ class Sender:
         else:
             self._arrival_floor_s = arrival
         end = self._end
-        for impairment in path.impairments:
-            impairment.touch(end.connection, n)
+        if n and path.impaired:
+            for impairment in path.delaying:
+                impairment.effects.delay(end.connection, n, self.cause)
+            if self.delays.lost:
+                for impairment in path.losing:
+                    if impairment.loses(path):
+                        impairment.effects.lose(end.connection, n, self.cause)
+                        break
         self.in_flight += n
-        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n))
+        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n, self.cause))
