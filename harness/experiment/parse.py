@@ -21,11 +21,19 @@ from harness.experiment.model import (
     FaultDefinition,
     GateDefinition,
     SloDefinition,
+    Target,
 )
 from harness.experiment.partial_parse import SuspectPaths
 from harness.experiment.source import Source, read_source
 
-_EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "abort_if": [], "arms": []}
+_EMPTY_PARTS: Mapping[str, Any] = {
+    "targets": {},
+    "load": {},
+    "timeline": [],
+    "gates": [],
+    "abort_if": [],
+    "arms": [],
+}
 """The parts that are parsed entry by entry; they are empty where the rest of the file is validated."""
 
 
@@ -54,6 +62,7 @@ class Draft(_Draft):
     """
 
     system: str | None
+    targets: Mapping[str, Target | None]
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
     gates: tuple[GateDefinition | None, ...]
@@ -77,6 +86,7 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
     source = read_source(text, file)
     parser = EntryParser(source, list(source.problems), faults, gates)
     document = source.value
+    targets = parser.targets(document["targets"]) if "targets" in document else {}
     load = parser.loads(document["load"]) if "load" in document else {}
     timeline = parser.items(("timeline",), parser.fault) if "timeline" in document else ()
     claims = parser.items(("gates",), parser.gate) if "gates" in document else ()
@@ -86,12 +96,20 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
     experiment, problems = build_model(source, (), frame, Experiment)
     parser.problems.extend(problems)
     if experiment is not None and not parser.problems:
-        parts = {"load": load, "timeline": timeline, "gates": claims, "abort_if": abort_if, "arms": arms}
+        parts = {
+            "targets": targets,
+            "load": load,
+            "timeline": timeline,
+            "gates": claims,
+            "abort_if": abort_if,
+            "arms": arms,
+        }
         experiment = experiment.model_copy(update=parts)
     system = document.get("system")
     return Draft(
         source=source,
         system=system if isinstance(system, str) else None,
+        targets=targets,
         load=load,
         timeline=timeline,
         gates=claims,

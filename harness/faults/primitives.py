@@ -72,17 +72,16 @@ class EndpointMatch:
 
 @dataclass(frozen=True, slots=True)
 class ClientMatch:
-    """Clients by role, zone and group; None means any."""
+    """Clients by role, zone and group, each one or a set of them; None means any."""
 
-    role: str | None = None
-    zone: str | None = None
-    group: str | None = None
+    role: str | frozenset[str] | None = None
+    zone: str | frozenset[str] | None = None
+    group: str | frozenset[str] | None = None
 
     def matches(self, peer: HostIdentity) -> bool:
-        return (
-            (self.role is None or peer.role == self.role)
-            and (self.zone is None or peer.zone == self.zone)
-            and (self.group is None or peer.group == self.group)
+        return all(
+            wanted is None or (value == wanted if isinstance(wanted, str) else value in wanted)
+            for wanted, value in ((self.role, peer.role), (self.zone, peer.zone), (self.group, peer.group))
         )
 
 

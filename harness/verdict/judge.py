@@ -142,10 +142,11 @@ def _combine(
         )
     if stopped is not None:
         return Verdict.FAILED, f"aborted at {stopped.at_s:.1f} s, faults were undone: {stopped.reason}"
-    if len(faults) < len(experiment.timeline):
+    stated = sum(len(fault.starts_s) for fault in experiment.timeline)
+    if len(faults) < stated:
         return (
             Verdict.ERROR,
-            f"only {len(faults)} of {len(experiment.timeline)} faults of the timeline are in the history",
+            f"only {len(faults)} of {stated} faults of the timeline are in the history",
         )
     for arm in arms:
         if arm.verdict is Verdict.ERROR:

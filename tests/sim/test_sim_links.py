@@ -22,8 +22,10 @@ ONE_WAY_S = RTT_S / 2
 ACCESS = Access(down_bps=math.inf, up_bps=math.inf, rtt_s=0.01)
 
 
-def link(**changes: float) -> Link:
-    return Link("here", "there", **({"rtt_s": 0.04, "bandwidth_bps": math.inf} | changes))
+def link(
+    *, rtt_s: float = 0.04, bandwidth_bps: float = math.inf, jitter_s: float = 0.0, loss: float = 0.0
+) -> Link:
+    return Link("here", "there", rtt_s, bandwidth_bps, jitter_s, loss)
 
 
 class Arrivals:
@@ -183,7 +185,10 @@ def test_a_fault_meets_only_the_clients_that_it_names() -> None:
         return list(await asyncio.gather(*(machine.run(download()) for machine in machines)))
 
     groups = ("dsl", "fibre", "dsl")
-    assert net.run(main) == pytest.approx([1.0, 0.0, 1.0], abs=1e-6)
+    slow_1, fast, slow_2 = net.run(main)
+    assert slow_1 == slow_2
+    assert 1.0 <= slow_1 <= 1.1  # and slow start
+    assert fast < 0.5
     assert rule.exposure() == Exposure(connections=2, limited=2, bytes=2_000_000)
 
 
@@ -271,7 +276,7 @@ def test_without_acknowledgements_a_sender_gets_one_window_through() -> None:
 
 
 def test_a_cut_in_the_middle_of_a_transfer() -> None:
-    """1 MB/s. Cut both ways from 1 s to 2.5 s; the next try of the sender is 3 s after it noticed."""
+    """1 MB/s after slow start. Cut both ways from 1 s to 2.5 s; the next try of the sender is 3 s after it noticed."""
     net = SmallNetwork(link(bandwidth_bps=8e6))
     net.server(send_size)
     everything = PathMatch(EndpointMatch(everything=True), EndpointMatch(everything=True))
@@ -290,14 +295,14 @@ def test_a_cut_in_the_middle_of_a_transfer() -> None:
         await asyncio.sleep(ONE_WAY_S + 1)
         cut = net.network.impair(everything, cut=True)
         await asyncio.sleep(1.5)
-        assert len(received) == pytest.approx(1_000_000, abs=20)
+        assert len(received) == pytest.approx(950_000, abs=20_000)
         cut.remove()
         await reading
         assert len(received) == 2_000_000
         assert cut.exposure().connections == 1
         return net.now_s - start_s
 
-    assert net.run(main, on=net.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.01)
+    assert net.run(main, on=net.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.2)
 
 
 # ---------------------------------------------------------------------- what is counted

@@ -74,13 +74,13 @@ async def _exchange(
     mine.pair(theirs, port)
     theirs.pair(mine, mine.port)
     mine.sender.cause = cause
-    await asyncio.sleep(mine.sender.delays.handshake_s(forward))
+    await asyncio.sleep(mine.sender.delays.handshake_s(forward) + forward.queue_s(network.loop.now_s))
     if not dst.connected:
         return None
     refused = port not in dst.listeners
     if refused:
         dst.note_blocked(cause)
-    await asyncio.sleep(theirs.sender.delays.handshake_s(back))
+    await asyncio.sleep(theirs.sender.delays.handshake_s(back) + back.queue_s(network.loop.now_s))
     for path, delays in ((forward, mine.sender.delays), (back, theirs.sender.delays)):
         for impairment in path.delaying:
             impairment.effects.delay(connection, 0, cause)

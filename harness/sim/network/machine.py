@@ -65,6 +65,8 @@ class Machine:
         self.up, self.down = up, down
         """The hops from the machine to its zone, and from the zone to the machine."""
         self.attach_rtt_s = attach_rtt_s
+        self.restarts_after_idle = True
+        """Whether its TCP begins slow start anew after silence."""
         self.state: State = "down"
         self.connected = True
         """Whether its kernel is on the network."""

@@ -12,6 +12,7 @@ from harness.faults.exposure import MIN_NOTICEABLE_S, MIN_SLOWDOWN, Cause, Expos
 from harness.faults.primitives import LinkShape, PathMatch
 from harness.runtime.routes import Hop, loss_limit_Bps
 from harness.sim.network.fair import Flow, Pipe
+from harness.sim.network.window import MAX_WINDOW_BYTES
 
 
 class Impairment:
@@ -79,7 +80,7 @@ class Pipes:
             return None
         pipe = self._pipes.get(hop)
         if pipe is None:
-            pipe = self._pipes[hop] = Pipe(hop.name, hop.bandwidth_bps / 8)
+            pipe = self._pipes[hop] = Pipe(hop.name, hop.bandwidth_bps / 8, hop.queue_bytes)
         return pipe
 
 
@@ -87,7 +88,8 @@ class Pipes:
 class Path:
     """One direction between two machines, with the impairments in force. Times in s, rates in bytes/s.
 
-    `blocked`: nothing gets through. `limit_Bps`: the rate at which TCP sends under its loss.
+    `blocked`: nothing gets through. `limit_Bps`: the rate at which TCP sends under its loss. `line_Bps`: what a single
+    flow gets at most. `full_bytes`: the most that can be under way: on the line and in its queue.
     `valid` turns false when the path changes: ask the network again.
     `delaying`, `losing`, `cutting`: the impairments that add a noticeable delay, a loss or a cut, in the order in which
     they were applied. `limiting`: those that add a limit, with it.
@@ -99,11 +101,17 @@ class Path:
     pipes: tuple[Pipe, ...]
     limit_Bps: float
     blocked: bool
+    line_Bps: float = math.inf
+    full_bytes: float = MAX_WINDOW_BYTES
     delaying: tuple[Impairment, ...] = ()
     losing: tuple[Impairment, ...] = ()
     limiting: tuple[tuple[Impairment, Pipe], ...] = ()
     cutting: tuple[Impairment, ...] = ()
     valid: bool = True
+
+    def queue_s(self, now_s: float) -> float:
+        """How long something that starts now waits in queues."""
+        return sum(pipe.delay_s(now_s) for pipe in self.pipes) if self.pipes else 0.0
 
     @property
     def impaired(self) -> bool:
@@ -151,14 +159,20 @@ def make_path(
                 pipes.append(extra)
                 limiting.append((each, extra))
     loss = 1.0 - through
+    limit = loss_limit_Bps(loss, rtt_s)
+    tightest = min(pipes, key=lambda pipe: pipe.capacity_Bps, default=None)
+    line = math.inf if tightest is None else tightest.capacity_Bps
+    full = math.inf if tightest is None else line * rtt_s + tightest.queue.limit_bytes
     shaped = [(each, each.shape) for each in impairments if each.shape is not None]
     return Path(
         latency,
         jitter,
         loss,
         tuple(dict.fromkeys(pipes)),
-        loss_limit_Bps(loss, rtt_s),
+        limit,
         blocked,
+        min(line, limit),
+        min(full, limit * rtt_s, MAX_WINDOW_BYTES),
         delaying=tuple(e for e, shape in shaped if max(shape.latency_s, shape.jitter_s) >= noticeable_s),
         losing=tuple(each for each, shape in shaped if shape.loss),
         limiting=tuple(limiting),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import zlib
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.faults.exposure import Cause
 from harness.runtime.causation import set_cause, set_cause_in
+from harness.sim.network.window import MAX_WINDOW_BYTES
 
 if TYPE_CHECKING:
     from harness.sim.network.network import SimNetwork
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
 WINDOW_BYTES = 256 * 1024
 """What the receiver's kernel takes while the process does not read."""
 
+BLOCK_BYTES = 256 * 1024
+"""What asyncio reads at most at a time."""
+
 
 class Receiver:
     __slots__ = (
+        "_cut",
         "_data_received",
         "_drain_soon",
         "_end",
@@ -37,7 +43,7 @@ class Receiver:
         "unread",
     )
 
-    def __init__(self, end: SimTransport, network: SimNetwork) -> None:
+    def __init__(self, end: SimTransport, network: SimNetwork, stream: str) -> None:
         self._end = end
         self._network = network
         self._data_received: Callable[[bytes], None] | None = None
@@ -53,6 +59,7 @@ class Receiver:
         self._error: OSError | None = None
         """What the process learns once it has read everything."""
         self._drain_soon = False
+        self._cut = zlib.crc32(stream.encode())
 
     # ------------------------------------------------------------------ for the process
 
@@ -102,7 +109,8 @@ class Receiver:
                 self.unread -= len(piece)
                 assert self._data_received is not None
                 self._deliver(self._data_received, piece)
-            self._end.peer.sender.touch()
+            if self._end.peer.sender.stalled:
+                self._acknowledge(self._network.loop.now_s)
         if self._can_read() and not inbox:
             if self._error is not None:
                 error, self._error = self._error, None
@@ -123,10 +131,11 @@ class Receiver:
 
     # ------------------------------------------------------------------ for the kernel
 
-    def room_bytes(self) -> int | None:
-        """How much may be under way to this end; None, any amount, while the process reads."""
+    @property
+    def room_bytes(self) -> int:
+        """How much may be under way to this end."""
         if self.reading and not self._inbox and self._end.machine.running:
-            return None
+            return MAX_WINDOW_BYTES
         return WINDOW_BYTES - self.unread
 
     def fail_later(self, error: OSError) -> bool:
@@ -136,11 +145,19 @@ class Receiver:
             return True
         return False
 
-    def arrive(self, _now_s: float, what: tuple[list[bytes] | None, int, Cause]) -> None:
+    def _acknowledge(self, now_s: float) -> None:
+        """Tell a sender that waits for the window."""
+        back = self._network.path(self._end.machine, self._end.peer.machine)
+        self._network.at(now_s + back.latency_s, self._end.peer.sender.acknowledged, None)
+
+    def arrive(self, now_s: float, what: tuple[list[bytes] | None, int, Cause]) -> None:
         """Pieces (or None, a FIN) come in from the peer."""
         pieces, n, self.cause = what
         end = self._end
-        end.peer.sender.in_flight -= n
+        sender = end.peer.sender
+        sender.in_flight -= n
+        if sender.stalled:
+            self._acknowledge(now_s)
         if end.gone or not end.machine.connected:
             if end.gone and end.machine.connected:
                 end.reset_peer()
@@ -156,6 +173,8 @@ class Receiver:
             if self._can_read() and not self._inbox:
                 self._call(self._give_eof)
             return
+        if n > 1:
+            pieces = self._stream(pieces, n)
         if not end.machine.running:
             end.machine.note_held(end.connection, n, self.cause)
         if self._inbox or not self._can_read():
@@ -170,6 +189,17 @@ class Receiver:
                 self._inbox.extend(rest)
                 self.unread += sum(map(len, rest))
                 break
+
+    def _stream(self, pieces: list[bytes], n: int) -> list[bytes]:
+        """The same bytes as a process reads them. What comes together is read together, at most `BLOCK_BYTES` at a
+        time; one in eight arrivals is cut somewhere. Where a sender's writes ended cannot be seen."""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        # A linear congruential generator (Numerical Recipes): it is drawn for nearly every request.
+        self._cut = (1664525 * self._cut + 1013904223) & 0xFFFFFFFF
+        if self._cut >> 29 == 0:
+            at = 1 + self._cut % (n - 1)
+            return [*_blocks(data[:at]), *_blocks(data[at:])]
+        return [data] if n <= BLOCK_BYTES else _blocks(data)
 
     def _deliver(self, data_received: Callable[[bytes], None], piece: bytes) -> None:
         """Give the process data, in its context. What it wakes by that handles what the data ask for.
@@ -207,6 +237,10 @@ class Receiver:
                 }
             )
             end.fail(ConnectionAbortedError(errno.ECONNABORTED, "protocol failed"))
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    return [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
 
 
 class _Buffered:

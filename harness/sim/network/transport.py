@@ -48,7 +48,7 @@ class SimTransport(asyncio.Transport):
         self.client = machine.identity.group is not None
         """Whether either end is a client."""
         self.sender = Sender(self, network, stream)
-        self.receiver = Receiver(self, network)
+        self.receiver = Receiver(self, network, stream)
 
     # ------------------------------------------------------------------ made and attached
 
