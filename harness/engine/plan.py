@@ -63,6 +63,7 @@ class Plan:
     arms: tuple[PlannedArm, ...]
     slos: Mapping[str, Slo] = field(default_factory=dict)
     given_budget_s: float | None = None
+    variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def budget_s(self) -> float:
@@ -133,6 +134,7 @@ def make_plan(
         ),
         slos=ready.slos,
         given_budget_s=budget_s,
+        variables=ready.variables,
     )
 
 

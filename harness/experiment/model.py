@@ -166,6 +166,15 @@ class Arm(Frozen):
         return not set(self.safeguards) <= {*without}
 
 
+class Variable(Frozen):
+    """A variable that the environment may set."""
+
+    env: str | None = None
+    """The environment variable that sets it."""
+    default: str | int | float | bool | None = None
+    """Its value where nothing sets it."""
+
+
 class Experiment(Frozen):
     """One experiment file."""
 
@@ -181,6 +190,8 @@ class Experiment(Frozen):
     """Words to select it by."""
     runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
+    vars: dict[str, str | int | float | bool | Variable] = Field(default_factory=dict)
+    """Variables with their defaults; values use them as "${name}", and --var name=value sets them."""
     targets: dict[str, Target] = Field(default_factory=dict)
     """Targets by name, for several faults: each is picked once, so that all of them act on the same hosts."""
     load: dict[str, Load]

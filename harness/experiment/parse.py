@@ -5,6 +5,7 @@ The models define what is allowed; `harness.experiment.error_translation` turns 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as File
@@ -25,6 +26,7 @@ from harness.experiment.model import (
 )
 from harness.experiment.partial_parse import SuspectPaths
 from harness.experiment.source import Source, read_source
+from harness.experiment.variables import Scalar, resolve_variables
 
 _EMPTY_PARTS: Mapping[str, Any] = {
     "targets": {},
@@ -62,6 +64,7 @@ class Draft(_Draft):
     """
 
     system: str | None
+    variables: Mapping[str, Scalar]
     targets: Mapping[str, Target | None]
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
@@ -78,12 +81,14 @@ class SlosDraft(_Draft):
     slos: Mapping[str, SloDefinition | None]
 
 
-def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
-    """An experiment file with all problems. `faults`, `gates`: the kinds there are.
+def parse_draft(
+    text: str, file: str, faults: Faults, gates: Gates, variables: Mapping[str, str] | None = None
+) -> Draft:
+    """An experiment file with all problems. `faults`, `gates`: the kinds there are. `variables`: values of `vars`.
 
     Raises ExperimentError only for a text that is not YAML, or not a mapping.
     """
-    source = read_source(text, file)
+    source, values = resolve_variables(read_source(text, file), variables or {}, os.environ)
     parser = EntryParser(source, list(source.problems), faults, gates)
     document = source.value
     targets = parser.targets(document["targets"]) if "targets" in document else {}
@@ -109,6 +114,7 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
     return Draft(
         source=source,
         system=system if isinstance(system, str) else None,
+        variables=values,
         targets=targets,
         load=load,
         timeline=timeline,
