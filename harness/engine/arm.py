@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.engine.events import Change, FaultChanged, Handler, Progress
@@ -72,6 +72,8 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
 
     Raises Interrupted (a KeyboardInterrupt), after the faults were undone.
     """
+    if not arm.has_faults:
+        plan = replace(plan, faults=())
     outcome = _Outcome(faults=never_applied(plan.faults))
     settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
     try:
@@ -93,6 +95,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         statistics=dict(outcome.statistics),
         groups=client_groups(system, plan.experiment.load, plan.seed),
         stopped=outcome.stopped,
+        fault_zones=_fault_zones(system, plan.faults),
     )
     return ArmRun(tuple(outcome.records), metadata)
 
@@ -228,6 +231,21 @@ class _Arm:
                 await self._clock.sleep(PROGRESS_CHECK_S)
         except Exception as error:
             self._outcome.failures.append(f"progress: {_format(error)}")
+
+
+def _fault_zones(system: System, faults: Sequence[PlannedFault]) -> tuple[str, ...]:
+    """The zones of the nodes and clients that the targets name; none where a target names neither."""
+    zones: set[str] = set()
+    for fault in faults:
+        target = fault.target
+        names = {*target.nodes}
+        for end in (target.path.src, target.path.dst):
+            names |= end.nodes
+            if end.clients is not None:
+                wanted = end.clients.zone
+                zones |= {wanted} if isinstance(wanted, str) else wanted or {*system.topology.zones}
+        zones |= {system.topology.node(name).zone for name in names}
+    return tuple(sorted(zones))
 
 
 def _invariant_record(invariant: Invariant | MatchInvariant) -> InvariantRecord | MatchRecord:

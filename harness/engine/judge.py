@@ -35,7 +35,7 @@ def judge_run(run: RecordedRun) -> ExperimentResult:
 
     Raises HistoryError when it cannot be read.
     """
-    result = judge(run.experiment, run.slos, run.main, run.arms, run.gate_lines)
+    result = judge(run.experiment, run.slos, run.main, run.arms, run.gate_lines, run.control)
     if not run.alterations:
         return result
     reason = (

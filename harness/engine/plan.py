@@ -16,6 +16,7 @@ from harness.faults.primitives import ResolvedTarget
 from harness.sli.base import Slo
 from harness.system import System
 from harness.text import unique_names
+from harness.verdict.recorded import CONTROL
 
 MAIN = "main"
 
@@ -39,11 +40,15 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True)
 class PlannedArm:
-    """One run of the load and the timeline. `arm` is None for the main one (the experiment itself)."""
+    """One run of the load and the timeline. `arm` is None for the main one (the experiment itself).
+
+    `has_faults`: False for the control run, in which nothing of the timeline happens.
+    """
 
     name: str
     without: frozenset[str]
     arm: Arm | None = None
+    has_faults: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Plan:
     arms: tuple[PlannedArm, ...]
     slos: Mapping[str, Slo] = field(default_factory=dict)
     given_budget_s: float | None = None
+    variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def budget_s(self) -> float:
@@ -93,11 +99,20 @@ def make_plan(
     problems = list(unknown_safeguards(system, without))
     for arm in experiment.arms:
         problems += unknown_safeguards(system, arm.safeguards)
-    names = unique_names([fault.name or fault.fault for fault in experiment.timeline])
+    entries: list[tuple[int | str, Fault]] = [
+        # Each occurrence draws its own hosts, the first one as a fault that happens once.
+        (index if number == 0 else f"{index}.{number}", occurrence)
+        for index, fault in enumerate(experiment.timeline)
+        for number, occurrence in enumerate(fault.occurrences())
+    ]
+    names = unique_names([fault.name or fault.fault for _, fault in entries])
     faults = []
-    for index, (name, fault) in enumerate(zip(names, experiment.timeline, strict=True)):
+    for name, (draw, fault) in zip(names, entries, strict=True):
+        stated = fault.target
+        if isinstance(stated, str):
+            draw, stated = f"target {stated}", experiment.targets[stated]
         try:
-            target = resolve(fault.target, system, seed, index, nodes_only=fault.targets == "nodes")
+            target = resolve(stated, system, seed, draw, nodes_only=fault.targets == "nodes")
         except TargetError as error:
             problems += [replace(one, found=f"{name}: {one.found}") for one in error.diagnostics]
         else:
@@ -105,15 +120,21 @@ def make_plan(
     if problems:
         raise UsageError(replace(one, file=ready.display_path) for one in problems)
     switched_off = frozenset(without)
+    control = any(gate.needs_control for gate in experiment.gates)
     return Plan(
         experiment=experiment,
         file=ready.display_path,
         seed=seed,
         without=tuple(sorted(switched_off)),
         faults=tuple(faults),
-        arms=(PlannedArm(MAIN, switched_off), *_arms(experiment.arms, switched_off)),
+        arms=(
+            PlannedArm(MAIN, switched_off),
+            *_arms(experiment.arms, switched_off),
+            *([PlannedArm(CONTROL, switched_off, has_faults=False)] if control else ()),
+        ),
         slos=ready.slos,
         given_budget_s=budget_s,
+        variables=ready.variables,
     )
 
 

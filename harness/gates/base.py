@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from harness.diagnostics import Diagnostic
 from harness.experiment.model import GateDefinition
 from harness.gates.result import GateResult
 from harness.history.read import History
-from harness.sli.base import Slo
+from harness.sli.base import SliResult, Slo
 from harness.sli.threshold import Threshold
 from harness.system import System
 
@@ -37,10 +37,14 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """What a gate is judged with, besides the history. `name`: what the results are called."""
+    """What a gate is judged with, besides the history. `name`: what the results are called.
+
+    `control`: the history of the same run without faults, where a gate of the experiment needs it.
+    """
 
     name: str
     slos: Mapping[str, Slo]
+    control: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,9 @@ class Objective:
 
 class Gate(GateDefinition):
     """A claim about a run. A subclass sets `key`, has a field of that name, and implements `label` and `judge`."""
+
+    needs_control: ClassVar[bool] = False
+    """Whether it is judged with the history of the same run without faults (`JudgeContext.control`)."""
 
     @property
     def label(self) -> str:
@@ -95,6 +102,14 @@ class Gate(GateDefinition):
     def narrowed(self, where: str) -> Self:
         """The same gate on those rows only for which a condition is true as well, for an arm's `where`."""
         return self
+
+    def fault_rows(self, history: History, slos: Mapping[str, Slo]) -> tuple[SliResult, ...] | None:
+        """The SLI on the rows that the faults can have changed, one for each group.
+
+        Arms test the difference to the main run on them. None for a gate that has no such rows: its main run must pass
+        where its arm fails.
+        """
+        return None
 
     def steady_state(self) -> Gate | None:
         """The gate that the time before the first fault must not refute; None when that time is not judged."""

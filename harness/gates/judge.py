@@ -16,7 +16,11 @@ from harness.text import describe_error
 
 
 def judge_gates(
-    gates: Sequence[Gate], history: History, slos: Mapping[str, Slo], lines: Sequence[int | None] = ()
+    gates: Sequence[Gate],
+    history: History,
+    slos: Mapping[str, Slo],
+    lines: Sequence[int | None] = (),
+    control: History | None = None,
 ) -> list[GateResult]:
     """The results of all gates, in order. `lines`: where each gate is in its file.
 
@@ -27,7 +31,7 @@ def judge_gates(
     return [
         replace(result, kind=gate.key, line=line, confidence=INTERVAL_CONFIDENCE if result.interval else None)
         for gate, name, line in zip(gates, names, known, strict=True)
-        for result in _judge(gate, history, JudgeContext(name, slos))
+        for result in _judge(gate, history, JudgeContext(name, slos, control))
     ]
 
 

@@ -9,7 +9,15 @@ from harness.gates.base import JudgeContext
 from harness.gates.extreme import ValueGate
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
-from harness.gates.rows import SURE, VALUE, RowSource, limits_verdict, silent_clients, silent_text
+from harness.gates.rows import (
+    SURE,
+    VALUE,
+    RowSource,
+    cluster_sql,
+    limits_verdict,
+    silent_clients,
+    silent_text,
+)
 from harness.history.read import History
 from harness.sli.base import interval_text
 from harness.sli.formatting import quantity
@@ -34,9 +42,7 @@ class MeanGate(ValueGate):
     """The largest mean, with its unit."""
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        client = (
-            "recorded_by" if "recorded_by" in history.tables.get(self.table, ()) else "row_number() OVER ()"
-        )
+        client = cluster_sql(history, self.table)
         source = RowSource(history, self.table, self.where, self.at)
         sql = source.sql(windows(history)[self.during], self.expression)
         rows = history.query(

@@ -169,6 +169,12 @@ def limits_text(at_least: str | None, at_most: str | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def cluster_sql(history: History, table: str) -> str:
+    """SQL for the client that a row depends on; without one, each row is by itself."""
+    columns = history.tables.get(table, ())
+    return next((name for name in ("recorded_by", "client") if name in columns), "row_number() OVER ()")
+
+
 def silent_clients(history: History, table: str) -> int:
     """How many clients recorded nothing, or ended in an error or not at all: rows of theirs may be missing.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import EXIT_ERROR, EXIT_USAGE, HarnessError
+from harness.faults.exposure import Exposure
 from harness.history.files import ENVIRONMENT
 
 
@@ -39,7 +40,7 @@ class FaultRecord:
     for_s: float
     applied_at_s: float | None
     undone_at_s: float | None
-    exposure: Mapping[str, int]
+    exposure: Exposure
     error: str | None = None
 
 
@@ -89,6 +90,7 @@ class RunMetadata:
 
     `groups`: the groups of the clients that the load lets arrive, sorted; empty where that is not known. They follow
     from the load and the seed, so they are not part of the history's hash.
+    `fault_zones`: the zones that the targets of the faults are in, sorted; they follow from the plan, too.
     `stopped`: None for a run that came to its end.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
@@ -101,6 +103,7 @@ class RunMetadata:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     stopped: StopRecord | None = None
+    fault_zones: tuple[str, ...] = ()
 
     @property
     def fault_start_s(self) -> float | None:

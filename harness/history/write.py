@@ -28,6 +28,9 @@ from harness.system import Event, System
 from harness.system.processor import PROCESSORS, ProcessorSlice
 from harness.workload.records import TABLES as LOAD_TABLES
 
+_PLANNED = ("statistics", "groups", "fault_zones")
+"""Metadata that is not part of the history's hash: figures of the runtime, and what follows from the plan."""
+
 OWN_TABLES: Mapping[str, type] = {**LOAD_TABLES, PROCESSORS: ProcessorSlice}
 """The tables that the harness itself records; a system cannot declare them. They are written where they have rows."""
 
@@ -76,7 +79,7 @@ def write_history(
             digest.update(table.canonical())
             table.write(partial / f"{table.name}.parquet", connection)
         document = TypeAdapter(RunMetadata).dump_python(metadata, mode="json")
-        core = {key: value for key, value in document.items() if key not in ("statistics", "groups")}
+        core = {key: value for key, value in document.items() if key not in _PLANNED}
         if metadata.stopped is None:
             del core["stopped"]
         digest.update(_canonical(core).encode())

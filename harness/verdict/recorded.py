@@ -20,6 +20,9 @@ from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.kinds import SLO_KINDS
 
+CONTROL = "control"
+"""The name of the arm that is the same run without faults."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedArm:
@@ -92,7 +95,8 @@ class RecordedRun:
     @cached_property
     def arms(self) -> tuple[RecordedArm, ...]:
         """The ablation arms that were run, in the order of the experiment."""
-        without, recorded = self.environment.without, self._arm_histories
+        without = self.environment.without
+        recorded = [one for one in self._arm_histories if one.environment.arm != CONTROL]
         stated = [arm for arm in self.experiment.arms if arm.differs_from(without)]
         if len(stated) != len(recorded):
             raise BrokenHistory(
@@ -100,6 +104,11 @@ class RecordedRun:
                 + self._hint()
             )
         return tuple(RecordedArm(arm, history) for arm, history in zip(stated, recorded, strict=True))
+
+    @cached_property
+    def control(self) -> History | None:
+        """The same run without faults, where a gate needs it."""
+        return next((one for one in self._arm_histories if one.environment.arm == CONTROL), None)
 
     @cached_property
     def alterations(self) -> tuple[str, ...]:
@@ -112,8 +121,8 @@ class RecordedRun:
 
     @property
     def history_hashes(self) -> dict[str, str]:
-        """The hash of each arm's history by the arm's name, the main run first."""
-        histories = (self.main, *self._arm_histories)
+        """The hash of each arm's history by the arm's name, the main run first; not that of the control run."""
+        histories = (self.main, *(one for one in self._arm_histories if one.environment.arm != CONTROL))
         return {history.environment.arm: history.environment.history_sha256 for history in histories}
 
     @cached_property

@@ -132,6 +132,17 @@ def test_a_judgement_that_breaks_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("rare")
+def test_debugging_prints_the_traceback_of_a_judgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_DEBUG", "1")
+    gate = "{rare: gateway.retry, most: -1}"
+    called = call("run", suite(tmp_path, gate), "--jobs", 1, "--reports", tmp_path / "reports", "--json")
+    assert "Traceback (most recent call last)" in called.err
+    assert __file__ in called.err
+
+
+@pytest.mark.usefixtures("rare")
 def test_a_judgement_without_a_result_is_inconclusive(tmp_path: Path) -> None:
     gate = "{rare: gateway.retry, most: -2}"
     called = call("run", suite(tmp_path, gate), "--jobs", 1, "--reports", tmp_path / "reports", "--json")

@@ -1,0 +1,152 @@
+"""What gates that compare an SLI on two sets of rows have in common: a margin, and a verdict with confidence.
+
+`compare_slo` is all of it but the reading of a file: it serves two windows of one run and two runs alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.diagnostics import Code, Diagnostic
+from harness.errors import InvalidValue
+from harness.gates.base import CheckContext, Objective
+from harness.gates.result import GateResult, Verdict, no_samples
+from harness.gates.rows import SURE, VALUE, RowSource, cluster_sql, limits_verdict
+from harness.gates.slo_based import SloBasedGate
+from harness.history.metadata import HistoryError
+from harness.history.read import History
+from harness.sli.comparison import Comparison, Samples, compare
+from harness.sli.formatting import quantity
+from harness.sli.means import MIN_CLUSTERS
+from harness.sli.percentile import PercentileSlo
+from harness.sli.query import EVERYTHING, Window
+from harness.sli.ratio import RatioSlo
+from harness.sli.threshold import Threshold, parse_threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two sets of rows, and what a reason calls it."""
+
+    name: str
+    history: History
+    window: Window = EVERYTHING
+
+
+class ComparingGate(SloBasedGate):
+    """The SLI is not worse than on other rows by more than `margin`, with confidence."""
+
+    margin: str
+    """How much worse is still alike: 1% of the rows for a ratio, 50ms for a percentile of seconds."""
+
+    def check(self, context: CheckContext) -> Iterator[Diagnostic]:
+        yield from super().check(context)
+        try:
+            margin = parse_threshold(self.margin)
+        except InvalidValue as error:
+            yield error.diagnostic.below(("margin",))
+            return
+        slo = (context.slos or {}).get(self.slo_name)
+        if slo is None:
+            return
+        try:
+            unit = margin_unit(slo.threshold({}))
+        except InvalidValue:
+            return  # reported where the SLO is
+        if margin.unit != unit:
+            found = f"'{self.margin}' is in {margin.unit}"
+            yield Diagnostic(Code.BAD_UNIT, found, f"{self.slo_name} is in {unit}", path=("margin",))
+        elif not margin.value > 0:
+            yield Diagnostic(Code.OUT_OF_RANGE, "the margin is 0", "must be > 0", path=("margin",))
+
+
+def margin_unit(threshold: Threshold) -> str:
+    return "share" if threshold.unit == "ratio" else threshold.unit
+
+
+def compare_slo(name: str, objective: Objective, margin: Threshold, first: Side, second: Side) -> GateResult:
+    """Whether the SLI of the second side is worse than that of the first by no more than the margin.
+
+    Passed when the bound of the difference on the bad side is within it, failed when the one on the good side is beyond
+    it. `value` is the difference: of the shares of bad rows, or of the percentiles. Raises HistoryError.
+    """
+    unit = margin_unit(objective.threshold)
+    if margin.unit != unit:
+        raise HistoryError(f"the margin is in {margin.unit}; the SLO is in {unit}")
+    rows = slo_samples(first, objective), slo_samples(second, objective)
+    for side, samples in zip((first, second), rows, strict=True):
+        if not samples.values:
+            return no_samples(name, threshold=margin.value, unit=unit, reason=f"no samples {side.name}")
+    percent = objective.slo.percentile_of()
+    found = compare(*rows, percent)
+    verdict, outcome = _verdict(found, margin)
+    before, after = (_format(value, unit) for value in (found.first, found.second))
+    what = "are bad" if percent is None else f"is p{percent:g}"
+    interval = (
+        "" if found.interval is None else " [{}, {}]".format(*(_format(one, unit) for one in found.interval))
+    )
+    return GateResult(
+        name=name,
+        verdict=verdict,
+        reason=f"{before} {what} {first.name}, {after} {second.name}: "
+        + (
+            "no finite difference"
+            if found.effect is None
+            else f"{_format(found.effect, unit)}{interval} worse"
+        )
+        + f"{outcome} ({found.clients:,} clients)",
+        value=found.effect,
+        interval=found.interval,
+        threshold=margin.value,
+        unit=unit,
+        samples=sum(len(samples.values) for samples in rows),
+    )
+
+
+def _verdict(found: Comparison, margin: Threshold) -> tuple[Verdict, str]:
+    most = _format(margin.value, margin.unit)
+    if found.interval is not None:
+        verdict = limits_verdict(*found.interval, at_least=None, at_most=margin.value)
+        text = {Verdict.PASSED: "at most", Verdict.FAILED: "more than"}.get(
+            verdict, "undecided whether at most"
+        )
+        return verdict, f", {text} {most}"
+    if math.isfinite(found.first) and not math.isfinite(found.second):
+        return Verdict.FAILED, f", more than {most}"
+    if found.effect is None:
+        return Verdict.INCONCLUSIVE, ""
+    return Verdict.INCONCLUSIVE, f"; a comparison takes {MIN_CLUSTERS} clients on each side"
+
+
+def _format(value: float, unit: str) -> str:
+    return (
+        "-" + quantity(-value, unit)
+        if value < 0
+        else quantity(value, unit)
+        if math.isfinite(value)
+        else "unbounded"
+    )
+
+
+def slo_samples(side: Side, objective: Objective) -> Samples:
+    """What the SLO measures in each row of the side, with its client; the unknown is the worst."""
+    slo, history = objective.slo, side.history
+    if isinstance(slo, RatioSlo):
+        bad = f"NOT ({slo.good}\n)" if slo.good is not None else f"({slo.bad}\n)"
+        value, worst = f"CASE WHEN {bad} THEN 1 WHEN NOT ({bad}) THEN 0 END", 1.0
+    elif isinstance(slo, PercentileSlo):
+        value, worst = slo.value, math.inf
+    else:
+        raise HistoryError(f"a {slo.kind} cannot be compared")
+    conditions = [f"({one}\n)" for one in (slo.where, objective.where) if one is not None]
+    source = RowSource(history, slo.table, " AND ".join(conditions) or None, slo.at)
+    rows = history.query(
+        f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {cluster_sql(history, slo.table)} "
+        f"FROM {source.sql(side.window, value)} ORDER BY t_s, 1, 2"
+    )
+    return Samples(
+        tuple(worst if value is None else float(value) for value, _ in rows),
+        tuple(client for _, client in rows),
+    )
