@@ -21,6 +21,7 @@ from harness.verdict.arms import judge_arm
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 from harness.verdict.recorded import RecordedArm
+from harness.verdict.samples import sample_notes
 from harness.workload.records import LATE_S
 
 
@@ -60,7 +61,12 @@ def judge(
         arms=arm_results,
         steady_state=tuple(steady),
         without=environment.without,
-        notes=(*history.metadata.failures, *_notes(history), *invariants.not_applicable),
+        notes=(
+            *history.metadata.failures,
+            *_notes(history),
+            *sample_notes(experiment.gates, slos, history),
+            *invariants.not_applicable,
+        ),
     )
 
 
