@@ -58,8 +58,8 @@ def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
         if charts
         else objective_charts(run, result)
     )
-    drawn = [*drawn, *draw_arrivals(run.main, result.faults, context)]
-    return run_page(result, drawn, facts, arm_charts(run, result))
+    figures = [*drawn, *draw_arrivals(run.main, result.faults, context)]
+    return run_page(result, figures, facts, arm_charts(run, result))
 
 
 def run_page(
