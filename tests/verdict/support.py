@@ -92,7 +92,8 @@ def history(
     arm: str = "main",
 ) -> History:
     """Written and opened again. Rows are `visits`, events (moment, name)."""
-    records = [Recorded(row.t_s, "shopper", row) for row in rows]
+    # Each visit is that of another shopper.
+    records = [Recorded(row.t_s, f"shopper-{index:06}", row) for index, row in enumerate(rows)]
     records += [Recorded(t_s, "shopper", Event(name)) for t_s, name in events]
     count = sum(1 for _ in directory.iterdir()) if directory.is_dir() else 0
     run = directory / f"run-{count}"
