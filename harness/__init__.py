@@ -44,12 +44,12 @@ if TYPE_CHECKING:
         Ratio,
     )
     from harness.faults.base import Fault, LinkFault, NodeFault
+    from harness.faults.exposure import Effects, Exposure
     from harness.faults.primitives import (
         Applied,
         Capability,
         ClientMatch,
         EndpointMatch,
-        Exposure,
         FaultFailed,
         HttpRule,
         LinkShape,
@@ -151,12 +151,12 @@ _MODULES = {
         "LinkFault",
         "NodeFault",
     ),
+    "faults.exposure": ("Effects", "Exposure"),
     "faults.primitives": (
         "Applied",
         "Capability",
         "ClientMatch",
         "EndpointMatch",
-        "Exposure",
         "FaultFailed",
         "HttpRule",
         "LinkShape",
@@ -288,6 +288,7 @@ __all__ = [
     "Diagnostic",
     "Disk",
     "Duration",
+    "Effects",
     "EndpointMatch",
     "EngineEvent",
     "Environment",

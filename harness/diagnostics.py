@@ -36,6 +36,7 @@ class Code(StrEnum):
     DUPLICATE = "duplicate", "A key, a name or an entry is given twice."
     CONFLICT = "conflict", "Two keys or values do not go together."
     EMPTY = "empty", "Nothing is given where something is needed."
+    UNUSED = "unused", "Something is declared and used nowhere."
     NO_MATCH = "no-match", "A selector matches no host, or fewer than are to be picked."
     BAD_TIMING = "bad-timing", "A fault or a gate lies outside of the time in which it can be observed."
     BAD_EXPRESSION = "bad-expression", "An SQL expression is not valid for its table."

@@ -1,14 +1,17 @@
 """The pytest plugin, from the outside: real pytest runs over experiments on the toy system.
 
-The runs are in processes of their own, and without other plugins: what those import takes longer than the tests.
+The runs are without other plugins: what those import takes longer than the tests. Where the process is not what is
+tested, they are in this one.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +38,23 @@ class Run:
         pytest.LineMatcher(self.out.splitlines()).fnmatch_lines(patterns)
 
 
-def run_pytest(
+def run_pytest(directory: Path, *arguments: str) -> Run:
+    """In this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(directory)
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        patch.setenv("PYTEST_CURRENT_TEST", "")  # the inner run removes it
+        patch.setattr(sys, "path", [*sys.path])
+        code = pytest.main(_command(directory, *arguments, "-p", "no:faulthandler"))
+    return _run(directory, code, out.getvalue(), err.getvalue())
+
+
+def run_pytest_process(
     directory: Path, *arguments: str, plugins: tuple[str, ...] = ("harness.pytest_plugin",)
 ) -> Run:
-    junit = directory / "junit.xml"
-    loaded = [word for plugin in plugins for word in ("-p", plugin)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *loaded, f"--junitxml={junit}", *arguments],
+        [sys.executable, "-m", "pytest", *_command(directory, *arguments, plugins=plugins)],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
@@ -49,13 +62,24 @@ def run_pytest(
         check=False,
         timeout=100,
     )
+    return _run(directory, done.returncode, done.stdout, done.stderr)
+
+
+def _command(
+    directory: Path, *arguments: str, plugins: tuple[str, ...] = ("harness.pytest_plugin",)
+) -> list[str]:
+    loaded = [word for plugin in plugins for word in ("-p", plugin)]
+    return [*loaded, f"--junitxml={directory / 'junit.xml'}", *arguments]
+
+
+def _run(directory: Path, code: int, out: str, err: str) -> Run:
     outcomes = {}
-    if junit.is_file():
+    if (junit := directory / "junit.xml").is_file():
         for case in ET.parse(junit).getroot().iter("testcase"):
             (*children,) = (child.tag for child in case if child.tag != "properties")
             found = [tag for tag in children if tag in ("failure", "error", "skipped")]
             outcomes[str(case.get("name"))] = found[0] if found else "passed"
-    return Run(directory, done.returncode, done.stdout, done.stderr, outcomes)
+    return Run(directory, code, out, err, outcomes)
 
 
 def suite_of(reports: Path) -> Path:
@@ -68,7 +92,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One that passes, one that is inconclusive and one for another runtime."""
     directory = tmp_path_factory.mktemp("ran")
     write_suite(directory, backend_lost=BACKEND_LOST, untouched=UNTOUCHED, only_live=LIVE_ONLY)
-    return run_pytest(directory, "experiments", "-v", "-rPs", "--chaos-seed=5", "-W", "error")
+    return run_pytest_process(directory, "experiments", "-v", "-rPs", "--chaos-seed=5", "-W", "error")
 
 
 def test_a_test_passes_when_its_verdict_is_passed_and_for_nothing_less(ran: Run) -> None:
@@ -196,14 +220,16 @@ WITH_XDIST = ("harness.pytest_plugin", "xdist")
 
 def test_under_xdist_tests_without_experiments_leave_no_reports(tmp_path: Path) -> None:
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n", encoding="utf-8")
-    assert run_pytest(tmp_path, "-n", "1", plugins=WITH_XDIST).outcomes == {"test_nothing": "passed"}
+    assert run_pytest_process(tmp_path, "-n", "1", plugins=WITH_XDIST).outcomes == {"test_nothing": "passed"}
     assert not (tmp_path / "reports").exists()
 
 
 def test_under_xdist_all_workers_write_into_one_suite(tmp_path: Path) -> None:
     second = UNTOUCHED.replace("experiment: untouched", "experiment: untouched-too")
     write_suite(tmp_path, untouched=UNTOUCHED, untouched_too=second)
-    done = run_pytest(tmp_path, "experiments", "-n", "2", "--chaos-reports", "out", plugins=WITH_XDIST)
+    done = run_pytest_process(
+        tmp_path, "experiments", "-n", "2", "--chaos-reports", "out", plugins=WITH_XDIST
+    )
     assert done.outcomes == {"untouched": "failure", "untouched-too": "failure"}
     suite = suite_of(tmp_path / "out")
     assert f"chaos report: out/{suite.name}/index.html" in done.out

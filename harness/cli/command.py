@@ -97,6 +97,14 @@ Tags = Annotated[
         help="Only experiments with this tag, or with 'not TAG' without it; may be given more than once.",
     ),
 ]
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="Set a variable that an experiment declares in 'vars'; may be given more than once.",
+    ),
+]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
 Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,11 @@ class LeftOut:
         return f"left out: {self.name} ({self.file}): {self.reason}"
 
 
-def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> tuple[ReadyExperiment, ...]:
+def load_files(
+    paths: Sequence[Path],
+    runtime: RuntimeOptions | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[ReadyExperiment, ...]:
     """All experiments, valid for `runtime`, or for the runtime that each is made for.
 
     Raises InvalidInput with all diagnostics, or NothingSelected.
@@ -96,7 +100,7 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
     files = experiment_files(paths)
     problems = () if runtime is None else runtime.problems()
     try:
-        loaded = read_experiments(files, runtime)
+        loaded = read_experiments(files, runtime, variables)
     except ExperimentError as error:
         raise (UsageError([*problems, *error.diagnostics]) if problems else error) from None
     if problems:
@@ -105,12 +109,15 @@ def load_files(paths: Sequence[Path], runtime: RuntimeOptions | None = None) -> 
 
 
 def load_all(
-    paths: Sequence[Path], runtime: RuntimeOptions | None, selection: Selection = ALL
+    paths: Sequence[Path],
+    runtime: RuntimeOptions | None,
+    selection: Selection = ALL,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
     """As `load_for`; without a runtime all of them."""
     if runtime is not None:
-        return load_for(paths, runtime, selection)
-    return _select(load_files(paths), selection)
+        return load_for(paths, runtime, selection, variables)
+    return _select(load_files(paths, None, variables), selection)
 
 
 def _select(
@@ -129,14 +136,17 @@ def _select(
 
 
 def load_for(
-    paths: Sequence[Path], runtime: RuntimeOptions, selection: Selection = ALL
+    paths: Sequence[Path],
+    runtime: RuntimeOptions,
+    selection: Selection = ALL,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[tuple[ReadyExperiment, ...], tuple[LeftOut, ...]]:
     """The selected experiments that can run there, and the others: not selected, or made for another runtime.
 
     Raises as `load_files`; also UsageError for a file that was named and is made for another runtime, and
     NothingSelected when all are left out.
     """
-    loaded, not_selected = _select(load_files(paths, runtime), selection)
+    loaded, not_selected = _select(load_files(paths, runtime, variables), selection)
     named = {path.resolve() for path in paths if path.is_file()}
     others = [item for item in loaded if item.experiment.runtime not in (None, runtime.name)]
     if refused := [item for item in others if item.file.resolve() in named]:

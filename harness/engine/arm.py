@@ -242,7 +242,8 @@ def _fault_zones(system: System, faults: Sequence[PlannedFault]) -> tuple[str, .
         for end in (target.path.src, target.path.dst):
             names |= end.nodes
             if end.clients is not None:
-                zones |= {*system.topology.zones} if end.clients.zone is None else {end.clients.zone}
+                wanted = end.clients.zone
+                zones |= {wanted} if isinstance(wanted, str) else wanted or {*system.topology.zones}
         zones |= {system.topology.node(name).zone for name in names}
     return tuple(sorted(zones))
 

@@ -63,6 +63,7 @@ class Plan:
     arms: tuple[PlannedArm, ...]
     slos: Mapping[str, Slo] = field(default_factory=dict)
     given_budget_s: float | None = None
+    variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def budget_s(self) -> float:
@@ -98,11 +99,20 @@ def make_plan(
     problems = list(unknown_safeguards(system, without))
     for arm in experiment.arms:
         problems += unknown_safeguards(system, arm.safeguards)
-    names = unique_names([fault.name or fault.fault for fault in experiment.timeline])
+    entries: list[tuple[int | str, Fault]] = [
+        # Each occurrence draws its own hosts, the first one as a fault that happens once.
+        (index if number == 0 else f"{index}.{number}", occurrence)
+        for index, fault in enumerate(experiment.timeline)
+        for number, occurrence in enumerate(fault.occurrences())
+    ]
+    names = unique_names([fault.name or fault.fault for _, fault in entries])
     faults = []
-    for index, (name, fault) in enumerate(zip(names, experiment.timeline, strict=True)):
+    for name, (draw, fault) in zip(names, entries, strict=True):
+        stated = fault.target
+        if isinstance(stated, str):
+            draw, stated = f"target {stated}", experiment.targets[stated]
         try:
-            target = resolve(fault.target, system, seed, index, nodes_only=fault.targets == "nodes")
+            target = resolve(stated, system, seed, draw, nodes_only=fault.targets == "nodes")
         except TargetError as error:
             problems += [replace(one, found=f"{name}: {one.found}") for one in error.diagnostics]
         else:
@@ -124,6 +134,7 @@ def make_plan(
         ),
         slos=ready.slos,
         given_budget_s=budget_s,
+        variables=ready.variables,
     )
 
 

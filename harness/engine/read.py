@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.diagnostics import Code, Diagnostic
+from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.engine.runtimes import DEFAULT, RUNTIMES
 from harness.engine.validate import check_fault, validate, validate_slos
 from harness.errors import ExperimentError
@@ -47,6 +47,7 @@ class ReadyExperiment:
     text: str
     slos_text: str
     gate_lines: tuple[int, ...]
+    variables: Mapping[str, str | int | float | bool]
 
     @property
     def name(self) -> str:
@@ -81,24 +82,28 @@ class ExperimentTexts:
         return _ready(draft, problems, self.file, system, slos, self.slos_file, self.slos_text)
 
 
-def read_experiment(file: Path | str, runtime: RuntimeOptions | None = None) -> ReadyExperiment:
+def read_experiment(
+    file: Path | str, runtime: RuntimeOptions | None = None, variables: Mapping[str, str] | None = None
+) -> ReadyExperiment:
     """The experiment of one file, with the system it names and the SLOs of the nearest `slos.yaml` above it.
 
-    `runtime`: where it is to run; by default where its key `runtime` says. Raises ExperimentError with every mistake
+    `runtime`: where it is to run; by default where its key `runtime` says. `variables`: values of its `vars`.
+    Raises ExperimentError with every mistake
     in the experiment and in its SLOs.
     """
-    return _Reader(runtime).read(Path(file))
+    (ready,) = read_experiments([Path(file)], runtime, variables)
+    return ready
 
 
 def read_experiments(
-    files: Sequence[Path], runtime: RuntimeOptions | None = None
+    files: Sequence[Path], runtime: RuntimeOptions | None = None, variables: Mapping[str, str] | None = None
 ) -> tuple[ReadyExperiment, ...]:
     """The experiments of several files, which must have different names.
 
     `runtime`: where they are to run; by default each where its key `runtime` says. An experiment for another runtime is
     not checked against either. Raises ExperimentError with every mistake in any of them or in their SLOs.
     """
-    reader = _Reader(runtime)
+    reader = _Reader(runtime, variables)
     problems: list[Diagnostic] = []
     ready: list[ReadyExperiment] = []
     names: dict[str, str] = {}
@@ -113,6 +118,11 @@ def read_experiments(
             problems.append(Diagnostic(Code.DUPLICATE, found, file=one.display_path, line=1, col=1))
         names.setdefault(one.name, one.display_path)
         ready.append(one)
+    declared = {name for one in ready for name in one.variables}
+    if not problems:
+        problems += [
+            unknown_name("variable", name, declared) for name in variables or {} if name not in declared
+        ]
     if problems:
         raise ExperimentError(problems)
     return tuple(ready)
@@ -160,8 +170,11 @@ class _SlosFile:
 class _Reader:
     """Reads one file after the other. SLOs that several files share are validated once for a system."""
 
-    def __init__(self, runtime: RuntimeOptions | None = None) -> None:
+    def __init__(
+        self, runtime: RuntimeOptions | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._runtime = runtime
+        self._variables = variables
         self._capabilities: dict[str, Capabilities] = {}
         self._slos: dict[tuple[Path, str], _SlosFile] = {}
 
@@ -176,7 +189,7 @@ class _Reader:
         self, file: Path, path: str, text: str, slos_file: Path | None, slos_text: str
     ) -> ReadyExperiment:
         """`path`: the file as messages name it."""
-        draft = parse_draft(text, path, FAULTS, gate_kinds())
+        draft = parse_draft(text, path, FAULTS, gate_kinds(), self._variables)
         problems = list(draft.problems)
         system = _find_system(draft, problems)
         checked_against = system or _probable_system(draft)
@@ -242,6 +255,7 @@ def _ready(
         text=draft.source.text,
         slos_text=slos_text,
         gate_lines=tuple(draft.source.mark(("gates", index)).line for index in range(len(draft.gates))),
+        variables=draft.variables,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -88,7 +89,12 @@ def run_command(plan: Plan, runtime: RuntimeOptions) -> str:
     options = [] if runtime.name == DEFAULT.name else ["--runtime", runtime.name]
     options += runtime.arguments()
     without = [f"--without {name}" for name in plan.without]
-    return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without])
+    values = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in plan.variables.items()
+    }
+    variables = [f"--var {shlex.quote(f'{name}={value}')}" for name, value in values.items()]
+    return " ".join(["harness run", plan.file, *options, f"--seed {plan.seed}", *without, *variables])
 
 
 def environment(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.diagnostics import Code, Diagnostic
+from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.engine.targets import TargetError, resolve
 from harness.errors import ExperimentError, UsageError
 from harness.experiment.parse import parse_fault
@@ -44,14 +44,18 @@ class SingleFaults:
             raise UsageError(map(_without_position, error.diagnostics)) from error
         draft = parse_fault(source, FAULTS, self._defaults(source.value))
         problems = list(draft.problems)
-        if "at" in source.value:
-            found = "at: the fault is applied at once; remove 'at'"
-            problems.append(Diagnostic(Code.BAD_REQUEST, found))
+        for key in ("at", "every", "times"):
+            if key in source.value:
+                found = f"{key}: the fault is applied at once, and once; remove '{key}'"
+                problems.append(Diagnostic(Code.BAD_REQUEST, found))
         fault, target = draft.fault, None
         if isinstance(fault, Fault):
             for lack in self.capabilities.missing(fault.needed()):
                 problems.append(Diagnostic(Code.BAD_REQUEST, str(lack)))
             try:
+                if isinstance(fault.target, str):
+                    unknown = unknown_name("target", fault.target, (), also="a mapping such as {role: edge}")
+                    raise TargetError([unknown])
                 target = resolve(
                     fault.target, self.system, self.seed, number, nodes_only=fault.targets == "nodes"
                 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.errors import InvalidInput
-from harness.experiment.model import Selector, Target
+from harness.experiment.model import Names, Selector, Target, names_of
 from harness.faults.primitives import ClientMatch, EndpointMatch, PathMatch, ResolvedTarget
 from harness.system import Node, System
 
@@ -19,16 +19,18 @@ class TargetError(InvalidInput):
 
 
 def resolve(
-    target: Target, system: System, seed: int, fault_index: int, *, nodes_only: bool = False
+    target: Target, system: System, seed: int, draw: int | str, *, nodes_only: bool = False
 ) -> ResolvedTarget:
-    """The hosts of `target`. What is picked is drawn from the seed and the fault's place in the timeline.
+    """The hosts of `target`. What is picked is drawn from the seed and `draw`.
+
+    `draw`: the fault's place in the timeline, or the name of the target.
 
     `nodes_only`, for faults on nodes: clients do not count, and a target without a server is refused.
     Raises TargetError with every reason: an unknown role, zone, node or group, a selector that matches
     nothing, a pick of more than there are.
     """
     if target.link is None:
-        hosts = _Hosts(target, system, random.Random(f"{seed}:target:{fault_index}"))
+        hosts = _Hosts(target, system, random.Random(f"{seed}:target:{draw}"))
         if nodes_only and not hosts.problems:
             hosts.clients = None
             if not hosts.nodes:
@@ -48,7 +50,7 @@ def resolve(
     ends = []
     for side, end in (("from", target.link.from_), ("to", target.link.to)):
         selector = Selector(role=end) if isinstance(end, str) else end
-        hosts = _Hosts(selector, system, random.Random(f"{seed}:target:{fault_index}:{side}"))
+        hosts = _Hosts(selector, system, random.Random(f"{seed}:target:{draw}:{side}"))
         problems += [one.below(("link", side)) for one in hosts.problems]
         ends.append(hosts)
     if problems:
@@ -101,19 +103,29 @@ class _Hosts:
     def names(self) -> tuple[str, ...]:
         names = [node.name for node in self.nodes]
         if self.clients is not None:
-            group, role, zone = self.clients.group, self.clients.role, self.clients.zone
+            group, role, zone = map(_words, (self.clients.group, self.clients.role, self.clients.zone))
             kind = " ".join(word for word in (group, role) if word is not None) or "clients"
             names.append(kind if zone is None else f"{kind} in {zone}")
         return tuple(names)
+
+
+def _words(value: str | frozenset[str] | None) -> str | None:
+    return value if value is None or isinstance(value, str) else " or ".join(sorted(value))
+
+
+def _allows(wanted: Names | None, *values: str) -> bool:
+    """Whether one of the values is wanted."""
+    names = names_of(wanted)
+    return names is None or not {*names}.isdisjoint(values)
 
 
 def _matches(node: Node, selector: Selector) -> bool:
     """Servers have no group: a selector with one matches clients only."""
     return (
         selector.group is None
-        and selector.role in (None, node.role)
-        and selector.zone in (None, node.zone)
-        and selector.node in (None, node.name)
+        and _allows(selector.role, node.role)
+        and _allows(selector.zone, node.zone)
+        and _allows(selector.node, node.name)
     )
 
 
@@ -123,12 +135,16 @@ def _clients(selector: Selector, system: System) -> ClientMatch | None:
         return None
     for workload in system.workloads:
         if (
-            selector.role in (None, workload.role)
-            and (selector.group is None or selector.group in workload.groups)
-            and (selector.zone is None or selector.zone in workload.zones)
+            _allows(selector.role, workload.role)
+            and _allows(selector.group, *workload.groups)
+            and _allows(selector.zone, *workload.zones)
         ):
-            return ClientMatch(role=selector.role, zone=selector.zone, group=selector.group)
+            return ClientMatch(_one_of(selector.role), _one_of(selector.zone), _one_of(selector.group))
     return None
+
+
+def _one_of(names: Names | None) -> str | frozenset[str] | None:
+    return names if names is None or isinstance(names, str) else frozenset(names)
 
 
 def _unknown_names(selector: Selector, system: System) -> Iterator[Diagnostic]:
@@ -142,21 +158,45 @@ def _unknown_names(selector: Selector, system: System) -> Iterator[Diagnostic]:
     given = {key: getattr(selector, key) for key in known if getattr(selector, key) is not None}
     if not given:
         yield Diagnostic(Code.EMPTY, "the target is empty", "give at least one of role, zone, node, group")
-    for key, name in given.items():
-        if name not in known[key]:
-            yield unknown_name(key, name, known[key], f"system {system.name}").below((key,))
+    for key, value in given.items():
+        for place, name in enumerate(names_of(value) or ()):
+            if name not in known[key]:
+                path = (key,) if isinstance(value, str) else (key, place)
+                yield unknown_name(key, name, known[key], f"system {system.name}").below(path)
 
 
 def _matches_nothing(selector: Selector, system: System) -> Diagnostic:
-    same_role = [node for node in system.topology.nodes if node.role == selector.role]
+    same_role = [
+        node
+        for node in system.topology.nodes
+        if selector.role is not None and _allows(selector.role, node.role)
+    ]
     zones = ", ".join(dict.fromkeys(node.zone for node in same_role))
-    allowed = f"{selector.role} is in {zones}" if zones else ""
+    allowed = f"{', '.join(names_of(selector.role) or ())} is in {zones}" if zones else ""
+    if selector.group is not None:
+        allowed = _where_groups_are(selector, system)
     return Diagnostic(Code.NO_MATCH, f"{_format(selector)} matches no host", allowed)
+
+
+def _where_groups_are(selector: Selector, system: System) -> str:
+    """Which clients are of the groups: servers have none."""
+    groups = ", ".join(names_of(selector.group) or ())
+    found = [
+        f"{groups} is a group of clients of role {workload.role} in {', '.join(workload.zones)}"
+        for workload in system.workloads
+        if _allows(selector.group, *workload.groups)
+    ]
+    return "; ".join(found)
 
 
 def _format(selector: Selector) -> str:
     given = {key: getattr(selector, key) for key in ("role", "zone", "node", "group")}
-    return "{" + ", ".join(f"{key}: {name}" for key, name in given.items() if name is not None) + "}"
+    texts = {
+        key: value if isinstance(value, str) else f"[{', '.join(value)}]"
+        for key, value in given.items()
+        if value is not None
+    }
+    return "{" + ", ".join(f"{key}: {text}" for key, text in texts.items()) + "}"
 
 
 def _count(pick: int | str, of: int) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -11,7 +10,8 @@ from typing import Literal
 
 from harness.engine.events import Change
 from harness.engine.plan import PlannedFault
-from harness.faults.primitives import Applied, Exposure, FaultFailed, Primitives
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import Applied, FaultFailed, Primitives
 from harness.history.metadata import FaultRecord
 from harness.system import Clock
 
@@ -167,6 +167,6 @@ def _record(log: _FaultLog) -> FaultRecord:
         for_s=log.planned.fault.lasts_s,
         applied_at_s=log.applied_at_s,
         undone_at_s=log.undone_at_s,
-        exposure=dataclasses.asdict(exposure),
+        exposure=exposure,
         error=log.error,
     )

@@ -39,6 +39,7 @@ def validate(
         _validate_runtime(draft),
         () if system is None else validate_loads(draft, system),
         validate_timeline(draft, system, capabilities),
+        _unused_targets(draft),
         validate_gates(draft, system, slos),
         validate_abort_conditions(draft, system, slos),
         validate_arms(draft, system, slos),
@@ -158,7 +159,7 @@ def _faults_end_s(draft: Draft) -> float | None:
 
 def _last_fault_start_s(draft: Draft) -> float | None:
     """When the last fault begins; None without faults, and where one is not valid."""
-    return max((fault.at for fault in _faults(draft)), default=None)
+    return max((fault.starts_s[-1] for fault in _faults(draft)), default=None)
 
 
 def _faults(draft: Draft) -> list[Fault]:
@@ -256,7 +257,7 @@ def validate_timeline(
         if not draft.is_suspect((*path, "at")):
             yield from _times(source, path, fault, end_s, _run_end_s(draft))
         if system is not None:
-            yield from _target(source, path, fault, system, index)
+            yield from _target(draft, path, fault, system, index)
         line = source.mark(path).line
         if fault.name is not None and fault.name in names:
             found = f"duplicate fault name '{fault.name}' (first on line {names[fault.name]})"
@@ -304,19 +305,45 @@ def _times(
         )
 
 
-def _target(source: Source, path: Path, fault: Fault, system: System, index: int) -> Iterator[Diagnostic]:
+def _target(draft: Draft, path: Path, fault: Fault, system: System, index: int) -> Iterator[Diagnostic]:
+    stated, at = fault.target, (*path, "target")
+    if isinstance(stated, str):
+        if stated not in draft.targets:
+            unknown = unknown_name("target", stated, draft.targets, also="a mapping such as {role: edge}")
+            yield draft.source.locate(unknown, at)
+            return
+        target, at = draft.targets[stated], ("targets", stated)
+        if target is None or draft.is_suspect(at):
+            return
+    else:
+        target = stated
     try:
         # Any seed: it decides which hosts are picked, not whether they can be.
-        resolve(fault.target, system, 0, index, nodes_only=fault.targets == "nodes")
+        resolve(target, system, 0, index, nodes_only=fault.targets == "nodes")
     except TargetError as error:
-        yield from (source.locate(one, (*path, "target")) for one in error.diagnostics)
+        yield from (draft.source.locate(one, at) for one in error.diagnostics)
+
+
+def _unused_targets(draft: Draft) -> Iterator[Diagnostic]:
+    entries = draft.source.value.get("timeline")
+    used = (
+        [entry.get("target") for entry in entries if isinstance(entry, dict)]
+        if isinstance(entries, list)
+        else []
+    )
+    for name in draft.targets:
+        if name not in used:
+            found = f"no fault acts on the target '{name}'"
+            yield draft.source.at(("targets", name), Code.UNUSED, found, "use it, or remove it", key=True)
 
 
 def _overlap(first: Fault, second: Fault) -> bool:
     return first.at == second.at or (first.at < second.ends_s and second.at < first.ends_s)
 
 
-def _picks(target: Target) -> bool:
+def _picks(target: Target | str) -> bool:
+    if isinstance(target, str):
+        return False
     ends = [target] if target.link is None else [target.link.from_, target.link.to]
     return any(getattr(end, "pick", None) is not None for end in ends)
 

@@ -17,6 +17,7 @@ from harness.experiment.model import (
     FaultDefinition,
     GateDefinition,
     SloDefinition,
+    Target,
     check_name,
 )
 from harness.experiment.partial_parse import parse_partially
@@ -48,7 +49,9 @@ class EntryParser:
         """The model, of what is valid where not all is."""
         built, problems = build_model(self.source, path, value, model, owner)
         if built is None and isinstance(value, dict):
-            partial = parse_partially(value, model, uncompared=keys_of(FaultDefinition))
+            partial = parse_partially(
+                value, model, uncompared={*keys_of(FaultDefinition)} - {"every", "times"}
+            )
             built = partial.model
             self.suspect.update((*path, *one) for one in partial.suspect)
             problems += [self.source.locate(describe(error, model, owner), path) for error in partial.checks]
@@ -95,6 +98,17 @@ class EntryParser:
             fitted |= {"arrive": "1/s", "for": "1s"}
             self.suspect.add((*path, "arrive"))
         return self.model(path, fitted, Load, quote(name))
+
+    def targets(self, value: Any) -> dict[str, Target | None]:
+        if not isinstance(value, dict):
+            allowed = "expected targets by name, for example {victim: {role: edge, pick: 1}}"
+            self.add(("targets",), Code.WRONG_TYPE, f"found {quote(value)}", allowed)
+            return {}
+        for name in value:
+            self._check_name(("targets", name), name)
+        return {
+            name: self.model(("targets", name), item, Target, quote(name)) for name, item in value.items()
+        }
 
     def items[T](self, path: Path, one: Callable[[Path, Any], T]) -> tuple[T, ...]:
         value = self.source.value[str(path[0])]
@@ -165,18 +179,34 @@ class EntryParser:
         The model itself checks that only when every key is valid.
         """
         fitted, target = dict(value), value.get("target")
+        if isinstance(target, str):
+            named = self.source.value.get("targets")
+            target = named.get(target) if isinstance(named, dict) else None
         has_link = isinstance(target, dict) and "link" in target
         others = keys_of(model)
         misspelt = any(meant_key(key, others) == "for" for key in value if key not in others)
         has_duration = "for" in value or (misspelt and not model.instant)
-        for problem in model.mismatches(has_duration=has_duration, has_link=has_link):
+        for problem in model.mismatches(
+            has_duration=has_duration,
+            has_link=has_link,
+            has_every="every" in value,
+            has_times="times" in value,
+        ):
             self.problems.append(self.source.locate(problem, path))
         if model.instant:
             fitted.pop("for", None)
         elif "for" not in value:
             fitted["for"] = "1s"
             self.suspect.add((*path, "for"))
-        if model.targets == "nodes" and isinstance(target, dict) and "link" in target:
+        if "every" not in value or "times" not in value:
+            fitted.pop("every", None)
+            fitted.pop("times", None)
+        if (
+            model.targets == "nodes"
+            and value.get("target") is target
+            and isinstance(target, dict)
+            and has_link
+        ):
             fitted["target"] = {key: item for key, item in target.items() if key != "link"}
             self.suspect.add((*path, "target", "link"))
         return fitted

@@ -205,8 +205,9 @@ _EXPECTED = {
     "pick": "a number of nodes such as 2, or a share such as 25%",
     "from": "a role, or a mapping such as {role: edge, zone: isp-a}",
     "to": "a role, or a mapping such as {role: edge, zone: isp-a}",
+    **dict.fromkeys(("role", "zone", "node", "group"), "a name, or a list of names"),
     "without": "a safeguard, or a list of them",
-    "target": "a mapping such as {role: edge, pick: 1}",
+    "target": "a mapping such as {role: edge, pick: 1}, or the name of one of the targets",
     "link": "a mapping such as {from: edge, to: storage}",
     "tags": "a list such as [delivery, isp]",
 }

@@ -45,17 +45,26 @@ def check_name(name: str) -> str:
 type Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": NAME})]
 
 
+type Names = str | Annotated[tuple[str, ...], Field(min_length=1)]
+"""A name, or a list of names."""
+
+
+def names_of(value: Names | None) -> tuple[str, ...] | None:
+    """The names as a tuple; None where there is none."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Selector(Frozen):
     """Hosts by role, zone, node name or client group (all that are given must match); `pick` draws N or P%."""
 
-    role: str | None = None
-    """All hosts of this role."""
-    zone: str | None = None
-    """Hosts in this zone."""
-    node: str | None = None
-    """The one node of this name."""
-    group: str | None = None
-    """Clients of this group, such as a network class."""
+    role: Names | None = None
+    """All hosts of this role, or of these."""
+    zone: Names | None = None
+    """Hosts in this zone, or in these."""
+    node: Names | None = None
+    """The node of this name, or these."""
+    group: Names | None = None
+    """Clients of this group, such as a network class, or of these."""
     pick: int | str | None = None
     """Draw so many of them (2), or this share (25%), from the run's seed."""
 
@@ -91,14 +100,25 @@ class FaultDefinition(Frozen):
     """When it begins, from the start of the load."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
     """How long it lasts."""
-    target: Target
-    """What it acts on: {role, zone, node, pick} or {link: {from, to}}."""
+    target: Target | str
+    """What it acts on: {role, zone, node, pick} or {link: {from, to}}, or the name of one of the experiment's
+    `targets`."""
+    every: PositiveDuration | None = None
+    """It is repeated, so long after it began the last time."""
+    times: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """How often it happens in all, with `every`."""
     name: str | None = None
     """Its name in reports."""
 
     @classmethod
-    def mismatches(cls, *, has_duration: bool, has_link: bool) -> Iterator[Diagnostic]:
+    def mismatches(
+        cls, *, has_duration: bool, has_link: bool, has_every: bool = False, has_times: bool = False
+    ) -> Iterator[Diagnostic]:
         """What a fault of this kind lacks, or does not take."""
+        if has_every != has_times:
+            given, lacks = ("every", "times") if has_every else ("times", "every")
+            allowed = "how often in all, for example times: 5" if has_every else "for example every: 60s"
+            yield Diagnostic(Code.MISSING_KEY, f"'{given}' needs '{lacks}'", allowed, "", (given,), True)
         name = cls.model_fields["fault"].default
         if cls.instant and has_duration:
             yield Diagnostic(Code.CONFLICT, f"{name} takes no 'for'", "remove it", "", ("for",), True)
@@ -146,6 +166,15 @@ class Arm(Frozen):
         return not set(self.safeguards) <= {*without}
 
 
+class Variable(Frozen):
+    """A variable that the environment may set."""
+
+    env: str | None = None
+    """The environment variable that sets it."""
+    default: str | int | float | bool | None = None
+    """Its value where nothing sets it."""
+
+
 class Experiment(Frozen):
     """One experiment file."""
 
@@ -161,6 +190,10 @@ class Experiment(Frozen):
     """Words to select it by."""
     runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
+    vars: dict[str, str | int | float | bool | Variable] = Field(default_factory=dict)
+    """Variables with their defaults; values use them as "${name}", and --var name=value sets them."""
+    targets: dict[str, Target] = Field(default_factory=dict)
+    """Targets by name, for several faults: each is picked once, so that all of them act on the same hosts."""
     load: dict[str, Load]
     """The clients: one entry for each load, by the name of its workload or by a name of its own."""
     timeline: tuple[Any, ...] = ()

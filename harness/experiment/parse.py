@@ -5,6 +5,7 @@ The models define what is allowed; `harness.experiment.error_translation` turns 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as File
@@ -21,11 +22,20 @@ from harness.experiment.model import (
     FaultDefinition,
     GateDefinition,
     SloDefinition,
+    Target,
 )
 from harness.experiment.partial_parse import SuspectPaths
 from harness.experiment.source import Source, read_source
+from harness.experiment.variables import Scalar, resolve_variables
 
-_EMPTY_PARTS: Mapping[str, Any] = {"load": {}, "timeline": [], "gates": [], "abort_if": [], "arms": []}
+_EMPTY_PARTS: Mapping[str, Any] = {
+    "targets": {},
+    "load": {},
+    "timeline": [],
+    "gates": [],
+    "abort_if": [],
+    "arms": [],
+}
 """The parts that are parsed entry by entry; they are empty where the rest of the file is validated."""
 
 
@@ -54,6 +64,8 @@ class Draft(_Draft):
     """
 
     system: str | None
+    variables: Mapping[str, Scalar]
+    targets: Mapping[str, Target | None]
     load: Mapping[str, Load | None]
     timeline: tuple[FaultDefinition | None, ...]
     gates: tuple[GateDefinition | None, ...]
@@ -69,14 +81,17 @@ class SlosDraft(_Draft):
     slos: Mapping[str, SloDefinition | None]
 
 
-def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
-    """An experiment file with all problems. `faults`, `gates`: the kinds there are.
+def parse_draft(
+    text: str, file: str, faults: Faults, gates: Gates, variables: Mapping[str, str] | None = None
+) -> Draft:
+    """An experiment file with all problems. `faults`, `gates`: the kinds there are. `variables`: values of `vars`.
 
     Raises ExperimentError only for a text that is not YAML, or not a mapping.
     """
-    source = read_source(text, file)
+    source, values = resolve_variables(read_source(text, file), variables or {}, os.environ)
     parser = EntryParser(source, list(source.problems), faults, gates)
     document = source.value
+    targets = parser.targets(document["targets"]) if "targets" in document else {}
     load = parser.loads(document["load"]) if "load" in document else {}
     timeline = parser.items(("timeline",), parser.fault) if "timeline" in document else ()
     claims = parser.items(("gates",), parser.gate) if "gates" in document else ()
@@ -86,12 +101,21 @@ def parse_draft(text: str, file: str, faults: Faults, gates: Gates) -> Draft:
     experiment, problems = build_model(source, (), frame, Experiment)
     parser.problems.extend(problems)
     if experiment is not None and not parser.problems:
-        parts = {"load": load, "timeline": timeline, "gates": claims, "abort_if": abort_if, "arms": arms}
+        parts = {
+            "targets": targets,
+            "load": load,
+            "timeline": timeline,
+            "gates": claims,
+            "abort_if": abort_if,
+            "arms": arms,
+        }
         experiment = experiment.model_copy(update=parts)
     system = document.get("system")
     return Draft(
         source=source,
         system=system if isinstance(system, str) else None,
+        variables=values,
+        targets=targets,
         load=load,
         timeline=timeline,
         gates=claims,

@@ -56,7 +56,7 @@ MAX_BYTES = 256 * 1024
 MAX_VALUES = 20_000
 MAX_DEPTH = 32
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML does not allow (5.1), lone surrogates among them."""
@@ -123,7 +123,7 @@ def read_source(text: str, file: str) -> Source:
         raise ExperimentError([_problem(file, mark, found, "YAML does not allow it; remove it")])
     try:
         problems = _survey(text, file)
-        node = yaml.compose(text, Loader=_LOADER)
+        node = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise ExperimentError([_syntax(error, text, file)]) from error
     if node is None:
@@ -151,7 +151,7 @@ def _survey(text: str, file: str) -> list[Diagnostic]:
     """Reports anchors, aliases and tags. Raises ExperimentError for a document that is too large or too deep."""
     problems: list[Diagnostic] = []
     depth = values = documents = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=LOADER):
         mark = _mark(event.start_mark)
 
         def report(found: str, allowed: str, mark: Mark = mark) -> None:
@@ -259,6 +259,8 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
             "found ': ' inside a value",
             "quote the value, or begin a new line for a new key, with the indentation of its neighbours",
         )
+    if place.line <= len(lines) and "${" in lines[place.line - 1]:
+        return _problem(file, place, "found a variable that is not quoted", 'write "${name}", in quotes')
     context = str(getattr(error, "context", None) or "")
     start = getattr(error, "context_mark", None)
     if context and start is not None:

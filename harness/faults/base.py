@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
-from harness.experiment.model import FaultDefinition
+from harness.experiment.model import FaultDefinition, Target
 from harness.experiment.units import Ratio
 from harness.faults.primitives import Applied, Capability, PathMatch, Primitives, ResolvedTarget
 from harness.text import quote
@@ -37,8 +37,19 @@ class Fault(FaultDefinition):
         return self.for_ or 0.0
 
     @property
+    def starts_s(self) -> tuple[float, ...]:
+        """When it begins, each time."""
+        return tuple(self.at + number * (self.every or 0.0) for number in range(self.times or 1))
+
+    @property
     def ends_s(self) -> float:
-        return self.at + self.lasts_s
+        """When it ends, the last time."""
+        return self.starts_s[-1] + self.lasts_s
+
+    def occurrences(self) -> tuple[Self, ...]:
+        """The fault once for each time that it happens."""
+        single = {"every": None, "times": None}
+        return tuple(self.model_copy(update={"at": at_s, **single}) for at_s in self.starts_s)
 
     def parameters(self) -> dict[str, Any]:
         """What this fault is set to, beyond when and where, for reports: name to value in base units."""
@@ -47,9 +58,17 @@ class Fault(FaultDefinition):
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        link = self.target.link is not None
-        for problem in self.mismatches(has_duration=self.for_ is not None, has_link=link):
+        link = isinstance(self.target, Target) and self.target.link is not None
+        for problem in self.mismatches(
+            has_duration=self.for_ is not None,
+            has_link=link,
+            has_every=self.every is not None,
+            has_times=self.times is not None,
+        ):
             raise InvalidValue(problem.code, problem.found, problem.allowed, path=problem.path)
+        if self.every is not None and self.every <= self.lasts_s:
+            found = f"every {self.every:g}s, and it lasts {self.lasts_s:g}s"
+            raise InvalidValue(Code.BAD_TIMING, found, "it must end before it begins again", path=("every",))
         return self
 
 

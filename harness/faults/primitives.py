@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from harness.errors import HarnessError
+from harness.faults.exposure import Exposure
 
 
 class Capability(StrEnum):
@@ -71,17 +72,16 @@ class EndpointMatch:
 
 @dataclass(frozen=True, slots=True)
 class ClientMatch:
-    """Clients by role, zone and group; None means any."""
+    """Clients by role, zone and group, each one or a set of them; None means any."""
 
-    role: str | None = None
-    zone: str | None = None
-    group: str | None = None
+    role: str | frozenset[str] | None = None
+    zone: str | frozenset[str] | None = None
+    group: str | frozenset[str] | None = None
 
     def matches(self, peer: HostIdentity) -> bool:
-        return (
-            (self.role is None or peer.role == self.role)
-            and (self.zone is None or peer.zone == self.zone)
-            and (self.group is None or peer.group == self.group)
+        return all(
+            wanted is None or (value == wanted if isinstance(wanted, str) else value in wanted)
+            for wanted, value in ((self.role, peer.role), (self.zone, peer.zone), (self.group, peer.group))
         )
 
 
@@ -126,31 +126,6 @@ class HttpRule:
     delay_s: float = 0.0
     status: int | None = None
     probability: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """What a fault affected while it was applied. All zero: it affected no traffic.
-
-    `connections`: existing or new connections whose traffic was affected; `connects_blocked`: connection
-    attempts refused or left unanswered; `requests`: HTTP requests interfered with; `resets`: connections
-    broken; `bytes`: payload bytes that were delayed, held, limited or lost; `throttled_ms`: processor time that
-    processes wanted and had to wait for.
-    """
-
-    connections: int = 0
-    connects_blocked: int = 0
-    requests: int = 0
-    resets: int = 0
-    bytes: int = 0
-    throttled_ms: int = 0
-
-    @property
-    def touched(self) -> bool:
-        return any(getattr(self, item.name) for item in fields(self))
-
-    def __add__(self, other: Exposure) -> Exposure:
-        return Exposure(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 class Applied(Protocol):

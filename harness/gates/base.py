@@ -14,7 +14,7 @@ from harness.diagnostics import Diagnostic
 from harness.experiment.model import GateDefinition
 from harness.gates.result import GateResult
 from harness.history.read import History
-from harness.sli.base import Slo
+from harness.sli.base import SliResult, Slo
 from harness.sli.threshold import Threshold
 from harness.system import System
 
@@ -102,6 +102,14 @@ class Gate(GateDefinition):
     def narrowed(self, where: str) -> Self:
         """The same gate on those rows only for which a condition is true as well, for an arm's `where`."""
         return self
+
+    def fault_rows(self, history: History, slos: Mapping[str, Slo]) -> tuple[SliResult, ...] | None:
+        """The SLI on the rows that the faults can have changed, one for each group.
+
+        Arms test the difference to the main run on them. None for a gate that has no such rows: its main run must pass
+        where its arm fails.
+        """
+        return None
 
     def steady_state(self) -> Gate | None:
         """The gate that the time before the first fault must not refute; None when that time is not judged."""

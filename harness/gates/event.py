@@ -19,7 +19,7 @@ from harness.history.read import History
 from harness.history.table import literal
 from harness.sli.checks import check_sql
 from harness.sli.formatting import duration, ratio
-from harness.sli.statistics import CONFIDENCE, chance_of_events
+from harness.sli.statistics import CONFIDENCE, chance_of_events, chance_of_moment
 
 MAX_CHANCE = 1 - CONFIDENCE
 """More than this probability that chance alone gives the events is no evidence that they answer the fault."""
@@ -37,7 +37,8 @@ WHERE_COLUMNS = (
 class EventGate(Gate):
     """The event is seen within this time of every fault's start (`of: fault`) or end (`of: recovery`).
 
-    Events that chance alone gives with more than 5 % probability are no evidence (`chance_of_events`). What is usual is
+    Events that chance alone gives with more than 5 % probability are no evidence, be they independent
+    (`chance_of_events`) or in bursts (`chance_of_moment`). What is usual is
     counted in all the time of the run in which no fault is in force, nor was one in the last `within`.
 
     Each event answers one fault. Of faults that begin at one moment `where` must tell whose answer it is.
@@ -104,8 +105,8 @@ class EventGate(Gate):
             moment = self._moment(fault)
             if moment is None:
                 return undecided(f"{fault.name} did not {since}")
-            if not any(fault.exposure.values()):
-                return undecided(f"{fault.name} affected no traffic, so the event had no cause")
+            if not fault.exposure.touched:
+                return undecided(f"{fault.name} affected no traffic of clients, so the event had no cause")
             causes.append(_Cause(fault, moment, self._events(history, fault)))
         end_s = run_end_s(history)
         waits: list[float] = []
@@ -131,20 +132,26 @@ class EventGate(Gate):
             calm = self._calm(moment, faults, end_s)
             calm_s = sum(end - start for start, end in calm)
             window_s = until - moment
-            usual = sum(event.possible and any(a <= event.t_s < b for a, b in calm) for event in cause.events)
+            others = cause.calm_events(calm, window_s)
+            usual = len(others)
             if calm_s < window_s:
                 return undecided(
                     f"only {duration(calm_s)} of the run are without a fault, too few to tell what is usual in "
                     f"{duration(window_s)}",
                     samples=len(found),
                 )
-            chance = chance_of_events(usual, calm_s, [event.t_s - moment for event in found], window_s)
+            answers = [event.t_s - moment for event in found]
+            chance = max(
+                chance_of_events(usual, calm_s, answers, window_s),
+                chance_of_moment([*answers, *others], answers[0], window_s, window_s + calm_s),
+            )
             expected = math.ceil(usual * window_s / calm_s)
             if chance > MAX_CHANCE or len(found) <= expected:
                 return undecided(
                     f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
                     f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone gives "
-                    f"with a probability of {ratio(chance, 1)} (at most {ratio(MAX_CHANCE, 0)} is evidence)",
+                    f"with a probability of {ratio(chance, 1)} (at most {ratio(MAX_CHANCE, 0)} is evidence)"
+                    + ("" if usual else _describe_calm_time(answers[0], window_s, window_s + calm_s)),
                     samples=len(found),
                 )
             # As many as are usual may be of those that are seen anyway.
@@ -234,6 +241,15 @@ class _Cause:
     moment_s: float
     events: tuple[_Event, ...]
 
+    def calm_events(self, calm: Sequence[tuple[float, float]], window_s: float) -> list[float]:
+        """When the events of the calm time are on a circle: the window, then what comes after it, then before it."""
+        times, passed_s = [], window_s
+        for start_s, end_s in sorted(calm, key=lambda one: (one[0] < self.moment_s, one[0])):
+            inside = (e.t_s for e in self.events if e.possible and start_s <= e.t_s < end_s)
+            times += [passed_s + t_s - start_s for t_s in inside]
+            passed_s += end_s - start_s
+        return times
+
     def after(self, start_s: float, end_s: float) -> list[_Event]:
         return [event for event in self.events if event.follows and start_s <= event.t_s <= end_s]
 
@@ -245,3 +261,11 @@ class _Cause:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
+
+
+def _describe_calm_time(wait_s: float, window_s: float, total_s: float) -> str:
+    """How much more time without a fault and without the event would exclude chance (`chance_of_moment`)."""
+    # wait / total * (1 + window / total) = MAX_CHANCE
+    enough_s = (wait_s + math.sqrt(wait_s**2 + 4 * MAX_CHANCE * wait_s * window_s)) / (2 * MAX_CHANCE)
+    more_s = enough_s - total_s
+    return f"; {duration(more_s)} more without a fault and without the event would do" if more_s > 0 else ""

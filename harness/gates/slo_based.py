@@ -95,6 +95,18 @@ class SloBasedGate(Gate):
         since = slo.measure(history, self.where, window & Window(start_s), threshold)
         return {one.group for one in since if not one.samples}
 
+    def fault_rows(self, history: History, slos: Mapping[str, Slo]) -> tuple[SliResult, ...] | None:
+        """Rows of the faults' window, and the first row after it of each client that was there at its end: what it was
+        doing then. All rows of a gate that counts only what comes after the faults."""
+        objective = self.objective(slos)
+        start_s, end_s = history.metadata.fault_start_s, history.metadata.fault_end_s
+        if objective is None or start_s is None or end_s is None:
+            return ()
+        window = self.window(history)
+        if window.start_s is None or window.start_s < end_s:
+            window &= Window(start_s, end_s, under_way=window.end_s is None or window.end_s > end_s)
+        return tuple(objective.slo.measure(history, self.where, window, objective.threshold))
+
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         slo = slos.get(self.slo_name)
         return None if slo is None else Objective(slo, self.where, slo.threshold(self._overrides()))

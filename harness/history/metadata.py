@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import EXIT_ERROR, EXIT_USAGE, HarnessError
+from harness.faults.exposure import Exposure
 from harness.history.files import ENVIRONMENT
 
 
@@ -39,7 +40,7 @@ class FaultRecord:
     for_s: float
     applied_at_s: float | None
     undone_at_s: float | None
-    exposure: Mapping[str, int]
+    exposure: Exposure
     error: str | None = None
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from itertools import count
 
-from harness.faults.primitives import Exposure, FaultFailed, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import FaultFailed, LinkShape, PathMatch
 from harness.live.kernel.requests import Lost
 from harness.live.link_toxics import fault_toxics
 from harness.live.links import LinkFault, ProxyLink

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 
-from harness.faults.primitives import Exposure, LinkShape, PathMatch
+from harness.faults.exposure import MIN_NOTICEABLE_S, Effects, Exposure
+from harness.faults.primitives import LinkShape, PathMatch
 from harness.live.kernel.requests import Lost
 from harness.live.links import UPSTREAM, Link
 from harness.live.toxiproxy import ToxiproxyApi, Traffic
@@ -46,6 +48,11 @@ class LinkTraffic:
             if directions := tuple(link.directions(match)):
                 yield link.name, directions
 
+    def serves_client(self, name: str) -> bool:
+        """Whether a client is at an end of this link."""
+        link = self._links[name] if name in self._links else self._removed[name][0]
+        return link.initiator.group is not None
+
     async def read(self) -> Mapping[str, Traffic]:
         """By the name of the link."""
         removed = {name: traffic for name, (_, traffic) in self._removed.items()}
@@ -76,7 +83,7 @@ class Watch:
         if self._exposure is not None:
             return self._exposure
         ended = await self._traffic.read()
-        connections = blocked = n_bytes = 0
+        exposure = Exposure()
         for name, directions in self._traffic.matching(self._match):
             before, after = self._before.get(name, Traffic()), ended.get(name, Traffic())
             passed = sum(
@@ -86,17 +93,26 @@ class Watch:
                 for direction in directions
             )
             opened = after.accepted - before.accepted
-            blocked += after.unanswered - before.unanswered
+            effects = Effects(connects_blocked=after.unanswered - before.unanswered)
             if passed or opened:
-                connections += before.open + opened
-                n_bytes += passed
-        self._exposure = Exposure(connections=connections, connects_blocked=blocked, bytes=n_bytes)
+                effects += Effects(connections=before.open + opened, bytes=passed)
+            exposure += _attributed(effects, self._traffic.serves_client(name))
+        self._exposure = exposure
         self.cancel()
         return self._exposure
 
     def cancel(self) -> None:
         """Stop counting. Idempotent."""
         self._traffic.unwatch(self)
+
+
+def _attributed(effects: Effects, client: bool) -> Exposure:
+    return Exposure(**asdict(effects)) if client else Exposure(unattributed=effects)
+
+
+def is_noticeable(shape: LinkShape) -> bool:
+    """Whether the proxies do anything that can be noticed."""
+    return max(shape.latency_s, shape.jitter_s) >= MIN_NOTICEABLE_S or shape.bandwidth_bps is not None
 
 
 def link_fault_exposure(shape: LinkShape | None, lost: Lost | None, passed: Exposure) -> Exposure:
@@ -106,10 +122,12 @@ def link_fault_exposure(shape: LinkShape | None, lost: Lost | None, passed: Expo
     Dropped packets never reach a proxy. A loss that dropped nothing has no exposure, unless the fault also delays or
     limits. The bytes of dropped packets include their headers.
     """
+    if shape is not None and not is_noticeable(shape):
+        passed = Exposure()
     if lost is None:
         return passed
     if shape is None:
         return Exposure(connections=lost.connections, connects_blocked=lost.connects, bytes=lost.bytes)
     if shape.latency_s or shape.jitter_s or shape.bandwidth_bps is not None:
-        return Exposure(connections=max(passed.connections, lost.either), bytes=passed.bytes)
+        return replace(passed, connections=max(passed.connections, lost.either))
     return Exposure(connections=lost.either, bytes=lost.bytes)

@@ -163,6 +163,11 @@ class LiveNode:
 
     # ------------------------------------------------------------------ slowing down
 
+    @property
+    def down(self) -> bool:
+        """Whether a fault has stopped it."""
+        return bool(self._stops)
+
     def pause(self, hold: Hold) -> None:
         """SIGSTOP. Nothing happens when it is down."""
         if (process := self._alive) is not None:

@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     Capability,
     EndpointMatch,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,
@@ -128,7 +128,7 @@ class LivePrimitives:
         watch = await self._traffic.watch(_to_node(name))
         attempts_before, open_before = self._attempts[name], watch.open
         exposure = Exposure(connections=open_before)
-        hold = Hold()
+        hold, hidden = Hold(), node.down
         await node.stop(hold, how)
 
         async def undo() -> None:
@@ -137,7 +137,10 @@ class LivePrimitives:
                 await each.flush()
             blocked = self._attempts[name] - attempts_before
             passed = await watch.end()
-            exposure = Exposure(connections=open_before, connects_blocked=blocked, bytes=passed.bytes)
+            if not hidden:
+                exposure = Exposure(
+                    connections=open_before, connects_blocked=blocked, bytes=passed.counted.bytes
+                )
             await restart(name, node.unstop(hold))
 
         return self._applied(number, undo, lambda: exposure)
@@ -149,12 +152,13 @@ class LivePrimitives:
         target, hold = node_named(node, self._nodes), Hold()
         number = self._note(f"pause of {node}", f"continue {node}")
         watch = await self._traffic.watch(_to_node(node))
-        exposure = Exposure()
+        exposure, hidden = Exposure(), target.down
         target.pause(hold)
 
         async def resume() -> None:
             nonlocal exposure
-            exposure = await watch.end()
+            passed = await watch.end()
+            exposure = Exposure() if hidden else passed
             target.unpause(hold)
 
         return self._applied(number, resume, lambda: exposure)

@@ -32,7 +32,7 @@ class ChaosFile(pytest.File):
 
         runtime = self.config.stash[RUNTIME]
         try:
-            (loaded,) = read_experiments([self.path], runtime)
+            (loaded,) = read_experiments([self.path], runtime, options.variables(self.config, self.path))
             make_plan(loaded, options.seed(self.config), options.without(self.config))
         except InvalidInput as error:
             lines = [one_line(str(one)) for one in error.diagnostics]

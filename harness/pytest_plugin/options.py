@@ -10,7 +10,9 @@ import pytest
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.errors import InvalidValue, UsageError
+from harness.experiment.source import read_source
 from harness.experiment.units import parse_duration
+from harness.experiment.variables import VARS, parse_assignments
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -33,6 +35,13 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         metavar="SAFEGUARD",
         help="switch this safeguard off; may be repeated",
+    )
+    group.addoption(
+        f"{PREFIX}var",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a variable that experiments declare in 'vars'; may be repeated",
     )
     group.addoption(
         f"{PREFIX}budget",
@@ -84,6 +93,17 @@ def budget_s(config: pytest.Config) -> float | None:
         return None if text is None else parse_duration(text)
     except InvalidValue as error:
         raise pytest.UsageError(f"{PREFIX}budget: {error}") from None
+
+
+def variables(config: pytest.Config, file: Path) -> dict[str, str]:
+    """Those that the file declares: others may be of other files. Raises UsageError."""
+    from harness.experiment.parse import read_text
+
+    given = parse_assignments(f"{PREFIX}var", config.getoption(f"{PREFIX}var"))
+    if not given:
+        return given
+    declared = read_source(read_text(file, str(file)), str(file)).value.get(VARS)
+    return {name: value for name, value in given.items() if isinstance(declared, dict) and name in declared}
 
 
 def runtime(config: pytest.Config) -> RuntimeOptions:

@@ -75,6 +75,23 @@ def draw_charts(
             yield figure
 
 
+ARRIVALS = Chart(
+    name="Arrivals",
+    table="clients",
+    shows="sum",
+    value="1",
+    at="arrived_s",
+    unit="count",
+    note="Clients that arrived",
+)
+
+
+def draw_arrivals(history: History, faults: Sequence[FaultResult], context: ChartContext) -> Iterator[Figure]:
+    """The arrivals over time; nothing for a history that does not have them."""
+    if "arrived_s" in history.tables.get(ARRIVALS.table, {}):
+        yield from draw_charts([ARRIVALS], history, faults, (), context)
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What all charts of a run share."""

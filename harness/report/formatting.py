@@ -5,6 +5,7 @@ A verdict is always a word; symbols and colours only come on top of it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from harness.gates.result import GateResult, Verdict
 from harness.sli.formatting import (
     byte_count,
+    effects,
     exposure,
     fault_times,
     quantity,
@@ -54,6 +56,11 @@ def gate_interval(gate: GateResult) -> str:
     return f"[{quantity(low, gate.unit, gate.threshold)}, {quantity(high, gate.unit, gate.threshold)}]"
 
 
+def effective_samples(gate: GateResult) -> str:
+    """As many independent samples carry the same evidence; `-` where samples are not clustered."""
+    return "-" if gate.effective is None else f"{math.floor(gate.effective):,}"
+
+
 def threshold_sign(gate: GateResult) -> str:
     """A ratio is the share of good rows: at least. Everything else is at most."""
     return "≥" if gate.unit == "ratio" else "≤"
@@ -71,7 +78,7 @@ def gate_needs(gate: GateResult) -> str | None:
     """How many more samples a confident claim needs; None where more samples do not help."""
     if gate.needs is None:
         return None
-    return f"{plural(gate.needs, 'more sample')} for a confident claim"
+    return f"{plural(gate.needs, 'more sample')} for a claim in 95% of runs"
 
 
 def describe_arm_gate(arm: ArmResult, gate: GateResult) -> str:
@@ -116,6 +123,11 @@ def exposed(name: str, count: int) -> str:
     return byte_count(count) if name == "bytes" else f"{count:,}"
 
 
+def exposed_services(fault: FaultResult) -> str:
+    """What a fault did to the traffic that services cause by themselves."""
+    return effects(fault.exposure.background)
+
+
 def fault_when(fault: FaultResult) -> str:
     return fault_times(fault.applied_at_s, fault.undone_at_s)
 
@@ -147,9 +159,14 @@ def _phrase_value(gate: GateResult) -> str:
     return gate_value(gate) if gate.interval is None else f"{gate_value(gate)} {gate_interval(gate)}"
 
 
+def _phrase_samples(gate: GateResult) -> str:
+    missing = f", {plural(gate.missing, 'client')} did not report" if gate.missing else ""
+    return f"{gate.samples:,} {'sample' if gate.samples == 1 else 'samples'}{missing}"
+
+
 GATE_COLUMNS = (
     Column("Value", 9, gate_value, _phrase_value),
-    Column("Interval", 21, gate_interval),
+    Column("90% interval", 17, gate_interval),
     Column(
         "Threshold",
         10,
@@ -160,8 +177,15 @@ GATE_COLUMNS = (
     Column(
         "Samples",
         8,
-        lambda gate: f"{gate.samples:,}",
-        lambda gate: f"{gate.samples:,} {'sample' if gate.samples == 1 else 'samples'}",
+        lambda gate: f"{gate.samples:,}" + (f" +{gate.missing:,}" if gate.missing else ""),
+        _phrase_samples,
+    ),
+    Column(
+        "n eff",
+        6,
+        effective_samples,
+        lambda gate: f"effective {effective_samples(gate)}",
+        lambda gate: gate.effective is not None and gate.effective < gate.samples,
     ),
 )
 

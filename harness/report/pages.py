@@ -10,15 +10,17 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from harness.faults.exposure import Effects
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
 from harness.report.chart_series import ChartContext
-from harness.report.charts import draw_charts
+from harness.report.charts import draw_arrivals, draw_charts
 from harness.report.formatting import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.slo_charts import arm_charts, objective_charts
@@ -56,7 +58,8 @@ def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
         if charts
         else objective_charts(run, result)
     )
-    return run_page(result, drawn, facts, arm_charts(run, result))
+    figures = [*drawn, *draw_arrivals(run.main, result.faults, context)]
+    return run_page(result, figures, facts, arm_charts(run, result))
 
 
 def run_page(
@@ -135,9 +138,11 @@ def _render(found: Iterable[Figure]) -> tuple[list[tuple[Markup, Figure]], int]:
 
 def _exposure_names(result: ExperimentResult) -> list[str]:
     """The counts that are above zero for any fault; if none is, all of them."""
-    names = dict.fromkeys(name for fault in result.faults for name in fault.exposure)
-    affected = [name for name in names if any(fault.exposure.get(name) for fault in result.faults)]
-    return affected or list(names)
+    names = [field.name for field in fields(Effects)]
+    affected = [
+        name for name in names if any(getattr(fault.exposure.counted, name) for fault in result.faults)
+    ]
+    return affected or names
 
 
 def _hosts(names: Sequence[str]) -> Markup:

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver
 
 from harness.errors import HarnessError, InvalidValue
 from harness.faults.primitives import HostIdentity
+from harness.runtime.causation import current_cause, health_check, is_health_check, note_record
 from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
 from harness.runtime.processor import Processor
@@ -67,6 +68,18 @@ class MemoryDisk:
 
     async def write(self, key: str, data: bytes) -> None:
         self._data[key] = bytes(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """It knows which request it connects for: a health check that a service makes by itself is marked as such."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Any:
+        if current_cause() is None and is_health_check(req.url.path):
+            with health_check():
+                return await super().connect(req, traces, timeout)
+        return await super().connect(req, traces, timeout)
 
 
 class BaseHost(ABC):
@@ -172,7 +185,7 @@ class BaseHost(ABC):
             self._check_known(dependency)
             session = self._sessions[dependency] = aiohttp.ClientSession(
                 base_url=f"http://{dependency}/",
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     resolver=self._resolver(),
                     use_dns_cache=False,
                     timeout_ceil_threshold=math.inf,
@@ -197,6 +210,8 @@ class BaseHost(ABC):
         if (problem := self._row_problem(record)) is not None:
             self._misuse(problem)
             return
+        if not isinstance(record, Event):
+            note_record()
         try:
             self._context.emit(self.name, record)
         except HostError as error:

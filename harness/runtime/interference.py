@@ -11,7 +11,9 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from harness.faults.primitives import Exposure, HttpRule
+from harness.faults.exposure import MIN_NOTICEABLE_S, Cause, Exposure, ExposureCounter
+from harness.faults.primitives import HttpRule
+from harness.runtime.causation import HEADER, current_cause, set_cause
 
 
 class Interferer:
@@ -21,20 +23,21 @@ class Interferer:
         self.rule = rule
         self._rng = rng
         self._route_matches = re.compile(fnmatch.translate(rule.route)).match
-        self._requests = 0
+        self._effects = ExposureCounter()
 
     def applies_to(self, method: str, path: str) -> bool:
-        """Whether to interfere with this request; count it if so."""
+        """Whether to interfere with this request."""
         rule = self.rule
         if (rule.method is not None and rule.method != method) or not self._route_matches(path):
             return False
-        if rule.probability < 1.0 and self._rng.random() >= rule.probability:
-            return False
-        self._requests += 1
-        return True
+        return rule.probability >= 1.0 or self._rng.random() < rule.probability
+
+    def count(self) -> None:
+        """Count a request that it delays, or answers."""
+        self._effects.request(current_cause() or Cause.BACKGROUND)
 
     def exposure(self) -> Exposure:
-        return Exposure(requests=self._requests)
+        return self._effects.exposure()
 
 
 class Interference:
@@ -61,14 +64,19 @@ class Interference:
         @web.middleware
         async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._served()
+            if (cause := request.headers.get(HEADER)) is not None:
+                set_cause(Cause[cause] if cause in Cause.__members__ else Cause.BACKGROUND)
             if not self._rules:
                 return await handler(request)
-            rules = [each.rule for each in self._rules if each.applies_to(request.method, request.path)]
-            if delay_s := sum(rule.delay_s for rule in rules):
+            rules = [each for each in self._rules if each.applies_to(request.method, request.path)]
+            answering = next((each for each in rules if each.rule.status is not None), None)
+            for each in rules:
+                if each is answering or each.rule.delay_s >= MIN_NOTICEABLE_S:
+                    each.count()
+            if delay_s := sum(each.rule.delay_s for each in rules):
                 await asyncio.sleep(delay_s)
-            for rule in rules:
-                if rule.status is not None:
-                    return web.json_response({"error": "injected fault"}, status=rule.status)
+            if answering is not None and answering.rule.status is not None:
+                return web.json_response({"error": "injected fault"}, status=answering.rule.status)
             return await handler(request)
 
         app.middlewares.insert(0, interfere)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-from harness.faults.primitives import Exposure, FaultFailed
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import FaultFailed
 from harness.runtime.contract import NotReady
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 
 from harness.diagnostics import Code
 from harness.errors import InvalidValue
+from harness.faults.exposure import Cause, Effects, Exposure
 from harness.faults.primitives import HostIdentity
+from harness.runtime.causation import current_cause
 from harness.system.processor import SLICE_S, ProcessorSlice
 
 
@@ -25,6 +27,7 @@ class _Work:
     left_s: float
     asked_s: float
     done: asyncio.Future[None] = field(repr=False)
+    counts: bool = True
     ends_s: float = math.inf
 
 
@@ -33,10 +36,18 @@ class Limit:
     """A limit in force. `cores`: the share of one core.
 
     `lost_s`: processor time that work wanted and did not get because of it, in core seconds.
+    `background_lost_s`: the same of requests that no client caused. The lowest of several limits takes it all.
     """
 
     cores: float
     lost_s: float = 0.0
+    background_lost_s: float = 0.0
+
+    def exposure(self) -> Exposure:
+        return Exposure(
+            throttled_ms=round(self.lost_s * 1000),
+            background=Effects(throttled_ms=round(self.background_lost_s * 1000)),
+        )
 
 
 class Processor:
@@ -83,7 +94,7 @@ class Processor:
         now_s = self._account()
         if self._slice is None and now_s >= 0:
             self._slice, self._accounted_s = _Slice(math.floor(now_s / SLICE_S) * SLICE_S), now_s
-        work = _Work(seconds, now_s, self._loop.create_future())
+        work = _Work(seconds, now_s, self._loop.create_future(), current_cause() is not Cause.BACKGROUND)
         self._waiting[work] = None
         self._update(now_s)
         try:
@@ -183,9 +194,13 @@ class Processor:
             return now_s
         running, waiting = len(self._running), len(self._waiting)
         busy = 0 if self._paused else running
-        for limit in self._limits:
+        limit = min(self._limits, key=lambda each: each.cores, default=None)
+        if limit is not None and (wanted := running + waiting):
             span_s = now_s - self._accounted_s
-            limit.lost_s += span_s * max(0.0, min(self._cores, running + waiting) - limit.cores)
+            lost_s = span_s * max(0.0, min(self._cores, wanted) - limit.cores)
+            counted = sum(work.counts for each in (self._running, self._waiting) for work in each) / wanted
+            limit.lost_s += lost_s * counted
+            limit.background_lost_s += lost_s * (1 - counted)
         while now_s >= (end_s := self._slice.start_s + SLICE_S):
             self._slice.add(end_s - self._accounted_s, busy, waiting)
             self._record(self._slice.row(self._identity, self._cores, end_s))

@@ -127,6 +127,15 @@ class SimLoop(base_events.BaseEventLoop):
             # A timer is due when it is less than this away, which has to be more than the last bit of the time.
             self._clock_resolution = 2 * math.ulp(now_s)
 
+    def count_ready(self) -> int:
+        """How many callbacks are about to run."""
+        return len(self._ready)
+
+    def contexts_since(self, count: int) -> list[Context]:
+        """The contexts of the callbacks that were added when there were already so many."""
+        ready = self._ready
+        return [ready[index]._context for index in range(count, len(ready))]
+
     def has_ready(self) -> bool:
         return bool(self._ready)
 

@@ -31,6 +31,7 @@ class SimNode:
         self.node = node
         self.identity = HostIdentity(node.name, node.role, node.zone)
         self.machine: Machine = context.loop.network.add_machine(self.identity, names=(node.role,))
+        self.machine.restarts_after_idle = node.restarts_after_idle
         self.interference = Interference(collector.served)
         self.processor = Processor(
             self.identity,

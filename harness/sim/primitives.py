@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from harness.faults.primitives import (
     Applied,
-    Exposure,
     HttpRule,
     LinkShape,
     PathMatch,
@@ -54,7 +53,7 @@ class SimPrimitives:
 
     async def _stop(self, name: str, how: Stop) -> Applied:
         node = node_named(name, self._nodes)
-        observation, hold = node.machine.observe(), Hold()
+        observation, hold = node.machine.observe("stop"), Hold()
         await node.stop(hold, how)
 
         async def start() -> None:
@@ -70,7 +69,7 @@ class SimPrimitives:
 
     async def pause(self, node: str) -> Applied:
         held = node_named(node, self._nodes)
-        observation, hold = held.machine.observe(), Hold()
+        observation, hold = held.machine.observe("pause"), Hold()
         held.pause(hold)
 
         async def resume() -> None:
@@ -99,4 +98,4 @@ class SimPrimitives:
         async def remove() -> None:
             processor.unlimit(limit)
 
-        return AppliedPrimitive(remove, lambda: Exposure(throttled_ms=round(limit.lost_s * 1000)))
+        return AppliedPrimitive(remove, limit.exposure)

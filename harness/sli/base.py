@@ -29,7 +29,7 @@ class SliResult:
     `holds`: None when the samples do not decide it. `needs`: how many more samples like them claim it with a
     probability of 95 %; None when it is decided, or no number helps. `reason`: one sentence.
     `effective`: as many independent samples carry the same evidence. `missing`: clients that may have had one sample
-    more; `bounded`: the value when all of these are bad.
+    more; `bounded`: the value when all of these are bad. `counts`: the good and bad rows by cluster.
     """
 
     group: str | None
@@ -43,6 +43,7 @@ class SliResult:
     effective: float | None = None
     missing: int = 0
     bounded: float | None = None
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True)

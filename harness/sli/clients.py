@@ -34,7 +34,9 @@ def cluster_sql(history: History, slo: SloDefinition) -> str:
         return "CAST(row_number() OVER () AS VARCHAR)"
     if RECORDED_BY not in columns or CLIENTS not in history.tables:
         return other
-    return f"CASE WHEN {RECORDED_BY} IN (SELECT client FROM {CLIENTS}) THEN {RECORDED_BY} ELSE {other} END"
+    # Without any client whoever recorded a row is one.
+    client = f"NOT EXISTS (SELECT 1 FROM {CLIENTS}) OR {RECORDED_BY} IN (SELECT client FROM {CLIENTS})"
+    return f"CASE WHEN {client} THEN {RECORDED_BY} ELSE {other} END"
 
 
 def records_of_clients(history: History, table: str) -> bool:

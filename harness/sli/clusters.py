@@ -8,9 +8,14 @@ estimated from survey data, Survey Methodology 24, 1998). Pure functions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.sli.statistics import CONFIDENCE, ratio_bounds
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,29 @@ class Counts:
             self.bad_squares + clients,
             self.products + clients,
         )
+
+
+def chance_of_difference(worse: Counts, better: Counts) -> float:
+    """The probability that chance alone makes the share of bad rows differ so much, or more, in this direction.
+
+    Fisher's exact test, one-sided (The design of experiments, 1935), on the effective counts. Those are rounded so that
+    the difference becomes smaller.
+    """
+    import numpy as np
+    from scipy.special import gammaln
+
+    bad = math.floor((1 - worse.share) * worse.effective + 1e-9)
+    other_bad = math.ceil((1 - better.share) * better.effective - 1e-9)
+    size, other_size = math.floor(worse.effective), math.floor(better.effective)
+    if not bad or not size or not other_size:
+        return 1.0
+    other_bad = min(other_bad, other_size)
+
+    def ways(of: float, chosen: np.ndarray) -> np.ndarray:
+        found: np.ndarray = gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
+        return found
+
+    total = bad + other_bad
+    each = np.arange(bad, min(total, size) + 1, dtype=float)
+    whole = ways(size + other_size, np.array([float(total)]))
+    return min(1.0, float(np.exp(ways(size, each) + ways(other_size, total - each) - whole).sum()))

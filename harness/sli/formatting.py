@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import fields
+
+from harness.faults.exposure import Effects, Exposure
 
 _MAX_DECIMALS = 4
 
@@ -90,29 +92,55 @@ def targets(names: tuple[str, ...], most: int = 3) -> str:
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-_EXPOSURE = {
+_EFFECTS = {
     "connections": ("connection", "connections"),
+    "delayed": ("delayed", "delayed"),
+    "lost": ("with losses", "with losses"),
+    "limited": ("limited", "limited"),
+    "resets": ("reset", "reset"),
     "connects_blocked": ("blocked connect", "blocked connects"),
     "requests": ("request", "requests"),
-    "resets": ("reset", "resets"),
-    "bytes": ("byte", "bytes"),
 }
+_OF_CONNECTIONS = ("delayed", "lost", "limited", "resets")
 
 
-def exposure(counts: Mapping[str, int]) -> str:
-    """`412 connections, 3.2 MB`: only what is not zero; `affected nothing` when all is."""
+def effects(found: Effects) -> str:
+    """`412 connections (400 delayed, 12 reset), 3.2 MB`: only what is not zero; `nothing` when all is."""
     parts = []
-    for name, count in counts.items():
-        if not count:
+    for field in fields(Effects):
+        count = getattr(found, field.name)
+        if not count or field.name in _OF_CONNECTIONS:
             continue
-        if name == "bytes":
-            parts.append(byte_count(count))
-        elif name == "throttled_ms":
-            parts.append(f"{duration(count / 1e3)} of processor time waited for")
-        else:
-            one, many = _EXPOSURE.get(name, (name.replace("_", " "),) * 2)
-            parts.append(f"{count:,} {one if count == 1 else many}")
-    return ", ".join(parts) or "affected nothing"
+        text = effect(field.name, count)
+        if field.name == "connections":
+            happened = [
+                f"{of:,} {_EFFECTS[name][0]}" for name in _OF_CONNECTIONS if (of := getattr(found, name))
+            ]
+            text += f" ({', '.join(happened)})" if happened else ""
+        parts.append(text)
+    return ", ".join(parts) or "nothing"
+
+
+def effect(name: str, count: int) -> str:
+    """One count of `Effects`: `41 blocked connects`, `3.2 MB`."""
+    if name == "bytes":
+        return byte_count(count)
+    if name == "throttled_ms":
+        return f"{duration(count / 1e3)} of processor time waited for"
+    one, many = _EFFECTS[name]
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def exposure(found: Exposure) -> str:
+    """The effects on traffic of clients, then those on other traffic; `affected nothing` without any."""
+    if found == Exposure():
+        return "affected nothing"
+    own = Effects(*(getattr(found, field.name) for field in fields(Effects)))
+    parts = [effects(own)] if own.any or not found.unattributed.any else []
+    if found.unattributed.any:
+        parts.append(f"{effects(found.unattributed)} (cause unknown)")
+    text = "; ".join(parts)
+    return f"{text}; of services alone: {effects(found.background)}" if found.background.any else text
 
 
 def fault_times(applied_at_s: float | None, undone_at_s: float | None) -> str:

@@ -150,6 +150,7 @@ class PercentileSlo(Slo):
             counts.effective,
             rows.missing,
             None if bounded == math.inf else bounded,
+            counts,
         )
 
 

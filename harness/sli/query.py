@@ -147,9 +147,11 @@ class SliQuery:
         )
 
     def _under_way(self, window: Window) -> str:
-        if not window.under_way or window.end_s is None or CLIENTS not in self.history.tables:
+        if not window.under_way or window.end_s is None:
             return "false"
         after = f"{AT} >= {_double(window.end_s)}"
+        if CLIENTS not in self.history.tables:
+            return after  # a history from before clients were recorded: it may have been under way
         return (
             f"({after} AND {CLUSTER} IN (SELECT client FROM {CLIENTS} WHERE arrived_s < {_double(window.end_s)}) "
             f"AND row_number() OVER (PARTITION BY {CLUSTER}, {after} ORDER BY {AT}) = 1)"

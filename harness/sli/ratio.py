@@ -124,4 +124,5 @@ def _result(rows: ClusteredRows, threshold: Threshold) -> SliResult:
         counts.effective,
         rows.missing,
         bounded,
+        counts,
     )

@@ -139,3 +139,33 @@ def chance_of_events(calm: int, calm_s: float, waits_s: Sequence[float], window_
     at_least = 1.0 - float(bdtr(count - 1, total, share))
     promptness = sum(math.log(window_s / wait_s) if wait_s > 0 else math.inf for wait_s in waits_s)
     return more + (at_least - more) * float(gammaincc(count, promptness))
+
+
+def chance_of_moment(times_s: Sequence[float], wait_s: float, window_s: float, total_s: float) -> float:
+    """The share of all moments after which as many events come, at least as soon, as after moment 0.
+
+    `times_s`: events on a circle of `total_s` seconds without a cause, sorted; the window is its first `window_s`
+    seconds, and the first event in it comes after `wait_s`. If events do not depend on the moment, it is one of all
+    moments, with equal probability. That holds for events in bursts too, whatever the bursts are: the events keep
+    their distances (a permutation test by shifts: Besag and Diggle, Simple Monte Carlo tests for spatial pattern,
+    Journal of the Royal Statistical Society C 26, 1977). Moments are ordered by the number of events in the window,
+    equal numbers by the wait for the first. Where the circle is closed, bursts are cut: the share is raised by that of
+    the moments whose window is over the seam, relative to it.
+    """
+    import numpy as np
+
+    times = np.asarray(times_s, dtype=float)
+    if not times.size:
+        return 1.0
+    around = np.concatenate([times - total_s, times, times + total_s])
+    # Between two of these moments nothing changes.
+    changes = np.concatenate([around, around - window_s, around - wait_s])
+    edges = np.unique(np.concatenate([[0.0, total_s], changes[(changes > 0) & (changes < total_s)]]))
+    middles = (edges[:-1] + edges[1:]) / 2
+    first = np.searchsorted(around, middles)
+    counts = np.searchsorted(around, middles + window_s, side="right") - first
+    waits = around[np.minimum(first, around.size - 1)] - middles
+    seen = int(np.searchsorted(times, window_s, side="right"))
+    extreme = (counts > seen) | ((counts == seen) & (waits <= wait_s))
+    share = float(np.diff(edges)[extreme].sum()) / total_s
+    return min(1.0, share * (1 + window_s / total_s))

@@ -72,15 +72,22 @@ class Safeguard:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A client's own access link. Rates in bit/s, times in seconds, loss a probability."""
+    """A client's own access link. Rates in bit/s, times in seconds, loss a probability.
+
+    `queue_bytes`: what waits at most in front of it in each direction, while more is offered than leaves; None: 100 ms
+    at its rate, at least 32 KiB.
+    """
 
     down_bps: float
     up_bps: float
     rtt_s: float
     jitter_s: float = 0.0
     loss: float = 0.0
+    queue_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        if self.queue_bytes is not None and self.queue_bytes < 1:
+            raise InvalidValue(Code.OUT_OF_RANGE, f"{self}: queue_bytes must be > 0")
         if not (self.down_bps > 0 and self.up_bps > 0 and self.rtt_s >= 0 and self.jitter_s >= 0):
             raise InvalidValue(Code.OUT_OF_RANGE, f"{self}: rates must be > 0, times >= 0")
         if not 0 <= self.loss < 1:

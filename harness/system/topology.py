@@ -22,6 +22,7 @@ type Service = Callable[["Host"], Awaitable[None]]
 class Node:
     """One server process. `name` is also its DNS name; `role` names all nodes of that role.
 
+    `restarts_after_idle`: whether its TCP begins slow start anew after silence, as Linux does unless it is told not to.
     `cores` of its processor: `Host.work` and `costs` queue for them. `costs`: the processor time of a request by route,
     such as `{"GET /home": "8ms", "*": Cost("1ms", p99="9ms")}`; it is charged before the handler runs.
     """
@@ -33,6 +34,7 @@ class Node:
     config: Mapping[str, Any] = field(default_factory=dict)
     cores: int = 1
     costs: Costs = field(default_factory=dict)
+    restarts_after_idle: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Link:
 
     `a` and `b` are zone names, or a node name and its zone (that node's own uplink; a node without one
     is attached to its zone at 0.2 ms round trip, unlimited). Paths take the least round-trip time.
+    `queue_bytes`: what waits at most in front of it in each direction, while more is offered than leaves; None: 100 ms
+    at its rate, at least 32 KiB.
     """
 
     a: str
@@ -49,6 +53,7 @@ class Link:
     bandwidth_bps: float
     jitter_s: float = 0.0
     loss: float = 0.0
+    queue_bytes: int | None = None
 
 
 class InvalidTopology(InvalidInput, ValueError):
@@ -98,6 +103,8 @@ class Topology:
             ]
             if not link.bandwidth_bps > 0:
                 problems.append(Diagnostic(Code.OUT_OF_RANGE, f"{name}: bandwidth must be > 0"))
+            if link.queue_bytes is not None and link.queue_bytes < 1:
+                problems.append(Diagnostic(Code.OUT_OF_RANGE, f"{name}: queue_bytes must be > 0"))
         if problems:
             raise InvalidTopology(problems)
 

@@ -99,6 +99,7 @@ class Connection:
         self._traffic.open -= 1
         self._closed_call(self)
         self._context.descriptors.give_back(self._descriptors)
+        self._context.return_memory()
 
     def _not_connected(self, reason: str) -> None:
         log.info("proxy %s: cannot connect to %s: %s", self._name, self._upstream_text, reason)

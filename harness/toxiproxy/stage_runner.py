@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from harness.toxiproxy.chunk import Chunk, End, Outlet
-from harness.toxiproxy.context import ServerContext
+from harness.toxiproxy.context import BULK_BYTES, ServerContext
 from harness.toxiproxy.errors import ToxicError
 from harness.toxiproxy.rate_limiter import RateLimiter
 from harness.toxiproxy.toxic import Toxic
@@ -193,6 +193,8 @@ class StageRunner:
             return
         self._items.append(item)
         self._size += len(item.data)
+        if self._size > BULK_BYTES:
+            self._context.held_bulk = True
         if self._receiving:
             self._wake()
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from harness.errors import HarnessError
 from harness.experiment.model import Arm, Experiment
 from harness.gates.base import Gate
 from harness.gates.judge import judge_gates
+from harness.gates.names import gate_names
 from harness.gates.result import GateResult, Verdict
 from harness.gates.slo import slo_gate
 from harness.history.read import History
-from harness.sli.base import Slo
+from harness.sli.base import SliResult, Slo
+from harness.sli.clusters import chance_of_difference
+from harness.sli.formatting import ratio
+from harness.sli.statistics import CONFIDENCE
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, FaultResult
 from harness.verdict.recorded import RecordedArm
@@ -21,16 +27,22 @@ def judge_arm(
 ) -> ArmResult:
     """Whether the run without the safeguard did what it must.
 
-    `control`: the main run. A breach shows the safeguard only if the same gate is not breached there.
+    `control`: the main run. A breach shows the safeguard only if the same gate is not breached there, and if the arm
+    breaches it in the faults' window, with a share of bad rows that chance does not explain.
     """
     arm, history = recorded.arm, recorded.history
     stated = gates_of(arm, experiment)
     gates = judge_gates(stated, history, slos)
-    also = {result.name for result in judge_gates(stated, control, slos) if result.verdict is Verdict.FAILED}
+    main = {result.name: result.verdict for result in judge_gates(stated, control, slos)}
+    effects = {
+        name: effect
+        for gate, stated_name in zip(stated, gate_names(stated), strict=True)
+        for name, effect in _effects(gate, stated_name, history, control, slos, main)
+    }
     faults = tuple(judge_fault(record, history.metadata.stopped) for record in history.metadata.faults)
     steady = judge_gates([g for gate in stated if (g := gate.steady_state()) is not None], history, slos)
     same = set(arm.safeguards) <= set(control.metadata.without)
-    verdict, reason = _verdict(arm, history, gates, faults, steady, also, same_as_control=same)
+    verdict, reason = _verdict(arm, history, gates, faults, steady, main, effects, same_as_control=same)
     return ArmResult(
         name=recorded.name,
         without=arm.safeguards,
@@ -41,6 +53,67 @@ def judge_arm(
         history_sha256=history.environment.history_sha256,
         reason=reason,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """Whether a breach is one that the safeguard prevents under the faults. `reason`: with figures."""
+
+    verdict: Verdict
+    reason: str
+
+
+def _effects(
+    gate: Gate,
+    name: str,
+    history: History,
+    control: History,
+    slos: Mapping[str, Slo],
+    main: Mapping[str, Verdict],
+) -> Iterator[tuple[str, _Effect]]:
+    """By the name of a result, how the arm differs from the main run in the faults' window."""
+    try:
+        without, with_it = gate.fault_rows(history, slos), gate.fault_rows(control, slos)
+    except HarnessError as error:
+        yield name, _Effect(Verdict.ERROR, str(error))
+        return
+    if without is None or with_it is None:
+        # Two one-sided bounds on either side of the threshold are a difference, too.
+        for result, verdict in main.items():
+            if result == name or result.startswith(f"{name}["):
+                passed = verdict is Verdict.PASSED
+                yield (
+                    result,
+                    _Effect(
+                        Verdict.PASSED if passed else Verdict.INCONCLUSIVE,
+                        "the main run holds it"
+                        if passed
+                        else "the main run does not hold it with confidence",
+                    ),
+                )
+        return
+    by_group = {one.group: one for one in with_it}
+    for one in without:
+        result = name if one.group is None else f"{name}[{one.group}]"
+        yield result, _effect(one, by_group.get(one.group))
+
+
+def _effect(without: SliResult, with_it: SliResult | None) -> _Effect:
+    if without.counts is None or with_it is None or with_it.counts is None:
+        return _Effect(Verdict.INCONCLUSIVE, "there are no samples in the window of the faults to compare")
+    if without.holds is not False:
+        verdict = Verdict.FAILED if without.holds else Verdict.INCONCLUSIVE
+        return _Effect(verdict, f"not in the window of the faults: {without.reason}")
+    # The clients that are missing in the main run are the worst.
+    better = with_it.counts.with_missing(with_it.missing)
+    chance = chance_of_difference(without.counts, better)
+    figures = (
+        f"in the window of the faults {ratio(1 - without.counts.share, 1)} of {without.counts.samples:,} samples are "
+        f"bad without it, {ratio(1 - better.share, 1)} of {better.samples:,} with it (p = {chance:.2g})"
+    )
+    if chance > 1 - CONFIDENCE:
+        return _Effect(Verdict.INCONCLUSIVE, f"chance may explain the difference: {figures}")
+    return _Effect(Verdict.PASSED, figures)
 
 
 def gates_of(arm: Arm, experiment: Experiment) -> list[Gate]:
@@ -58,7 +131,8 @@ def _verdict(
     gates: Sequence[GateResult],
     faults: Sequence[FaultResult],
     steady: Sequence[GateResult],
-    breached_with_it: set[str],
+    main: Mapping[str, Verdict],
+    effects: Mapping[str, _Effect],
     *,
     same_as_control: bool,
 ) -> tuple[Verdict, str]:
@@ -87,11 +161,19 @@ def _verdict(
         if unsure:
             return Verdict.INCONCLUSIVE, f"{what}, whether {arm.slo} holds is undecided: {_reason(unsure[0])}"
         return Verdict.PASSED, f"{what}, {arm.slo} holds (expected)"
-    shown = [gate for gate in breached if gate.name not in breached_with_it]
-    if shown:
-        return Verdict.PASSED, f"{what}, {arm.slo} is breached (expected): {_reason(shown[0])}"
+    alone = [gate for gate in breached if main.get(gate.name) is not Verdict.FAILED]
+    for gate in alone:
+        effect = effects.get(gate.name)
+        if effect is not None and effect.verdict is Verdict.PASSED:
+            text = f"{what}, {arm.slo} is breached (expected): {_reason(gate)}; {effect.reason}"
+            return Verdict.PASSED, text
     if breached and same_as_control:
         return Verdict.INCONCLUSIVE, f"the main run is {what} too, so there is nothing to compare with"
+    if alone:
+        effect = effects.get(
+            alone[0].name, _Effect(Verdict.INCONCLUSIVE, "nothing compares it with the main run")
+        )
+        return effect.verdict, f"{what}, {alone[0].name} is breached, but {effect.reason}"
     if breached:
         return (
             Verdict.FAILED,

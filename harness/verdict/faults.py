@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.gates.result import Verdict
 from harness.history.metadata import FaultRecord, RunMetadata, StopRecord
-from harness.sli.formatting import exposure
+from harness.sli.formatting import effects, exposure
 from harness.verdict.model import FaultResult
 
 NEVER_APPLIED = "it was never applied"
@@ -23,18 +23,27 @@ def judge_fault(record: FaultRecord, stopped: StopRecord | None = None) -> Fault
         verdict, reason = Verdict.ERROR, NEVER_APPLIED
     elif record.undone_at_s is None and record.for_s > 0:
         verdict, reason = Verdict.ERROR, "it was applied and not undone"
-    elif not any(record.exposure.values()):
-        verdict, reason = Verdict.INCONCLUSIVE, "it affected no traffic, so nothing was tested"
+    elif not record.exposure.touched:
+        verdict, reason = Verdict.INCONCLUSIVE, _no_effect(record)
     return FaultResult(
         name=record.name,
         fault=record.fault,
         targets=record.targets,
         applied_at_s=record.applied_at_s,
         undone_at_s=record.undone_at_s,
-        exposure=dict(record.exposure),
+        exposure=record.exposure,
         verdict=verdict,
         reason=reason,
     )
+
+
+def _no_effect(record: FaultRecord) -> str:
+    if record.exposure.background.any:
+        return (
+            "it affected no traffic that clients caused, so nothing was tested; of what services do by themselves it "
+            f"affected {effects(record.exposure.background)}"
+        )
+    return "it affected no traffic noticeably, so nothing was tested"
 
 
 def what_broke(metadata: RunMetadata, faults: Iterable[FaultResult]) -> str | None:

@@ -21,6 +21,7 @@ from harness.verdict.arms import judge_arm
 from harness.verdict.faults import judge_fault, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 from harness.verdict.recorded import RecordedArm
+from harness.verdict.samples import sample_notes
 from harness.workload.records import LATE_S
 
 
@@ -60,7 +61,12 @@ def judge(
         arms=arm_results,
         steady_state=tuple(steady),
         without=environment.without,
-        notes=(*history.metadata.failures, *_notes(history), *invariants.not_applicable),
+        notes=(
+            *history.metadata.failures,
+            *_notes(history),
+            *sample_notes(experiment.gates, slos, history),
+            *invariants.not_applicable,
+        ),
     )
 
 
@@ -136,10 +142,11 @@ def _combine(
         )
     if stopped is not None:
         return Verdict.FAILED, f"aborted at {stopped.at_s:.1f} s, faults were undone: {stopped.reason}"
-    if len(faults) < len(experiment.timeline):
+    stated = sum(len(fault.starts_s) for fault in experiment.timeline)
+    if len(faults) < stated:
         return (
             Verdict.ERROR,
-            f"only {len(faults)} of {len(experiment.timeline)} faults of the timeline are in the history",
+            f"only {len(faults)} of {stated} faults of the timeline are in the history",
         )
     for arm in arms:
         if arm.verdict is Verdict.ERROR:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.faults.exposure import Exposure
 from harness.gates.result import GateResult, Verdict
 
 
@@ -19,7 +20,7 @@ class FaultResult:
     targets: tuple[str, ...]
     applied_at_s: float | None
     undone_at_s: float | None
-    exposure: dict[str, int]
+    exposure: Exposure
     verdict: Verdict
     reason: str
 

@@ -34,7 +34,7 @@ def test_an_arm_has_load_and_fault(tmp_path: Path) -> None:
     assert crash.applied_at_s == pytest.approx(8, abs=0.01)
     assert crash.undone_at_s is not None
     assert 16 <= crash.undone_at_s < 16.5
-    assert crash.exposure["connects_blocked"] > 0
+    assert crash.exposure.connects_blocked > 0
     assert done.metadata.failures == ()
     assert done.metadata.statistics["clients"] > 30
     starts = done.metadata.statistics["load"]["starts"]

@@ -10,12 +10,13 @@ import pytest
 
 from harness.engine.events import EngineEvent, SuiteFinished
 from harness.engine.judge import rejudge, write_verdict
+from harness.engine.read import read_experiment
 from harness.engine.replay import replay_run
 from harness.engine.rundir import arm_directories
 from harness.engine.suite import run_suite
-from harness.errors import EXIT_ERROR
+from harness.errors import EXIT_ERROR, ExperimentError
 from harness.history.metadata import HistoryError
-from tests.engine.support import experiment_text, load
+from tests.engine.support import experiment_text, load, write
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,21 @@ def test_a_replay_that_differs_says_where(run: Path, tmp_path: Path) -> None:
     assert replayed.differences == ("without gateway.retry, gateway.fallback",)
     (end,) = [one for one in events if isinstance(one, SuiteFinished)]
     assert end.exit_code == EXIT_ERROR
+
+
+def test_a_run_with_variables_is_replayed_with_their_values(tmp_path: Path) -> None:
+    text = experiment_text(arms="", load_for="12s", arrive='"${rate}"').replace(
+        "load:", "vars: {rate: 1/s}\nload:"
+    )
+    write(tmp_path, text)
+    loaded = read_experiment(tmp_path / "0.chaos.yaml", variables={"rate": "4/s"})
+    (result,) = run_suite([loaded], seeds=[1], jobs=1, reports=tmp_path / "reports").results
+    assert "${" not in (Path(result.run) / "experiment.yaml").read_text(encoding="utf-8")
+    assert replay_run(Path(result.run), reports=tmp_path / "again").identical
+    assert rejudge(Path(result.run)).result.gates == result.gates
+    with pytest.raises(ExperimentError) as raised:
+        read_experiment(tmp_path / "0.chaos.yaml", variables={"rat": "4/s"})
+    assert raised.value.diagnostics[0].hint == "did you mean 'rate'?"
 
 
 def test_judging_again_writes_the_same_verdict(run: Path) -> None:

@@ -12,10 +12,10 @@ from harness.engine.events import Change
 from harness.engine.plan import PlannedFault
 from harness.engine.timeline import MAX_APPLY_S, Timeline, never_applied
 from harness.faults.catalogue import FAULTS
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     EndpointMatch,
-    Exposure,
     PathMatch,
     ResolvedTarget,
 )
@@ -77,7 +77,7 @@ def test_faults_are_applied_and_undone_at_their_times() -> None:
     one, two = bench.timeline.records()
     assert (one.at_s, one.for_s, one.applied_at_s, one.undone_at_s) == (10, 5, 110, 115)
     assert (two.applied_at_s, two.undone_at_s, two.error) == (112, 122, None)
-    assert one.exposure["connections"] == 1
+    assert one.exposure.connections == 1
 
 
 def test_at_one_moment_undoing_comes_first_and_the_last_applied_is_undone_first() -> None:
@@ -233,4 +233,4 @@ def test_a_defect_of_a_primitive_is_an_error_of_the_fault() -> None:
 def test_faults_that_never_came_are_recorded_as_such() -> None:
     (record,) = never_applied([planned("one", "crash", 10, 2)])
     assert (record.applied_at_s, record.undone_at_s, record.error) == (None, None, None)
-    assert set(record.exposure.values()) == {0}
+    assert record.exposure == Exposure()

@@ -79,6 +79,7 @@ def test_a_file_becomes_frozen_models_in_base_units() -> None:
     assert crash.target == Target(role="edge", zone="isp-a", pick=1)
     assert isinstance(latency, Latency)
     assert (latency.delay, latency.jitter) == (0.2, 0.0)
+    assert isinstance(latency.target, Target)
     assert latency.target.link == LinkSelector(from_="edge", to=Selector(role="storage"))
     assert (reset.for_, reset.name) == (None, "cut")
     assert [type(gate) for gate in experiment.gates] == [SloGate, SloGate, EventGate, RecoveredGate]

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from harness.faults.primitives import Exposure, FaultFailed, apply_all
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import FaultFailed, apply_all
 from tests.support.fake_primitives import FakePrimitives
 
 

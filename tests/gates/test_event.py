@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.diagnostics import Code
@@ -18,7 +19,7 @@ from harness.history.metadata import FaultRecord
 from harness.history.read import History
 from harness.history.write import write_history
 from harness.runtime.contract import Recorded
-from harness.sli.statistics import chance_of_events
+from harness.sli.statistics import chance_of_events, chance_of_moment
 from harness.system import Event
 from tests.history.support import environment
 from tests.verdict.support import CRASH, METADATA, SLOS, SYSTEM, visits
@@ -174,3 +175,37 @@ def test_noise_does_not_pass_the_gate(tmp_path: Path) -> None:
         times = [rng.uniform(0, 100) for _ in range(10)]
         passed += judged(history(tmp_path, plain(*times))).verdict is Verdict.PASSED
     assert passed <= 6  # 5 % of 60 is 3; more than 6 has a probability of 3 %
+
+
+@pytest.mark.parametrize(
+    ("rate", "size", "spread_s"), [(0.1, 4, 1.0), (0.1, 15, 2.0), (0.5, 4, 5.0), (0.5, 15, 2.0)]
+)
+@pytest.mark.parametrize(("total_s", "window_s"), [(60.0, 5.0), (40.0, 15.0)])
+def test_bursts_are_taken_for_an_answer_in_at_most_five_percent_of_runs(
+    rate: float, size: int, spread_s: float, total_s: float, window_s: float
+) -> None:
+    """Events in bursts: the test of independent events alone takes them for an answer in up to 35 % of runs."""
+    rng, runs, passed, independent = np.random.default_rng(6), 500, 0, 0
+    for _ in range(runs):
+        begins = rng.uniform(-2 * spread_s, total_s, rng.poisson(rate * (total_s + 2 * spread_s)))
+        bursts = [begin + rng.uniform(0, spread_s, rng.geometric(1 / size)) for begin in begins]
+        times = np.concatenate([*bursts, []])
+        moved = np.sort((times[(times >= 0) & (times < total_s)] - total_s / 2) % total_s)
+        waits = [float(t_s) for t_s in moved if t_s <= window_s]
+        if not waits:
+            continue
+        usual = len(moved) - len(waits)
+        chance = chance_of_events(usual, total_s - window_s, waits, window_s)
+        independent += chance <= 0.05
+        passed += max(chance, chance_of_moment([*map(float, moved)], waits[0], window_s, total_s)) <= 0.05
+    assert passed / runs <= 0.05 + 2.5 * (0.05 * 0.95 / runs) ** 0.5
+    assert independent / runs > 0.1
+
+
+def test_a_burst_is_one_answer(tmp_path: Path) -> None:
+    """One burst of ten within ten seconds, nothing in 55 s: as soon as that comes one burst in 1 of 8 runs."""
+    late = plain(*(48.0 + n / 10 for n in range(10)))
+    gate = EventGate(event="shop.failover", within="10s")
+    assert judged(history(tmp_path, late), gate).verdict is Verdict.INCONCLUSIVE
+    prompt = plain(*(41.0 + n / 10 for n in range(10)))
+    assert judged(history(tmp_path, prompt), gate).verdict is Verdict.PASSED

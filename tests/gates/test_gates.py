@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.faults.exposure import Exposure
 from harness.gates.base import Gate
 from harness.gates.event import EventGate
 from harness.gates.invariant import judge_invariant
@@ -187,11 +188,11 @@ def test_event_that_is_seen_far_more_often_than_before_is_an_answer(tmp_path: Pa
 
 def test_event_is_counted_by_the_time_that_there_was_for_it(tmp_path: Path) -> None:
     """Two to one in as long a time is luck; in a quarter of the time (a second fault ends it) it is not."""
-    gate, first = EventGate(event="shop.failover", within="40s"), (10, 43, 44)
+    gate, first = EventGate(event="shop.failover", within="40s"), (10, 42, 43)
     assert one(history(tmp_path, [], seen(*first)), gate).verdict is Verdict.INCONCLUSIVE
     both = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", at_s=50.0, applied_at_s=50.0)))
     result = one(history(tmp_path, [], seen(*first, *range(51, 71)), both), gate)
-    assert (result.verdict, result.value) == (Verdict.PASSED, 4.0)
+    assert (result.verdict, result.value) == (Verdict.PASSED, 3.0)
 
 
 def test_event_that_was_seen_before_the_fault_only_is_missed(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_event_of_a_later_fault_is_not_the_earlier_ones(tmp_path: Path) -> None:
 
 
 def test_event_after_a_fault_that_touched_nothing_says_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(replace(CRASH, exposure={"connections": 0}),))
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure=Exposure()),))
     for seen in ([], [(41.0, "shop.failover")]):
         result = one(
             history(tmp_path / str(len(seen)), [], seen, metadata),

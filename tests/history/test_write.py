@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from harness.faults.exposure import Exposure
 from harness.history.metadata import FaultRecord, HistoryError, RunMetadata
 from harness.history.read import History
 from harness.history.write import staged, write_history
@@ -45,7 +46,7 @@ class Stranger:
 
 SYSTEM = System("lab", Topology((), (), ()), (), {"rows": Row, "others": Other}, ())
 METADATA = RunMetadata("main", (), (), (), ())
-FAULT = FaultRecord("f", "crash", ("a",), 1.0, 2.0, 1.0, 3.0, {"requests": 1})
+FAULT = FaultRecord("f", "crash", ("a",), 1.0, 2.0, 1.0, 3.0, Exposure(requests=1))
 
 
 def write(directory: Path, rows: Sequence[Any], metadata: RunMetadata = METADATA, **more: Any) -> str:
@@ -185,7 +186,7 @@ def test_any_other_row_is_another_hash(tmp_path: Path, rows: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"undone_at_s": 3.1}, {"exposure": {"requests": 2}}, {"targets": ("b",)}, {"error": "no"}],
+    [{"undone_at_s": 3.1}, {"exposure": Exposure(requests=2)}, {"targets": ("b",)}, {"error": "no"}],
 )
 def test_what_a_fault_did_is_part_of_the_hash(tmp_path: Path, changes: dict[str, Any]) -> None:
     one, other = (replace(METADATA, faults=(fault,)) for fault in (FAULT, replace(FAULT, **changes)))
@@ -208,7 +209,7 @@ def test_the_hash_is_a_matter_of_values_only(tmp_path: Path) -> None:
             check=True,
         )
         assert printed.stdout.strip() == found
-    assert found == "0a1125cbdd0d331de739a80c86b7ff9e257ea0c4cf6eebb23411393ff6e4fd6a"
+    assert found == "1169f4a3bcdaa29867e0bebf52d301387fc60679daa5b4bd58f671359ff76dbf"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ import pytest
 
 from harness.cli.main import invoke
 from harness.faults.bandwidth import Bandwidth
-from harness.faults.primitives import Capability, EndpointMatch, Exposure, FaultFailed, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import Capability, EndpointMatch, FaultFailed, LinkShape, PathMatch
 from harness.live.cleanup import cleanup
 from harness.live.external_proxies import server_problem
 from harness.live.options import LiveOptions

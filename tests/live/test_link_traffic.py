@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from harness.faults.primitives import EndpointMatch, Exposure, HostIdentity, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import EndpointMatch, HostIdentity, LinkShape, PathMatch
 from harness.live.kernel.requests import Lost
 from harness.live.link_traffic import LinkTraffic, link_fault_exposure
 from harness.live.links import BaseShape, Link

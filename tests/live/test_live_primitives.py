@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterator
 import aiohttp
 import pytest
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     EndpointMatch,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.faults.exposure import Exposure
 from harness.gates.result import GateResult, Verdict
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 
@@ -51,7 +52,7 @@ CRASH = FaultResult(
     targets=("edge-a-1",),
     applied_at_s=60.0,
     undone_at_s=120.0,
-    exposure={"connections": 41, "connects_blocked": 12, "requests": 0, "resets": 41, "bytes": 3_200_000},
+    exposure=Exposure(connections=41, connects_blocked=12, resets=41, bytes=3_200_000),
     verdict=Verdict.PASSED,
     reason="touched 41 connections",
 )
@@ -123,7 +124,7 @@ INCONCLUSIVE = replace(
             fault="partition",
             targets=("isp-a", "isp-b", "isp-c", "ix"),
             undone_at_s=None,
-            exposure={"connections": 0, "bytes": 0},
+            exposure=Exposure(),
             verdict=Verdict.INCONCLUSIVE,
             reason="the fault touched no traffic",
         ),

@@ -13,7 +13,7 @@ from harness.history.columns import TableError
 from harness.history.expressions import check_tables
 from harness.history.read import History
 from harness.report.chart_series import ChartContext
-from harness.report.charts import draw_charts, slice_of
+from harness.report.charts import draw_arrivals, draw_charts, slice_of
 from harness.report.svg import Figure, render
 from harness.sli.percentile import PercentileSlo
 from harness.system import Chart, StateChart, System, Topology
@@ -195,3 +195,15 @@ def test_two_charts_of_one_name_are_an_error() -> None:
     with pytest.raises(TableError) as raised:
         check(*[Chart("A", "visits", "mean", "latency_s")] * 2)
     assert [problem.code for problem in raised.value.diagnostics] == [Code.DUPLICATE]
+
+
+def test_arrivals_are_drawn_over_time_where_they_are_recorded(tmp_path: Path, streaming: History) -> None:
+    """A flash crowd: one client a second, and 20 in the fifth."""
+    rows = "SELECT i * 1.0 AS t_s, i * 1.0 AS arrived_s FROM range(10) r(i) UNION ALL SELECT 5.0, 5.0 FROM range(19)"
+    (tmp_path / "clients").mkdir()
+    with write_table(tmp_path / "clients", "clients", rows) as history:
+        (figure,) = draw_arrivals(history, (), ChartContext())
+    (series,) = figure.series
+    assert sum(count for _, count in series.line) == 29
+    assert max(series.line, key=lambda point: point[1])[0] == pytest.approx(5.0)
+    assert list(draw_arrivals(streaming, (), ChartContext())) == []

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.faults.exposure import Exposure
 from harness.gates.result import Verdict
 from harness.report import formatting as words
 from harness.sli.formatting import duration, ratio
@@ -54,7 +55,7 @@ def test_a_limit_says_in_which_direction_it_holds() -> None:
 
 
 def test_a_fault_that_touched_nothing_says_so() -> None:
-    idle = replace(CRASH, exposure={"connections": 0, "bytes": 0}, undone_at_s=None)
+    idle = replace(CRASH, exposure=Exposure(), undone_at_s=None)
     assert words.fault_line(idle) == "crash-1: crash of edge-a-1, from 60 s to the end, affected nothing"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.faults.exposure import Exposure
 from harness.report import pages
 from harness.report.charts import draw_charts
 from harness.report.pages import index_page, run_page
@@ -125,7 +126,9 @@ def test_states_have_a_legend_with_their_colours(streaming: list[Figure]) -> Non
 
 
 def test_exposure_has_a_column_for_what_was_touched_only() -> None:
-    page = run_page(replace(PASSED, faults=(replace(CRASH, exposure={"resets": 2, "bytes": 0}),)), (), {})
+    page = run_page(
+        replace(PASSED, faults=(replace(CRASH, exposure=Exposure(connections=2, resets=2)),)), (), {}
+    )
     exposure = page[page.index("<h2>Exposure") :]
     assert '<th class="n">resets</th>' in exposure
     assert '<th class="n">bytes</th>' not in exposure

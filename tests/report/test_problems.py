@@ -24,7 +24,7 @@ def test_a_breach_names_gate_line_interval_fault_and_replay() -> None:
 
 def test_doubt_says_how_many_samples_it_would_take() -> None:
     found = {problem.subject: dict(problem.details) for problem in problems(INCONCLUSIVE)}
-    assert found["playback-success"]["needs"] == "2,591 more samples for a confident claim"
+    assert found["playback-success"]["needs"] == "2,591 more samples for a claim in 95% of runs"
     assert "affected nothing" in found["fault link-cut"]["fault"]
 
 

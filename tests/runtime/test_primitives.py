@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from harness.faults.primitives import Exposure, FaultFailed
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import FaultFailed
 from harness.runtime.contract import NotReady
 from harness.runtime.primitives import AppliedPrimitive, node_named, restart
 

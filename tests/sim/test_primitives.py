@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     ClientMatch,
     EndpointMatch,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,
@@ -253,13 +253,14 @@ def test_interfere_answers_instead_of_the_service() -> None:
 def test_delays_add_up_and_the_first_status_answers() -> None:
     async def body(primitives: Primitives, host: Host) -> None:
         await get(host)
-        await primitives.interfere("hello", HttpRule(delay_s=1))
-        await primitives.interfere("hello", HttpRule(delay_s=2, status=500))
+        delay = await primitives.interfere("hello", HttpRule(delay_s=1))
+        first = await primitives.interfere("hello", HttpRule(delay_s=2, status=500))
         last = await primitives.interfere("hello", HttpRule(status=501))
         said, took_s = await get(host)
         assert said == "500"
         assert took_s == pytest.approx(3.02, abs=0.005)
-        assert last.exposure().requests == 1
+        assert [each.exposure() for each in (delay, first)] == [Exposure(requests=1)] * 2
+        assert last.exposure() == Exposure(), "another fault hides it"
 
     during(body)
 

@@ -13,7 +13,7 @@ from harness.sim.network.retransmission import MIN_RTO_S, SYN_RTO_S, LossDelays
 
 
 def path_of(latency_s: float = 0.01, *, jitter_s: float = 0.0, loss: float = 0.0) -> Path:
-    return Path(latency_s, jitter_s, loss, (), math.inf, False, ())
+    return Path(latency_s, jitter_s, loss, (), math.inf, False)
 
 
 def samples(path: Path, n_bytes: int, count: int = 4000) -> list[float]:

@@ -9,7 +9,8 @@ import math
 
 import pytest
 
-from harness.faults.primitives import ClientMatch, EndpointMatch, Exposure, LinkShape, PathMatch
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import ClientMatch, EndpointMatch, LinkShape, PathMatch
 from harness.sim.network.machine import Machine
 from harness.system import Access, Link
 from tests.sim.small_network import SERVERS, TO_CLIENT, TO_SERVER, SmallNetwork, echo, ignore, send_size
@@ -21,8 +22,10 @@ ONE_WAY_S = RTT_S / 2
 ACCESS = Access(down_bps=math.inf, up_bps=math.inf, rtt_s=0.01)
 
 
-def link(**changes: float) -> Link:
-    return Link("here", "there", **({"rtt_s": 0.04, "bandwidth_bps": math.inf} | changes))
+def link(
+    *, rtt_s: float = 0.04, bandwidth_bps: float = math.inf, jitter_s: float = 0.0, loss: float = 0.0
+) -> Link:
+    return Link("here", "there", rtt_s, bandwidth_bps, jitter_s, loss)
 
 
 class Arrivals:
@@ -182,8 +185,11 @@ def test_a_fault_meets_only_the_clients_that_it_names() -> None:
         return list(await asyncio.gather(*(machine.run(download()) for machine in machines)))
 
     groups = ("dsl", "fibre", "dsl")
-    assert net.run(main) == pytest.approx([1.0, 0.0, 1.0], abs=1e-6)
-    assert rule.exposure() == Exposure(connections=2, bytes=2_000_000)
+    slow_1, fast, slow_2 = net.run(main)
+    assert slow_1 == slow_2
+    assert 1.0 <= slow_1 <= 1.1  # and slow start
+    assert fast < 0.5
+    assert rule.exposure() == Exposure(connections=2, limited=2, bytes=2_000_000)
 
 
 @pytest.mark.parametrize("bandwidth_bps", [8e6, 10e9, 400e9])
@@ -246,7 +252,7 @@ def test_a_cut_one_way_holds_that_way_only_and_backs_off() -> None:
         writer.write(b"?")
         await asyncio.sleep(1)
         assert heard_s[1:] == pytest.approx([start_s + 4.0 + ONE_WAY_S]), "the next one is not held"
-        assert cut.exposure() == Exposure(connections=1, bytes=1)
+        assert cut.exposure() == Exposure(connections=1, lost=1, bytes=1)
 
     net.run(main, on=net.client(access=ACCESS))
 
@@ -270,7 +276,7 @@ def test_without_acknowledgements_a_sender_gets_one_window_through() -> None:
 
 
 def test_a_cut_in_the_middle_of_a_transfer() -> None:
-    """1 MB/s. Cut both ways from 1 s to 2.5 s; the next try of the sender is 3 s after it noticed."""
+    """1 MB/s after slow start. Cut both ways from 1 s to 2.5 s; the next try of the sender is 3 s after it noticed."""
     net = SmallNetwork(link(bandwidth_bps=8e6))
     net.server(send_size)
     everything = PathMatch(EndpointMatch(everything=True), EndpointMatch(everything=True))
@@ -289,14 +295,14 @@ def test_a_cut_in_the_middle_of_a_transfer() -> None:
         await asyncio.sleep(ONE_WAY_S + 1)
         cut = net.network.impair(everything, cut=True)
         await asyncio.sleep(1.5)
-        assert len(received) == pytest.approx(1_000_000, abs=20)
+        assert len(received) == pytest.approx(950_000, abs=20_000)
         cut.remove()
         await reading
         assert len(received) == 2_000_000
         assert cut.exposure().connections == 1
         return net.now_s - start_s
 
-    assert net.run(main, on=net.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.01)
+    assert net.run(main, on=net.client(access=ACCESS)) == pytest.approx(1 + 3 + 1, abs=0.2)
 
 
 # ---------------------------------------------------------------------- what is counted
@@ -334,15 +340,15 @@ def test_exposure_counts_what_was_touched_and_nothing_else(three: tuple[SmallNet
         assert rule.exposure() == Exposure(), "nor those of others"
         await ask(*ends[0], 1000)
         await ask(*ends[0], 500)
-        assert rule.exposure() == Exposure(connections=1, bytes=1500)
+        assert rule.exposure() == Exposure(connections=1, delayed=1, bytes=1500)
         await ask(*ends[2], 1000)
-        assert rule.exposure() == Exposure(connections=2, bytes=2500)
+        assert rule.exposure() == Exposure(connections=2, delayed=2, bytes=2500)
         await connect(machines[2])
-        assert rule.exposure() == Exposure(connections=3, bytes=2500)
+        assert rule.exposure() == Exposure(connections=3, delayed=3, bytes=2500)
         rule.remove()
         rule.remove()
         await ask(*ends[0], 1000)
-        assert rule.exposure() == Exposure(connections=3, bytes=2500), "no more after its end"
+        assert rule.exposure() == Exposure(connections=3, delayed=3, bytes=2500), "no more after its end"
 
     net.run(main)
 

@@ -43,7 +43,9 @@ class Net:
     def add(
         self, name: str, zone: str, *, access: Access | None = None, names: tuple[str, ...] = ()
     ) -> Machine:
-        return self.network.add_machine(HostIdentity(name, name, zone), access=access, names=names)
+        return self.network.add_machine(
+            HostIdentity(name, name, zone, "all" if name == "client" else None), access=access, names=names
+        )
 
     def run(self, client: Client, *, access: Access | None = None, server: bool = True) -> None:
         async def harness() -> None:
@@ -136,8 +138,9 @@ def test_an_access_link_delays_and_limits_each_way() -> None:
         while count < 100_000:
             count += len(await reader.read(2**20))
         assert net.got[-1][0] - start_s == pytest.approx(1 + 0.0701, rel=0.001)
-        # The echo leaves as the data comes in, piece by piece; the last piece is a quarter of a second's.
-        assert 1.14 < net.now() - start_s < 1.14 + 0.1
+        # The echo leaves as the data comes in, piece by piece; the last piece is half a second's, in slow start while
+        # its acknowledgements wait behind what goes up.
+        assert 1.14 < net.now() - start_s < 1.14 + 0.5
         writer.close()
 
     Net().run(client, access=Access(down_bps=8e6, up_bps=0.8e6, rtt_s=0.04))

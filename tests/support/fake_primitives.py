@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
-    Exposure,
     FaultFailed,
     HttpRule,
     LinkShape,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,10 +14,13 @@ import pytest
 from harness.toxiproxy.budget import LoopBudget
 from harness.toxiproxy.toxics import Behaviour, Stage
 from harness.toxiproxy.toxics.catalogue import TOXICS
-from tests.toxiproxy.support import closed, eventually, now, on_loop, serving, through, upstream
+from tests.toxiproxy.support import closed, eventually, on_loop, serving, through, upstream
 
 MAX_API_S, MAX_OTHER_S = 0.1, 0.05
-BUSY = 5  # how much worse it may be where others use all processors
+"""Processor time of the loop, which this test, the server and the upstreams share: a busy machine does not change it.
+`tests/benchmarks/test_proxy_hold.py` checks the same bounds in real time."""
+MAX_TURNS = 40
+"""Of the loop, until the API or another proxy has answered: what is ready waits for nothing but its turns."""
 CONNECTIONS = 5
 
 
@@ -83,6 +87,8 @@ async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                 await writer.drain()
     except* ConnectionError:
         pass
+    finally:
+        writer.transport.abort()  # what is still buffered would wait for a reader that is gone
 
 
 @contextlib.asynccontextmanager
@@ -101,15 +107,35 @@ async def streaming(listen: str) -> AsyncIterator[None]:
             await closed(writer)
 
 
-async def slowest_s(work: Any, rounds: int) -> float:
-    """The time of the second slowest: one may fall on a pause of the machine."""
-    times = []
-    for _ in range(rounds):
-        start_s = now()
-        await work()
-        times.append(now() - start_s)
-        await asyncio.sleep(0.005)
-    return sorted(times)[-2]
+@contextlib.contextmanager
+def counting_turns() -> Iterator[Callable[[], int]]:
+    """The number of turns that the loop has made."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(count())
+    try:
+        yield lambda: turns
+    finally:
+        task.cancel()
+
+
+async def slowest(work: Callable[[], Awaitable[object]], rounds: int = 10) -> tuple[float, int]:
+    """The most processor time and the most turns of the loop that it took."""
+    used_s, used_turns = [], []
+    with counting_turns() as turns:
+        for _ in range(rounds):
+            start_s, start = time.thread_time(), turns()
+            await work()
+            used_s.append(time.thread_time() - start_s)
+            used_turns.append(turns() - start)
+            await asyncio.sleep(0.005)
+    return max(used_s), max(used_turns)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +168,12 @@ async def test_the_api_and_other_connections_get_their_turns(kind: str, attribut
                 await api.toxic(kind, stream, "busy", **attributes)
             async with streaming(listen):
                 await asyncio.sleep(0.1)
-                assert await slowest_s(ask_api, 20) < MAX_API_S * BUSY
-                assert await slowest_s(ask_other, 20) < MAX_OTHER_S * BUSY
-                start_s = now()
-                await api.untoxic(f"{kind}_upstream", "busy")
-                assert now() - start_s < MAX_API_S * BUSY
+                for ask, limit_s in ((ask_api, MAX_API_S), (ask_other, MAX_OTHER_S)):
+                    used_s, turns = await slowest(ask)
+                    assert used_s < limit_s
+                    assert turns <= MAX_TURNS
+                used_s, _ = await slowest(lambda: api.untoxic(f"{kind}_upstream", "busy"), rounds=1)
+                assert used_s < MAX_API_S
 
 
 @on_loop

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.experiment.model import Experiment
 from harness.faults.crash import Crash
+from harness.faults.exposure import Exposure
 from harness.gates.base import Gate
 from harness.history.metadata import FaultRecord, InvariantRecord, RunMetadata
 from harness.history.read import History
@@ -59,7 +60,7 @@ CRASH = FaultRecord(
     for_s=40.0,
     applied_at_s=40.0,
     undone_at_s=80.0,
-    exposure={"connections": 3, "bytes": 0},
+    exposure=Exposure(connections=3),
 )
 METADATA = RunMetadata(arm="main", without=(), faults=(CRASH,), failures=(), invariants=())
 
@@ -91,7 +92,8 @@ def history(
     arm: str = "main",
 ) -> History:
     """Written and opened again. Rows are `visits`, events (moment, name)."""
-    records = [Recorded(row.t_s, "shopper", row) for row in rows]
+    # Each visit is that of another shopper.
+    records = [Recorded(row.t_s, f"shopper-{index:06}", row) for index, row in enumerate(rows)]
     records += [Recorded(t_s, "shopper", Event(name)) for t_s, name in events]
     count = sum(1 for _ in directory.iterdir()) if directory.is_dir() else 0
     run = directory / f"run-{count}"
@@ -134,3 +136,52 @@ def without_fault(metadata: RunMetadata = METADATA) -> RunMetadata:
 
 def invariant(violated: str) -> RunMetadata:
     return replace(METADATA, invariants=(InvariantRecord("sane", "visits", violated, "numbers make sense"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A row of the table of clients. `ended_s` None: it did not end."""
+
+    client: str
+    arrived_s: float
+    ended_s: float | None
+    outcome: str = "left"
+    group: str = "fast"
+    workload: str = "shoppers"
+
+
+def by_clients(
+    directory: Path, rows: Sequence[tuple[str, Visit]], arrivals: Sequence[Arrival], **more: Any
+) -> History:
+    """A history of visits, each recorded by the host that is named, and of the clients that arrived."""
+    import duckdb
+
+    found = history(directory, [row for _, row in rows], **more)
+    run = found.directory
+    found.close()
+    # Rows are ordered by time; equal times keep their order.
+    recorders = [host for host, _ in sorted(rows, key=lambda one: one[1].t_s)]
+    with duckdb.connect() as connection:
+        file = run / "visits.parquet"
+        connection.execute(f"CREATE TABLE v AS SELECT *, row_number() OVER () AS n FROM '{file}'")
+        if "recorded_by" in [row[0] for row in connection.execute("DESCRIBE v").fetchall()]:
+            connection.execute("ALTER TABLE v DROP COLUMN recorded_by")
+        connection.execute("CREATE TABLE r (n BIGINT, recorded_by VARCHAR)")
+        if recorders:
+            connection.executemany(
+                "INSERT INTO r VALUES (?, ?)", [[*pair] for pair in enumerate(recorders, 1)]
+            )
+        connection.execute(
+            f"COPY (SELECT v.* EXCLUDE n, recorded_by FROM v JOIN r USING (n) ORDER BY n) TO '{file}' (FORMAT parquet)"
+        )
+        connection.execute(
+            'CREATE TABLE c (client VARCHAR, workload VARCHAR, "group" VARCHAR, arrived_s DOUBLE, ended_s DOUBLE, '
+            "outcome VARCHAR, error VARCHAR, rows BIGINT)"
+        )
+        if arrivals:
+            connection.executemany(
+                "INSERT INTO c VALUES (?, ?, ?, ?, ?, ?, NULL, 0)",
+                [(a.client, a.workload, a.group, a.arrived_s, a.ended_s, a.outcome) for a in arrivals],
+            )
+        connection.execute(f"COPY c TO '{run / 'clients.parquet'}' (FORMAT parquet)")
+    return History(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.model import Arm
+from harness.faults.exposure import Exposure
 from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict
 from harness.gates.slo import SloGate
@@ -13,7 +14,18 @@ from harness.history.metadata import RunMetadata
 from harness.verdict.arms import gates_of
 from harness.verdict.model import ArmResult, ExperimentResult
 from harness.verdict.recorded import RecordedArm
-from tests.verdict.support import CRASH, METADATA, Visit, experiment, history, steady, verdict_of, visits
+from tests.verdict.support import (
+    CRASH,
+    METADATA,
+    Arrival,
+    Visit,
+    by_clients,
+    experiment,
+    history,
+    steady,
+    verdict_of,
+    visits,
+)
 
 BREACH = Arm(without="shop.failover", slo="success")
 HOLD = Arm(without=("shop.failover", "shop.cache"), must="hold", slo="success")
@@ -59,7 +71,7 @@ def test_arms(tmp_path: Path, arm: Arm, without: list[Visit], verdict: Verdict, 
 
 
 def test_a_breach_under_a_fault_that_touched_nothing_shows_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(replace(CRASH, exposure={}),))
+    metadata = replace(METADATA, faults=(replace(CRASH, exposure=Exposure()),))
     _, judged = run(tmp_path, BREACH, BAD, metadata=metadata)
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert "affected no traffic" in judged.reason
@@ -125,3 +137,35 @@ def test_an_arm_that_was_not_run(tmp_path: Path) -> None:
     result = verdict_of(experiment(SloGate(slo="success"), arms=(BREACH,)), history(tmp_path, GOOD))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.reason == "1 of 1 arms were not run"
+
+
+def clients(rows: list[Visit]) -> tuple[list[tuple[str, Visit]], list[Arrival]]:
+    """Each visit is that of a client which arrived a second before."""
+    named = [(f"c{index}", row) for index, row in enumerate(rows)]
+    return named, [Arrival(name, row.t_s - 1, row.t_s) for name, row in named]
+
+
+AFTER = [*steady(), *visits(50, 400), *visits(95, 0, 200)]
+"""Something else breaks 15 s after the fault."""
+UNDER_WAY = [*steady(), *visits(50, 300), *visits(80.2, 0, 75)]
+"""What was under way at the end of the fault fails after it."""
+
+
+@pytest.mark.parametrize(
+    ("without", "main", "verdict"),
+    [
+        (AFTER, GOOD, Verdict.FAILED),
+        (UNDER_WAY, GOOD, Verdict.PASSED),
+        (BAD, GOOD, Verdict.PASSED),
+        ([*steady(), *visits(50, 106, 34)], [*steady(), *visits(50, 115, 25)], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_breach_is_compared_in_the_window_of_the_faults(
+    tmp_path: Path, without: list[Visit], main: list[Visit], verdict: Verdict
+) -> None:
+    judged = RecordedArm(BREACH, by_clients(tmp_path, *clients(without), arm="without it"))
+    stated = experiment(SloGate(slo="success"), arms=(BREACH,))
+    result = verdict_of(stated, by_clients(tmp_path, *clients(main)), [judged])
+    arm = result.arms[0]
+    assert arm.verdict is not Verdict.PASSED or "p = " in arm.reason
+    assert arm.verdict is verdict, arm.reason

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.faults.exposure import Exposure
 from harness.gates.event import EventGate
 from harness.gates.recovered import RecoveredGate
 from harness.gates.result import Verdict, worst
@@ -98,7 +99,7 @@ def test_what_broke_is_an_error(tmp_path: Path, metadata: RunMetadata, said: str
 
 
 def test_fault_that_touched_nothing(tmp_path: Path) -> None:
-    metadata = with_fault(exposure={"connections": 0, "bytes": 0})
+    metadata = with_fault(exposure=Exposure())
     result = verdict_of(experiment(GOOD), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "affected no traffic" in result.reason
@@ -106,7 +107,7 @@ def test_fault_that_touched_nothing(tmp_path: Path) -> None:
 
 
 def test_one_of_two_faults_touched_nothing(tmp_path: Path) -> None:
-    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", exposure={})))
+    metadata = replace(METADATA, faults=(CRASH, replace(CRASH, name="second", exposure=Exposure())))
     result = verdict_of(experiment(GOOD, faults=2), history(tmp_path, rows(), metadata=metadata))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "second" in result.reason
@@ -371,3 +372,19 @@ def test_a_group_that_is_silent_from_the_fault_on(tmp_path: Path) -> None:
     found = history(tmp_path, rows() + visits(20.0, 300, group="slow"))
     result = verdict_of(experiment(SloGate(slo="success-by-group")), found)
     assert [gate.verdict for gate in result.gates] == [Verdict.PASSED, Verdict.INCONCLUSIVE]
+
+
+def test_a_where_that_keeps_survivors_only_is_noted(tmp_path: Path) -> None:
+    """Half of the visits under the fault have no latency, and the SLO looks away."""
+    rows = steady() + visits(50.0, 400) + visits(60.0, 400, latency_s=None)
+    slos: dict[str, Slo] = {"speed": SPEED.model_copy(update={"where": "latency_s is not null"})}
+    result = verdict_of(experiment(SloGate(slo="speed")), history(tmp_path, rows), slos=slos)
+    assert result.verdict is Verdict.PASSED
+    assert result.notes == (
+        "speed: its 'where' drops 400 of 800 rows of visits under the faults (50.0%), 0% before them: it may judge "
+        "survivors only",
+    )
+    calm = (
+        steady() + visits(11.0, 100, latency_s=None) + visits(50.0, 400) + visits(60.0, 400, latency_s=None)
+    )
+    assert verdict_of(experiment(SloGate(slo="speed")), history(tmp_path, calm), slos=slos).notes == ()

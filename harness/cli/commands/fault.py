@@ -53,12 +53,10 @@ def _request(action: str, what: str) -> Request:
 
 def describe_status(status: FaultStatus) -> str:
     """`1: latency (delay 400 ms) on gateway-1 > recommender-1, 30 s left`."""
-    from dataclasses import asdict
-
     from harness.sli.formatting import exposure
 
     on = f"{describe_fault(status)} on {', '.join(status.targets)}"
-    affected = f"affected {exposure(asdict(status.exposure))}"
+    affected = f"affected {exposure(status.exposure)}"
     if status.state == "done":
         return f"done: {on}; {affected}"
     if status.state == "removed":

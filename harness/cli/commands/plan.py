@@ -3,7 +3,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.command import CommandResult, Json, Matching, Paths, Seed, Tags, Without, echo, takes_runtime
+from harness.cli.command import (
+    CommandResult,
+    Json,
+    Matching,
+    Paths,
+    Seed,
+    Tags,
+    Var,
+    Without,
+    echo,
+    takes_runtime,
+)
 from harness.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ def plan(
     seed: Seed = 1,
     matching: Matching = "",
     tag: Tags = None,
+    var: Var = None,
     without: Without = None,
     as_json: Json = False,
 ) -> CommandResult:
@@ -28,10 +40,13 @@ def plan(
     from harness.cli.selection import load_all
     from harness.engine.plan import make_plan
     from harness.errors import UsageError
+    from harness.experiment.variables import parse_assignments
 
     plans: list[Plan] = []
     problems: list[Diagnostic] = []
-    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
+    loaded, left_out = load_all(
+        paths, runtime, Selection(matching, tuple(tag or ())), parse_assignments("--var", var or ())
+    )
     for item in loaded:
         try:
             plans.append(make_plan(item, seed, tuple(dict.fromkeys(without or ()))))

@@ -16,6 +16,7 @@ from harness.cli.command import (
     Seeds,
     SuiteBudget,
     Tags,
+    Var,
     Without,
     echo,
     parse_budget,
@@ -33,6 +34,7 @@ def run(
     jobs: Jobs = None,
     matching: Matching = "",
     tag: Tags = None,
+    var: Var = None,
     without: Without = None,
     budget: Budget = None,
     suite_budget: SuiteBudget = None,
@@ -44,10 +46,13 @@ def run(
     from harness.cli.matching import Selection
     from harness.cli.selection import load_for
     from harness.engine.suite import run_suite
+    from harness.experiment.variables import parse_assignments
     from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
-    loaded, left_out = load_for(paths, runtime, Selection(matching, tuple(tag or ())))
+    loaded, left_out = load_for(
+        paths, runtime, Selection(matching, tuple(tag or ())), parse_assignments("--var", var or ())
+    )
     with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,

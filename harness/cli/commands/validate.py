@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness.cli.command import CommandResult, Json, Matching, Paths, Tags, echo, takes_runtime
+from harness.cli.command import CommandResult, Json, Matching, Paths, Tags, Var, echo, takes_runtime
 from harness.runtime.options import RuntimeOptions
 
 
@@ -10,14 +10,18 @@ def validate(
     runtime: RuntimeOptions | None = None,
     matching: Matching = "",
     tag: Tags = None,
+    var: Var = None,
     as_json: Json = False,
 ) -> CommandResult:
     """Check experiment files and their SLOs, and whether the runtime can do what they need. Runs nothing."""
     from harness.cli.matching import Selection
     from harness.cli.selection import load_all
+    from harness.experiment.variables import parse_assignments
     from harness.text import plural
 
-    loaded, left_out = load_all(paths, runtime, Selection(matching, tuple(tag or ())))
+    loaded, left_out = load_all(
+        paths, runtime, Selection(matching, tuple(tag or ())), parse_assignments("--var", var or ())
+    )
     for item in loaded:
         experiment = item.experiment
         parts = [

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import UsageError
-from harness.faults.primitives import Exposure, FaultFailed
+from harness.faults.exposure import Exposure
+from harness.faults.primitives import FaultFailed
 from harness.live.run_lock import own_directory, state_directory
 from harness.runtime.messages import Codec, SocketChannel, message
 

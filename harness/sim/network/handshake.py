@@ -6,6 +6,8 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING
 
+from harness.faults.exposure import Cause
+from harness.runtime.causation import current_cause
 from harness.sim.network.transport import SimTransport
 
 if TYPE_CHECKING:
@@ -29,21 +31,25 @@ async def connect(
     src.connections_made[address] = number + 1
     stream = f"{network.seed}/{src.identity.name}/{dst.identity.name if dst else address}/{number}"
     wait, counted = _SYN_FIRST_S, False
+    cause = Cause.CLIENT if src.identity.group is not None else src.own_cause(current_cause())
     for _ in range(_SYN_RETRIES + 1):
         if dst is not None and dst.connected and src.connected:
             forward, back = network.path(src, dst), network.path(dst, src)
             if not (forward.blocked or back.blocked):
-                end = await _exchange(network, src, dst, port, stream, forward, back)
+                end = await _exchange(network, src, dst, port, stream, forward, back, cause)
                 if end is not None:
                     return end
                 continue
             if not counted:
-                for impairment in dict.fromkeys((*forward.impairments, *back.impairments)):
-                    if impairment.cut:
-                        impairment.block()
+                cuts = (*forward.cutting, *back.cutting)
+                cut = min(cuts, key=lambda each: each.since_s, default=None)
+                if cut is None or dst.stopped_before(cut.since_s):
+                    dst.note_blocked(cause)
+                else:
+                    cut.effects.block(cause)
                 counted = True
         elif dst is not None and not counted:
-            dst.note_blocked()
+            dst.note_blocked(cause)
             counted = True
         await asyncio.sleep(wait)
         wait *= 2
@@ -51,7 +57,14 @@ async def connect(
 
 
 async def _exchange(
-    network: SimNetwork, src: Machine, dst: Machine, port: int, stream: str, forward: Path, back: Path
+    network: SimNetwork,
+    src: Machine,
+    dst: Machine,
+    port: int,
+    stream: str,
+    forward: Path,
+    back: Path,
+    cause: Cause,
 ) -> SimTransport | None:
     """SYN there, SYN-ACK or RST back. None when the other machine was powered off meanwhile."""
     network.connections += 1
@@ -60,16 +73,22 @@ async def _exchange(
     theirs = SimTransport(network, dst, port, f"{stream}/<", connection)
     mine.pair(theirs, port)
     theirs.pair(mine, mine.port)
-    await asyncio.sleep(mine.sender.delays.handshake_s(forward))
+    mine.sender.cause = cause
+    await asyncio.sleep(mine.sender.delays.handshake_s(forward) + forward.queue_s(network.loop.now_s))
     if not dst.connected:
         return None
     refused = port not in dst.listeners
     if refused:
-        dst.note_blocked()
-    await asyncio.sleep(theirs.sender.delays.handshake_s(back))
-    for path in (forward, back):
-        for impairment in path.impairments:
-            impairment.touch(connection, 0)
+        dst.note_blocked(cause)
+    await asyncio.sleep(theirs.sender.delays.handshake_s(back) + back.queue_s(network.loop.now_s))
+    for path, delays in ((forward, mine.sender.delays), (back, theirs.sender.delays)):
+        for impairment in path.delaying:
+            impairment.effects.delay(connection, 0, cause)
+        if delays.lost:
+            for impairment in path.losing:
+                if impairment.loses(path):
+                    impairment.effects.lose(connection, 0, cause)
+                    break
     if refused or not src.connected:
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed ('{dst.address}', {port})")
     src.transports[mine] = None

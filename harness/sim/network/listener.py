@@ -110,7 +110,7 @@ class Listener(asyncio.AbstractServer):
         if self._machine.running:
             self._begin_soon(end)
         else:
-            self._machine.note_held(end.connection, 0)
+            self._machine.note_held(end.connection, 0, end.peer.sender.cause)
             self._backlog.append(end)
 
     def accept_backlog(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError
-from harness.faults.primitives import Exposure, HostIdentity
+from harness.faults.exposure import Cause, Exposure, ExposureCounter
+from harness.faults.primitives import HostIdentity
+from harness.runtime.causation import cause_of_own, set_cause
 from harness.sim.process import Process
 
 if TYPE_CHECKING:
@@ -26,36 +29,20 @@ class MachineError(HarnessError):
 
 
 class Observation:
-    """What the state of a machine has done to traffic since `Machine.observe()`."""
+    """What a fault that stops or pauses a machine has done to traffic, while no earlier one of its kind is in force."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._seen: set[int] = set()
-        self._blocked = self._resets = self._bytes = 0
+    def __init__(self, others: list[Observation]) -> None:
+        self.effects = ExposureCounter()
+        self._others = others
+        others.append(self)
 
     def exposure(self) -> Exposure:
-        return Exposure(
-            connections=len(self._seen),
-            connects_blocked=self._blocked,
-            resets=self._resets,
-            bytes=self._bytes,
-        )
+        return self.effects.exposure()
 
     def stop(self) -> None:
         """Count no more. Idempotent."""
-        if self in self._machine.observations:
-            self._machine.observations.remove(self)
-
-    def held(self, connection: int, n_bytes: int) -> None:
-        self._seen.add(connection)
-        self._bytes += n_bytes
-
-    def reset(self, connection: int) -> None:
-        self._seen.add(connection)
-        self._resets += 1
-
-    def block(self) -> None:
-        self._blocked += 1
+        if self in self._others:
+            self._others.remove(self)
 
 
 class Machine:
@@ -78,6 +65,8 @@ class Machine:
         self.up, self.down = up, down
         """The hops from the machine to its zone, and from the zone to the machine."""
         self.attach_rtt_s = attach_rtt_s
+        self.restarts_after_idle = True
+        """Whether its TCP begins slow start anew after silence."""
         self.state: State = "down"
         self.connected = True
         """Whether its kernel is on the network."""
@@ -89,7 +78,12 @@ class Machine:
         self.transports: dict[SimTransport, None] = {}
         self.paths: dict[Machine, Path] = {}
         self.connections_made: dict[str, int] = {}
-        self.observations: list[Observation] = []
+        self.serves_clients = False
+        """Whether it has had requests that clients caused."""
+        self._stops: list[Observation] = []
+        self._pauses: list[Observation] = []
+        self._stopped_s = math.inf
+        """Since when it has no process because of a fault."""
         self._next_port = 32768
         self._context: Context | None = None
 
@@ -110,6 +104,7 @@ class Machine:
         self.process = Process(self)
         context = copy_context()
         context.run(Process.variable.set, self.process)
+        context.run(set_cause, None)
         self._context = context
         self._set("up")
         return self._spawn(self.process, main(), context, f"{self.identity.name}:main")
@@ -173,6 +168,10 @@ class Machine:
     def _set(self, state: State) -> None:
         self.state = state
         self.connected = state != "off"
+        if state in ("up", "paused"):
+            self._stopped_s = math.inf
+        else:
+            self._stopped_s = min(self._stopped_s, self._network.loop.now_s)
         self.running = state not in ("paused", "off")
 
     def _end_process(self, *, kernel: bool) -> None:
@@ -185,11 +184,11 @@ class Machine:
             listener.close()
         for transport in list(self.transports):
             if not transport.gone:
-                for observation in self.observations:
-                    if kernel:
-                        observation.reset(transport.connection)
-                    elif transport.busy:
-                        observation.held(transport.connection, 0)
+                for observation in self._stops[:1]:
+                    if not kernel and transport.busy:
+                        observation.effects.lose(transport.connection, 0, transport.cause)
+                    elif kernel and not self._network.path(self, transport.peer.machine).blocked:
+                        observation.effects.reset(transport.connection, transport.cause)
             if kernel:
                 transport.orphan()
             else:
@@ -204,16 +203,27 @@ class Machine:
         self._next_port = 32768 if self._next_port >= 60999 else self._next_port + 1
         return self._next_port
 
-    def observe(self) -> Observation:
-        """Begin to count what this machine's state does to traffic."""
-        observation = Observation(self)
-        self.observations.append(observation)
-        return observation
+    def observe(self, how: Literal["stop", "pause"]) -> Observation:
+        """Begin to count what a fault does by stopping or pausing this machine."""
+        return Observation(self._stops if how == "stop" else self._pauses)
 
-    def note_held(self, connection: int, n_bytes: int) -> None:
-        for observation in self.observations:
-            observation.held(connection, n_bytes)
+    def own_cause(self, cause: Cause | None) -> Cause:
+        """That of a connection which its process opens. `cause`: of the code; None where it does so by itself."""
+        return cause_of_own(self.serves_clients) if cause is None else cause
 
-    def note_blocked(self) -> None:
-        for observation in self.observations:
-            observation.block()
+    def stopped_before(self, time_s: float) -> bool:
+        """Whether a fault has stopped it since before this time."""
+        return bool(self._stops) and self._stopped_s <= time_s
+
+    def note_held(self, connection: int, n_bytes: int, cause: Cause) -> None:
+        """Data for this machine wait, or are lost. The first fault that stops or pauses it counts them."""
+        for observation in self._in_force():
+            observation.effects.lose(connection, n_bytes, cause)
+
+    def note_blocked(self, cause: Cause) -> None:
+        """A connection attempt to this machine is refused, or gets no answer."""
+        for observation in self._in_force():
+            observation.effects.block(cause)
+
+    def _in_force(self) -> list[Observation]:
+        return (self._pauses if self.state == "paused" else self._stops)[:1]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from harness.diagnostics import Code
 from harness.errors import HarnessError, InvalidValue
-from harness.faults.primitives import Exposure, HostIdentity, PathMatch
+from harness.faults.exposure import Exposure, ExposureCounter
+from harness.faults.primitives import HostIdentity, PathMatch
 from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
 from harness.sim.network import handshake
 from harness.sim.network.event_queue import EventQueue
@@ -48,7 +49,7 @@ class SimNetwork:
         self.at = self._events.at
         self.next_event_s = self._events.next_s
         self.run_due = self._events.run_due
-        self._paths = Paths(self._forget_paths)
+        self._paths = Paths(loop.time, self._forget_paths)
         self.path = self._paths.find
         self.impair = self._paths.impair
         self.add_link = self._paths.add_link
@@ -170,14 +171,14 @@ class SimNetwork:
 
     def reset(self, match: PathMatch) -> Exposure:
         """Break every connection between the two sets, now, at both ends."""
-        broken = 0
+        effects = ExposureCounter()
         for machine in self._machines.values():
             for end in list(machine.transports):
                 if not end.gone and match.matches(machine.identity, end.peer.machine.identity):
-                    broken += 1
+                    effects.reset(end.connection, end.cause)
                     for side in (end, end.peer):
                         side.fail(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
-        return Exposure(connections=broken, resets=broken)
+        return effects.exposure()
 
     # ------------------------------------------------------------------ connections
 

@@ -19,9 +19,10 @@ LOOPBACK_S = 0.00005
 
 
 class Paths:
-    """Made when they are first used. `changed` is called when all of them are made anew."""
+    """Made when they are first used. `changed` is called when all of them are made anew; `now_s` is the time."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, now_s: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._now_s = now_s
         self.routes = Routes()
         self._pipes = Pipes()
         self._impairments: dict[Impairment, None] = {}
@@ -33,7 +34,7 @@ class Paths:
 
     def impair(self, match: PathMatch, *, shape: LinkShape | None = None, cut: bool = False) -> Impairment:
         """Change all traffic that matches, of existing connections and of new ones, until `Impairment.remove()`."""
-        impairment = Impairment(match, shape, cut, self._remove)
+        impairment = Impairment(match, shape, cut, self._now_s(), self._remove)
         self._impairments[impairment] = None
         self._changed()
         return impairment
@@ -57,7 +58,7 @@ class Paths:
 
     def _make(self, src: Machine, dst: Machine) -> Path:
         if src is dst:
-            return Path(LOOPBACK_S, 0.0, 0.0, (), math.inf, False, ())
+            return Path(LOOPBACK_S, 0.0, 0.0, (), math.inf, False)
         impairments = tuple(
             impairment
             for impairment in self._impairments
@@ -66,6 +67,6 @@ class Paths:
         route = self.routes.find(src.identity.zone, dst.identity.zone)
         pair = f"{src.identity.name}>{dst.identity.name}"
         if route is None:
-            return Path(0.0, 0.0, 0.0, (), 0.0, True, impairments)
+            return Path(0.0, 0.0, 0.0, (), 0.0, True)
         rtt_s = src.attach_rtt_s + route.rtt_s + dst.attach_rtt_s
         return make_path((*src.up, *route.hops, *dst.down), self._pipes, rtt_s, impairments, pair)

@@ -26,9 +26,11 @@ MAX_RETRIES = 15
 class LossDelays:
     """The random part of travel times: jitter, and retransmission. `stream` names its own stream of randomness."""
 
-    __slots__ = ("_rng", "_stream")
+    __slots__ = ("_rng", "_stream", "lost")
 
     def __init__(self, stream: str) -> None:
+        self.lost = False
+        """Whether anything was lost the last time."""
         self._stream = stream
         self._rng: Random | None = None
 
@@ -41,9 +43,11 @@ class LossDelays:
     def handshake_s(self, path: Path) -> float:
         """How long a SYN or its answer takes; a lost one is sent again after 1 s, 2 s, ... (RFC 6298)."""
         travel, retry = path.latency_s, SYN_RTO_S
+        self.lost = False
         if path.jitter_s:
             travel = max(0.0, travel + self._random().uniform(-path.jitter_s, path.jitter_s))
         while path.loss and self._random().random() < path.loss and retry < MAX_RTO_S:
+            self.lost = True
             travel += retry
             retry *= 2
         return travel
@@ -51,6 +55,7 @@ class LossDelays:
     def extra_s(self, path: Path, n_bytes: int) -> float:
         """Jitter (uniform, both ways), and by how much retransmission delays the end of so many bytes."""
         rng = self._random()
+        self.lost = False
         extra = rng.uniform(-path.jitter_s, path.jitter_s) if path.jitter_s else 0.0
         if path.loss:
             packets = max(1, -(-n_bytes // MSS_BYTES))
@@ -60,6 +65,7 @@ class LossDelays:
             # in the last three, or when the repair is lost too, by time-out, doubled each time.
             if packets > 3 and rng.random() < 1.0 - (1.0 - path.loss) ** (packets - 3):
                 extra += rtt
+                self.lost = True
             wait = 0.0
             for _ in range(min(packets, 3)):
                 waited, timeout = 0.0, rto
@@ -67,6 +73,7 @@ class LossDelays:
                     waited += timeout
                     timeout *= 2
                 wait = max(wait, waited)
+            self.lost = self.lost or wait > 0.0
             extra += wait
         return extra
 
@@ -90,12 +97,14 @@ class RetransmissionTimer:
             self._start()
 
     def _count(self, path: Path, n_bytes: int) -> None:
-        end = self._end
-        for impairment in path.impairments:
-            if impairment.cut:
-                impairment.touch(end.connection, n_bytes)
-        if end.peer.gone:
-            end.peer.machine.note_held(end.connection, n_bytes)
+        end, sender = self._end, self._end.sender
+        if not sender.queue.n_bytes:
+            return  # only a FIN
+        cut, machine = next(iter(path.cutting), None), end.peer.machine
+        if cut is not None and not machine.stopped_before(cut.since_s):
+            cut.effects.lose(end.connection, n_bytes, sender.cause)
+        elif end.peer.gone:
+            machine.note_held(end.connection, n_bytes, sender.cause)
 
     def _start(self) -> None:
         self.running = True

@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from harness.faults.exposure import Cause
+from harness.runtime.causation import cause_of_own, current_cause, path_of
 from harness.runtime.routes import MSS_BYTES
 from harness.sim.network.fair import NOTHING_BYTES, Flow
 from harness.sim.network.path import Path
 from harness.sim.network.retransmission import LossDelays, RetransmissionTimer
 from harness.sim.network.send_queue import SendQueue
+from harness.sim.network.window import INITIAL_BYTES, Window
 
 if TYPE_CHECKING:
     from harness.sim.network.network import SimNetwork
@@ -28,9 +31,6 @@ HEAD_BEFORE_BYTES = 16 * 1024
 
 SEND_BUFFER_BYTES = 1024 * 1024
 """What the sender's kernel takes before `pause_writing` comes into play (Linux grows it from 16 KB to 4 MB)."""
-
-# RFC 6928: what may be under way without any acknowledgement.
-_INITIAL_WINDOW_BYTES = 10 * MSS_BYTES
 
 
 class Sender:
@@ -49,10 +49,14 @@ class Sender:
         "_head_bytes",
         "_network",
         "_path",
+        "_queue_s",
         "_resume_owed",
+        "_sent",
         "_shown_s",
         "_timer",
         "_unacknowledged",
+        "_window",
+        "cause",
         "delays",
         "eof_sent",
         "eof_wanted",
@@ -61,6 +65,7 @@ class Sender:
         "low",
         "paused",
         "queue",
+        "stalled",
     )
 
     def __init__(self, end: SimTransport, network: SimNetwork, stream: str) -> None:
@@ -69,8 +74,12 @@ class Sender:
         self.delays = LossDelays(stream)
         self._timer = RetransmissionTimer(end, network)
         self.queue = SendQueue()
+        self.cause = Cause.BACKGROUND
+        """Who caused what is queued, or was last."""
         self.in_flight = 0
         """Sent, and not arrived yet."""
+        self.stalled = False
+        """More is queued than the receiver's window lets through."""
         self.eof_wanted = False
         self.eof_sent = False
         # The process's write buffer is what the kernel's does not hold.
@@ -81,6 +90,9 @@ class Sender:
         self._path: Path | None = None
         self._back: Path | None = None
         self._flow = Flow(self._schedule)
+        self._window = Window()
+        self._sent = 0  # in its whole life
+        self._queue_s = 0.0  # what stands before what is sent, in the queues of the path
         self._allowed = 0  # what the flow may move
         self._carry_bytes = 0.0  # what the flow has moved of a byte, or of a piece, that is not shown yet
         self._head_bytes = 0  # what is shown on its own, before the rest
@@ -94,14 +106,24 @@ class Sender:
     # ------------------------------------------------------------------ for the process
 
     def write(self, data: bytes) -> None:
-        queue = self.queue
+        queue, end = self.queue, self._end
+        cause = Cause.CLIENT if end.client else self._cause(data)
+        self.cause = max(cause, self.cause) if queue.n_bytes else cause
         queue.append(data)
         if not self._dirty:
             self._dirty = True
             self._network.dirty.append(self)
         if not self.paused and queue.n_bytes > SEND_BUFFER_BYTES + self.high:
             self.paused = True
-            self._end.protocol.pause_writing()
+            end.protocol.pause_writing()
+
+    def _cause(self, data: bytes) -> Cause:
+        """Of data that a service sends to another."""
+        end, cause = self._end, current_cause()
+        if end.listener is not None:
+            # An answer has the cause of what it answers, whichever task sends it.
+            return max(cause or Cause.BACKGROUND, end.receiver.cause)
+        return cause_of_own(end.machine.serves_clients, path_of(data)) if cause is None else cause
 
     def write_buffer_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -146,6 +168,10 @@ class Sender:
         self.eof_wanted = True
         self.touch()
 
+    def acknowledged(self, _now_s: float, _: None) -> None:
+        """The receiver's window may have opened."""
+        self.touch()
+
     def unblock(self) -> None:
         """The path is open again."""
         self._unacknowledged = 0
@@ -185,7 +211,7 @@ class Sender:
         path, back, peer = self._path, self._back, end.peer
         if path is None or not path.valid or back is None or not back.valid:
             if flow.active:
-                self._network.fair.stop(flow, now_s)
+                self._stop(now_s)
             path = self._path = self._network.path(end.machine, peer.machine)
             back = self._back = self._network.path(peer.machine, end.machine)
         timer = self._timer
@@ -194,15 +220,15 @@ class Sender:
             return
         if path.blocked or peer.gone:
             self._halt(now_s)
+            self._window.collapse()
             timer.hold(path, queue.n_bytes)
             return
-        limit = queue.n_bytes
-        if (room := peer.receiver.room_bytes()) is not None:
-            limit = min(limit, max(0, room - self.in_flight))
+        limit = min(queue.n_bytes, max(0, peer.receiver.room_bytes - self.in_flight))
+        self.stalled = limit < queue.n_bytes
         self._deaf = back.blocked
         if self._deaf:
             # Data gets there, acknowledgements do not come back: one window, then silence.
-            limit = min(limit, max(0, _INITIAL_WINDOW_BYTES - self._unacknowledged))
+            limit = min(limit, max(0, INITIAL_BYTES - self._unacknowledged))
             if not limit:
                 self._halt(now_s)
                 timer.hold(back, queue.n_bytes)
@@ -231,16 +257,51 @@ class Sender:
             # What precedes a large body (its headers) shows at once: receivers tell waiting from downloading by it.
             first = self.queue.first_bytes()
             self._head_bytes = first if first <= MSS_BYTES and limit > HEAD_BEFORE_BYTES else 0
-            self._network.fair.start(flow, path.pipes, path.limit_Bps, now_s)
+            self._begin(path, now_s)
+        else:
+            self._limit(now_s)
         if flow.rate_Bps == math.inf:
             self._emit(now_s)
-            self._network.fair.stop(flow, now_s)
+            flow.remaining_bytes = 0.0
+            self._stop(now_s)
         else:
             self._schedule(now_s)
 
+    @property
+    def _moved(self) -> float:
+        """What has moved in its whole life."""
+        return self._sent + self._allowed - self._flow.remaining_bytes
+
+    def _begin(self, path: Path, now_s: float) -> None:
+        """Start the flow, with the window and behind the queues that it finds."""
+        flow, window, back = self._flow, self._window, self._back
+        assert back is not None
+        rtt_s = path.latency_s + back.latency_s
+        self._queue_s = path.queue_s(now_s)
+        waits_s = self._queue_s + back.queue_s(now_s)
+        moved = self._moved
+        restarts = self._end.machine.restarts_after_idle
+        window.begin(now_s, rtt_s + waits_s, moved, restarts=restarts)
+        bound = window.bound_Bps(flow.remaining_bytes, moved, path.line_Bps)
+        self._network.fair.start(flow, path.pipes, min(bound, path.limit_Bps), now_s, rtt_s)
+
+    def _limit(self, now_s: float) -> None:
+        """What the window allows to the flow from now on."""
+        path, flow = self._path, self._flow
+        assert path is not None
+        bound = self._window.bound_Bps(flow.remaining_bytes, self._moved, path.line_Bps)
+        self._network.fair.limit(flow, min(bound, path.limit_Bps), now_s)
+
+    def _stop(self, now_s: float) -> None:
+        """Stop the flow."""
+        flow, path = self._flow, self._path
+        self._network.fair.stop(flow, now_s)
+        assert path is not None
+        self._window.end(now_s, self._moved, path.full_bytes)
+
     def _halt(self, now_s: float) -> None:
         if self._flow.active:
-            self._network.fair.stop(self._flow, now_s)
+            self._stop(now_s)
         self._allowed = 0
         self._carry_bytes = 0.0
 
@@ -259,8 +320,9 @@ class Sender:
             if 0 < until < flow.remaining_bytes:
                 # Later than now, even where the clock has no nanoseconds left.
                 due = min(due, max(now_s + until / flow.rate_Bps + 1e-9, math.nextafter(now_s, math.inf)))
-        elif due >= self._event_s:
+        elif due >= self._event_s <= self._window.round_ends_s:
             return
+        due = min(due, max(now_s, self._window.round_ends_s))
         if due > self._shown_s + PROGRESS_S:
             due = min(due, max(now_s, self._shown_s + PROGRESS_S))
         if due < self._event_s:
@@ -284,10 +346,14 @@ class Sender:
             self._emit(now_s)
             self._shown_s = now_s
         if done:
-            self._network.fair.stop(flow, now_s)
+            self._stop(now_s)
             if self.queue.n_bytes or self.eof_wanted or self._end.closing:
                 self.touch()
         else:
+            if now_s >= self._window.round_ends_s:
+                assert self._path is not None
+                self._window.end_round(now_s, self._moved, self._path.full_bytes)
+                self._limit(now_s)
             self._schedule(now_s)
 
     def _emit(self, now_s: float) -> None:
@@ -308,7 +374,10 @@ class Sender:
             if self._deaf:
                 self._unacknowledged += n
             self._allowed = left
+            self._sent += n
             self._shown_s = now_s
+            if self._path is not None and self._path.limiting:
+                self._path.count_limits(flow, n, self._end.connection, self.cause)
             self._send(self.queue.take(n), n, now_s)
         if self.paused:
             self._resume_if_low()
@@ -317,7 +386,7 @@ class Sender:
         """Let pieces (or None, a FIN) arrive at the peer after latency, jitter and retransmissions."""
         path = self._path
         assert path is not None
-        arrival = now_s + path.latency_s
+        arrival = now_s + path.latency_s + self._queue_s
         if path.jitter_s or path.loss:
             arrival = max(now_s, arrival + self.delays.extra_s(path, n))
         if arrival < self._arrival_floor_s:
@@ -325,7 +394,13 @@ class Sender:
         else:
             self._arrival_floor_s = arrival
         end = self._end
-        for impairment in path.impairments:
-            impairment.touch(end.connection, n)
+        if n and path.impaired:
+            for impairment in path.delaying:
+                impairment.effects.delay(end.connection, n, self.cause)
+            if self.delays.lost:
+                for impairment in path.losing:
+                    if impairment.loses(path):
+                        impairment.effects.lose(end.connection, n, self.cause)
+                        break
         self.in_flight += n
-        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n))
+        self._network.at(arrival, end.peer.receiver.arrive, (pieces, n, self.cause))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from harness.faults.exposure import Cause
 from harness.sim.network.receiver import Receiver
 from harness.sim.network.sender import Sender
 
@@ -44,13 +45,16 @@ class SimTransport(asyncio.Transport):
         self.closing = False
         self.lost = False
         self.gone = False
+        self.client = machine.identity.group is not None
+        """Whether either end is a client."""
         self.sender = Sender(self, network, stream)
-        self.receiver = Receiver(self, network)
+        self.receiver = Receiver(self, network, stream)
 
     # ------------------------------------------------------------------ made and attached
 
     def pair(self, peer: SimTransport, peer_port: int) -> None:
         self.peer = peer
+        self.client = self.client or peer.machine.identity.group is not None
         self._peername = (peer.machine.address, peer_port)
 
     def attach(self, protocol: asyncio.BaseProtocol, context: Context) -> None:
@@ -68,6 +72,11 @@ class SimTransport(asyncio.Transport):
     def busy(self) -> bool:
         """Data is under way, in either direction."""
         return self.sender.busy or self.peer.sender.busy
+
+    @property
+    def cause(self) -> Cause:
+        """Of what was last sent, in either direction."""
+        return max(self.sender.cause, self.peer.sender.cause)
 
     @property
     def finished(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.commands.fault import describe_status
 from harness.engine.single_fault import SingleFaults
-from harness.faults.primitives import Exposure
+from harness.faults.exposure import Exposure
 from harness.live.interactive.control_server import ControlServer
 from harness.live.interactive.protocol import (
     CODEC,
