@@ -99,7 +99,8 @@ def parse_seeds(first: int, text: str | None) -> tuple[int, ...]:
     raise UsageError(
         [
             f"--seeds {text}: expected a whole number, 1 or more, a range such as 1-10, or a list such as 1,4,7-9 "
-            f"without repetitions; at most {MAX_SEEDS:,} seeds"
+            f"without repetitions; at most {MAX_SEEDS:,} seeds",
+            "see 'harness run --help'",
         ]
     )
 
@@ -155,8 +156,8 @@ Seeds = Annotated[
     str | None,
     typer.Option(
         metavar="SEEDS",
-        help="How many seeds to run, counted up from --seed: 20; or which: 1-10 or 1,4,7-9. Experiments with several are "
-        "judged over all of them, too.",
+        help="How many seeds to run, counted up from --seed: 20; or which: 1-10 or 1,4,7-9. With several, each "
+        "experiment is judged over all of them, too.",
     ),
 ]
 UntilDecided = Annotated[

@@ -26,11 +26,11 @@ from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
 from harness.errors import EXIT_EMPTY, UsageError
-from harness.gates.result import EXIT_CODES, Verdict
+from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions
 from harness.sli.statistics import CONFIDENCE
 from harness.verdict.model import ExperimentResult, PooledResult
-from harness.verdict.pool import is_decided, look_sizes, suite_verdict, unjudged_pool
+from harness.verdict.pool import counted_results, is_decided, look_sizes, unjudged_pool
 
 
 @dataclass(slots=True, eq=False)
@@ -361,7 +361,11 @@ def run_suite(
         )
     results = schedule.run(jobs)
     pooled = schedule.pooled
-    verdict = Verdict.INTERRUPTED if schedule.interrupted else suite_verdict(results, pooled)
+    verdict = (
+        Verdict.INTERRUPTED
+        if schedule.interrupted
+        else worst(one.verdict for one in counted_results(results, pooled))
+    )
     exit_code = EXIT_CODES[verdict] if results else EXIT_EMPTY
     finished = SuiteFinished(results, verdict, exit_code, time.perf_counter() - started_s, str(suite), pooled)
     dispatcher(finished)

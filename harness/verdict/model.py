@@ -84,3 +84,7 @@ class PooledResult:
     arms: tuple[ArmResult, ...] = ()
     steady_state: tuple[GateResult, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+type JudgedExperiment = ExperimentResult | PooledResult
+"""Of one seed, or of several."""

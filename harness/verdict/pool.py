@@ -12,12 +12,12 @@ from harness.gates.base import Run
 from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_pooled_gates
 from harness.gates.pool import pool_by_run
-from harness.gates.result import GateResult, Verdict, worst
+from harness.gates.result import GateResult, Verdict
 from harness.sli.statistics import CONFIDENCE
 from harness.verdict.arms import ArmRun, judge_arm
 from harness.verdict.faults import judge_faults
 from harness.verdict.judge import combine, gate_error, steady_state
-from harness.verdict.model import ArmResult, ExperimentResult, PooledResult
+from harness.verdict.model import ArmResult, ExperimentResult, JudgedExperiment, PooledResult
 from harness.verdict.recorded import RecordedRun
 
 BROKEN = (Verdict.ERROR, Verdict.INTERRUPTED)
@@ -89,19 +89,22 @@ def unjudged_pool(results: Sequence[ExperimentResult], confidence: float, looks:
     )
 
 
-def suite_verdict(results: Sequence[ExperimentResult], pooled: Sequence[PooledResult]) -> Verdict:
-    """The worst of all pooled verdicts, of experiments without one, and of runs that failed or broke.
+def counted_results(
+    results: Sequence[ExperimentResult], pooled: Sequence[PooledResult]
+) -> tuple[JudgedExperiment, ...]:
+    """What the verdict of a suite is the worst of: pools, runs that are in none, and runs that failed or broke.
 
     A run that is inconclusive by itself is settled by the pool. A run that failed by itself counts, unless seeds were
-    added until the pool was decided (`looks`): they are samples of one test, and each look for itself may be wrong.
+    added until the pool was decided (`looks`): they are samples of one test, of which each may be wrong by itself.
     """
     looks = {(one.name, one.file): one.looks for one in pooled}
 
     def counts(result: ExperimentResult) -> bool:
         times = looks.get((result.name, result.file))
-        return times is None or result.verdict in BROKEN or (result.verdict is Verdict.FAILED and times == 1)
+        failed = result.verdict is Verdict.FAILED and times == 1
+        return times is None or result.verdict in BROKEN or failed
 
-    return worst([*(one.verdict for one in pooled), *(one.verdict for one in results if counts(one))])
+    return (*pooled, *filter(counts, results))
 
 
 def confidence_of_look(confidence: float, looks: int) -> float:
