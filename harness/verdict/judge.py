@@ -14,6 +14,7 @@ from harness.gates.base import Gate, Run
 from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_gates, judge_pooled_gates
 from harness.gates.result import GateResult, Verdict, worst
+from harness.history.files import CLIENTS
 from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.formatting import fault_times, targets
@@ -74,11 +75,19 @@ def _notes(history: History) -> list[str]:
     """What does not decide the verdict, but a reader should know."""
     statistics = history.metadata.statistics
     notes = []
-    if left := statistics.get("asked_to_leave"):
-        notes.append(
-            f"{left:,} of {statistics.get('clients', left):,} clients were still active at the end of the drain "
-            "and were cancelled; what they had not reported by then is missing"
+    if CLIENTS in history.tables:
+        ((clients, cancelled, unended, failed),) = history.query(
+            "SELECT count(*), count(*) FILTER (WHERE outcome = 'cancelled'), "
+            "count(*) FILTER (WHERE outcome = 'unended'), count(*) FILTER (WHERE outcome = 'failed') "
+            f"FROM {CLIENTS}"
         )
+        for count, what in (
+            (cancelled, "were still active at the end of the drain and were cancelled"),
+            (unended, "did not end though they were cancelled"),
+            (failed, "failed: their code raised"),
+        ):
+            if count:
+                notes.append(f"{count:,} of {clients:,} clients {what}; what they did not report is missing")
     starts = statistics.get("load", {}).get("starts", {})
     if late := starts.get("late"):
         notes.append(
