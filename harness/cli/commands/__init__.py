@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.commands.budget import budget
 from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.compare import compare
 from harness.cli.commands.doctor import doctor
@@ -33,6 +34,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("replay", replay),
     ("compare", compare),
     ("gate", gate),
+    ("budget", budget),
     ("schema", schema),
     ("parity", parity),
     ("up", up),
