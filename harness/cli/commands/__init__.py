@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.commands.budget import budget
 from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.doctor import doctor
 from harness.cli.commands.fault import fault
@@ -29,6 +30,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("list", list_),
     ("judge", judge),
     ("replay", replay),
+    ("budget", budget),
     ("schema", schema),
     ("parity", parity),
     ("up", up),
