@@ -153,6 +153,7 @@ class _Arm:
             others = [group.create_task(self._report_progress()), group.create_task(self._watch())]
             await self._record_failure("timeline", self._timeline.run())
             self._load_result = await load
+            await self._session.settle()
             for task in others:
                 task.cancel()
 
@@ -211,7 +212,7 @@ class _Arm:
         if self._load_result is not None:
             failures += ((f.t_s, f.client, f.error) for f in self._load_result.failures)
         outcome.failures += _group(failures)
-        outcome.failures += _broken_before_faults(outcome)
+        outcome.failures += _broken(outcome)
 
     def _report_change(self, planned: PlannedFault, change: Change) -> None:
         plan, now_s = self._plan, self._clock.now()
@@ -285,16 +286,12 @@ def _group(failures: Iterable[tuple[float, str, str]]) -> list[str]:
     return texts
 
 
-def _broken_before_faults(outcome: _Outcome) -> list[str]:
-    """Services with unhandled errors in run time, before any fault was applied."""
-    first_fault_s = min(
-        (f.applied_at_s for f in outcome.faults if f.applied_at_s is not None), default=math.inf
-    )
+def _broken(outcome: _Outcome) -> list[str]:
+    """Services with unhandled errors in run time that no network causes. A fault is no excuse for a defect."""
     return [
-        f"{error} ({outcome.statistics['unhandled_errors'].get(error, 1)} times, first at {since_s:.3f} s, "
-        "before the first fault)"
+        f"{error} ({outcome.statistics['unhandled_errors'].get(error, 1)} times, first at {since_s:.3f} s)"
         for error, since_s in outcome.statistics.get("broken_since_s", {}).items()
-        if 0 <= since_s < first_fault_s
+        if since_s >= 0
     ]
 
 

@@ -135,6 +135,8 @@ class Timeline:
             await asyncio.wait([log.applying])
         if log.applied is None:
             return
+        # It ends when it is undone: a node that is started again and warms up is out of order, not well again.
+        begun_s = self._clock.now()
         try:
             await log.applied.undo()
         except FaultFailed as error:
@@ -142,7 +144,7 @@ class Timeline:
         except Exception as error:
             log.error = f"could not be undone: {type(error).__name__}: {error}"
         else:
-            log.undone_at_s = self._clock.now()
+            log.undone_at_s = begun_s
         self._report(log.planned, "failed" if log.undone_at_s is None else "undone")
 
     def _report(self, planned: PlannedFault, change: Change) -> None:

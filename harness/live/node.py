@@ -112,6 +112,7 @@ class _Node(RemoteContext):
                     self._limit_work(cores)
                 case messages.Flush(number):
                     self._send_counts()
+                    self.report_dead_tasks()
                     self.send(messages.Flushed(number))
 
     def _limit_work(self, cores: float | None) -> None:

@@ -88,6 +88,11 @@ class LivePrimitives:
         self._interfered: Counter[tuple[str, HttpRule]] = Counter()
         self._interferences = 0
 
+    async def flush(self) -> None:
+        """Return when all reports of the nodes until now have arrived."""
+        for node in self._nodes.values():
+            await node.flush()
+
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return await self._put_on_links(path, shape)
 
@@ -133,8 +138,7 @@ class LivePrimitives:
 
         async def undo() -> None:
             nonlocal exposure
-            for each in self._nodes.values():
-                await each.flush()
+            await self.flush()
             blocked = self._attempts[name] - attempts_before
             passed = await watch.end()
             if not hidden:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
+from typing import Any
 
 from harness.live.host import LiveClock, Router
 from harness.live.messages import Address, Emitted, Misuse, Resolve, Route, RowCodec, Unhandled
@@ -14,6 +15,10 @@ from harness.runtime.host import HostError
 from harness.runtime.journal import Journal, is_defect, report_context, report_logs
 from harness.runtime.messages import MessageError
 from harness.system import Row, System
+from harness.text import describe_error
+
+MAX_DEAD = 100
+"""How many tasks that died are kept at most."""
 
 
 class RemoteContext:
@@ -40,6 +45,7 @@ class RemoteContext:
         self._routes: dict[tuple[str, str, int], Sequence[Address]] = {}
         self._lookups: dict[int, asyncio.Future[Sequence[Address]]] = {}
         self._numbers = count(1)
+        self._dead: list[asyncio.Task[Any]] = []
 
     def emit(self, host: str, row: Row, t_s: float | None = None) -> None:
         try:
@@ -60,6 +66,26 @@ class RemoteContext:
             lambda _, context: report_context(self.unhandled, context)
         )
         report_logs(self.unhandled)
+        asyncio.get_running_loop().set_task_factory(self._create_task)
+
+    def _create_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=loop, **options)
+        task.add_done_callback(self._keep_dead)
+        return task
+
+    def _keep_dead(self, task: asyncio.Task[Any]) -> None:
+        """Keep a task that died of a defect: whether anybody looks at its exception is seen at the end."""
+        error = None if task.cancelled() else task._exception
+        if is_defect(error) and len(self._dead) < MAX_DEAD:
+            self._dead.append(task)
+
+    def report_dead_tasks(self) -> None:
+        """Report tasks that died of a defect, if nobody has looked at it. (asyncio does so when the last reference is
+        gone.)"""
+        dead, self._dead = self._dead, []
+        for task in dead:
+            if task._log_traceback and (error := task.exception()) is not None:
+                self.unhandled(f"Task exception was never retrieved: {describe_error(error)}", error)
 
     # ------------------------------------------------------------------ names
 

@@ -178,6 +178,9 @@ class LiveSession:
             return Driver(self, system, loads, seed=seed, drain_s=drain_s)
         return LocustDriver(self._cluster, self._clients, system, loads, drain_s=drain_s)
 
+    async def settle(self) -> None:
+        await self.primitives.flush()
+
     def statistics(self) -> Mapping[str, Any]:
         """`ready_s`: when the last node listened, before (negative) or after run time 0."""
         return {

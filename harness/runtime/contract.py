@@ -67,6 +67,10 @@ class Session(Protocol):
     @property
     def failures(self) -> Sequence[ServiceFailure]: ...
 
+    async def settle(self) -> None:
+        """The load is over: report what is known only now, such as background tasks that died unnoticed."""
+        ...
+
     def statistics(self) -> Mapping[str, Any]:
         """Runtime figures for `environment.json` that do not depend on the machine (e.g. connections)."""
         ...

@@ -30,6 +30,7 @@ from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.system import Client, System
 from harness.system.streams import stream
+from harness.text import describe_error
 from harness.workload.driver import Driver
 
 
@@ -109,6 +110,19 @@ class SimSession:
         for node in self._nodes.values():
             node.processor.flush()
         return self._journal.records
+
+    async def settle(self) -> None:
+        for node in self._nodes.values():
+            if node.machine.process is not None:
+                self._report_dead_tasks(node.node.name, node.machine.process)
+
+    def _report_dead_tasks(self, host: str, process: Process) -> None:
+        """Report tasks that raised, if nobody has looked at it. (asyncio does so when the last reference is gone.)"""
+        for task in sorted(process.spawned, key=hash):
+            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+                error = task.exception()
+                what = f"Task exception was never retrieved: {describe_error(error)}" if error else ""
+                self._journal.unhandled(host, what, error)
 
     def statistics(self) -> Mapping[str, Any]:
         """Figures of the journal, and of the network and the services."""
@@ -204,6 +218,7 @@ class SimSession:
                 await asyncio.sleep(0)
                 network.flush(context.loop.now_s)
             finally:
+                self._report_dead_tasks(client.name, process)
                 entropy.reset(entropy_token)
                 Process.variable.reset(process_token)
                 network.remove_machine(machine)

@@ -94,10 +94,6 @@ def _notes(history: History) -> list[str]:
             f"{late:,} of {starts['sessions']:,} clients began more than {LATE_S:g} s late, at most "
             f"{starts['max_s']:.3g} s: the load generator fell behind"
         )
-    for error in statistics.get("broken_since_s", {}):
-        count = statistics["unhandled_errors"].get(error, 1)
-        if not any(failure.startswith(error) for failure in history.metadata.failures):
-            notes.append(f"unhandled error: {error} ({count:,} times)")
     return notes
 
 

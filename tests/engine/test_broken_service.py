@@ -24,7 +24,7 @@ async def crashing(host: Host) -> None:
     await host.serve(app)
 
 
-def test_unhandled_errors_before_the_first_fault_are_failures(tmp_path: Path) -> None:
+def test_unhandled_errors_are_failures(tmp_path: Path) -> None:
     (loaded,) = load(tmp_path, experiment_text())
     topology = loaded.system.topology
     nodes = tuple(
@@ -33,10 +33,7 @@ def test_unhandled_errors_before_the_first_fault_are_failures(tmp_path: Path) ->
     system = replace(loaded.system, topology=replace(topology, nodes=nodes))
     planned = make_plan(loaded, 1)
     metadata = run_arm(SimRuntime(), system, planned, planned.arms[0], lambda event: None).metadata
-    assert any(
-        "ZeroDivisionError" in failure and "before the first fault" in failure
-        for failure in metadata.failures
-    )
+    assert any("ZeroDivisionError" in failure for failure in metadata.failures)
 
 
 def test_a_healthy_system_has_none(tmp_path: Path) -> None:
