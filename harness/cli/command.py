@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,9 +19,13 @@ import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.errors import InvalidValue, UsageError
-from harness.experiment.units import parse_duration
+from harness.experiment.units import parse_duration, parse_ratio
 from harness.runtime.options import Option, RuntimeOptions
+from harness.sli.statistics import CONFIDENCE
 from harness.text import escape_json_controls, one_line
+
+DEFAULT_MAX_SEEDS = 20
+MAX_SEEDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,46 @@ def parse_budget(option: str, text: str | None) -> float | None:
     return seconds
 
 
+def parse_seeds(first: int, text: str | None) -> tuple[int, ...]:
+    """The seeds of `--seeds`: a number of them from `first` on, a range `1-10`, or a list. Raises UsageError."""
+    if text is None:
+        return (first,)
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r" *(\d{1,9})(?:-(\d{1,9}))? *", part)
+        if match is None:
+            break
+        low, high = int(match[1]), int(match[2] or match[1])
+        if high < low or high - low >= MAX_SEEDS:
+            break
+        found += range(low, high + 1)
+    else:
+        if text.strip().isdigit():
+            found = [*range(first, first + found[0])] if 0 < found[0] <= MAX_SEEDS else []
+        if 0 < len(found) == len({*found}) <= MAX_SEEDS:
+            return tuple(found)
+    raise UsageError(
+        [
+            f"--seeds {text}: expected a whole number, 1 or more, a range such as 1-10, or a list such as 1,4,7-9 "
+            f"without repetitions; at most {MAX_SEEDS:,} seeds",
+            "see 'harness run --help'",
+        ]
+    )
+
+
+def parse_confidence(text: str | None) -> float:
+    """A share. Raises UsageError."""
+    if text is None:
+        return CONFIDENCE
+    try:
+        confidence = parse_ratio(text)
+    except InvalidValue as error:
+        raise UsageError([f"--confidence: {error}"]) from None
+    if not 0.5 < confidence < 1:
+        raise UsageError([f"--confidence {text}: must be > 50% and < 100%"])
+    return confidence
+
+
 def echo(*lines: object) -> None:
     """Print each as one line, whatever characters are in it."""
     for line in lines:
@@ -107,7 +152,31 @@ Var = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
-Seeds = Annotated[int, typer.Option(help="How many seeds to run, counted up from --seed.", min=1)]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEEDS",
+        help="How many seeds to run, counted up from --seed: 20; or which: 1-10 or 1,4,7-9. With several, each "
+        "experiment is judged over all of them, too.",
+    ),
+]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Add seeds, counted up from --seed, until each gate is decided over all of them.",
+    ),
+]
+MaxSeeds = Annotated[
+    int | None,
+    typer.Option(help=f"The most seeds that --until-decided runs; {DEFAULT_MAX_SEEDS} if not given.", min=1),
+]
+Confidence = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE", help="Confidence of each claim over several seeds, such as 99%; 95% if not given."
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -27,6 +27,7 @@ from harness.runtime.interrupt import cancelled_by_signals
 from harness.system import Invariant, MatchInvariant, System
 from harness.text import describe_error, plural
 from harness.workload.driver import LoadResult, client_groups
+from harness.workload.records import ClientRecord
 
 PROGRESS_CHECK_S = 1.0
 """Run seconds between two looks at the progress."""
@@ -45,6 +46,7 @@ class ArmRun:
 
     records: Sequence[Recorded]
     metadata: RunMetadata
+    clients: Sequence[ClientRecord]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -60,6 +62,7 @@ class _Outcome:
     """What is known of the arm, also when it breaks off."""
 
     records: Sequence[Recorded] = ()
+    clients: Sequence[ClientRecord] = ()
     faults: tuple[FaultRecord, ...] = ()
     failures: list[str] = field(default_factory=list)
     statistics: Mapping[str, Any] = field(default_factory=dict)
@@ -97,7 +100,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         stopped=outcome.stopped,
         fault_zones=_fault_zones(system, plan.faults),
     )
-    return ArmRun(tuple(outcome.records), metadata)
+    return ArmRun(tuple(outcome.records), metadata, tuple(outcome.clients))
 
 
 class _Arm:
@@ -200,13 +203,13 @@ class _Arm:
     def _collect(self) -> None:
         session, outcome = self._session, self._outcome
         outcome.faults = self._timeline.records()
+        outcome.clients = self._driver.clients
         outcome.records = self._records()
         outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
         outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
         failures = [(f.t_s, f.host, f.error) for f in session.failures]
         if self._load_result is not None:
             failures += ((f.t_s, f.client, f.error) for f in self._load_result.failures)
-            outcome.statistics = {**outcome.statistics, "asked_to_leave": self._load_result.cancelled}
         outcome.failures += _group(failures)
         outcome.failures += _broken_before_faults(outcome)
 

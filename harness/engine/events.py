@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.gates.result import EXIT_CODES, Verdict, worst
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import ExperimentResult, PooledResult
 from harness.verdict.recorded import RecordedRun
 
 type Change = Literal["applied", "undone", "failed"]
@@ -91,6 +91,8 @@ class SuiteFinished:
     exit_code: int
     elapsed_s: float
     reports: str
+    pooled: tuple[PooledResult, ...] = ()
+    """Of each experiment that ran with several seeds, in order."""
     reporter_failed: bool = False
     """A handler that was called before this one has raised."""
 

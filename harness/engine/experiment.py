@@ -101,6 +101,7 @@ def record_arm(
         experiment_yaml=experiment.text,
         slos_yaml=experiment.slos_text,
         environment=environment(experiment, plan, arm, run, runtime),
+        clients=arm_run.clients,
     )
     # The next arm begins with the memory that the first one began with.
     del arm_run

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.gates.result import EXIT_CODES, Verdict
 from harness.history.files import VERDICT
 from harness.history.write import json_text
+from harness.sli.statistics import CONFIDENCE
 from harness.verdict.differences import differences
 from harness.verdict.document import suite_document
 from harness.verdict.judge import judge
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import ExperimentResult, PooledResult
+from harness.verdict.pool import BROKEN, pool
 from harness.verdict.recorded import RecordedRun
 
 
@@ -52,6 +56,19 @@ def rejudge(directory: Path) -> Rejudged:
     before = file.read_bytes() if file.is_file() else None
     now = verdict_text(result)
     return Rejudged(result, altered, before is not None, () if before is None else _differences(before, now))
+
+
+def judge_pool(
+    results: Sequence[ExperimentResult], *, confidence: float = CONFIDENCE, looks: int = 1
+) -> PooledResult:
+    """The pooled verdict of one experiment, from the run directories of its seeds. Raises HistoryError."""
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(RecordedRun(result.run))
+            for result in results
+            if result.history_sha256 and result.verdict not in BROKEN
+        ]
+        return pool(results, runs, confidence=confidence, looks=looks)
 
 
 def judge_directory(directory: Path | str) -> ExperimentResult:

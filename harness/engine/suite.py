@@ -20,6 +20,7 @@ from harness.engine.experiment import (
     result_without_history,
     run_started,
 )
+from harness.engine.judge import judge_pool
 from harness.engine.plan import Plan, make_plan
 from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
@@ -27,10 +28,12 @@ from harness.engine.runtimes import DEFAULT
 from harness.errors import EXIT_EMPTY, UsageError
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions
-from harness.verdict.model import ExperimentResult
+from harness.sli.statistics import CONFIDENCE
+from harness.verdict.model import ExperimentResult, PooledResult
+from harness.verdict.pool import counted_results, is_decided, look_sizes, unjudged_pool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """The state of one (experiment, seed). `error`: why it gets no history."""
 
@@ -83,8 +86,50 @@ class _Conclusion:
         return conclude(self.directory, self.finish)
 
 
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How the seeds of an experiment are judged together. `confidence`: of each claim.
+
+    `until_decided`: seeds are added, as many as `look_sizes` says, until each gate is decided or none is left.
+    """
+
+    confidence: float = CONFIDENCE
+    until_decided: bool = False
+
+    def looks(self, seeds: int) -> tuple[int, ...]:
+        """After how many seeds the pool is judged."""
+        return look_sizes(seeds) if self.until_decided else (seeds,)
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The state of one experiment with several seeds. `looks`: after how many runs it is judged."""
+
+    runs: list[_Run]
+    looks: tuple[int, ...]
+    pooling: Pooling
+    submitted: int = 0
+    result: PooledResult | None = None
+
+    @property
+    def results(self) -> list[ExperimentResult]:
+        return [run.result for run in self.runs[: self.submitted] if run.result is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolJudgement:
+    """The work of one look at a pool."""
+
+    results: tuple[ExperimentResult, ...]
+    confidence: float
+    looks: int
+
+    def __call__(self, emit: Handler) -> PooledResult:
+        return judge_pool(self.results, confidence=self.confidence, looks=self.looks)
+
+
 class Schedule:
-    """`add` runs, then `run` once. `interrupted`: whether a signal stopped it."""
+    """`add` experiments, then `run` once. `interrupted`: whether a signal stopped it."""
 
     def __init__(
         self,
@@ -99,26 +144,37 @@ class Schedule:
         self._runtime = runtime
         self._finish = finish
         self._runs: list[_Run] = []
+        self._pools: list[_Pool] = []
         self.interrupted = False
 
-    def add(self, experiment: ReadyExperiment, plan: Plan, directory: Path) -> None:
-        self._runs.append(_Run(experiment, plan, directory, len(plan.arms)))
+    def add(
+        self, experiment: ReadyExperiment, plans: Sequence[tuple[Plan, Path]], pooling: Pooling = Pooling()
+    ) -> None:
+        """The runs of one experiment: for each seed its plan and its directory."""
+        runs = [_Run(experiment, plan, directory, len(plan.arms)) for plan, directory in plans]
+        self._runs += runs
+        self._pools.append(_Pool(runs, pooling.looks(len(runs)), pooling))
+
+    @property
+    def pooled(self) -> tuple[PooledResult, ...]:
+        """The pooled result of each experiment with several seeds."""
+        return tuple(pool.result for pool in self._pools if pool.result is not None)
 
     def run(self, jobs: int) -> tuple[ExperimentResult, ...]:
         """Every run's result, in the order in which they were added."""
         executor: Executor
+        first = [run for pool in self._pools for run in self._next_runs(pool)]
         if jobs == 1:
             executor = SerialExecutor(self._dispatcher, self._start)
-            order: Sequence[int] = range(len(self._runs))
         else:
             executor = ProcessExecutor(jobs, self._dispatcher, self._start)
             # The longest first, so that none is left over at the end.
-            order = sorted(range(len(self._runs)), key=lambda n: -self._runs[n].cost)
+            first.sort(key=lambda run: -run.cost)
         interrupt: KeyboardInterrupt | None = None
         reasons: dict[int, str] = {}
         try:
-            for number in order:
-                self._submit(executor, number)
+            for run in first:
+                self._submit(executor, run)
             for outcome in executor.outcomes():
                 self._collect(executor, outcome)
         except KeyboardInterrupt as error:
@@ -131,8 +187,15 @@ class Schedule:
             self._interrupt(str(interrupt), reasons)
         return tuple(run.result for run in self._runs if run.result is not None)
 
-    def _submit(self, executor: Executor, number: int) -> None:
-        run = self._runs[number]
+    def _next_runs(self, pool: _Pool) -> list[_Run]:
+        """Those that are needed for the next look."""
+        size = next((size for size in pool.looks if size > pool.submitted), pool.submitted)
+        runs = pool.runs[pool.submitted : size]
+        pool.submitted = size
+        return runs
+
+    def _submit(self, executor: Executor, run: _Run) -> None:
+        number = self._runs.index(run)
         experiment = run.experiment if isinstance(executor, SerialExecutor) else run.experiment.texts()
         for index in range(len(run.plan.arms)):
             plan = run.plan
@@ -150,15 +213,21 @@ class Schedule:
             executor.submit(number, work, limit_s=plan.budget_s + (ATTEMPTS + 2) * grace_s)
 
     def _start(self, number: int) -> None:
+        if number >= len(self._runs):
+            return  # a look at a pool
         run = self._runs[number]
         if run.started_s is None:
             run.started_s = time.perf_counter()
             self._dispatcher(run_started(run.plan))
 
     def _collect(self, executor: Executor, outcome: Outcome) -> None:
+        if outcome.key >= len(self._runs):
+            self._collect_pool(executor, self._pools[outcome.key - len(self._runs)], outcome)
+            return
         run = self._runs[outcome.key]
         if isinstance(outcome.value, ExperimentResult):
             self._conclude(run, outcome.value)
+            self._look(executor, run)
             return
         if outcome.error is not None and run.error is None:
             run.error = outcome
@@ -172,6 +241,29 @@ class Schedule:
             run.experiment, run.plan, run.directory, self._runtime, Verdict.ERROR, run.error.error or ""
         )
         self._conclude(run, replace(result, notes=tuple(run.error.detail.splitlines())))
+        self._look(executor, run)
+
+    def _look(self, executor: Executor, run: _Run) -> None:
+        """Judge the pool of a run that has ended, where it was the last one that this takes."""
+        number, pool = next((n, pool) for n, pool in enumerate(self._pools) if run in pool.runs)
+        results = pool.results
+        if len(results) < pool.submitted or len(pool.runs) < 2:
+            return
+        work = _PoolJudgement(tuple(results), pool.pooling.confidence, len(pool.looks))
+        executor.submit(len(self._runs) + number, work, first=True)
+
+    def _collect_pool(self, executor: Executor, pool: _Pool, outcome: Outcome) -> None:
+        if isinstance(outcome.value, PooledResult):
+            pool.result = outcome.value
+        else:
+            pool.result = replace(
+                unjudged_pool(pool.results, pool.pooling.confidence, len(pool.looks)),
+                reason=outcome.error or "",
+                notes=tuple(outcome.detail.splitlines()),
+            )
+        if not is_decided(pool.result):
+            for run in self._next_runs(pool):
+                self._submit(executor, run)
 
     def _conclude(self, run: _Run, result: ExperimentResult) -> None:
         run.result = result
@@ -181,8 +273,9 @@ class Schedule:
     def _interrupt(self, message: str, reasons: dict[int, str]) -> None:
         """Unfinished runs get a result, too: none is dropped."""
         self.interrupted = True
+        needed = [run for pool in self._pools for run in pool.runs[: pool.submitted]]
         for number, run in enumerate(self._runs):
-            if run.result is not None:
+            if run.result is not None or run not in needed:
                 continue
             if run.started_s is None:
                 reason = "interrupted before it began"
@@ -240,8 +333,11 @@ def run_suite(
     runtime: RuntimeOptions = DEFAULT,
     budget_s: float | None = None,
     suite_budget_s: float | None = None,
+    pooling: Pooling = Pooling(),
 ) -> SuiteFinished:
     """Run every experiment with every seed, up to `jobs` arms at a time.
+
+    With several seeds each experiment is judged over all of them, too (`pooling`).
 
     `budget_s`, `suite_budget_s`: the real time that each arm and the whole suite may take; what takes longer is ended,
     with the verdict `error`.
@@ -258,12 +354,20 @@ def run_suite(
     dispatcher(SuiteStarted(tuple(one.name for one in experiments), tuple(seeds), jobs, str(suite)))
     ends_s = None if suite_budget_s is None else started_s + suite_budget_s
     schedule = Schedule(dispatcher, finish, runtime, ends_s)
-    for experiment, plan in plans:
-        schedule.add(experiment, plan, run_directory(suite, plan.name, plan.seed))
+    for number, experiment in enumerate(experiments):
+        own = [plan for _, plan in plans[number * len(seeds) : (number + 1) * len(seeds)]]
+        schedule.add(
+            experiment, [(plan, run_directory(suite, plan.name, plan.seed)) for plan in own], pooling
+        )
     results = schedule.run(jobs)
-    verdict = Verdict.INTERRUPTED if schedule.interrupted else worst(result.verdict for result in results)
+    pooled = schedule.pooled
+    verdict = (
+        Verdict.INTERRUPTED
+        if schedule.interrupted
+        else worst(one.verdict for one in counted_results(results, pooled))
+    )
     exit_code = EXIT_CODES[verdict] if results else EXIT_EMPTY
-    finished = SuiteFinished(results, verdict, exit_code, time.perf_counter() - started_s, str(suite))
+    finished = SuiteFinished(results, verdict, exit_code, time.perf_counter() - started_s, str(suite), pooled)
     dispatcher(finished)
     dispatcher.close()
     return finished

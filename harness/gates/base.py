@@ -6,15 +6,17 @@ label. Nothing outside of that file knows the kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from harness.diagnostics import Diagnostic
 from harness.experiment.model import GateDefinition
+from harness.gates.pool import pool_by_run
 from harness.gates.result import GateResult
 from harness.history.read import History
 from harness.sli.base import SliResult, Slo
+from harness.sli.statistics import CONFIDENCE
 from harness.sli.threshold import Threshold
 from harness.system import System
 
@@ -39,12 +41,26 @@ class CheckContext:
 class JudgeContext:
     """What a gate is judged with, besides the history. `name`: what the results are called.
 
-    `control`: the history of the same run without faults, where a gate of the experiment needs it.
+    `control`: the history of the same run without faults, where a gate of the experiment needs it. `confidence`: of
+    each bound and of each claim.
     """
 
     name: str
     slos: Mapping[str, Slo]
     control: History | None = None
+    confidence: float = CONFIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a pool: its main history, and that of its control run, where there is one."""
+
+    history: History
+    control: History | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.history.environment.seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,19 @@ class Gate(GateDefinition):
         """One result, or one for each group. HistoryError and InvalidValue make the gate an error."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it is judged")
 
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        """The results of several runs with different seeds, together.
+
+        By default each run is judged by itself, and the worst counts: the gate states a fact of every run. A gate that
+        states something about all clients judges the rows of all runs together.
+        """
+        return pool_by_run(
+            [
+                (run.seed, tuple(self.judge(run.history, replace(context, control=run.control))))
+                for run in runs
+            ]
+        )
+
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         """What charts of ablation arms show; None for a gate that is about no SLO."""
         return None
@@ -103,8 +132,10 @@ class Gate(GateDefinition):
         """The same gate on those rows only for which a condition is true as well, for an arm's `where`."""
         return self
 
-    def fault_rows(self, history: History, slos: Mapping[str, Slo]) -> tuple[SliResult, ...] | None:
-        """The SLI on the rows that the faults can have changed, one for each group.
+    def fault_rows(
+        self, histories: Sequence[History], slos: Mapping[str, Slo], confidence: float = CONFIDENCE
+    ) -> tuple[SliResult, ...] | None:
+        """The SLI on the rows of these histories that the faults can have changed, one for each group.
 
         Arms test the difference to the main run on them. None for a gate that has no such rows: its main run must pass
         where its arm fails.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
-from harness.gates.base import CheckContext, Gate, JudgeContext
-from harness.gates.comparison import ComparingGate, Side, compare_slo
+from harness.gates.base import CheckContext, Gate, JudgeContext, Run
+from harness.gates.comparison import ComparingGate, Side, compare_pooled
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, no_samples
 from harness.gates.slo import steady_state_gate
@@ -59,22 +59,26 @@ class BlastRadiusGate(ComparingGate):
         return steady_state_gate(self)
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
+        return self.judge_pooled([Run(history)], context)
+
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
         objective = self.objective(context.slos)
         if objective is None:
             raise HistoryError(f"there is no SLO '{self.slo_name}'")
-        margin, zones = parse_threshold(self.margin), history.metadata.fault_zones
-        if self.outside is not None:
-            if not zones:
-                reason = "the targets of the faults have no zone; use 'where'"
-                return [no_samples(context.name, threshold=margin.value, unit=margin.unit, reason=reason)]
-            inside = f"{quoted(self.outside)} NOT IN ({', '.join(map(literal, zones))})"
-            both = inside if self.where is None else f"({self.where}\n) AND {inside}"
-            objective = replace(objective, where=both)
-        times = windows(history)
-        before, during = (
-            Side(f"{name} the fault", history, times[window])
-            for name, window in (("before", "before"), ("during", "fault"))
-        )
-        result = compare_slo(context.name, objective, margin, before, during)
-        outside = f"outside {', '.join(zones)}: " if self.outside is not None else ""
+        margin, zones, before, during = parse_threshold(self.margin), set[str](), [], []
+        for run in runs:
+            where = None
+            if self.outside is not None:
+                # Each seed may draw other targets, in other zones.
+                own = run.history.metadata.fault_zones
+                if not own:
+                    reason = "the targets of the faults have no zone; use 'where'"
+                    return [no_samples(context.name, threshold=margin.value, unit=margin.unit, reason=reason)]
+                where = f"{quoted(self.outside)} NOT IN ({', '.join(map(literal, own))})"
+                zones |= {*own}
+            times = windows(run.history)
+            before.append(Side("before the fault", run.history, times["before"], where))
+            during.append(Side("during the fault", run.history, times["fault"], where))
+        result = compare_pooled(context.name, objective, margin, before, during, context.confidence)
+        outside = f"outside {', '.join(sorted(zones))}: " if self.outside is not None else ""
         return [replace(result, slo=self.slo_name, reason=outside + result.reason)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from harness.gates.base import JudgeContext
-from harness.gates.comparison import ComparingGate, Side, compare_slo
+from harness.gates.base import JudgeContext, Run
+from harness.gates.comparison import ComparingGate, Side, compare_pooled
 from harness.gates.during import DURING_TEXT, During
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult
@@ -44,19 +44,28 @@ class CompareGate(ComparingGate):
         return "compare"
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        objective, control = self.objective(context.slos), context.control
+        return self.judge_pooled([Run(history, context.control)], context)
+
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        objective = self.objective(context.slos)
         if objective is None:
             raise HistoryError(f"there is no SLO '{self.slo_name}'")
-        if control is None:
-            raise HistoryError("there is no control run to compare with")
-        if control.metadata.failures:
-            raise HistoryError(f"the control run broke: {control.metadata.failures[0]}")
-        window = windows(history)[self.during]
-        result = compare_slo(
+        without, with_faults = [], []
+        for run in runs:
+            if run.control is None:
+                raise HistoryError("there is no control run to compare with")
+            if run.control.metadata.failures:
+                raise HistoryError(f"the control run broke: {run.control.metadata.failures[0]}")
+            window = windows(run.history)[self.during]
+            when = DURING_TEXT[self.during].replace("the fault", "them")
+            without.append(Side("in the control run", run.control, window))
+            with_faults.append(Side(f"with faults{when}", run.history, window))
+        result = compare_pooled(
             context.name,
             objective,
             parse_threshold(self.margin),
-            Side("in the control run", control, window),
-            Side(f"with faults{DURING_TEXT[self.during].replace('the fault', 'them')}", history, window),
+            without,
+            with_faults,
+            context.confidence,
         )
         return [replace(result, slo=self.slo_name)]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.diagnostics import Code, Diagnostic
@@ -23,16 +23,18 @@ from harness.sli.means import MIN_CLUSTERS
 from harness.sli.percentile import PercentileSlo
 from harness.sli.query import EVERYTHING, Window
 from harness.sli.ratio import RatioSlo
+from harness.sli.statistics import CONFIDENCE
 from harness.sli.threshold import Threshold, parse_threshold
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two sets of rows, and what a reason calls it."""
+    """One of the two sets of rows, and what a reason calls it. `where`: besides that of the objective."""
 
     name: str
     history: History
     window: Window = EVERYTHING
+    where: str | None = None
 
 
 class ComparingGate(SloBasedGate):
@@ -67,7 +69,19 @@ def margin_unit(threshold: Threshold) -> str:
 
 
 def compare_slo(name: str, objective: Objective, margin: Threshold, first: Side, second: Side) -> GateResult:
-    """Whether the SLI of the second side is worse than that of the first by no more than the margin.
+    """Whether the SLI of the second side is worse than that of the first by no more than the margin."""
+    return compare_pooled(name, objective, margin, [first], [second])
+
+
+def compare_pooled(
+    name: str,
+    objective: Objective,
+    margin: Threshold,
+    first: Sequence[Side],
+    second: Sequence[Side],
+    confidence: float = CONFIDENCE,
+) -> GateResult:
+    """As `compare_slo`, of both sides in several runs. A client is the same one on both sides of one seed only.
 
     Passed when the bound of the difference on the bad side is within it, failed when the one on the good side is beyond
     it. `value` is the difference: of the shares of bad rows, or of the percentiles. Raises HistoryError.
@@ -75,12 +89,23 @@ def compare_slo(name: str, objective: Objective, margin: Threshold, first: Side,
     unit = margin_unit(objective.threshold)
     if margin.unit != unit:
         raise HistoryError(f"the margin is in {margin.unit}; the SLO is in {unit}")
-    rows = slo_samples(first, objective), slo_samples(second, objective)
-    for side, samples in zip((first, second), rows, strict=True):
-        if not samples.values:
-            return no_samples(name, threshold=margin.value, unit=unit, reason=f"no samples {side.name}")
+    rows = []
+    for sides in (first, second):
+        parts = [slo_samples(side, objective) for side in sides]
+        for side, samples in zip(sides, parts, strict=True):
+            if not samples.values:
+                seed = f" with seed {side.history.environment.seed}" if len(sides) > 1 else ""
+                return no_samples(
+                    name, threshold=margin.value, unit=unit, reason=f"no samples {side.name}{seed}"
+                )
+        rows.append(
+            Samples(
+                tuple(value for samples in parts for value in samples.values),
+                tuple(client for samples in parts for client in samples.clients),
+            )
+        )
     percent = objective.slo.percentile_of()
-    found = compare(*rows, percent)
+    found = compare(rows[0], rows[1], percent, confidence)
     verdict, outcome = _verdict(found, margin)
     before, after = (_format(value, unit) for value in (found.first, found.second))
     what = "are bad" if percent is None else f"is p{percent:g}"
@@ -90,7 +115,7 @@ def compare_slo(name: str, objective: Objective, margin: Threshold, first: Side,
     return GateResult(
         name=name,
         verdict=verdict,
-        reason=f"{before} {what} {first.name}, {after} {second.name}: "
+        reason=f"{before} {what} {first[0].name}, {after} {second[0].name}: "
         + (
             "no finite difference"
             if found.effect is None
@@ -131,7 +156,7 @@ def _format(value: float, unit: str) -> str:
 
 
 def slo_samples(side: Side, objective: Objective) -> Samples:
-    """What the SLO measures in each row of the side, with its client; the unknown is the worst."""
+    """What the SLO measures in each row of the side, with its seed and client; the unknown is the worst."""
     slo, history = objective.slo, side.history
     if isinstance(slo, RatioSlo):
         bad = f"NOT ({slo.good}\n)" if slo.good is not None else f"({slo.bad}\n)"
@@ -140,7 +165,7 @@ def slo_samples(side: Side, objective: Objective) -> Samples:
         value, worst = slo.value, math.inf
     else:
         raise HistoryError(f"a {slo.kind} cannot be compared")
-    conditions = [f"({one}\n)" for one in (slo.where, objective.where) if one is not None]
+    conditions = [f"({one}\n)" for one in (slo.where, objective.where, side.where) if one is not None]
     source = RowSource(history, slo.table, " AND ".join(conditions) or None, slo.at)
     rows = history.query(
         f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {cluster_sql(history, slo.table)} "
@@ -148,5 +173,5 @@ def slo_samples(side: Side, objective: Objective) -> Samples:
     )
     return Samples(
         tuple(worst if value is None else float(value) for value, _ in rows),
-        tuple(client for _, client in rows),
+        tuple((history.environment.seed, client) for _, client in rows),
     )

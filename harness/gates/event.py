@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import PositiveDuration
-from harness.gates.base import CheckContext, Gate, JudgeContext
+from harness.gates.base import CheckContext, Gate, JudgeContext, Run
 from harness.gates.during import run_end_s
+from harness.gates.pool import pool_by_run
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
 from harness.history.columns import EVENT_COLUMNS, Column
@@ -19,10 +20,7 @@ from harness.history.read import History
 from harness.history.table import literal
 from harness.sli.checks import check_sql
 from harness.sli.formatting import duration, ratio
-from harness.sli.statistics import CONFIDENCE, chance_of_events, chance_of_moment
-
-MAX_CHANCE = 1 - CONFIDENCE
-"""More than this probability that chance alone gives the events is no evidence that they answer the fault."""
+from harness.sli.statistics import chance_of_events, chance_of_moment, combined_chance
 
 WHERE_COLUMNS = (
     *EVENT_COLUMNS,
@@ -90,16 +88,37 @@ class EventGate(Gate):
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
         """Seen in time after each fault, and not by chance; `value` is the longest wait."""
-        return [self._judge(history, context.name)]
+        return [self._judge(history, context.name, 1 - context.confidence).result]
 
-    def _judge(self, history: History, name: str) -> GateResult:
-        def undecided(reason: str, samples: int = 0) -> GateResult:
-            return no_samples(name, threshold=self.within, unit="s", samples=samples, reason=reason)
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        """Seen in time in every run. That chance explains it in all of them is tested together (`combined_chance`)."""
+        found = [self._judge(run.history, context.name, 1 - context.confidence) for run in runs]
+        (pooled,) = pool_by_run([(run.seed, [one.result]) for run, one in zip(runs, found, strict=True)])
+        chances = [one.chance for one in found if one.chance is not None]
+        if pooled.verdict is Verdict.FAILED or len(chances) < len(runs):
+            return [pooled]
+        chance = combined_chance(chances)
+        holds = chance <= 1 - context.confidence
+        waits = [one.result.value for one in found if one.result.value is not None]
+        return [
+            replace(
+                pooled,
+                verdict=Verdict.PASSED if holds else Verdict.INCONCLUSIVE,
+                value=max(waits, default=None),
+                reason=f"{self.event} is seen in time after the {_since(self.of)} of each fault in {len(runs):,} runs, "
+                f"which chance alone gives with a probability of {_percent(chance)} (at most "
+                f"{_percent(1 - context.confidence)} is evidence)",
+            )
+        ]
+
+    def _judge(self, history: History, name: str, max_chance: float) -> _Judged:
+        def undecided(reason: str, samples: int = 0) -> _Judged:
+            return _Judged(no_samples(name, threshold=self.within, unit="s", samples=samples, reason=reason))
 
         faults = history.metadata.faults
         if not faults:
             return undecided("there is no fault for the event to follow")
-        since = "start" if self.of == "fault" else "end"
+        since = _since(self.of)
         causes: list[_Cause] = []
         for fault in faults:
             moment = self._moment(fault)
@@ -111,7 +130,8 @@ class EventGate(Gate):
         end_s = run_end_s(history)
         waits: list[float] = []
         missed: list[str] = []
-        counted = 0
+        counted, highest = 0, 0.0
+        doubt: GateResult | None = None
         for cause in causes:
             moment, fault = cause.moment_s, cause.fault
             until = self._until(cause, causes, end_s)
@@ -146,20 +166,34 @@ class EventGate(Gate):
                 chance_of_moment([*answers, *others], answers[0], window_s, window_s + calm_s),
             )
             expected = math.ceil(usual * window_s / calm_s)
-            if chance > MAX_CHANCE or len(found) <= expected:
-                return undecided(
-                    f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
-                    f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone gives "
-                    f"with a probability of {ratio(chance, 1)} (at most {ratio(MAX_CHANCE, 0)} is evidence)"
-                    + ("" if usual else _describe_calm_time(answers[0], window_s, window_s + calm_s)),
-                    samples=len(found),
+            if len(found) <= expected:
+                chance = 1.0
+            highest = max(highest, chance)
+            if chance > max_chance:
+                doubt = (
+                    doubt
+                    or undecided(
+                        f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
+                        f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone "
+                        f"gives with a probability of {ratio(chance, 1)} (at most {_percent(max_chance)} is evidence)"
+                        + (
+                            ""
+                            if usual
+                            else _describe_calm_time(answers[0], window_s, window_s + calm_s, max_chance)
+                        ),
+                        samples=len(found),
+                    ).result
                 )
+                continue
             # As many as are usual may be of those that are seen anyway.
             waits.append(found[expected].t_s - moment)
+        chance_of_all = None if missed else highest
+        if doubt is not None:
+            return _Judged(doubt, chance_of_all)
         within = duration(self.within)
         unknown = sum(event.follows is None for event in causes[0].events)
         also = f" ({unknown:,} events unknown: 'where' is null)" if unknown else ""
-        return GateResult(
+        result = GateResult(
             name=name,
             verdict=Verdict.FAILED if missed else Verdict.PASSED,
             reason=f"no {self.event} within {within} of the {since} of {', '.join(missed)}{also}"
@@ -172,6 +206,7 @@ class EventGate(Gate):
             samples=counted,
             unknown=unknown,
         )
+        return _Judged(result, chance_of_all)
 
     def _moment(self, fault: FaultRecord) -> float | None:
         if self.of == "recovery" and fault.for_s > 0:
@@ -221,6 +256,14 @@ class EventGate(Gate):
 
 
 @dataclass(frozen=True, slots=True)
+class _Judged:
+    """`chance`: the highest probability of a fault's events without a cause; None where that is not known."""
+
+    result: GateResult
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Event:
     """`follows`: whether `where` is true for it; None when that is unknown. `row`: which of the events it is."""
 
@@ -263,9 +306,17 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
-def _describe_calm_time(wait_s: float, window_s: float, total_s: float) -> str:
+def _since(of: str) -> str:
+    return "start" if of == "fault" else "end"
+
+
+def _percent(chance: float) -> str:
+    return f"{100 * chance:.2g}%"
+
+
+def _describe_calm_time(wait_s: float, window_s: float, total_s: float, max_chance: float) -> str:
     """How much more time without a fault and without the event would exclude chance (`chance_of_moment`)."""
-    # wait / total * (1 + window / total) = MAX_CHANCE
-    enough_s = (wait_s + math.sqrt(wait_s**2 + 4 * MAX_CHANCE * wait_s * window_s)) / (2 * MAX_CHANCE)
+    # wait / total * (1 + window / total) = max_chance
+    enough_s = (wait_s + math.sqrt(wait_s**2 + 4 * max_chance * wait_s * window_s)) / (2 * max_chance)
     more_s = enough_s - total_s
     return f"; {duration(more_s)} more without a fault and without the event would do" if more_s > 0 else ""

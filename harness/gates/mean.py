@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, ClassVar
 
-from harness.gates.base import JudgeContext
+from harness.gates.base import JudgeContext, Run
 from harness.gates.extreme import ValueGate
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
@@ -42,18 +42,26 @@ class MeanGate(ValueGate):
     """The largest mean, with its unit."""
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        client = cluster_sql(history, self.table)
-        source = RowSource(history, self.table, self.where, self.at)
-        sql = source.sql(windows(history)[self.during], self.expression)
-        rows = history.query(
-            f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {client} FROM {sql} ORDER BY t_s, 1, 2"
-        )
-        known = [(float(value), cluster) for value, cluster in rows if value is not None]
+        return self.judge_pooled([Run(history)], context)
+
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
         threshold = parse_threshold(self.at_most)
-        if not known:
-            return [no_samples(context.name, threshold=threshold.value, unit=threshold.unit)]
-        found = mean_bounds([value for value, _ in known], [cluster for _, cluster in known])
-        unknown, silent = len(rows) - len(known), silent_clients(history, self.table)
+        rows: list[tuple[float | None, Hashable]] = []
+        for run in runs:
+            values = self._values(run.history)
+            if all(value is None for value, _ in values):
+                seed = f" with seed {run.seed}" if len(runs) > 1 else ""
+                reason = f"no samples{seed}"
+                return [
+                    no_samples(context.name, threshold=threshold.value, unit=threshold.unit, reason=reason)
+                ]
+            rows += [(value, (run.seed, client)) for value, client in values]
+        known = [(float(value), cluster) for value, cluster in rows if value is not None]
+        found = mean_bounds(
+            [value for value, _ in known], [cluster for _, cluster in known], context.confidence
+        )
+        unknown = len(rows) - len(known)
+        silent = sum(silent_clients(run.history, self.table) for run in runs)
         verdict, needs = Verdict.INCONCLUSIVE, None
         if found.interval is None:
             needs = MIN_CLUSTERS - found.clusters
@@ -83,3 +91,12 @@ class MeanGate(ValueGate):
                 needs=needs,
             )
         ]
+
+    def _values(self, history: History) -> list[tuple[Any, ...]]:
+        """Of each row what is measured, None where it is unknown, and its client."""
+        client = cluster_sql(history, self.table)
+        source = RowSource(history, self.table, self.where, self.at)
+        sql = source.sql(windows(history)[self.during], self.expression)
+        return history.query(
+            f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {client} FROM {sql} ORDER BY t_s, 1, 2"
+        )

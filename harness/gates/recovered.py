@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Duration
-from harness.gates.base import CheckContext, Gate
+from harness.gates.base import CheckContext, Gate, JudgeContext, Run
 from harness.gates.registry import gate_kind
+from harness.gates.result import GateResult
 from harness.gates.slo import steady_state_gate
 from harness.gates.slo_based import SloBasedGate
 from harness.history.read import History
@@ -55,6 +56,9 @@ class RecoveredGate(SloBasedGate):
                 f"the run is over at {context.run_end_s:g}s; load longer, or end the faults earlier",
                 path=("within",),
             )
+
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        return self.judge_rows(runs, context)
 
     def steady_state(self) -> Gate:
         return steady_state_gate(self)

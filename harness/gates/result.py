@@ -38,16 +38,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return next((v for v in _SEVERITY if v in found), Verdict.INCONCLUSIVE)
 
 
-INTERVAL_CONFIDENCE = 0.9
-"""Of two one-sided bounds at 95 % each."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
     """The result of one gate. The fields are keys of `verdict.json`, in this order.
 
     `value`, `interval`, `threshold`: in `unit` ("ratio", "share", "s", "bps", "bytes", "count").
-    `interval`: two one-sided 95 % bounds, so that its `confidence` is 0.9.
+    `interval`: two one-sided bounds: at 95 % each, so that its `confidence` is 0.9; pooled verdicts may state another.
     `effective`: as many independent samples carry the same evidence; None where that is not asked.
     `unknown`: how many of the samples are not known (null, NaN, no moment); they are counted as bad.
     `missing`: clients that may have had one sample more; `bounded`: the value when all of these are bad.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from harness.gates.base import Gate
+from harness.gates.base import Gate, JudgeContext, Run
 from harness.gates.during import DURING_TEXT, During, during_key
 from harness.gates.registry import gate_kind
+from harness.gates.result import GateResult
 from harness.gates.slo_based import SloBasedGate
 from harness.history.read import History
 from harness.sli.query import Window, windows
@@ -37,6 +39,9 @@ class SloGate(SloBasedGate):
 
     def window(self, history: History) -> Window:
         return windows(history)[self.during]
+
+    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        return self.judge_rows(runs, context)
 
     def steady_state(self) -> Gate:
         return steady_state_gate(self)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import Ratio
-from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
+from harness.gates.base import CheckContext, Gate, JudgeContext, Objective, Run
 from harness.gates.result import GateResult, Verdict, no_samples
 from harness.history.metadata import HistoryError
 from harness.history.read import History
@@ -15,6 +15,7 @@ from harness.sli.base import SliResult, Slo
 from harness.sli.checks import check_where
 from harness.sli.query import Window
 from harness.sli.ratio import check_share
+from harness.sli.statistics import CONFIDENCE
 from harness.sli.threshold import Threshold
 
 _VERDICTS = {True: Verdict.PASSED, False: Verdict.FAILED, None: Verdict.INCONCLUSIVE}
@@ -70,42 +71,70 @@ class SloBasedGate(Gate):
                 )
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
+        return self.judge_rows([Run(history)], context)
+
+    def judge_rows(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+        """On the rows of all runs together; clients of different runs are different ones. For `judge_pooled`."""
         objective = self.objective(context.slos)
         if objective is None:
             raise HistoryError(
                 f"there is no SLO '{self.slo_name}'; there are {', '.join(context.slos) or 'none'}"
             )
         slo, threshold = objective.slo, objective.threshold
-        window = self.window(history)
-        measured = [*slo.measure(history, self.where, window, threshold)]
-        untested = self._untested_groups(slo, history, window, threshold)
+        counted = [
+            tuple(slo.count(run.history, self.where, self.window(run.history), threshold)) for run in runs
+        ]
+        empty = [
+            run.seed
+            for run, rows in zip(runs, counted, strict=True)
+            if not any(one.counts.samples for one in rows)
+        ]
+        if 0 < len(empty) < len(runs):
+            # A run that is silent is not outvoted by those that are not.
+            seeds = ", ".join(map(str, empty))
+            return [
+                no_samples(
+                    context.name,
+                    threshold=threshold.value,
+                    unit=threshold.unit,
+                    slo=self.slo_name,
+                    reason=f"no samples with seed {seeds}",
+                )
+            ]
+        untested = self._untested_groups(slo, runs, threshold)
         # Without rows there is no group either.
         return [
             self._result(one, context.name, threshold, is_untested=one.group in untested)
-            for one in measured or [SliResult(None, 0)]
+            for one in [*slo.pool(counted, threshold, context.confidence)] or [SliResult(None, 0)]
         ]
 
-    def _untested_groups(
-        self, slo: Slo, history: History, window: Window, threshold: Threshold
-    ) -> set[str | None]:
+    def _untested_groups(self, slo: Slo, runs: Sequence[Run], threshold: Threshold) -> set[str | None]:
         """The groups that have no row from the first fault's start on, though the gate is about that time too."""
-        start_s = history.metadata.fault_start_s
-        if start_s is None or (window.end_s is not None and window.end_s <= start_s):
-            return set()
-        since = slo.measure(history, self.where, window & Window(start_s), threshold)
-        return {one.group for one in since if not one.samples}
+        since = []
+        for run in runs:
+            start_s, window = run.history.metadata.fault_start_s, self.window(run.history)
+            if start_s is not None and not (window.end_s is not None and window.end_s <= start_s):
+                since.append(slo.count(run.history, self.where, window & Window(start_s), threshold))
+        return {one.group for one in slo.pool(since, threshold) if not one.samples}
 
-    def fault_rows(self, history: History, slos: Mapping[str, Slo]) -> tuple[SliResult, ...] | None:
+    def fault_rows(
+        self, histories: Sequence[History], slos: Mapping[str, Slo], confidence: float = CONFIDENCE
+    ) -> tuple[SliResult, ...] | None:
         """Rows of the faults' window, and the first row after it of each client that was there at its end: what it was
         doing then. All rows of a gate that counts only what comes after the faults."""
         objective = self.objective(slos)
-        start_s, end_s = history.metadata.fault_start_s, history.metadata.fault_end_s
-        if objective is None or start_s is None or end_s is None:
+        if objective is None:
             return ()
-        window = self.window(history)
-        if window.start_s is None or window.start_s < end_s:
-            window &= Window(start_s, end_s, under_way=window.end_s is None or window.end_s > end_s)
-        return tuple(objective.slo.measure(history, self.where, window, objective.threshold))
+        counted = []
+        for history in histories:
+            start_s, end_s = history.metadata.fault_start_s, history.metadata.fault_end_s
+            if start_s is None or end_s is None:
+                return ()
+            window = self.window(history)
+            if window.start_s is None or window.start_s < end_s:
+                window &= Window(start_s, end_s, under_way=window.end_s is None or window.end_s > end_s)
+            counted.append(objective.slo.count(history, self.where, window, objective.threshold))
+        return tuple(objective.slo.pool(counted, objective.threshold, confidence))
 
     def objective(self, slos: Mapping[str, Slo]) -> Objective | None:
         slo = slos.get(self.slo_name)

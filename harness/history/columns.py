@@ -31,6 +31,21 @@ EVENT_COLUMNS = (
 )
 """`fields` is a JSON object: `fields->>'session'`."""
 
+CLIENT_COLUMNS = (
+    Column("client", "VARCHAR", False),
+    Column("workload", "VARCHAR", False),
+    Column("group", "VARCHAR", False),
+    Column("arrived_s", "DOUBLE", False),
+    Column("ended_s", "DOUBLE", True),
+    Column("outcome", "VARCHAR", False),
+    Column("error", "VARCHAR", True),
+    Column("rows", "BIGINT", False),
+)
+"""`outcome`: see `harness.workload.records.ClientOutcome`. `rows`: how many rows of the system's tables it recorded."""
+
+RECORDED_BY = Column("recorded_by", "VARCHAR", False)
+"""In every declared table: the host (client or node) that recorded the row."""
+
 FAULT_START, FAULT_END = "fault_start_s", "fault_end_s"
 CONSTANTS = (Column(FAULT_START, "DOUBLE", True), Column(FAULT_END, "DOUBLE", True))
 """Usable in every expression: when the first fault began and the last one ended; null without faults."""
@@ -41,7 +56,17 @@ class TableError(InvalidInput):
 
 
 def columns(row_type: type) -> tuple[Column, ...]:
-    """The columns of a declared table, in the order of the fields. Raises TableError."""
+    """The columns of a declared table: its fields in their order, then `RECORDED_BY`. Raises TableError."""
+    found = field_columns(row_type)
+    if any(column.name == RECORDED_BY.name for column in found):
+        raise _table_error(
+            f"{row_type.__name__} has a field '{RECORDED_BY.name}'", "the harness adds that column itself"
+        )
+    return (*found, RECORDED_BY)
+
+
+def field_columns(row_type: type) -> tuple[Column, ...]:
+    """The columns that are fields of a row class, in their order. Raises TableError."""
     if not dataclasses.is_dataclass(row_type):
         raise _table_error(f"{row_type.__name__} is not a dataclass")
     hints = typing.get_type_hints(row_type)

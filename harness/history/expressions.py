@@ -14,6 +14,7 @@ from harness.history.columns import CONSTANTS, EVENT_COLUMNS, Column, TableError
 from harness.history.files import EVENTS
 from harness.history.sql import bad_expression, check_sql, interrupted_after, shared_connection
 from harness.history.table import quoted
+from harness.history.write import RESERVED_TABLES
 from harness.system import Chart, StateChart, System
 from harness.text import did_you_mean, quote
 
@@ -106,9 +107,18 @@ def _translate(message: str, expression: str, names: Sequence[str]) -> InvalidVa
 
 def check_tables(system: System) -> None:
     """Raise TableError for the tables and the charts of the system that are not valid; messages name them."""
+    problems = [
+        Diagnostic(
+            Code.BAD_SYSTEM,
+            f"system {system.name} declares a table '{name}'",
+            "the harness records a table of that name itself",
+        )
+        for name in system.tables
+        if name in RESERVED_TABLES
+    ]
     tables = {EVENTS: EVENT_COLUMNS, **{name: columns(row_type) for name, row_type in system.tables.items()}}
     names = [chart.name for chart in system.charts]
-    problems = [
+    problems += [
         Diagnostic(Code.DUPLICATE, f"duplicate chart name '{name}'")
         for name in dict.fromkeys(names)
         if names.count(name) > 1

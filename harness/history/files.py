@@ -1,4 +1,4 @@
-"""The names of the files in a run directory, and of the table of events."""
+"""The names of the files in a run directory, and of the tables that every history has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ENVIRONMENT = "environment.json"
 VERDICT = "verdict.json"
 
 EVENTS = "events"
+CLIENTS = "clients"
 
 
 def file_hashes(directory: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,20 +20,24 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.history.columns import EVENT_COLUMNS, columns
-from harness.history.files import ENVIRONMENT, EVENTS, EXPERIMENT, METADATA, SLOS, file_hashes
+from harness.history.columns import CLIENT_COLUMNS, EVENT_COLUMNS, columns, field_columns
+from harness.history.files import CLIENTS, ENVIRONMENT, EVENTS, EXPERIMENT, METADATA, SLOS, file_hashes
 from harness.history.metadata import Environment, HistoryError, RunMetadata
 from harness.history.table import Table
 from harness.runtime.contract import Recorded
 from harness.system import Event, System
 from harness.system.processor import PROCESSORS, ProcessorSlice
 from harness.workload.records import TABLES as LOAD_TABLES
+from harness.workload.records import ClientRecord
 
 _PLANNED = ("statistics", "groups", "fault_zones")
 """Metadata that is not part of the history's hash: figures of the runtime, and what follows from the plan."""
 
 OWN_TABLES: Mapping[str, type] = {**LOAD_TABLES, PROCESSORS: ProcessorSlice}
-"""The tables that the harness itself records; a system cannot declare them. They are written where they have rows."""
+"""Tables that the harness itself records, written where they have rows."""
+
+RESERVED_TABLES = (EVENTS, CLIENTS, *OWN_TABLES)
+"""A system cannot declare tables of these names."""
 
 
 @contextmanager
@@ -63,18 +68,20 @@ def write_history(
     experiment_yaml: str,
     slos_yaml: str,
     environment: Environment,
+    clients: Sequence[ClientRecord] = (),
 ) -> str:
     """Write everything but the verdict and return the history's sha256. Raises HistoryError.
 
-    Rows are ordered by time, then host, then as they were emitted. `environment` is completed by the hash, by
-    the sizes of the tables and by the hashes of the files (see `harness.history.files`).
+    Rows are ordered by time, then host, then as they were emitted; `clients` are all that arrived.
+    `environment` is completed by the hash, by the sizes of the tables and by the hashes of the files (see
+    `harness.history.files`).
     """
     import duckdb
 
     with staged(directory) as partial, duckdb.connect(config={"threads": 1}) as connection:
         digest = hashlib.sha256()
         counts = {}
-        for table in tables(system, records):
+        for table in (*tables(system, records), client_table(system, records, clients)):
             counts[table.name] = table.count
             digest.update(table.canonical())
             table.write(partial / f"{table.name}.parquet", connection)
@@ -105,7 +112,7 @@ def json_text(data: Any) -> str:
 def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
     """Every declared table, empty ones too, the events, and those of the harness that have rows. Raises
     HistoryError for what belongs to none."""
-    for taken in (EVENTS, *OWN_TABLES):
+    for taken in RESERVED_TABLES:
         if taken in system.tables:
             raise HistoryError(f"system {system.name} declares a table '{taken}'; that name is taken")
     names = {row_type: name for name, row_type in system.tables.items()}
@@ -121,7 +128,7 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
         row = record.row
         if (taker := takers.get(type(row))) is not None:
             append, get = taker
-            append(get(row))
+            append((*get(row), record.host) if type(row) in names else get(row))
         elif isinstance(row, Event):
             events.append((record.t_s, record.host, row.name, _event_fields(row)))
         else:
@@ -132,8 +139,22 @@ def tables(system: System, records: Sequence[Recorded]) -> list[Table]:
     return [
         *(Table(name, known[name], rows[name]) for name in rows),
         Table(EVENTS, EVENT_COLUMNS, events),
-        *(Table(name, columns(OWN_TABLES[name]), found) for name, found in own.items() if found),
+        *(Table(name, field_columns(OWN_TABLES[name]), found) for name, found in own.items() if found),
     ]
+
+
+def client_table(system: System, records: Sequence[Recorded], clients: Sequence[ClientRecord]) -> Table:
+    """All clients in the order of their arrival, each with the number of rows that it recorded in declared tables."""
+    declared = set(system.tables.values())
+    recorded = Counter(record.host for record in records if type(record.row) in declared)
+    rows = [
+        (*_CLIENT_VALUES(client), recorded[client.client])
+        for client in sorted(clients, key=attrgetter("arrived_s", "client"))
+    ]
+    return Table(CLIENTS, CLIENT_COLUMNS, rows)
+
+
+_CLIENT_VALUES = attrgetter(*(column.name for column in CLIENT_COLUMNS if column.name != "rows"))
 
 
 def _getter(row_type: type) -> Any:

@@ -16,13 +16,14 @@ from harness.sli.formatting import (
     effects,
     exposure,
     fault_times,
+    number,
     quantity,
     ratio,
     ratio_decimals,
     targets,
 )
 from harness.text import plural
-from harness.verdict.model import ArmResult, FaultResult
+from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, JudgedExperiment, PooledResult
 
 SYMBOLS = {
     Verdict.PASSED: "✓",
@@ -91,6 +92,25 @@ def describe_arm_gate(arm: ArmResult, gate: GateResult) -> str:
             return "held (expected)"
         return "held (one breach is enough)" if arm.verdict is Verdict.PASSED else "held"
     return gate.verdict.value
+
+
+def seeds_text(result: JudgedExperiment) -> str:
+    """`seed 3`; of a pool `seeds 1 to 10`, or `4 seeds`."""
+    if isinstance(result, ExperimentResult):
+        return f"seed {result.seed}"
+    first, last = result.seeds[0], result.seeds[-1]
+    if result.seeds == tuple(range(first, last + 1)):
+        return f"seed {first}" if first == last else f"seeds {first} to {last}"
+    return plural(len(result.seeds), "seed")
+
+
+def pool_text(result: PooledResult) -> str:
+    """`seeds 1 to 4 pooled, 95% confidence, 5 looks: each gate with 98% intervals`."""
+    text = f"{seeds_text(result)} pooled, {number(100 * result.confidence)}% confidence"
+    if result.looks == 1:
+        return text
+    each = 100 * (1 - 2 * (1 - result.confidence) / result.looks)
+    return f"{text} over at most {result.looks} looks: {each:.4g}% intervals"
 
 
 def fault_label(fault: FaultResult) -> str:

@@ -27,7 +27,8 @@ from harness.report.slo_charts import arm_charts, objective_charts
 from harness.report.svg import Figure, draw_interval, render
 from harness.system import find_system
 from harness.text import escape_controls, plural
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import ExperimentResult, PooledResult
+from harness.verdict.pool import counted_results
 from harness.verdict.recorded import RecordedRun
 
 if TYPE_CHECKING:
@@ -93,19 +94,23 @@ def run_page(
 
 
 def index_page(
-    results: Sequence[ExperimentResult], reports: Path, about: Sequence[tuple[str, str]] = ()
+    results: Sequence[ExperimentResult],
+    reports: Path,
+    about: Sequence[tuple[str, str]] = (),
+    pooled: Sequence[PooledResult] = (),
 ) -> str:
     """The page of a suite, with links to the runs' pages relative to `reports`.
 
     `about`: what else there is to know of the suite, as label and text (when, with what, by which command).
     """
-    verdict = worst(result.verdict for result in results)
+    verdict = worst(result.verdict for result in counted_results(results, pooled))
     passed = sum(result.verdict is Verdict.PASSED for result in results)
     ordered = sorted(results, key=lambda result: ORDER.index(result.verdict))
     rows = [(result, run_link(result, reports)) for result in ordered]
     return _page(
         "index.html.j2",
         results=rows,
+        pooled=sorted(pooled, key=lambda result: ORDER.index(result.verdict)),
         verdict=verdict,
         passed=Verdict.PASSED,
         meaning=f"{formatting.MEANINGS[verdict][0].upper()}{formatting.MEANINGS[verdict][1:]}.",

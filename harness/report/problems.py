@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.gates.result import GateResult, Verdict
 from harness.report import formatting
 from harness.report.formatting import describe_measurement
-from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
+from harness.verdict.model import ArmResult, FaultResult, JudgedExperiment, PooledResult
 
 FAULT = "fault "
 """What the subject of a fault begins with."""
@@ -45,7 +45,7 @@ class Problem:
         return f"{formatting.verdict_word(self.verdict)} {self.experiment}: {self.subject}"
 
 
-def problems(result: ExperimentResult) -> tuple[Problem, ...]:
+def problems(result: JudgedExperiment) -> tuple[Problem, ...]:
     """Everything of a run that has not passed, worst first, and each cause once: what has the same cause is among the
     details of the first. Never empty when the run itself has not passed."""
     found = sorted(_found(result), key=lambda problem: ORDER.index(problem.verdict))
@@ -93,12 +93,12 @@ def _with_others(problem: Problem, others: Sequence[str]) -> Problem:
     return replace(problem, details=(*details[:at], *rows, *details[at:]))
 
 
-def all_problems(results: Iterable[ExperimentResult]) -> tuple[Problem, ...]:
+def all_problems(results: Iterable[JudgedExperiment]) -> tuple[Problem, ...]:
     found = [problem for result in results for problem in problems(result)]
     return tuple(sorted(found, key=lambda problem: ORDER.index(problem.verdict)))
 
 
-def _found(result: ExperimentResult) -> Iterator[Problem]:
+def _found(result: JudgedExperiment) -> Iterator[Problem]:
     for gate in result.steady_state:
         if gate.verdict is not Verdict.PASSED:
             yield _gate(result, gate, f"steady state before the faults: {gate.name}", ())
@@ -114,7 +114,7 @@ def _found(result: ExperimentResult) -> Iterator[Problem]:
 
 
 def _gate(
-    result: ExperimentResult, gate: GateResult, subject: str, faults: tuple[FaultResult, ...]
+    result: JudgedExperiment, gate: GateResult, subject: str, faults: tuple[FaultResult, ...]
 ) -> Problem:
     details = [("measured", describe_measurement(gate))]
     needs = formatting.gate_needs(gate)
@@ -124,12 +124,12 @@ def _gate(
     return _problem(result, subject, gate.verdict, gate.reason, gate.line, tuple(details))
 
 
-def _fault(result: ExperimentResult, fault: FaultResult, subject: str) -> Problem:
+def _fault(result: JudgedExperiment, fault: FaultResult, subject: str) -> Problem:
     details = (("fault", formatting.fault_line(fault)),)
     return _problem(result, FAULT + subject, fault.verdict, fault.reason, None, details)
 
 
-def _arm(result: ExperimentResult, arm: ArmResult) -> Problem:
+def _arm(result: JudgedExperiment, arm: ArmResult) -> Problem:
     details = [("without", ", ".join(arm.without)), ("must", arm.must)]
     for gate in arm.gates:
         details.append(("measured", f"{gate.name}: {describe_measurement(gate)}"))
@@ -139,7 +139,7 @@ def _arm(result: ExperimentResult, arm: ArmResult) -> Problem:
 
 
 def _problem(
-    result: ExperimentResult,
+    result: JudgedExperiment,
     subject: str,
     verdict: Verdict,
     reason: str,
@@ -148,4 +148,9 @@ def _problem(
 ) -> Problem:
     off = (("switched off", ", ".join(result.without)),) if result.without else ()
     tail = (("replay", result.replay),) if result.replay else ()
-    return Problem(result.name, subject, verdict, result.file, line, reason, (*details, *off, *tail))
+    name = (
+        f"{result.name} ({formatting.seeds_text(result)})"
+        if isinstance(result, PooledResult)
+        else result.name
+    )
+    return Problem(name, subject, verdict, result.file, line, reason, (*details, *off, *tail))

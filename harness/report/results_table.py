@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.gates.result import GateResult, Verdict
-from harness.report.formatting import GATE_COLUMNS, SYMBOLS, describe_arm_gate, held_invariants, verdict_word
+from harness.report.formatting import (
+    GATE_COLUMNS,
+    SYMBOLS,
+    describe_arm_gate,
+    held_invariants,
+    pool_text,
+    seeds_text,
+    verdict_word,
+)
 from harness.report.problems import Problem, all_problems
 from harness.text import one_line, shorten
-from harness.verdict.model import ArmResult, ExperimentResult
+from harness.verdict.model import ArmResult, ExperimentResult, JudgedExperiment, PooledResult
+from harness.verdict.pool import counted_results
 
 MAX_WIDTH = 120
 MIN_WIDTH = 80
@@ -50,16 +60,25 @@ def badge(verdict: Verdict) -> Text:
     return Text(f"{SYMBOLS[verdict]} {verdict_word(verdict):<12}", STYLES[verdict])
 
 
-def print_results(console: Console, results: Iterable[ExperimentResult]) -> None:
-    """The table of gates, then a block for everything that has not passed."""
+def print_results(
+    console: Console, results: Iterable[ExperimentResult], pooled: Sequence[PooledResult] = ()
+) -> None:
+    """The table of gates, then a block for everything that has not passed.
+
+    Of a pooled experiment the gates of the pool, below one line for each seed.
+    """
     results = tuple(results)
     if not results:
         return
     width = text_width(console)
     lines = [Text(), _header(width)]
-    for result in results:
-        lines += _result_lines(result, width)
-    for problem in all_problems(results):
+    pools = {(one.name, one.file): one for one in pooled}
+    for key, group in groupby(results, lambda one: (one.name, one.file)):
+        for result in group:
+            lines += [_head_line(result, width)] if key in pools else _result_lines(result, width)
+        if key in pools:
+            lines += _result_lines(pools[key], width)
+    for problem in all_problems(counted_results(results, pooled)):
         lines += [Text(), *problem_lines(problem, width)]
     for line in [*lines, Text()]:
         print_line(console, line)
@@ -101,12 +120,15 @@ def _row(name: str, cells: Iterable[str], width: int) -> list[str]:
     return [f"{first:<{room}}{text}".rstrip(), *(" " * (_VERDICT + 2) + part for part in more)]
 
 
-def _result_lines(result: ExperimentResult, width: int) -> list[Text]:
+def _head_line(result: JudgedExperiment, width: int) -> Text:
     head = Text().append(f"{result.name}", "bold").append(" ")
     head.append(verdict_word(result.verdict), STYLES[result.verdict])
-    tail = f"  seed {result.seed}  {result.title}"
-    head.append(shorten(tail, max(10, width - len(head.plain))), "dim")
-    lines = [head]
+    about = pool_text(result) if isinstance(result, PooledResult) else seeds_text(result)
+    return head.append(shorten(f"  {about}  {result.title}", max(10, width - len(head.plain))), "dim")
+
+
+def _result_lines(result: JudgedExperiment, width: int) -> list[Text]:
+    lines = [_head_line(result, width)]
     invariants = held_invariants(result.gates)
     for gate in result.gates:
         if len(invariants) < 2 or gate not in invariants:

@@ -29,6 +29,10 @@ _RESOLUTION_S = 1e-9
 _FINE_UNTIL_S = 2.0**20
 
 
+CANCEL_S = 30.0
+"""How long cancelled tasks may take to end when the loop does, in virtual time."""
+
+
 class VirtualTimeError(HarnessError):
     """Virtual time cannot advance: nothing will happen any more, or everything happens at one instant."""
 
@@ -312,7 +316,19 @@ class SimLoop(base_events.BaseEventLoop):
         for task in tasks:
             task.cancel()
         if tasks:
-            self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # Not a task of its own: what ends here may cancel all tasks that there are.
+            over = self.create_future()
+
+            def end(_: object = None) -> None:
+                if not over.done():
+                    over.set_result(None)
+
+            asyncio.gather(*tasks, return_exceptions=True).add_done_callback(end)
+            self.call_later(CANCEL_S, end)
+            self.run_until_complete(over)
+        for task in tasks:
+            # What goes on for ever although it was cancelled goes with the loop.
+            task._log_destroy_pending = task.done()  # type: ignore[attr-defined]
 
 
 def _nothing() -> None:

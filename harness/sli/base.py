@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar
 
 from harness.diagnostics import Diagnostic
@@ -12,8 +13,8 @@ from harness.experiment.model import SloDefinition
 from harness.history.read import History
 from harness.sli.clusters import Counts
 from harness.sli.formatting import number, quantity
-from harness.sli.query import Window
-from harness.sli.statistics import more_samples
+from harness.sli.query import ClusteredRows, Window
+from harness.sli.statistics import CONFIDENCE, more_samples
 from harness.sli.threshold import Threshold
 
 type Point = tuple[float, float]
@@ -75,10 +76,34 @@ class Slo(SloDefinition):
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:
-        """One result, or one for each group of the whole history, in order.
+        """One result, or one for each group of the whole history, in order. Raises HistoryError as `count` does."""
+        return self.pool([self.count(history, where, window, threshold)], threshold)
+
+    def pool(
+        self,
+        runs: Iterable[Iterable[ClusteredRows]],
+        threshold: Threshold,
+        confidence: float = CONFIDENCE,
+    ) -> Iterator[SliResult]:
+        """One result for each group of what was counted in several runs. `confidence`: of each bound."""
+        groups: dict[str | None, ClusteredRows] = {}
+        for rows in chain.from_iterable(runs):
+            groups[rows.group] = groups[rows.group] + rows if rows.group in groups else rows
+        for _, rows in sorted(groups.items(), key=lambda item: item[0] or ""):
+            counts = replace(rows.counts, confidence=confidence)
+            yield self.judge_rows(replace(rows, counts=counts), threshold)
+
+    def count(
+        self, history: History, where: str | None, window: Window, threshold: Threshold
+    ) -> Iterator[ClusteredRows]:
+        """The rows of each group: how many exceed the threshold, by cluster.
 
         Raises HistoryError for what is not a table, a column, a condition or a number.
         """
+        raise NotImplementedError
+
+    def judge_rows(self, rows: ClusteredRows, threshold: Threshold) -> SliResult:
+        """The SLI of the rows of one group."""
         raise NotImplementedError
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
@@ -134,7 +159,7 @@ def decide(counts: Counts, missing: int, target: float) -> Decision:
         return Decision(counts, bounded, None, None, changes=True)
     needs = None
     if holds is None:
-        more = more_samples(counts.share * effective, effective, target)
+        more = more_samples(counts.share * effective, effective, target, counts.confidence)
         scale = counts.samples / effective if effective else 1.0
         needs = None if more is None else math.ceil(more * scale)
     return Decision(counts, bounded, holds, needs, changes=False)

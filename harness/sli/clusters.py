@@ -24,6 +24,7 @@ class Counts:
 
     `samples`, `bad`: all rows, and the bad ones. `clusters`: how many clusters have rows. `squares`, `bad_squares`,
     `products`: the sums over the clusters of n², b² and n b, where n are the rows and b the bad rows of a cluster.
+    `confidence`: of each bound.
     """
 
     samples: int
@@ -32,6 +33,19 @@ class Counts:
     squares: int
     bad_squares: int
     products: int
+    confidence: float = CONFIDENCE
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together. Their clusters are distinct, as those of different runs are."""
+        return Counts(
+            self.samples + other.samples,
+            self.bad + other.bad,
+            self.clusters + other.clusters,
+            self.squares + other.squares,
+            self.bad_squares + other.bad_squares,
+            self.products + other.products,
+            max(self.confidence, other.confidence),
+        )
 
     @property
     def good(self) -> int:
@@ -52,7 +66,9 @@ class Counts:
         if self.clusters < 2:
             return 0.0  # one cluster says nothing about how clusters differ
         # Few clusters tell the design effect badly: the quantile of t against that of as many rows.
-        quantile = float(stdtrit(self.samples - 1, CONFIDENCE) / stdtrit(self.clusters - 1, CONFIDENCE))
+        quantile = float(
+            stdtrit(self.samples - 1, self.confidence) / stdtrit(self.clusters - 1, self.confidence)
+        )
         return self.samples / self.design_effect * quantile**2
 
     @property
@@ -73,9 +89,9 @@ class Counts:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The lowest and the highest plausible share of good rows, each at 95 %."""
+        """The lowest and the highest plausible share of good rows, each with the confidence."""
         effective = self.effective
-        return ratio_bounds(self.share * effective, effective)
+        return ratio_bounds(self.share * effective, effective, self.confidence)
 
     def holds(self, target: float) -> bool | None:
         """Whether the share of good rows is at least the target; None where the rows do not decide it."""
@@ -84,14 +100,7 @@ class Counts:
 
     def with_missing(self, clients: int) -> Counts:
         """The same with one bad row more of each of so many other clients."""
-        return Counts(
-            self.samples + clients,
-            self.bad + clients,
-            self.clusters + clients,
-            self.squares + clients,
-            self.bad_squares + clients,
-            self.products + clients,
-        )
+        return self + Counts(clients, clients, clients, clients, clients, clients)
 
 
 def chance_of_difference(worse: Counts, better: Counts) -> float:

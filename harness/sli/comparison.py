@@ -9,7 +9,7 @@ seed) it does the same in both runs, so the difference is far better known than 
 * Percentiles: the bootstrap over clients (Efron and Tibshirani, An introduction to the bootstrap, 1993, ch. 13), with
   a fixed seed, so that the same rows give the same interval.
 
-Both intervals are two one-sided 95 % bounds.
+Both intervals are two one-sided bounds, each with the confidence that is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.sli.statistics import CONFIDENCE, percentile, ratio_bounds
 MIN_BAD = 10
 """Fewer clients with a bad row, on both sides together, are bounded exactly."""
 
-_RESAMPLES = 500
+_RESAMPLES, _MIN_BEYOND = 500, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,19 @@ class Comparison:
     clients: int
 
 
-def compare(first: Samples, second: Samples, percent: float | None = None) -> Comparison:
+def compare(
+    first: Samples, second: Samples, percent: float | None = None, confidence: float = CONFIDENCE
+) -> Comparison:
     """Compare shares of bad rows, or with `percent` that percentile. Both sides have rows."""
     clients = {*first.clients, *second.clients}
     few = min(len({*first.clients}), len({*second.clients})) < MIN_CLUSTERS
     if percent is None:
         low, high = _mean(first), _mean(second)
-        interval = None if few else _share_interval(first, second, len(clients))
+        interval = None if few else _share_interval(first, second, len(clients), confidence)
         return Comparison(low, high, high - low, interval, len(clients))
     low, high = (percentile(sorted(side.values), percent) for side in (first, second))
     effect = high - low if math.isfinite(low) and math.isfinite(high) else None
-    interval = None if few or effect is None else _percentile_interval(first, second, percent)
+    interval = None if few or effect is None else _percentile_interval(first, second, percent, confidence)
     return Comparison(low, high, effect, interval, len(clients))
 
 
@@ -68,14 +70,14 @@ def _mean(side: Samples) -> float:
     return math.fsum(side.values) / len(side.values)
 
 
-def _share_interval(first: Samples, second: Samples, clients: int) -> tuple[float, float]:
+def _share_interval(first: Samples, second: Samples, clients: int, confidence: float) -> tuple[float, float]:
     from scipy.special import stdtrit
 
     bad = [len({c for v, c in zip(side.values, side.clients, strict=True) if v}) for side in (first, second)]
     if sum(bad) < MIN_BAD:
         # One client is one sample: a client with any bad row is a bad one.
         bounds = [
-            ratio_bounds(len({*side.clients}) - count, len({*side.clients}))
+            ratio_bounds(len({*side.clients}) - count, len({*side.clients}), confidence)
             for side, count in zip((first, second), bad, strict=True)
         ]
         (good_low, good_high), (good_low_2, good_high_2) = bounds
@@ -86,12 +88,14 @@ def _share_interval(first: Samples, second: Samples, clients: int) -> tuple[floa
         for value, client in zip(side.values, side.clients, strict=True):
             influence[client] += sign * (value - mean) / len(side.values)
     squares = math.fsum(one**2 for one in influence.values())
-    margin = float(stdtrit(clients - 1, CONFIDENCE)) * math.sqrt(clients / (clients - 1) * squares)
+    margin = float(stdtrit(clients - 1, confidence)) * math.sqrt(clients / (clients - 1) * squares)
     effect = _mean(second) - _mean(first)
     return effect - margin, effect + margin
 
 
-def _percentile_interval(first: Samples, second: Samples, percent: float) -> tuple[float, float] | None:
+def _percentile_interval(
+    first: Samples, second: Samples, percent: float, confidence: float
+) -> tuple[float, float] | None:
     import numpy as np
 
     names = {name: index for index, name in enumerate(dict.fromkeys((*first.clients, *second.clients)))}
@@ -106,7 +110,8 @@ def _percentile_interval(first: Samples, second: Samples, percent: float) -> tup
         )
     random = np.random.default_rng(0)
     effects = []
-    for _ in range(_RESAMPLES):
+    # Enough of them beyond each bound.
+    for _ in range(max(_RESAMPLES, math.ceil(_MIN_BEYOND / (1 - confidence)))):
         weights = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
         found = []
         for values, owners in sides:
@@ -116,6 +121,6 @@ def _percentile_interval(first: Samples, second: Samples, percent: float) -> tup
         if len(found) == len(sides):
             effects.append(float(found[1] - found[0]))
     effects.sort()
-    edge = math.floor((1 - CONFIDENCE) * len(effects))
+    edge = math.floor((1 - confidence) * len(effects))
     low, high = effects[edge], effects[-1 - edge]
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None

@@ -21,14 +21,16 @@ MIN_CLUSTERS = 30
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """`interval`: two one-sided 95 % bounds; None with fewer than `MIN_CLUSTERS` clusters."""
+    """`interval`: two one-sided bounds, each with the confidence; None with fewer than `MIN_CLUSTERS` clusters."""
 
     value: float
     interval: tuple[float, float] | None
     clusters: int
 
 
-def mean_bounds(values: Sequence[float], clusters: Sequence[Hashable]) -> Mean:
+def mean_bounds(
+    values: Sequence[float], clusters: Sequence[Hashable], confidence: float = CONFIDENCE
+) -> Mean:
     """The mean of finite values; `clusters` says to which cluster each belongs. There is at least one value."""
     from scipy.special import stdtrit
 
@@ -41,5 +43,5 @@ def mean_bounds(values: Sequence[float], clusters: Sequence[Hashable]) -> Mean:
         return Mean(mean, None, count)
     squares = math.fsum(residual**2 for residual in residuals.values())
     error = math.sqrt(count / (count - 1) * squares) / len(values)
-    margin = float(stdtrit(count - 1, CONFIDENCE)) * error
+    margin = float(stdtrit(count - 1, confidence)) * error
     return Mean(mean, (mean - margin, mean + margin), count)

@@ -56,12 +56,11 @@ class PercentileSlo(Slo):
         given = overrides.get(self.threshold_key)
         return parse_threshold(self.at_most if given is None else given)
 
-    def measure(
+    def count(
         self, history: History, where: str | None, window: Window, threshold: Threshold
-    ) -> Iterator[SliResult]:
+    ) -> Iterator[ClusteredRows]:
         slow = f"{VALUE} > {threshold.value!r}"
-        for rows in self._query(history, where).by_cluster(window, slow, values=True):
-            yield self._result(rows, threshold)
+        return self._query(history, where).by_cluster(window, slow, values=True)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The percentile of each slice of time, at its middle."""
@@ -124,13 +123,13 @@ class PercentileSlo(Slo):
         value = f"(CASE WHEN isfinite({value}) THEN {value} END)"
         return SliQuery(history, self, value, "'inf'::DOUBLE", where)
 
-    def _result(self, rows: ClusteredRows, threshold: Threshold) -> SliResult:
+    def judge_rows(self, rows: ClusteredRows, threshold: Threshold) -> SliResult:
         """A percentile is at most a threshold when the share of values up to it is at least the percentile."""
         counts, values = rows.counts, rows.values
         if not counts.samples:
             return SliResult(rows.group, 0, missing=rows.missing)
         decision = decide(counts, rows.missing, self.percentile / 100)
-        low, high = percentile_bounds(values, self.percentile, counts.effective)
+        low, high = percentile_bounds(values, self.percentile, counts.effective, counts.confidence)
         interval = (low, high) if math.isfinite(low) and math.isfinite(high) else None
         value = percentile(values, self.percentile)
         bounded = percentile((*values, *[math.inf] * rows.missing), self.percentile) if rows.missing else None

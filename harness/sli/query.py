@@ -98,6 +98,16 @@ class ClusteredRows:
     values: tuple[float, ...]
     missing: int
 
+    def __add__(self, other: ClusteredRows) -> ClusteredRows:
+        """The rows of the same group in two runs; clients of different runs are different ones."""
+        return ClusteredRows(
+            self.group,
+            self.counts + other.counts,
+            self.unknown + other.unknown,
+            tuple(sorted((*self.values, *other.values))),
+            self.missing + other.missing,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SliQuery:

@@ -47,11 +47,13 @@ class RatioSlo(Slo):
         given = overrides.get(self.threshold_key)
         return Threshold(self.target if given is None else given, "ratio")
 
-    def measure(
+    def count(
         self, history: History, where: str | None, window: Window, threshold: Threshold
-    ) -> Iterator[SliResult]:
-        for rows in self._query(history, where).by_cluster(window, f"NOT {VALUE}"):
-            yield _result(rows, threshold)
+    ) -> Iterator[ClusteredRows]:
+        return self._query(history, where).by_cluster(window, f"NOT {VALUE}")
+
+    def judge_rows(self, rows: ClusteredRows, threshold: Threshold) -> SliResult:
+        return _result(rows, threshold)
 
     def series(self, history: History, where: str | None, slice_s: float, end_s: float) -> Series:
         """The rows that are not good, counted up."""

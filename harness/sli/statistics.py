@@ -14,50 +14,51 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
-_RISK = 1.0 - CONFIDENCE
+"""Of each bound, unless another one is given."""
+
 _MAX_SAMPLES = 10**12
 """More samples than that are treated as unreachable."""
 
 
-def ratio_bounds(good: float, total: float) -> tuple[float, float]:
-    """The lowest and the highest true ratio that `good` of `total` leaves plausible, each at 95 %."""
+def ratio_bounds(good: float, total: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The lowest and the highest true ratio that `good` of `total` leaves plausible, each with this confidence."""
     from scipy.special import betaincinv
 
     if total == 0:
         return 0.0, 1.0
-    low = 0.0 if good <= 0 else float(betaincinv(good, total - good + 1, _RISK))
-    high = 1.0 if good >= total else float(betaincinv(good + 1, total - good, CONFIDENCE))
+    low = 0.0 if good <= 0 else float(betaincinv(good, total - good + 1, 1.0 - confidence))
+    high = 1.0 if good >= total else float(betaincinv(good + 1, total - good, confidence))
     return low, high
 
 
-def samples_without_failure(target: float) -> int:
+def samples_without_failure(target: float, confidence: float = CONFIDENCE) -> int:
     """How many good samples in a row claim a ratio of at least `target`: 29,956 for 99.99 %."""
     if target >= 1.0:
         raise ValueError("no number of samples can claim 100 %")
     if target <= 0.0:
         return 0
     # n good ones in a row happen with probability target ** n; below the risk they are a proof.
-    return math.ceil(math.log(_RISK) / math.log(target) - 1e-9)
+    return math.ceil(math.log(1.0 - confidence) / math.log(target) - 1e-9)
 
 
-def more_samples(good: float, total: float, target: float) -> int | None:
+def more_samples(good: float, total: float, target: float, confidence: float = CONFIDENCE) -> int | None:
     """How many more samples claim a ratio of at least `target` with a probability of 95 %, if they are as those seen.
 
     Of the samples to come each is bad with the probability that was seen; without a bad one among those seen, none is.
     None where the ratio seen is not above the target: more samples of that kind do not help; and for a target of 100 %.
-    `good`, `total`: effective counts need not be integers.
+    `good`, `total`: effective counts need not be integers. `confidence`: of the claim.
     """
     if total == 0:
-        return None if target >= 1.0 else samples_without_failure(target)
+        return None if target >= 1.0 else samples_without_failure(target, confidence)
     if good / total <= target:
         return None
     if good >= total:
-        return max(0, samples_without_failure(target) - math.floor(total))
+        return max(0, samples_without_failure(target, confidence) - math.floor(total))
     bad = total - good
 
     def powerful(more: int) -> bool:
         # At most so many bad ones of all are a claim; so likely are no more than that.
-        most = _most_bad(total + more, target) - bad
+        most = _most_bad(total + more, target, 1.0 - confidence) - bad
         return most >= 0 and _binomial_cdf(most, more, bad / total) >= CONFIDENCE
 
     high = 1
@@ -68,12 +69,12 @@ def more_samples(good: float, total: float, target: float) -> int | None:
     return first(high // 2, high, powerful)
 
 
-def _most_bad(total: float, target: float) -> float:
+def _most_bad(total: float, target: float, risk: float) -> float:
     """The most bad ones of so many samples that still claim a ratio of at least `target`; -1 where none may be."""
     from scipy.special import bdtrik
 
     # P(at most so many of n are bad, if the ratio is just the target) is the risk: the bound of Clopper and Pearson.
-    return -1.0 if target**total > _RISK else float(bdtrik(_RISK, total, 1 - target))
+    return -1.0 if target**total > risk else float(bdtrik(risk, total, 1 - target))
 
 
 def _binomial_cdf(most: float, total: int, share: float) -> float:
@@ -93,9 +94,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def percentile_bounds(
-    values: Sequence[float], percent: float, effective: float | None = None
+    values: Sequence[float],
+    percent: float,
+    effective: float | None = None,
+    confidence: float = CONFIDENCE,
 ) -> tuple[float, float]:
-    """The lowest and the highest plausible percentile, each at 95 %, of sorted values.
+    """The lowest and the highest plausible percentile, each with this confidence, of sorted values.
 
     `effective`: as many independent values carry the same evidence; None: all of them. A percentile is at most a value
     exactly when the share of values up to it is at least the percentile, by the bounds of ratios (Woodruff, Confidence
@@ -106,7 +110,7 @@ def percentile_bounds(
     size = float(n) if effective is None else effective
 
     def bounds(rank: int) -> tuple[float, float]:
-        return ratio_bounds(rank / n * size, size)
+        return ratio_bounds(rank / n * size, size, confidence)
 
     upper = first(1, n + 1, lambda rank: bounds(rank)[0] >= p)
     # The percentile is at least a value when the share of values below it can be too small.
@@ -169,3 +173,15 @@ def chance_of_moment(times_s: Sequence[float], wait_s: float, window_s: float, t
     extreme = (counts > seen) | ((counts == seen) & (waits <= wait_s))
     share = float(np.diff(edges)[extreme].sum()) / total_s
     return min(1.0, share * (1 + window_s / total_s))
+
+
+def combined_chance(chances: Sequence[float]) -> float:
+    """The probability that chance alone gives such probabilities, or smaller ones, in independent tests.
+
+    Fisher's method: minus twice the sum of the logarithms has a chi-square distribution with two degrees of freedom for
+    each test (Statistical methods for research workers, 4th ed., 1932, section 21.1).
+    """
+    from scipy.special import gammaincc
+
+    evidence = sum(-math.log(chance) if chance > 0 else math.inf for chance in chances)
+    return float(gammaincc(len(chances), evidence))

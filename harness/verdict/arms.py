@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.experiment.model import Arm, Experiment
-from harness.gates.base import Gate
-from harness.gates.judge import judge_gates
+from harness.gates.base import Gate, Run
+from harness.gates.judge import judge_pooled_gates
 from harness.gates.names import gate_names
 from harness.gates.result import GateResult, Verdict
 from harness.gates.slo import slo_gate
@@ -17,40 +17,64 @@ from harness.sli.base import SliResult, Slo
 from harness.sli.clusters import chance_of_difference
 from harness.sli.formatting import ratio
 from harness.sli.statistics import CONFIDENCE
-from harness.verdict.faults import judge_fault, what_broke
+from harness.verdict.faults import judge_faults, what_broke
 from harness.verdict.model import ArmResult, FaultResult
 from harness.verdict.recorded import RecordedArm
 
 
-def judge_arm(
-    recorded: RecordedArm, experiment: Experiment, slos: Mapping[str, Slo], control: History
-) -> ArmResult:
-    """Whether the run without the safeguard did what it must.
+@dataclass(frozen=True, slots=True)
+class ArmRun:
+    """An arm of one run, and the main run that it is compared with."""
 
-    `control`: the main run. A breach shows the safeguard only if the same gate is not breached there, and if the arm
-    breaches it in the faults' window, with a share of bad rows that chance does not explain.
+    recorded: RecordedArm
+    control: History
+
+    @property
+    def history(self) -> History:
+        return self.recorded.history
+
+
+def judge_arm(
+    runs: Sequence[ArmRun],
+    experiment: Experiment,
+    slos: Mapping[str, Slo],
+    confidence: float = CONFIDENCE,
+) -> ArmResult:
+    """Whether the runs without the safeguard did what they must: one run, or the same arm with several seeds.
+
+    `confidence`: of each bound and each test. A breach shows the safeguard only if the same gate is not breached in the
+    main run, and if the arm breaches it in the faults' window, with a share of bad rows that chance does not explain.
     """
-    arm, history = recorded.arm, recorded.history
+    arm = runs[0].recorded.arm
+    histories, controls = [one.history for one in runs], [one.control for one in runs]
+
+    def judged(gates: Sequence[Gate], of: Sequence[History]) -> list[GateResult]:
+        return judge_pooled_gates(gates, [Run(one) for one in of], slos, confidence=confidence)
+
     stated = gates_of(arm, experiment)
-    gates = judge_gates(stated, history, slos)
-    main = {result.name: result.verdict for result in judge_gates(stated, control, slos)}
+    gates = judged(stated, histories)
+    main = {result.name: result.verdict for result in judged(stated, controls)}
     effects = {
         name: effect
         for gate, stated_name in zip(stated, gate_names(stated), strict=True)
-        for name, effect in _effects(gate, stated_name, history, control, slos, main)
+        for name, effect in _effects(gate, stated_name, histories, controls, slos, main, confidence)
     }
-    faults = tuple(judge_fault(record, history.metadata.stopped) for record in history.metadata.faults)
-    steady = judge_gates([g for gate in stated if (g := gate.steady_state()) is not None], history, slos)
-    same = set(arm.safeguards) <= set(control.metadata.without)
-    verdict, reason = _verdict(arm, history, gates, faults, steady, main, effects, same_as_control=same)
+    faults = judge_faults(histories)
+    before = [g for gate in stated if (g := gate.steady_state()) is not None]
+    steady = judge_pooled_gates(before, [Run(one) for one in histories], slos)
+    same = set(arm.safeguards) <= set(controls[0].metadata.without)
+    broke = next(
+        (found for one in histories if (found := what_broke(one.metadata, faults)) is not None), None
+    )
+    verdict, reason = _verdict(arm, broke, gates, faults, steady, main, effects, same_as_control=same)
     return ArmResult(
-        name=recorded.name,
+        name=runs[0].recorded.name,
         without=arm.safeguards,
         must=arm.must,
         verdict=verdict,
         gates=tuple(gates),
         faults=faults,
-        history_sha256=history.environment.history_sha256,
+        history_sha256=histories[0].environment.history_sha256 if len(runs) == 1 else "",
         reason=reason,
     )
 
@@ -66,14 +90,15 @@ class _Effect:
 def _effects(
     gate: Gate,
     name: str,
-    history: History,
-    control: History,
+    histories: Sequence[History],
+    controls: Sequence[History],
     slos: Mapping[str, Slo],
     main: Mapping[str, Verdict],
+    confidence: float,
 ) -> Iterator[tuple[str, _Effect]]:
     """By the name of a result, how the arm differs from the main run in the faults' window."""
     try:
-        without, with_it = gate.fault_rows(history, slos), gate.fault_rows(control, slos)
+        without, with_it = (gate.fault_rows(side, slos, confidence) for side in (histories, controls))
     except HarnessError as error:
         yield name, _Effect(Verdict.ERROR, str(error))
         return
@@ -95,10 +120,10 @@ def _effects(
     by_group = {one.group: one for one in with_it}
     for one in without:
         result = name if one.group is None else f"{name}[{one.group}]"
-        yield result, _effect(one, by_group.get(one.group))
+        yield result, _effect(one, by_group.get(one.group), confidence)
 
 
-def _effect(without: SliResult, with_it: SliResult | None) -> _Effect:
+def _effect(without: SliResult, with_it: SliResult | None, confidence: float) -> _Effect:
     if without.counts is None or with_it is None or with_it.counts is None:
         return _Effect(Verdict.INCONCLUSIVE, "there are no samples in the window of the faults to compare")
     if without.holds is not False:
@@ -111,7 +136,7 @@ def _effect(without: SliResult, with_it: SliResult | None) -> _Effect:
         f"in the window of the faults {ratio(1 - without.counts.share, 1)} of {without.counts.samples:,} samples are "
         f"bad without it, {ratio(1 - better.share, 1)} of {better.samples:,} with it (p = {chance:.2g})"
     )
-    if chance > 1 - CONFIDENCE:
+    if chance > 1 - confidence:
         return _Effect(Verdict.INCONCLUSIVE, f"chance may explain the difference: {figures}")
     return _Effect(Verdict.PASSED, figures)
 
@@ -127,7 +152,7 @@ def gates_of(arm: Arm, experiment: Experiment) -> list[Gate]:
 
 def _verdict(
     arm: Arm,
-    history: History,
+    broke: str | None,
     gates: Sequence[GateResult],
     faults: Sequence[FaultResult],
     steady: Sequence[GateResult],
@@ -138,7 +163,6 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     safeguards = ", ".join(arm.safeguards)
     what = f"without {safeguards}"
-    broke = what_broke(history.metadata, faults)
     if broke is not None:
         return Verdict.ERROR, f"{what}: {broke}"
     if errors := [gate for gate in gates if gate.verdict is Verdict.ERROR]:

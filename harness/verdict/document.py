@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import HarnessError
 from harness.gates.result import Verdict
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import ExperimentResult, PooledResult
 
 
 class DocumentError(HarnessError):
@@ -26,12 +26,20 @@ class _Suite:
 
 _SUITE = TypeAdapter(_Suite)
 _EXPERIMENTS = TypeAdapter(tuple[ExperimentResult, ...])
+_POOLED = TypeAdapter(tuple[PooledResult, ...])
 _EXPERIMENT = TypeAdapter(ExperimentResult)
 
 
-def suite_document(results: Iterable[ExperimentResult], verdict: Verdict, exit_code: int) -> dict[str, Any]:
-    """`{"verdict", "exit_code", "experiments": [...]}`, of plain JSON values only."""
+def suite_document(
+    results: Iterable[ExperimentResult],
+    verdict: Verdict,
+    exit_code: int,
+    pooled: Sequence[PooledResult] = (),
+) -> dict[str, Any]:
+    """`{"verdict", "exit_code", "experiments": [...]}`, of plain JSON values only; "pooled" where seeds were pooled."""
     document: dict[str, Any] = _SUITE.dump_python(_Suite(verdict, exit_code, tuple(results)), mode="json")
+    if pooled:
+        document["pooled"] = _POOLED.dump_python(tuple(pooled), mode="json")
     return document
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from harness.gates.result import Verdict
+from harness.faults.exposure import Exposure
+from harness.gates.result import Verdict, worst
 from harness.history.metadata import FaultRecord, RunMetadata, StopRecord
+from harness.history.read import History
 from harness.sli.formatting import effects, exposure
 from harness.verdict.model import FaultResult
 
@@ -34,6 +37,38 @@ def judge_fault(record: FaultRecord, stopped: StopRecord | None = None) -> Fault
         exposure=record.exposure,
         verdict=verdict,
         reason=reason,
+    )
+
+
+def judge_faults(histories: Sequence[History]) -> tuple[FaultResult, ...]:
+    """Of one run, or of several with the same timeline: then each fault of it once.
+
+    Its verdict is the worst of all runs: a run in which it affected nothing tests nothing. Effects are added up.
+    """
+    runs = [[judge_fault(one, run.metadata.stopped) for one in run.metadata.faults] for run in histories]
+    if len(runs) == 1:
+        return tuple(runs[0])
+    found: dict[str, list[tuple[int, FaultResult]]] = {}
+    for run, results in zip(histories, runs, strict=True):
+        for result in results:
+            found.setdefault(result.name, []).append((run.environment.seed, result))
+    return tuple(_pool(results) for results in found.values())
+
+
+def _pool(results: Sequence[tuple[int, FaultResult]]) -> FaultResult:
+    verdict = worst(result.verdict for _, result in results)
+    seed, first = next((seed, result) for seed, result in results if result.verdict is verdict)
+    total = sum((result.exposure for _, result in results), Exposure())
+    applied = [one.applied_at_s for _, one in results if one.applied_at_s is not None]
+    undone = [one.undone_at_s for _, one in results if one.undone_at_s is not None]
+    reason = f"applied and undone in {len(results):,} runs; it affected {exposure(total)}"
+    return replace(
+        first,
+        targets=tuple(dict.fromkeys(target for _, one in results for target in one.targets)),
+        applied_at_s=min(applied, default=None),
+        undone_at_s=max(undone, default=None),
+        exposure=total,
+        reason=reason if verdict is Verdict.PASSED else f"with seed {seed}: {first.reason}",
     )
 
 

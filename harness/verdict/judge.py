@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.experiment.model import Experiment
-from harness.gates.base import Gate
+from harness.gates.base import Gate, Run
 from harness.gates.invariant import judge_invariants
-from harness.gates.judge import judge_gates
+from harness.gates.judge import judge_gates, judge_pooled_gates
 from harness.gates.result import GateResult, Verdict, worst
+from harness.history.files import CLIENTS
 from harness.history.read import History
 from harness.sli.base import Slo
 from harness.sli.formatting import fault_times, targets
-from harness.verdict.arms import judge_arm
-from harness.verdict.faults import judge_fault, what_broke
+from harness.verdict.arms import ArmRun, judge_arm
+from harness.verdict.faults import judge_faults, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 from harness.verdict.recorded import RecordedArm
 from harness.verdict.samples import sample_notes
@@ -41,9 +42,9 @@ def judge(
     gates = judge_gates(experiment.gates, history, slos, gate_lines, control)
     invariants = judge_invariants(history)
     gates += invariants.results
-    faults = [judge_fault(record, history.metadata.stopped) for record in history.metadata.faults]
-    steady = steady_state(history, experiment, slos)
-    arm_results = tuple(judge_arm(arm, experiment, slos, history) for arm in arms)
+    faults = judge_faults([history])
+    steady = steady_state([history], experiment, slos)
+    arm_results = tuple(judge_arm([ArmRun(arm, history)], experiment, slos) for arm in arms)
     verdict, reason = _combine(history, experiment, gates, faults, steady, arm_results)
     environment = history.environment
     return ExperimentResult(
@@ -57,7 +58,7 @@ def judge(
         history_sha256=environment.history_sha256,
         replay=environment.replay,
         gates=tuple(gates),
-        faults=tuple(faults),
+        faults=faults,
         arms=arm_results,
         steady_state=tuple(steady),
         without=environment.without,
@@ -74,11 +75,19 @@ def _notes(history: History) -> list[str]:
     """What does not decide the verdict, but a reader should know."""
     statistics = history.metadata.statistics
     notes = []
-    if left := statistics.get("asked_to_leave"):
-        notes.append(
-            f"{left:,} of {statistics.get('clients', left):,} clients were still active at the end of the drain "
-            "and were cancelled; what they had not reported by then is missing"
+    if CLIENTS in history.tables:
+        ((clients, cancelled, unended, failed),) = history.query(
+            "SELECT count(*), count(*) FILTER (WHERE outcome = 'cancelled'), "
+            "count(*) FILTER (WHERE outcome = 'unended'), count(*) FILTER (WHERE outcome = 'failed') "
+            f"FROM {CLIENTS}"
         )
+        for count, what in (
+            (cancelled, "were still active at the end of the drain and were cancelled"),
+            (unended, "did not end though they were cancelled"),
+            (failed, "failed: their code raised"),
+        ):
+            if count:
+                notes.append(f"{count:,} of {clients:,} clients {what}; what they did not report is missing")
     starts = statistics.get("load", {}).get("starts", {})
     if late := starts.get("late"):
         notes.append(
@@ -92,7 +101,11 @@ def _notes(history: History) -> list[str]:
     return notes
 
 
-def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Slo]) -> list[GateResult]:
+def steady_state(
+    histories: Sequence[History],
+    experiment: Experiment,
+    slos: Mapping[str, Slo],
+) -> list[GateResult]:
     """The gates, each once, on what was determined before the first fault; nothing without faults.
 
     The few samples of that time cannot claim an SLO; they must exist, and must not refute it. Such a result is
@@ -104,7 +117,7 @@ def steady_state(history: History, experiment: Experiment, slos: Mapping[str, Sl
     before = dict.fromkeys(found for gate in gates if (found := gate.steady_state()) is not None)
     return [
         replace(_not_refuted(result), kind="steady-state")
-        for result in judge_gates(tuple(before), history, slos)
+        for result in judge_pooled_gates(tuple(before), [Run(one) for one in histories], slos)
     ]
 
 
@@ -131,9 +144,8 @@ def _combine(
 ) -> tuple[Verdict, str]:
     if (broke := what_broke(history.metadata, faults)) is not None:
         return Verdict.ERROR, broke
-    for result in (*gates, *steady):
-        if result.verdict is Verdict.ERROR:
-            return Verdict.ERROR, f"{result.name}: {result.reason}"
+    if (error := gate_error(gates, steady)) is not None:
+        return Verdict.ERROR, error
     stopped = history.metadata.stopped
     if stopped is not None and stopped.kind == "ill":
         return (
@@ -148,6 +160,23 @@ def _combine(
             Verdict.ERROR,
             f"only {len(faults)} of {stated} faults of the timeline are in the history",
         )
+    return combine(experiment, gates, faults, steady, arms)
+
+
+def gate_error(gates: Sequence[GateResult], steady: Sequence[GateResult]) -> str | None:
+    """The first gate that cannot be computed, and why."""
+    errors = (one for one in (*gates, *steady) if one.verdict is Verdict.ERROR)
+    return next((f"{one.name}: {one.reason}" for one in errors), None)
+
+
+def combine(
+    experiment: Experiment,
+    gates: Sequence[GateResult],
+    faults: Sequence[FaultResult],
+    steady: Sequence[GateResult],
+    arms: Sequence[ArmResult],
+) -> tuple[Verdict, str]:
+    """The verdict and its reason, where nothing broke or stopped a run."""
     for arm in arms:
         if arm.verdict is Verdict.ERROR:
             return Verdict.ERROR, arm.reason

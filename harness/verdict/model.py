@@ -1,4 +1,4 @@
-"""The results of a run: of its faults, its arms, the experiment as a whole. No I/O.
+"""The results of a run: of its faults, its arms, the experiment as a whole, and of several seeds. No I/O.
 
 The fields are the keys of `verdict.json`, in this order.
 """
@@ -58,3 +58,33 @@ class ExperimentResult:
     arms: tuple[ArmResult, ...] = ()
     steady_state: tuple[GateResult, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledResult:
+    """The result of one experiment over several seeds. `runs`: the run directories, in the order of `seeds`.
+
+    `confidence`: of each claim. `looks`: how many times the growing pool may be judged; the bounds of each gate are
+    those that keep the confidence of all looks together. `replay`: the command that judges the runs again.
+    """
+
+    name: str
+    title: str
+    file: str
+    verdict: Verdict
+    reason: str
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    confidence: float
+    looks: int
+    replay: str
+    without: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...]
+    faults: tuple[FaultResult, ...]
+    arms: tuple[ArmResult, ...] = ()
+    steady_state: tuple[GateResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+type JudgedExperiment = ExperimentResult | PooledResult
+"""Of one seed, or of several."""

@@ -14,11 +14,16 @@ from harness.experiment.load import Load
 from harness.system import Client, Clock, Host, System, Workload
 from harness.system.streams import stream
 from harness.text import describe_error
-from harness.workload.records import LoadRecord, lateness
+from harness.workload.records import ClientOutcome, ClientRecord, LoadRecord, lateness
 from harness.workload.schedule import arrival_times
 
 LEAVE_S = 30.0
 """How long a client may take to end once it is cancelled."""
+
+NOT_ENDED = f"it did not end within {LEAVE_S:g} s of being cancelled"
+
+STRAY_CANCELLATION = "its code raised asyncio.CancelledError, and nobody cancelled the client"
+"""Why a client failed that ends like a cancelled one: it cancelled itself, or awaited a task that was cancelled."""
 
 
 class ClientNetwork(Protocol):
@@ -52,13 +57,18 @@ class LoadResult:
 class LoadDriver(Protocol):
     """Runs the clients of a load against a started system: `Driver`, or one with its clients in other processes.
 
-    `arrived`, `active`, `records` and `statistics` may be read during `run`, and after it however it ended.
+    `arrived`, `active`, `clients`, `records` and `statistics` may be read during `run`, and after it however it ended.
     """
 
     @property
     def arrived(self) -> int: ...
     @property
     def active(self) -> int: ...
+    @property
+    def clients(self) -> Sequence[ClientRecord]:
+        """Every client that has arrived."""
+        ...
+
     @property
     def records(self) -> Sequence[LoadRecord]:
         """What the driver itself records (`harness.workload.records`), beside what clients report."""
@@ -89,7 +99,9 @@ class Driver:
         self._loads = loads
         self._seed = seed
         self._drain_s = drain_s
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._clients: dict[str, ClientRecord] = {}
+        self._leaving = False
         self._failures: list[ClientFailure] = []
         self._late_s: list[float] = []
         self.arrived = 0
@@ -99,6 +111,10 @@ class Driver:
     def active(self) -> int:
         """How many clients are there now."""
         return len(self._tasks)
+
+    @property
+    def clients(self) -> Sequence[ClientRecord]:
+        return tuple(self._clients.values())
 
     @property
     def records(self) -> Sequence[LoadRecord]:
@@ -137,33 +153,57 @@ class Driver:
         for index, at_s in enumerate(arrival_times(self._seed, name, load.segments)):
             await clock.sleep(max(0.0, start_s + at_s - clock.now()))
             client = make_client(workload, name, load.mix, index, self._seed)
+            self._late_s.append(clock.now() - start_s - at_s)
+            self.arrived += 1
+            key = client.name
+            if key in self._clients:
+                key = f"{client.name}#{self.arrived}"
+                self._clients[key] = ClientRecord(key, workload.name, client.group, clock.now())
+                self._end(key, "failed", f"another client has the name {client.name}")
+                continue
+            self._clients[key] = ClientRecord(key, workload.name, client.group, clock.now())
             task = asyncio.get_running_loop().create_task(
                 self._run_client(workload, client), name=f"client:{client.name}"
             )
-            self._tasks[task] = None
-            self._late_s.append(clock.now() - start_s - at_s)
-            self.arrived += 1
+            self._tasks[task] = client.name
             task.add_done_callback(self._tasks.pop)
 
     async def _run_client(self, workload: Workload, client: Client) -> None:
         try:
             async with self._session.client(client, workload.role) as host:
                 await workload.run(host)
+        except asyncio.CancelledError:
+            if self._leaving:
+                self._end(client.name, "cancelled")
+                raise
+            self._end(client.name, "failed", STRAY_CANCELLATION)
         except Exception as error:  # it ends this client, and is reported, never dropped
-            self._fail(client.name, describe_error(error))
+            self._end(client.name, "failed", describe_error(error))
+        else:
+            self._end(client.name, "cancelled" if self._leaving else "left")
 
     async def _cancel_clients(self) -> None:
-        tasks = list(self._tasks)
+        self._leaving = True
+        tasks = dict(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LEAVE_S)
-        for task in tasks:
+        for task, name in tasks.items():
             if not task.done():
-                self._fail(
-                    task.get_name().removeprefix("client:"),
-                    f"it did not end within {LEAVE_S:g} s of being cancelled",
-                )
+                self._fail(name, NOT_ENDED)
+                self._clients[name] = replace(self._clients[name], error=NOT_ENDED)
+            elif self._clients[name].ended_s is None:  # cancelled before its first step
+                self._end(name, "cancelled")
+
+    def _end(self, client: str, outcome: ClientOutcome, error: str | None = None) -> None:
+        """Record how a client has ended."""
+        ended = replace(
+            self._clients[client], ended_s=self._session.clock.now(), outcome=outcome, error=error
+        )
+        self._clients[client] = ended
+        if error is not None:
+            self._fail(client, error)
 
     def _fail(self, client: str, error: str) -> None:
         self._failures.append(ClientFailure(self._session.clock.now(), client, error))

@@ -1,13 +1,31 @@
-"""What the driver of a load records, besides what clients report: one row a session and one a request.
+"""What the driver of a load records, besides what clients report: one row a client, a session and a request.
 
-Nothing is rounded. Times are seconds of the run. They become the tables `load_sessions` and `load_requests` of a
-live run's history; gates read the system's own tables.
+Nothing is rounded. Times are seconds of the run. Clients become the table `clients` of every history, the others the
+tables `load_sessions` and `load_requests` of a live run's history; gates read the system's own tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+type ClientOutcome = Literal["left", "cancelled", "failed", "unended"]
+"""How a client ended: by itself; when it was cancelled at the end of the drain; its code raised; it did not end though
+it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """One client that arrived. `ended_s` None: it has not ended."""
+
+    client: str
+    workload: str
+    group: str
+    arrived_s: float
+    ended_s: float | None = None
+    outcome: ClientOutcome = "unended"
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

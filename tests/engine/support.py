@@ -14,7 +14,7 @@ success:
   protects: visits are answered
   table: visits
   good: ok
-  target: 90%
+  target: 92%
 speed:
   protects: visits are answered soon
   table: visits
@@ -46,7 +46,7 @@ def experiment_text(
     for key, items in (("timeline", timeline), ("gates", gates), ("arms", arms)):
         if items:
             parts.append(f"{key}:\n" + indent(dedent(items).strip(), "  "))
-    parts.append("drain: 5s")
+    parts.append("drain: 20s")
     return "\n".join(parts) + "\n"
 
 

@@ -61,7 +61,7 @@ def test_progress_is_limited_to_an_interval(tmp_path: Path, monkeypatch: pytest.
     _, events = run(tmp_path, experiment_text(timeline="", arms=""))
     progress = of_type(events, Progress)
     assert len(progress) >= 20
-    assert all(event.total_s == 25 for event in progress)
+    assert all(event.total_s == 40 for event in progress)
     assert [event.done_s for event in progress] == sorted(event.done_s for event in progress)
     assert max(event.clients for event in progress) > 10
     monkeypatch.setattr("harness.engine.arm.PROGRESS_INTERVAL_S", 1000.0)

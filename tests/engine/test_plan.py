@@ -29,7 +29,7 @@ def test_a_plan_has_the_experiment_first_and_then_its_arms(tmp_path: Path) -> No
     assert planned.without == ("gateway.fallback",)
     (crash,) = planned.faults
     assert (crash.at_s, crash.until_s, crash.target.nodes) == (8, 16, ("backend-east",))
-    assert (planned.load_s, planned.duration_s) == (20, 25)
+    assert (planned.load_s, planned.duration_s) == (20, 40)
 
 
 def test_what_is_picked_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:

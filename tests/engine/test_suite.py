@@ -31,7 +31,7 @@ from harness.gates.result import Verdict
 from harness.verdict.model import ExperimentResult
 from tests.engine.support import experiment_text, load, of_type, write
 
-QUICK = {"timeline": "", "arms": "", "load_for": "8s"}
+QUICK = {"timeline": "", "arms": "", "arrive": "6/s", "load_for": "8s"}
 
 
 def hashes(results: tuple[ExperimentResult, ...]) -> list[tuple[str, int, str, tuple[str, ...]]]:
@@ -42,7 +42,7 @@ def test_results_do_not_depend_on_jobs_and_come_in_order(tmp_path: Path) -> None
     loaded = load(
         tmp_path,
         experiment_text("small", **QUICK),
-        experiment_text("backend-lost", arrive="2/s"),
+        experiment_text("backend-lost"),
     )
     events: list[EngineEvent] = []
     one = run_suite(loaded, seeds=[1, 4], jobs=1, reports=tmp_path / "one")

@@ -48,6 +48,7 @@ def test_a_row_class_is_a_table() -> None:
         Column("count", "BIGINT", False),
         Column("error", "VARCHAR", True),
         Column("startup_s", "DOUBLE", True),
+        Column("recorded_by", "VARCHAR", False),
     ) == KNOWN
 
 

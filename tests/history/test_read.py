@@ -22,7 +22,7 @@ def test_what_was_written_is_read(run: Path) -> None:
         assert history.metadata == replace(METADATA, faults=(FAULT,))
         assert history.environment.seed == 1
         assert len(history.environment.history_sha256) == 64
-        assert sorted(history.tables) == ["events", "others", "rows"]
+        assert sorted(history.tables) == ["clients", "events", "others", "rows"]
 
 
 def test_fault_moments_are_columns(run: Path) -> None:
@@ -61,7 +61,7 @@ def test_queries_that_are_refused(run: Path, sql: str) -> None:
 def test_the_type_of_an_expression(run: Path) -> None:
     with History(run) as history:
         assert history.kind("t_s > 1 -- late", "rows") == "BOOLEAN"
-        with pytest.raises(HistoryError, match="no table 'row'; there are events, others, rows"):
+        with pytest.raises(HistoryError, match="no table 'row'; there are clients, events, others, rows"):
             history.kind("true", "row")
         with pytest.raises(HistoryError):
             history.kind("true), (false", "rows")

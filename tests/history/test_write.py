@@ -19,6 +19,7 @@ from harness.history.read import History
 from harness.history.write import staged, write_history
 from harness.runtime.contract import Recorded
 from harness.system import Event, System, Topology
+from harness.workload.records import ClientRecord
 from tests.history.support import environment
 
 
@@ -73,7 +74,7 @@ def test_rows_come_back_with_their_types(tmp_path: Path) -> None:
     ]
     write(tmp_path / "run", rows)
     with History(tmp_path / "run") as history:
-        found = history.query("SELECT * EXCLUDE (fault_start_s, fault_end_s) FROM rows")
+        found = history.query("SELECT * EXCLUDE (recorded_by, fault_start_s, fault_end_s) FROM rows")
         assert found == [tuple(getattr(row, name) for name in Row.__slots__) for row in rows]
         assert history.tables["rows"] == {
             "t_s": "DOUBLE",
@@ -84,6 +85,7 @@ def test_rows_come_back_with_their_types(tmp_path: Path) -> None:
             "size": "BIGINT",
             "share": "DOUBLE",
             "fine": "BOOLEAN",
+            "recorded_by": "VARCHAR",
             "fault_start_s": "DOUBLE",
             "fault_end_s": "DOUBLE",
         }
@@ -94,7 +96,7 @@ def test_empty_tables_are_there_with_their_columns(tmp_path: Path) -> None:
     with duckdb.connect() as plain:
         for name, row_type in (("rows", Row), ("others", Other)):
             described = plain.execute(f"DESCRIBE FROM '{tmp_path}/run/{name}.parquet'").fetchall()
-            assert [row[0] for row in described] == list(row_type.__slots__)
+            assert [row[0] for row in described] == [*row_type.__slots__, "recorded_by"]
         described = plain.execute(f"DESCRIBE FROM '{tmp_path}/run/events.parquet'").fetchall()
         assert [row[:2] for row in described] == [
             ("t_s", "DOUBLE"),
@@ -109,6 +111,30 @@ def test_a_column_that_is_null_for_a_long_time(tmp_path: Path) -> None:
     write(tmp_path / "run", rows)
     with History(tmp_path / "run") as history:
         assert history.query("SELECT count(*), count(note), max(note) FROM rows") == [(5000, 999, "late")]
+
+
+def test_every_client_is_a_row_with_what_it_recorded(tmp_path: Path) -> None:
+    clients = [
+        ClientRecord("c-2", "guests", "slow", 2.0, error="it did not end"),
+        ClientRecord("c-1", "guests", "fast", 1.0, 3.0, "left"),
+    ]
+    rows = [Recorded(n / 10, host, Other(n / 10)) for n, host in enumerate(("c-1", "node", "c-1"))]
+    write_history(
+        tmp_path / "run",
+        system=SYSTEM,
+        records=[*rows, Recorded(0.5, "c-2", Event("no row of a table"))],
+        metadata=METADATA,
+        experiment_yaml="",
+        slos_yaml="",
+        environment=environment(),
+        clients=clients,
+    )
+    with History(tmp_path / "run") as history:
+        assert history.query("SELECT * EXCLUDE (fault_start_s, fault_end_s) FROM clients") == [
+            ("c-1", "guests", "fast", 1.0, 3.0, "left", None, 2),
+            ("c-2", "guests", "slow", 2.0, None, "unended", "it did not end", 0),
+        ]
+        assert history.query("SELECT recorded_by FROM others") == [("c-1",), ("node",), ("c-1",)]
 
 
 def test_events(tmp_path: Path) -> None:
@@ -159,6 +185,7 @@ def test_equal_histories_have_equal_hashes(tmp_path: Path) -> None:
         "rows": 2,
         "others": 0,
         "events": 1,
+        "clients": 0,
     }
 
 
@@ -209,7 +236,7 @@ def test_the_hash_is_a_matter_of_values_only(tmp_path: Path) -> None:
             check=True,
         )
         assert printed.stdout.strip() == found
-    assert found == "1169f4a3bcdaa29867e0bebf52d301387fc60679daa5b4bd58f671359ff76dbf"
+    assert found == "797af031a03526ea80a6f3954551c06cd63046c5ef2a6439bba124f82ae54156"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +277,9 @@ def test_a_run_directory_is_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tables", [{"events": Row}, {"rows": Row, "again": Row}], ids=["taken name", "one class twice"]
+    "tables",
+    [{"events": Row}, {"clients": Row}, {"rows": Row, "again": Row}],
+    ids=["events", "clients", "one class twice"],
 )
 def test_tables_that_cannot_be(tmp_path: Path, tables: dict[str, type]) -> None:
     with pytest.raises(HistoryError, match="declares"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.experiment.load import Load
 from harness.sim.loop import SimLoop
 from harness.system import Access, Client, Host, System, Topology, Workload
 from harness.workload.driver import LEAVE_S, Driver, LoadResult
+from harness.workload.records import ClientRecord
 from harness.workload.schedule import arrival_times
 from tests.workload.shapes import constant
 
@@ -156,7 +159,8 @@ def test_a_client_that_raises_is_reported_and_the_others_go_on() -> None:
     assert driven.arrived == driven.left > 10
     (failure,) = driven.failures
     assert failure.client == "all-3"
-    assert failure.error.startswith("LookupError: no such film (fragile, line ")
+    assert failure.error.startswith("LookupError: no such film (")
+    assert failure.error.endswith(", in fragile)")
     assert failure.t_s == pytest.approx(list(arrival_times(1, "fragile", constant(1, 20)))[3] + 1)
 
 
@@ -189,6 +193,95 @@ def test_one_that_does_not_leave_is_a_failure() -> None:
     (failure,) = driven.failures
     assert failure.client == "all-0"
     assert "did not end within 30 s" in failure.error
+
+
+def clients_of(*lives: Callable[[Any], Awaitable[None]], for_: str = "5s") -> list[ClientRecord]:
+    """The clients that a driver records, one workload a life."""
+    loop = SimLoop()
+    which = loads(*(life.__name__ for life in lives), for_=for_)
+
+    async def main() -> Sequence[ClientRecord]:
+        driver = Driver(Stage(loop), system(*lives), which, seed=1, drain_s=10)
+        await driver.run()
+        assert len(driver.clients) == driver.arrived
+        return driver.clients
+
+    return list(loop.run(main()))
+
+
+async def cancels_itself(_: Any) -> None:
+    await asyncio.sleep(1)
+    raise asyncio.CancelledError
+
+
+async def awaits_a_cancelled_task(_: Any) -> None:
+    task = asyncio.create_task(asyncio.sleep(5))
+    task.cancel()
+    await task
+
+
+async def cancels_its_task(_: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("life", [cancels_itself, awaits_a_cancelled_task, cancels_its_task])
+def test_a_client_that_nobody_cancelled_and_that_ends_so_has_failed(life: Callable[[Any], Any]) -> None:
+    clients = clients_of(life)
+    assert clients
+    assert {client.outcome for client in clients} == {"failed"}
+    assert all("CancelledError" in str(client.error) for client in clients)
+    driven, _ = drive(system(life), loads(life.__name__))
+    assert [failure.client for failure in driven.failures] == [f"all-{n}" for n in range(driven.arrived)]
+
+
+async def clings_for_ever(_: Any) -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+async def raises(_: Any) -> None:
+    raise LookupError("no such film")
+
+
+@pytest.mark.parametrize(
+    ("life", "outcome", "lasts_s"),
+    [
+        (short, "left", 2.0),
+        (raises, "failed", 0.0),
+        (endless, "cancelled", None),
+        (clings_for_ever, "unended", None),
+    ],
+)
+def test_every_client_that_arrives_is_recorded(
+    life: Callable[[Any], Awaitable[None]], outcome: str, lasts_s: float | None
+) -> None:
+    clients = clients_of(life)
+    assert [client.arrived_s for client in clients] == pytest.approx(
+        list(arrival_times(1, life.__name__, constant(1, 5)))
+    )
+    assert {(client.workload, client.group, client.outcome) for client in clients} == {
+        (life.__name__, "any", outcome)
+    }
+    for client in clients:
+        if outcome == "unended":
+            assert client.ended_s is None
+        else:
+            assert client.ended_s == pytest.approx(15.0 if lasts_s is None else client.arrived_s + lasts_s)
+
+
+def test_two_clients_of_one_name_are_two_clients() -> None:
+    def same(rng: random.Random, mix: str, index: int) -> Client:
+        return replace(make(rng, mix, index), name="guest")
+
+    world = system(short)
+    world = replace(world, workloads=(replace(world.workloads[0], make=same),))
+    driven, stage = drive(world, loads("short"))
+    assert len(stage.came) == 1
+    assert len(driven.failures) == driven.arrived - 1
 
 
 def test_interrupting_the_drive_sends_all_away() -> None:

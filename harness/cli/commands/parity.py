@@ -5,7 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.command import CommandResult, Jobs, Json, Paths, Reports, Seed, Seeds, echo, takes_runtime
+from harness.cli.command import (
+    CommandResult,
+    Jobs,
+    Json,
+    Paths,
+    Reports,
+    Seed,
+    Seeds,
+    echo,
+    parse_seeds,
+    takes_runtime,
+)
 from harness.live.options import LiveOptions
 
 if TYPE_CHECKING:
@@ -19,7 +30,7 @@ def parity(
     paths: Paths,
     runtime: LiveOptions,
     seed: Seed = 1,
-    seeds: Seeds = 1,
+    seeds: Seeds = None,
     jobs: Jobs = None,
     reports: Reports = Path("reports"),
     as_json: Json = False,
@@ -37,7 +48,7 @@ def parity(
     loaded = load_files(paths, runtime)
     result = run_parity(
         loaded,
-        seeds=range(seed, seed + seeds),
+        seeds=parse_seeds(seed, seeds),
         reports=writable(reports),
         jobs=jobs or cores(),
         live_jobs=jobs or 1,

@@ -4,11 +4,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.command import (
+    DEFAULT_MAX_SEEDS,
     Budget,
     CommandResult,
+    Confidence,
     Jobs,
     Json,
     Matching,
+    MaxSeeds,
     Paths,
     Report,
     Reports,
@@ -16,10 +19,13 @@ from harness.cli.command import (
     Seeds,
     SuiteBudget,
     Tags,
+    UntilDecided,
     Var,
     Without,
     echo,
     parse_budget,
+    parse_confidence,
+    parse_seeds,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -30,7 +36,10 @@ def run(
     paths: Paths,
     runtime: RuntimeOptions,
     seed: Seed = 1,
-    seeds: Seeds = 1,
+    seeds: Seeds = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
+    confidence: Confidence = None,
     jobs: Jobs = None,
     matching: Matching = "",
     tag: Tags = None,
@@ -45,18 +54,25 @@ def run(
     """Run experiments, in virtual time or live, and judge them."""
     from harness.cli.matching import Selection
     from harness.cli.selection import load_for
-    from harness.engine.suite import run_suite
+    from harness.engine.suite import Pooling, run_suite
+    from harness.errors import UsageError
     from harness.experiment.variables import parse_assignments
     from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
+    if max_seeds is not None and (seeds is not None or not until_decided):
+        raise UsageError(["--max-seeds needs --until-decided, and no --seeds"])
+    if until_decided and seeds is None:
+        seeds = str(max_seeds or DEFAULT_MAX_SEEDS)
+    numbers = parse_seeds(seed, seeds)
+    pooling = Pooling(parse_confidence(confidence), until_decided)
     loaded, left_out = load_for(
         paths, runtime, Selection(matching, tuple(tag or ())), parse_assignments("--var", var or ())
     )
     with open_reporters(report or ()) as reporters:
         finished = run_suite(
             loaded,
-            seeds=range(seed, seed + seeds),
+            seeds=numbers,
             jobs=jobs or (cores() if runtime.concurrent else 1),
             without=tuple(dict.fromkeys(without or ())),
             reports=writable(reports),
@@ -65,10 +81,11 @@ def run(
             runtime=runtime,
             budget_s=parse_budget("--budget", budget),
             suite_budget_s=parse_budget("--suite-budget", suite_budget),
+            pooling=pooling,
         )
     for one in left_out:
         echo(one)
-    document = suite_document(finished.results, finished.verdict, finished.exit_code)
+    document = suite_document(finished.results, finished.verdict, finished.exit_code, finished.pooled)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]
     return CommandResult(finished.exit_code, document)

@@ -16,8 +16,8 @@ from harness.runtime.host import MemoryDisk
 from harness.system import find_system
 from harness.system.streams import stream
 from harness.text import describe_error
-from harness.workload.driver import LEAVE_S, make_client
-from harness.workload.records import LoadRequest
+from harness.workload.driver import LEAVE_S, NOT_ENDED, STRAY_CANCELLATION, make_client
+from harness.workload.records import ClientOutcome, LoadRequest
 from harness.workload.schedule import Arrival, scheduled_arrivals, share_of
 
 type Send = Callable[[object], None]
@@ -126,12 +126,17 @@ class Clients(RemoteContext):
         error: str | None = None
         try:
             await workload.run(host)
+        except asyncio.CancelledError:
+            if self._leaving:
+                raise
+            error = STRAY_CANCELLATION
         except Exception as raised:  # it ends this client, and is reported, never dropped
             error = describe_error(raised)
         finally:
+            outcome: ClientOutcome = "failed" if error else "cancelled" if self._leaving else "left"
             await host.close()
             self.forget(client.name)
-            self.send(protocol.Left(client.name, self.clock.now(), self._leaving, error))
+            self.send(protocol.Left(client.name, self.clock.now(), outcome, error))
         return error
 
     def _on_session_end(self, task: asyncio.Task[None]) -> None:
@@ -151,8 +156,7 @@ class Clients(RemoteContext):
         if tasks:
             await asyncio.wait(tasks, timeout=LEAVE_S)
         for name in filter(None, self._tasks.values()):
-            error = f"it did not end within {LEAVE_S:g} s of being cancelled"
-            self.send(protocol.Left(name, self.clock.now(), True, error))
+            self.send(protocol.Left(name, self.clock.now(), "unended", NOT_ENDED))
         self._finish()
 
     def _finish(self) -> None:

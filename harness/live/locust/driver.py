@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.experiment.load import Load
@@ -18,7 +18,7 @@ from harness.live.messages import Address, RowCodec
 from harness.live.remote import record
 from harness.system import System
 from harness.workload.driver import LEAVE_S, ClientFailure, LoadResult, check_loads, lateness_statistics
-from harness.workload.records import LoadRecord, LoadRequest, LoadSession
+from harness.workload.records import ClientOutcome, ClientRecord, LoadRecord, LoadRequest, LoadSession
 
 if TYPE_CHECKING:
     from harness.live.session import LiveClients
@@ -67,6 +67,7 @@ class LocustDriver:
         self._loads = loads
         self._drain_s = drain_s
         self._clients: dict[str, _ActiveClient] = {}
+        self._client_records: dict[str, ClientRecord] = {}
         self._failures: list[ClientFailure] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: list[LoadSession] = []
@@ -137,8 +138,12 @@ class LocustDriver:
         try:
             self._network.arrive(peer, arrived.access)
         except ValueError as error:
+            name = f"{arrived.client}#{self.arrived}" if arrived.client in self._clients else arrived.client
+            self._client_records[name] = self._client_record(arrived, name)
             self._fail(arrived.client, arrived.t_s, f"ValueError: {error}")
+            self._end_client(name, arrived.t_s, "failed", f"ValueError: {error}")
             return
+        self._client_records[arrived.client] = self._client_record(arrived, arrived.client)
         self._clients[arrived.client] = _ActiveClient(peer, arrived, worker.name)
 
     async def _resolve(self, worker: Worker, question: messages.Resolve) -> None:
@@ -159,9 +164,22 @@ class LocustDriver:
             self._fail(left.client, left.t_s, left.error)
         if client is None:
             return
-        self._cancelled += left.cancelled
+        self._end_client(
+            left.client, None if left.outcome == "unended" else left.t_s, left.outcome, left.error
+        )
+        self._cancelled += left.outcome in ("cancelled", "unended")
         self._sessions.append(client.record(left.t_s, left.error))
         self._create_task(self._network.leave(client.peer))
+
+    def _client_record(self, arrived: protocol.Arrived, name: str) -> ClientRecord:
+        workload = self._loads[arrived.load].workload_name(arrived.load)
+        return ClientRecord(name, workload, arrived.group, arrived.t_s)
+
+    def _end_client(
+        self, name: str, ended_s: float | None, outcome: ClientOutcome, error: str | None
+    ) -> None:
+        record = self._client_records[name]
+        self._client_records[name] = replace(record, ended_s=ended_s, outcome=outcome, error=error)
 
     def _create_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -172,6 +190,10 @@ class LocustDriver:
         self._failures.append(ClientFailure(t_s, client, error))
 
     # ------------------------------------------------------------------ what the run keeps
+
+    @property
+    def clients(self) -> Sequence[ClientRecord]:
+        return tuple(self._client_records.values())
 
     @property
     def records(self) -> Sequence[LoadRecord]:

@@ -13,7 +13,7 @@ from harness.experiment.load import LoadSegment
 from harness.live.messages import Emitted, Misuse, Resolve, Route, Unhandled
 from harness.runtime.messages import Codec, message
 from harness.system import Access
-from harness.workload.records import LoadRequest
+from harness.workload.records import ClientOutcome, LoadRequest
 
 USERS_NEEDED = "harness.users-needed"
 """Worker to master: how many users it needs at least (`users`)."""
@@ -106,11 +106,11 @@ class Attempts:
 
 @message
 class Left:
-    """A client has left. `cancelled`: at the end of the run. `error`: its code raised, or it did not end."""
+    """A client has ended, or has not though it was cancelled (outcome `unended`)."""
 
     client: str
     t_s: float
-    cancelled: bool
+    outcome: ClientOutcome
     error: str | None
 
 

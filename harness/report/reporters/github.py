@@ -16,7 +16,8 @@ from harness.report import formatting
 from harness.report.problems import Problem, all_problems
 from harness.report.reporter import Reporter, reporter
 from harness.text import escape_controls, one_line
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import JudgedExperiment
+from harness.verdict.pool import counted_results
 
 MAX_ANNOTATIONS = 10
 MAX_SUMMARY_BYTES = 2**20
@@ -47,7 +48,7 @@ class GitHubReporter(Reporter):
     def __call__(self, event: events.EngineEvent) -> None:
         if not isinstance(event, events.SuiteFinished):
             return
-        for line in make_annotations(event.results):
+        for line in make_annotations(counted_results(event.results, event.pooled)):
             print(line, file=self._stream)
         target = self._environment.get("GITHUB_STEP_SUMMARY")
         if target:
@@ -55,7 +56,7 @@ class GitHubReporter(Reporter):
                 file.write(make_summary(event))
 
 
-def make_annotations(results: Sequence[ExperimentResult]) -> list[str]:
+def make_annotations(results: Sequence[JudgedExperiment]) -> list[str]:
     """Workflow commands, worst first, at most ten in all."""
     found = all_problems(results)
     shown = found if len(found) <= MAX_ANNOTATIONS else found[: MAX_ANNOTATIONS - 1]
@@ -90,14 +91,16 @@ def make_summary(event: events.SuiteFinished) -> str:
         f"## {formatting.SYMBOLS[event.verdict]} {formatting.verdict_word(event.verdict)}, exit code {event.exit_code}",
         "",
     ]
+    rows: Sequence[JudgedExperiment] = (*event.pooled, *event.results)
     head += ["| verdict | experiment | seed | reason |", "|---|---|---|---|"]
     head += [
-        f"| {formatting.verdict_word(run.verdict)} | {_cell(run.name)} | {run.seed} | {_cell(run.reason)} |"
-        for run in event.results[:MAX_ROWS]
+        f"| {formatting.verdict_word(run.verdict)} | {_cell(run.name)} | {formatting.seeds_text(run)} | "
+        f"{_cell(run.reason)} |"
+        for run in rows[:MAX_ROWS]
     ]
-    if len(event.results) > MAX_ROWS:
-        head.append(f"| ... | {len(event.results) - MAX_ROWS} more runs | | see the report |")
-    sections = ["\n".join(head), *map(_section, all_problems(event.results))]
+    if len(rows) > MAX_ROWS:
+        head.append(f"| ... | {len(rows) - MAX_ROWS} more | | see the report |")
+    sections = ["\n".join(head), *map(_section, all_problems(counted_results(event.results, event.pooled)))]
     return _fit([escape_controls(section, keep="\n") for section in sections])
 
 

@@ -23,5 +23,7 @@ class HtmlReporter(Reporter):
                 (event.run.directory / RUN_PAGE).write_text(page, encoding="utf-8")
             case SuiteFinished() if event.results:
                 target = self.suite_file(event)
-                page = index_page(event.results, target.parent, suite_facts(event.results, event.elapsed_s))
+                page = index_page(
+                    event.results, target.parent, suite_facts(event.results, event.elapsed_s), event.pooled
+                )
                 target.write_text(page, encoding="utf-8")

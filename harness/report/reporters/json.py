@@ -16,5 +16,5 @@ class JsonReporter(Reporter):
 
     def __call__(self, event: EngineEvent) -> None:
         if isinstance(event, SuiteFinished):
-            document = suite_document(event.results, event.verdict, event.exit_code)
+            document = suite_document(event.results, event.verdict, event.exit_code, event.pooled)
             self.suite_file(event).write_text(json_text(document), encoding="utf-8")

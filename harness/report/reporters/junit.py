@@ -7,7 +7,7 @@ INTERRUPTED `skipped` beside an `error` of the run itself.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
@@ -17,7 +17,8 @@ from harness.report.formatting import describe_measurement
 from harness.report.problems import problems
 from harness.report.reporter import Reporter, reporter
 from harness.text import escape_controls
-from harness.verdict.model import ExperimentResult
+from harness.verdict.model import ExperimentResult, JudgedExperiment, PooledResult
+from harness.verdict.pool import counted_results
 
 
 @reporter("junit")
@@ -33,7 +34,9 @@ class JunitReporter(Reporter):
             case RunJudged():
                 (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
             case SuiteFinished() if event.results:
-                self.suite_file(event).write_text(to_junit(event.results, event.elapsed_s), encoding="utf-8")
+                self.suite_file(event).write_text(
+                    to_junit(event.results, event.elapsed_s, event.pooled), encoding="utf-8"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,22 @@ class _Case:
     message: str
 
 
-def to_junit(results: Iterable[ExperimentResult], elapsed_s: float | None = None) -> str:
-    """The document as text. `elapsed_s`: what the suite took; runs have no wall time of their own."""
+def to_junit(
+    results: Sequence[ExperimentResult],
+    elapsed_s: float | None = None,
+    pooled: Sequence[PooledResult] = (),
+) -> str:
+    """The document as text. `elapsed_s`: what the suite took; runs have no wall time of their own.
+
+    A run that has not passed by itself, and is settled by the pool, is one skipped case.
+    """
     root = ET.Element("testsuites", name="harness")
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for result in results:
-        suite, counts = _suite(result)
+    counted = counted_results(results, pooled)
+    shown: tuple[JudgedExperiment, ...] = (*pooled, *results)
+    for result in shown:
+        settled = result not in counted and result.verdict is not Verdict.PASSED
+        suite, counts = _suite(result, settled=settled)
         root.append(suite)
         totals = {name: totals[name] + counts[name] for name in totals}
     for name, count in totals.items():
@@ -59,8 +72,11 @@ def to_junit(results: Iterable[ExperimentResult], elapsed_s: float | None = None
     return escape_controls(document, keep="\n")
 
 
-def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
+def _suite(result: JudgedExperiment, *, settled: bool) -> tuple[ET.Element, dict[str, int]]:
     cases = list(_cases(result))
+    if settled:
+        reason = f"{result.verdict.value} by itself: {result.reason}"
+        cases = [_Case("run", Verdict.INTERRUPTED, reason)]
     counts = {
         "tests": len(cases),
         "failures": sum(case.verdict is Verdict.FAILED for case in cases),
@@ -72,11 +88,9 @@ def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
         suite.set(name, str(count))
     properties = ET.SubElement(suite, "properties")
     for name, value in (
-        ("seed", str(result.seed)),
+        *_seed_properties(result),
         ("verdict", result.verdict.value),
         ("replay", result.replay),
-        ("history_sha256", result.history_sha256),
-        ("run", result.run),
         *(("without", name) for name in result.without),
     ):
         ET.SubElement(properties, "property", name=name, value=value)
@@ -85,7 +99,17 @@ def _suite(result: ExperimentResult) -> tuple[ET.Element, dict[str, int]]:
     return suite, counts
 
 
-def _cases(result: ExperimentResult) -> Iterator[_Case]:
+def _seed_properties(result: JudgedExperiment) -> Iterator[tuple[str, str]]:
+    if isinstance(result, PooledResult):
+        yield "seeds", ",".join(map(str, result.seeds))
+        yield "confidence", str(result.confidence)
+    else:
+        yield "seed", str(result.seed)
+        yield "history_sha256", result.history_sha256
+        yield "run", result.run
+
+
+def _cases(result: JudgedExperiment) -> Iterator[_Case]:
     for gate in result.steady_state:
         yield _Case(
             f"steady state: {gate.name}", gate.verdict, f"{gate.reason} ({describe_measurement(gate)})"
@@ -107,11 +131,11 @@ def _cases(result: ExperimentResult) -> Iterator[_Case]:
         yield _Case("run", verdict, result.reason)
 
 
-def _case(result: ExperimentResult, case: _Case) -> ET.Element:
+def _case(result: JudgedExperiment, case: _Case) -> ET.Element:
     element = ET.Element(
         "testcase",
         classname=result.name,
-        name=f"{case.name} (seed {result.seed})",
+        name=f"{case.name} ({formatting.seeds_text(result)})",
         file=result.file,
         time="0.000",
     )
@@ -124,7 +148,7 @@ def _case(result: ExperimentResult, case: _Case) -> ET.Element:
     return element
 
 
-def _details(result: ExperimentResult) -> str:
+def _details(result: JudgedExperiment) -> str:
     lines = []
     for problem in problems(result):
         lines += [problem.headline, f"  {problem.reason}", f"  at: {problem.where}"]

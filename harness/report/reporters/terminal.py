@@ -29,7 +29,7 @@ class TerminalReporter(ProgressReporter):
     def __call__(self, event: EngineEvent) -> None:
         super().__call__(event)
         if isinstance(event, SuiteFinished):
-            print_results(self.console, event.results)
+            print_results(self.console, event.results, event.pooled)
             for line in closing_lines(event):
                 self.print(line)
 
@@ -46,6 +46,10 @@ def closing_lines(event: SuiteFinished) -> list[Text]:
         lines += _run_directories(event.results)
     last = Text(f"{SYMBOLS[event.verdict]} {verdict_word(event.verdict)}", STYLES[event.verdict])
     failed = "; a reporter failed" if event.reporter_failed else ""
+    if event.pooled:
+        pools = Counter(one.verdict for one in event.pooled)
+        counted = ", ".join(f"{pools[verdict]} {verdict.value}" for verdict in Verdict if verdict in pools)
+        parts = f"over all seeds {counted}; runs: {parts}"
     last.append(
         f"  {parts or 'nothing ran'}, in {event.elapsed_s:.1f} s{failed}, exit code {event.exit_code}",
         "default",

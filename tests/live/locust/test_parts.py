@@ -59,7 +59,7 @@ def test_messages_come_back_as_they_were() -> None:
             {"shoppers": protocol.LoadPlan("shoppers", (LoadSegment(1 / 3, 2.0, 20.0),), "all")}, 1.5
         ),
         messages.Route(4, (Address("gateway-east", "127.64.0.2", 8080, 0.1 + 0.2),)),
-        protocol.Left("shopper-1", 1 / 3, False, None),
+        protocol.Left("shopper-1", 1 / 3, "left", None),
         protocol.Leave(),
     ]
     assert protocol.CODEC.decode(protocol.CODEC.encode(*sent)) == sent
