@@ -12,6 +12,7 @@ from dataclasses import dataclass
 class SessionRow:
     """One playback session, from the intent to play to its end.
 
+    `arrived_s`: when the viewer came, before the home page. `started_at_s`: when they pressed play.
     `signed_in`: whether the viewer arrived with a token. `outcome`: completed (watched what they came for), left (asked to leave at the end of the run while it
     went well), start_failure (an error, or too long a wait, before the first frame), exit_before_start (asked
     to leave while still waiting for it, too early to tell), playback_failure (an error, or a stall without
@@ -30,6 +31,7 @@ class SessionRow:
     isp: str
     signed_in: bool
     title: str
+    arrived_s: float
     started_at_s: float
     startup_s: float | None
     outcome: str

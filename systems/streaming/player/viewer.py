@@ -46,6 +46,7 @@ class Visit:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._session = host.name
+        self._arrived_s = host.clock.now()
         self._title = str(host.config["title"])
         self._requests = Requests(host, self._session)
         self._failover = host.safeguard("player.failover")
@@ -286,6 +287,7 @@ class Visit:
                 isp=self._host.zone,
                 signed_in=self._host.config.get("token") is not None,
                 title=self._title,
+                arrived_s=self._arrived_s,
                 started_at_s=self._intent_s,
                 startup_s=None if started is None else started - self._intent_s,
                 outcome=outcome,
