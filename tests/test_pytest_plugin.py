@@ -101,7 +101,7 @@ def test_a_test_passes_when_its_verdict_is_passed_and_for_nothing_less(ran: Run)
 
 
 def test_what_was_measured_is_in_the_report(ran: Run) -> None:
-    ran.has_lines("passed: *gates hold*", "passed*answered: 100%*samples")
+    ran.has_lines("passed: *gates hold*", "passed*answered: 100%*samples, effective *")
 
 
 def test_the_reports_are_those_of_the_command_line(ran: Run) -> None:
@@ -141,7 +141,7 @@ def test_a_breach_names_line_interval_fault_and_replay(tmp_path: Path) -> None:
     done.has_lines(
         "backend-lost: FAILED: *",
         "experiments/backend-lost.chaos.yaml:10: FAILED backend-lost: answered: *",
-        "    measured: *% [[]*%], *, * samples",
+        "    measured: *% [[]*%], *, * samples, effective *",
         "    fault: crash of backend-*connect*",
         "    switched off: gateway.fallback, gateway.retry",
         "replay: harness replay reports/*/backend-lost.seed1",

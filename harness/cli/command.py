@@ -19,7 +19,6 @@ import typer
 
 from harness.engine.runtimes import DEFAULT, RUNTIMES, all_options, runtime_options
 from harness.errors import InvalidValue, UsageError
-from harness.experiment.units import parse_duration, parse_ratio
 from harness.runtime.options import Option, RuntimeOptions
 from harness.sli.statistics import CONFIDENCE
 from harness.text import escape_json_controls, one_line
@@ -69,6 +68,8 @@ def parse_budget(option: str, text: str | None) -> float | None:
     """Seconds. Raises UsageError."""
     if text is None:
         return None
+    from harness.experiment.units import parse_duration  # imports pydantic, which --help does without
+
     try:
         seconds = parse_duration(text)
     except InvalidValue as error:
@@ -109,6 +110,8 @@ def parse_confidence(text: str | None) -> float:
     """A share. Raises UsageError."""
     if text is None:
         return CONFIDENCE
+    from harness.experiment.units import parse_ratio
+
     try:
         confidence = parse_ratio(text)
     except InvalidValue as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.gates.result import EXIT_CODES, Verdict
 from harness.history.files import VERDICT
+from harness.history.metadata import HistoryError
 from harness.history.write import json_text
 from harness.sli.statistics import CONFIDENCE
 from harness.verdict.differences import differences
@@ -61,14 +62,27 @@ def rejudge(directory: Path) -> Rejudged:
 def judge_pool(
     results: Sequence[ExperimentResult], *, confidence: float = CONFIDENCE, looks: int = 1
 ) -> PooledResult:
-    """The pooled verdict of one experiment, from the run directories of its seeds. Raises HistoryError."""
+    """The pooled verdict of one experiment, from the run directories of its seeds.
+
+    Raises HistoryError when one cannot be read, or they are not runs of the same thing.
+    """
     with ExitStack() as stack:
         runs = [
             stack.enter_context(RecordedRun(result.run))
             for result in results
             if result.history_sha256 and result.verdict not in BROKEN
         ]
+        if len({_what_ran(run) for run in runs}) > 1:
+            raise HistoryError(
+                f"the runs of {results[0].name} cannot be judged together: experiment, SLOs, safeguards or runtime "
+                "differ"
+            )
         return pool(results, runs, confidence=confidence, looks=looks)
+
+
+def _what_ran(run: RecordedRun) -> tuple[object, ...]:
+    about = run.environment
+    return run.experiment_yaml, run.slos_yaml, about.without, about.runtime, about.system
 
 
 def judge_directory(directory: Path | str) -> ExperimentResult:

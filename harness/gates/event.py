@@ -99,7 +99,7 @@ class EventGate(Gate):
             return [pooled]
         chance = combined_chance(chances)
         holds = chance <= 1 - context.confidence
-        waits = [one.result.value for one in found if one.result.value is not None]
+        waits = [one.wait_s for one in found if one.wait_s is not None]
         return [
             replace(
                 pooled,
@@ -168,28 +168,25 @@ class EventGate(Gate):
             expected = math.ceil(usual * window_s / calm_s)
             if len(found) <= expected:
                 chance = 1.0
+            else:
+                # As many as are usual may be of those that are seen anyway.
+                waits.append(found[expected].t_s - moment)
             highest = max(highest, chance)
-            if chance > max_chance:
-                doubt = (
-                    doubt
-                    or undecided(
-                        f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
-                        f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone "
-                        f"gives with a probability of {ratio(chance, 1)} (at most {_percent(max_chance)} is evidence)"
-                        + (
-                            ""
-                            if usual
-                            else _describe_calm_time(answers[0], window_s, window_s + calm_s, max_chance)
-                        ),
-                        samples=len(found),
-                    ).result
-                )
-                continue
-            # As many as are usual may be of those that are seen anyway.
-            waits.append(found[expected].t_s - moment)
+            if chance > max_chance and doubt is None:
+                doubt = undecided(
+                    f"{self.event} is seen {_times(len(found))} in the {duration(window_s)} after the {since} of "
+                    f"{fault.name} and {_times(usual)} in {duration(calm_s)} without a fault, which chance alone gives "
+                    f"with a probability of {ratio(chance, 1)} (at most {_percent(max_chance)} is evidence)"
+                    + (
+                        ""
+                        if usual
+                        else _describe_calm_time(answers[0], window_s, window_s + calm_s, max_chance)
+                    ),
+                    samples=len(found),
+                ).result
         chance_of_all = None if missed else highest
         if doubt is not None:
-            return _Judged(doubt, chance_of_all)
+            return _Judged(doubt, chance_of_all, max(waits, default=None))
         within = duration(self.within)
         unknown = sum(event.follows is None for event in causes[0].events)
         also = f" ({unknown:,} events unknown: 'where' is null)" if unknown else ""
@@ -206,7 +203,7 @@ class EventGate(Gate):
             samples=counted,
             unknown=unknown,
         )
-        return _Judged(result, chance_of_all)
+        return _Judged(result, chance_of_all, result.value)
 
     def _moment(self, fault: FaultRecord) -> float | None:
         if self.of == "recovery" and fault.for_s > 0:
@@ -257,10 +254,14 @@ class EventGate(Gate):
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """`chance`: the highest probability of a fault's events without a cause; None where that is not known."""
+    """`chance`: the highest probability of a fault's events without a cause; None where that is not known.
+
+    `wait_s`: the longest wait for the event.
+    """
 
     result: GateResult
     chance: float | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

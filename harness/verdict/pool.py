@@ -5,7 +5,8 @@ What pools how: docs/verdicts.md, "Several seeds".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.gates.base import Run
@@ -14,6 +15,7 @@ from harness.gates.judge import judge_pooled_gates
 from harness.gates.pool import pool_by_run
 from harness.gates.result import GateResult, Verdict
 from harness.sli.statistics import CONFIDENCE
+from harness.text import plural
 from harness.verdict.arms import ArmRun, judge_arm
 from harness.verdict.faults import judge_faults
 from harness.verdict.judge import combine, gate_error, steady_state
@@ -65,7 +67,7 @@ def pool(
         faults=faults,
         arms=arms,
         steady_state=tuple(steady),
-        notes=_disagreements(results, verdict),
+        notes=(*_disagreements(results, verdict), *_missing_seeds(gates, len(results))),
     )
 
 
@@ -82,7 +84,7 @@ def unjudged_pool(results: Sequence[ExperimentResult], confidence: float, looks:
         runs=tuple(result.run for result in results),
         confidence=confidence,
         looks=looks,
-        replay="harness judge " + " ".join(result.run for result in results),
+        replay=_judge_command(results, confidence_of_look(confidence, looks)),
         without=first.without,
         gates=(),
         faults=(),
@@ -163,3 +165,20 @@ def _disagreements(results: Sequence[ExperimentResult], verdict: Verdict) -> tup
                 f"by {'itself' if len(seeds) == 1 else 'themselves'}: seed {', '.join(seeds)}"
             )
     return tuple(notes)
+
+
+def _missing_seeds(gates: Sequence[GateResult], seeds: int) -> Iterator[str]:
+    """About how many more seeds each undecided gate takes."""
+    for gate in gates:
+        if gate.verdict is Verdict.INCONCLUSIVE and gate.needs is not None and gate.samples:
+            more = math.ceil(gate.needs * seeds / gate.samples)
+            yield f"{gate.name} is undecided after {plural(seeds, 'seed')}; about {plural(more, 'more seed')} would do"
+
+
+def _judge_command(results: Sequence[ExperimentResult], confidence: float) -> str:
+    """What judges the pool again; the shell finds the runs."""
+    first = results[0]
+    runs = first.run.removesuffix(str(first.seed)) + "*"
+    return f"harness judge {runs}" + (
+        "" if confidence == CONFIDENCE else f" --confidence {100 * confidence:.8g}%"
+    )

@@ -128,7 +128,7 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
         f"{FILE}:1:13: found the name 'Edge Loss'; a name has lower-case letters, digits and dashes; "
         "did you mean 'edge-loss'?",
         f"{FILE}:2:1: unknown key 'titel'; allowed: experiment, title, description, system, tags, "
-        "runtime, load, timeline, gates, arms, drain; did you mean 'title'?",
+        "runtime, vars, targets, load, timeline, gates, abort_if, arms, budget, drain; did you mean 'title'?",
         f"{FILE}:5:21: 4 needs a unit; allowed: /s, /m, /h; did you mean 4/s?",
         f"{FILE}:7:20: unknown unit 'minute' in '1minute'; allowed: us, ms, s, m, h; did you mean 1m?",
         f"{FILE}:8:5: crash needs 'for'; how long it lasts, for example for: 30s",
@@ -169,7 +169,7 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
         ("fault: crash", "fault: crash, delay: 5s", Code.UNKNOWN_KEY, "8:39"),
         (", pick: 1", ", pick: 1.5", Code.WRONG_TYPE, "8:79"),
         (", pick: 1", ", pick: true", Code.WRONG_TYPE, "8:79"),
-        ("{role: edge, zone: isp-a, pick: 1}", "edge", Code.WRONG_TYPE, "8:47"),
+        ("{role: edge, zone: isp-a, pick: 1}", "[edge]", Code.WRONG_TYPE, "8:47"),
         ("{role: edge, zone: isp-a, pick: 1}", "{link: {from: a, to: b}}", Code.CONFLICT, "8:48"),
         (", zone: isp-a", ", zon: isp-a", Code.UNKNOWN_KEY, "8:60"),
         ("    delay: 200ms\n", "", Code.MISSING_KEY, "9:5"),

@@ -1,26 +1,41 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.command import CommandResult, Json, Run, echo
+from harness.cli.command import CommandResult, Confidence, Json, echo, parse_confidence
+from harness.text import display_path
 
 if TYPE_CHECKING:
     from harness.engine.judge import Rejudged
+    from harness.verdict.model import ExperimentResult
 
 MAX_LINES = 20
+
+RunsOfPool = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run directories, as printed by 'harness run'.")
+]
 
 Write = Annotated[
     bool, typer.Option("--write", help="Replace verdict.json where the verdict computed now is another one.")
 ]
 
 
-def judge(run: Run, write: Write = False, as_json: Json = False) -> CommandResult:
+def judge(
+    runs: RunsOfPool, write: Write = False, confidence: Confidence = None, as_json: Json = False
+) -> CommandResult:
     """Judge a run again from its history. Exit 3 when verdict.json says something else, or the history was altered.
 
-    Nothing is overwritten without --write; with it the exit code is that of the new verdict.
+    Nothing is overwritten without --write; with it the exit code is that of the new verdict. Several runs are judged
+    together, for each experiment; nothing is written then.
     """
+    if len(runs) > 1:
+        return _judge_pools(runs, parse_confidence(confidence), as_json=as_json)
+    (run,) = runs
     from harness.engine.judge import rejudge, write_verdict
     from harness.errors import UsageError
     from harness.gates.result import EXIT_CODES, Verdict
@@ -45,6 +60,32 @@ def judge(run: Run, write: Write = False, as_json: Json = False) -> CommandResul
     document = suite_document([judged.result], judged.result.verdict, code)
     more = {"altered": list(judged.altered), "differences": list(judged.differences)}
     return CommandResult(code, {**document, **more})
+
+
+def _judge_pools(runs: Sequence[Path], confidence: float, *, as_json: bool) -> CommandResult:
+    from harness.engine.judge import judge_directory, judge_pool
+    from harness.errors import UsageError
+    from harness.gates.result import EXIT_CODES, worst
+    from harness.report.results_table import make_console, print_results
+    from harness.verdict.document import suite_document
+    from harness.verdict.pool import counted_results
+
+    pools: dict[str, list[ExperimentResult]] = {}
+    for run in runs:
+        # Where the run is now, not where it was recorded.
+        result = replace(judge_directory(run), run=display_path(run))
+        pools.setdefault(result.name, []).append(result)
+    for name, results in pools.items():
+        if len({result.seed for result in results}) < len(results):
+            raise UsageError([f"{name}: two of the runs have the same seed; they are no independent runs"])
+    for results in pools.values():
+        results.sort(key=lambda result: result.seed)
+    judged = [result for results in pools.values() for result in results]
+    pooled = [judge_pool(results, confidence=confidence) for results in pools.values() if len(results) > 1]
+    verdict = worst(one.verdict for one in counted_results(judged, pooled))
+    if not as_json:
+        print_results(make_console(), judged, pooled)
+    return CommandResult(EXIT_CODES[verdict], suite_document(judged, verdict, EXIT_CODES[verdict], pooled))
 
 
 def _describe(file: str, judged: Rejudged, *, writes: bool) -> list[str]:

@@ -236,7 +236,7 @@ def test_a_plugin_that_is_not_there_is_named(state: Path) -> None:
     [
         (1, "locust", signal.SIGKILL, r"locust, .* ended \(status -9\)"),
         (2, "locust-2", signal.SIGKILL, r"locust-2, .* ended \(status -9\)"),
-        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is gone: Locust's master no longer hears from it"),
+        (2, "locust-2", signal.SIGSTOP, r"locust-2, .* is lost: Locust's master no longer hears from it"),
         (1, "locust", signal.SIGSTOP, r"locust, .* sent nothing for 2 s"),
     ],
 )
