@@ -13,7 +13,8 @@ class SessionRow:
     """One playback session, from the intent to play to its end.
 
     `arrived_s`: when the viewer came, before the home page. `started_at_s`: when they pressed play.
-    `signed_in`: whether the viewer arrived with a token. `outcome`: completed (watched what they came for), left (asked to leave at the end of the run while it
+    `signed_in`: whether the viewer arrived with a token.
+    `outcome`: completed (watched what they came for), left (asked to leave at the end of the run while it
     went well), start_failure (an error, or too long a wait, before the first frame), exit_before_start (asked
     to leave while still waiting for it, too early to tell), playback_failure (an error, or a stall without
     end, after it). `error`: why it failed. `startup_s`: intent to first frame. `stall_s`, `stalls`:
@@ -58,8 +59,10 @@ class SessionRow:
 class HeartbeatRow:
     """What a session did in 10 s of the run, from `started_at_s` to `t_s`; shorter at its start and end.
 
-    `intent_s`: when the viewer pressed play. `state` at the end: starting (no first frame yet), playing, stalled, ended (as its viewer wished), failed.
-    `startup_wait_s`: from then until `t_s`, of a session without a first frame; otherwise 0. `stalls`: those that began.
+    `intent_s`: when the viewer pressed play. `state` at the end: starting (no first frame yet), playing, stalled,
+    ended (as its viewer wished), failed.
+    `startup_wait_s`: from then until `t_s`, of a session without a first frame; otherwise 0. `stalls`: how many
+    began.
     """
 
     t_s: float
