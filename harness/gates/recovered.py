@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Duration
-from harness.gates.base import CheckContext, Gate, JudgeContext, Run
+from harness.gates.base import CheckContext, Gate, JudgeContext, PooledRun
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult
 from harness.gates.slo import steady_state_gate
@@ -57,7 +57,7 @@ class RecoveredGate(SloBasedGate):
                 path=("within",),
             )
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         return self.judge_rows(runs, context)
 
     def steady_state(self) -> Gate:
