@@ -66,7 +66,7 @@ class RecoveredGate(SloBasedGate):
     def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         return self.judge_rows(runs, context)
 
-    def judge_rows(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_rows(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         results = list(super().judge_rows(runs, context))
         if any(one.verdict is not Verdict.PASSED for one in results) or self._dipped(runs, context):
             return results
@@ -75,7 +75,7 @@ class RecoveredGate(SloBasedGate):
         )
         return [replace(one, verdict=Verdict.INCONCLUSIVE, reason=reason) for one in results]
 
-    def _dipped(self, runs: Sequence[Run], context: JudgeContext) -> bool:
+    def _dipped(self, runs: Sequence[PooledRun], context: JudgeContext) -> bool:
         """Whether the rows from the first fault's start until the gate's time miss the threshold, or there are none."""
         objective = self.objective(context.slos)
         if objective is None:
