@@ -26,6 +26,9 @@ from harness.sli.ratio import RatioSlo
 from harness.sli.statistics import CONFIDENCE
 from harness.sli.threshold import Threshold, parse_threshold
 
+RELATIVE = "relative"
+"""The unit of a margin that is a share of the first side's value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -87,7 +90,7 @@ def compare_pooled(
     it. `value` is the difference: of the shares of bad rows, or of the percentiles. Raises HistoryError.
     """
     unit = margin_unit(objective.threshold)
-    if margin.unit != unit:
+    if margin.unit not in (unit, RELATIVE):
         raise HistoryError(f"the margin is in {margin.unit}; the SLO is in {unit}")
     rows = []
     for sides in (first, second):
@@ -106,6 +109,8 @@ def compare_pooled(
         )
     percent = objective.slo.percentile_of()
     found = compare(rows[0], rows[1], percent, confidence)
+    if margin.unit == RELATIVE:
+        margin = Threshold(margin.value * found.first, unit)
     verdict, outcome = _verdict(found, margin)
     before, after = (_format(value, unit) for value in (found.first, found.second))
     what = "are bad" if percent is None else f"is p{percent:g}"
@@ -124,7 +129,7 @@ def compare_pooled(
         + f"{outcome} ({found.clients:,} clients)",
         value=found.effect,
         interval=found.interval,
-        threshold=margin.value,
+        threshold=margin.value if math.isfinite(margin.value) else None,
         unit=unit,
         samples=sum(len(samples.values) for samples in rows),
     )

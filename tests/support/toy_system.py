@@ -31,6 +31,10 @@ TIMEOUT_S = 0.5
 """How long the gateway waits for a backend."""
 
 
+WORK_S = (0.005, 0.015)
+"""How long a backend works on an answer: from, to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One request of a shopper. `source`: backend, fallback, or None when it was not answered."""
@@ -50,7 +54,7 @@ async def backend(host: Host) -> None:
     await host.disk.write("starts", str(starts).encode())
 
     async def offers(_: web.Request) -> web.Response:
-        await host.clock.sleep(host.rng.uniform(0.005, 0.015))
+        await host.clock.sleep(host.rng.uniform(*WORK_S))
         return web.json_response({"offers": [host.rng.randrange(1000) for _ in range(10)], "starts": starts})
 
     app = web.Application()

@@ -7,8 +7,10 @@ from typing import Any
 
 from harness.cli.commands.budget import budget
 from harness.cli.commands.cleanup import cleanup
+from harness.cli.commands.compare import compare
 from harness.cli.commands.doctor import doctor
 from harness.cli.commands.fault import fault
+from harness.cli.commands.gate import gate
 from harness.cli.commands.init import init
 from harness.cli.commands.judge import judge
 from harness.cli.commands.list import list_
@@ -30,6 +32,8 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("list", list_),
     ("judge", judge),
     ("replay", replay),
+    ("compare", compare),
+    ("gate", gate),
     ("budget", budget),
     ("schema", schema),
     ("parity", parity),

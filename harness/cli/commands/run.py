@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.command import (
     DEFAULT_MAX_SEEDS,
@@ -30,6 +32,12 @@ from harness.cli.command import (
 )
 from harness.runtime.options import RuntimeOptions
 
+if TYPE_CHECKING:
+    from harness.cli.matching import Selection
+    from harness.cli.selection import LeftOut
+    from harness.engine.events import SuiteFinished
+    from harness.engine.suite import Pooling
+
 
 @takes_runtime()
 def run(
@@ -53,11 +61,8 @@ def run(
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
     from harness.cli.matching import Selection
-    from harness.cli.selection import load_for
-    from harness.engine.suite import Pooling, run_suite
+    from harness.engine.suite import Pooling
     from harness.errors import UsageError
-    from harness.experiment.variables import parse_assignments
-    from harness.report.registry import open_reporters
     from harness.verdict.document import suite_document
 
     if max_seeds is not None and (seeds is not None or not until_decided):
@@ -66,29 +71,65 @@ def run(
         seeds = str(max_seeds or DEFAULT_MAX_SEEDS)
     numbers = parse_seeds(seed, seeds)
     pooling = Pooling(parse_confidence(confidence), until_decided)
-    loaded, left_out = load_for(
-        paths, runtime, Selection(matching, tuple(tag or ())), parse_assignments("--var", var or ())
+    finished, left_out = run_selected(
+        paths,
+        runtime,
+        Selection(matching, tuple(tag or ())),
+        var or (),
+        seeds=numbers,
+        jobs=jobs,
+        without=without or (),
+        reports=reports,
+        report=report or (),
+        budget_s=parse_budget("--budget", budget),
+        suite_budget_s=parse_budget("--suite-budget", suite_budget),
+        pooling=pooling,
     )
-    with open_reporters(report or ()) as reporters:
-        finished = run_suite(
-            loaded,
-            seeds=numbers,
-            jobs=jobs or (cores() if runtime.concurrent else 1),
-            without=tuple(dict.fromkeys(without or ())),
-            reports=writable(reports),
-            handlers=reporters.handlers,
-            finish=reporters.finish,
-            runtime=runtime,
-            budget_s=parse_budget("--budget", budget),
-            suite_budget_s=parse_budget("--suite-budget", suite_budget),
-            pooling=pooling,
-        )
     for one in left_out:
         echo(one)
     document = suite_document(finished.results, finished.verdict, finished.exit_code, finished.pooled)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]
     return CommandResult(finished.exit_code, document)
+
+
+def run_selected(
+    paths: Sequence[Path],
+    runtime: RuntimeOptions,
+    selection: Selection,
+    variables: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    jobs: int | None,
+    without: Sequence[str],
+    reports: Path,
+    report: Sequence[str],
+    pooling: Pooling,
+    budget_s: float | None = None,
+    suite_budget_s: float | None = None,
+) -> tuple[SuiteFinished, tuple[LeftOut, ...]]:
+    """Load, run and report the experiments that are selected; also those that are left out."""
+    from harness.cli.selection import load_for
+    from harness.engine.suite import run_suite
+    from harness.experiment.variables import parse_assignments
+    from harness.report.registry import open_reporters
+
+    loaded, left_out = load_for(paths, runtime, selection, parse_assignments("--var", variables))
+    with open_reporters(report) as reporters:
+        finished = run_suite(
+            loaded,
+            seeds=seeds,
+            jobs=jobs or (cores() if runtime.concurrent else 1),
+            without=tuple(dict.fromkeys(without)),
+            reports=writable(reports),
+            handlers=reporters.handlers,
+            finish=reporters.finish,
+            runtime=runtime,
+            budget_s=budget_s,
+            suite_budget_s=suite_budget_s,
+            pooling=pooling,
+        )
+    return finished, left_out
 
 
 def cores() -> int:

@@ -58,7 +58,11 @@ class GitHubReporter(Reporter):
 
 def make_annotations(results: Sequence[JudgedExperiment]) -> list[str]:
     """Workflow commands, worst first, at most ten in all."""
-    found = all_problems(results)
+    return annotate(all_problems(results))
+
+
+def annotate(found: Sequence[Problem]) -> list[str]:
+    """A workflow command for each problem, at most ten in all."""
     shown = found if len(found) <= MAX_ANNOTATIONS else found[: MAX_ANNOTATIONS - 1]
     lines = [_make_annotation(problem) for problem in shown]
     if len(shown) < len(found):
@@ -70,10 +74,21 @@ def make_annotations(results: Sequence[JudgedExperiment]) -> list[str]:
 
 def _make_annotation(problem: Problem) -> str:
     level = _LEVELS.get(problem.verdict, "warning")
-    place = {"file": problem.file, "line": str(problem.line or 1), "title": problem.headline}
+    place = {
+        "file": path_in_repository(problem.file),
+        "line": str(problem.line or 1),
+        "title": problem.headline,
+    }
     properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
     message = "\n".join([problem.reason, *(f"{label}: {text}" for label, text in problem.details)])
     return f"::{level} {properties}::{_data(message)}"
+
+
+def path_in_repository(file: str) -> str:
+    """The file seen from the root of its git repository, as GitHub shows it; unchanged outside of one."""
+    path = Path(file).resolve()
+    root = next((parent for parent in path.parents if (parent / ".git").exists()), None)
+    return file if root is None else path.relative_to(root).as_posix()
 
 
 def _data(text: str) -> str:
