@@ -73,6 +73,10 @@ class Slo(SloDefinition):
         """Its threshold, or the one that a gate gives under `threshold_key`. Raises InvalidValue."""
         raise NotImplementedError
 
+    def meets(self, value: float, threshold: Threshold) -> bool:
+        """Whether a value, as it is, satisfies the threshold."""
+        return value <= threshold.value
+
     def measure(
         self, history: History, where: str | None, window: Window, threshold: Threshold
     ) -> Iterator[SliResult]:

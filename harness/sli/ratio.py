@@ -43,6 +43,9 @@ class RatioSlo(Slo):
     target: Ratio
     """At least this share is good."""
 
+    def meets(self, value: float, threshold: Threshold) -> bool:
+        return value >= threshold.value
+
     def threshold(self, overrides: Mapping[str, Any]) -> Threshold:
         given = overrides.get(self.threshold_key)
         return Threshold(self.target if given is None else given, "ratio")
