@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         SuiteFinished,
         SuiteStarted,
     )
-    from harness.engine.judge import judge_directory
+    from harness.engine.judge import judge_directory, judge_pool
     from harness.engine.read import ReadyExperiment, read_experiment, read_experiments
-    from harness.engine.suite import run, run_suite
+    from harness.engine.suite import Pooling, run, run_suite
     from harness.errors import ExperimentError, HarnessError, InvalidInput, InvalidValue, UsageError
     from harness.experiment.load import Load, LoadSegment, LoadStage
     from harness.experiment.model import Experiment
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         ResolvedTarget,
         apply_all,
     )
-    from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
+    from harness.gates.base import CheckContext, Gate, JudgeContext, Objective, PooledRun
     from harness.gates.registry import gate_kind
     from harness.gates.result import EXIT_CODES, GateResult, Verdict, no_samples, not_computable, worst
     from harness.history.metadata import Environment, FaultRecord, HistoryError, RunMetadata
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from harness.toxiproxy.server import ToxiproxyServer
     from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute, text_attribute
     from harness.toxiproxy.toxics.stage import Stage
-    from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
+    from harness.verdict.model import ArmResult, ExperimentResult, FaultResult, PooledResult
     from harness.verdict.recorded import RecordedArm, RecordedRun
 
 _MODULES = {
@@ -114,13 +114,17 @@ _MODULES = {
         "SuiteFinished",
         "SuiteStarted",
     ),
-    "engine.judge": ("judge_directory",),
+    "engine.judge": (
+        "judge_directory",
+        "judge_pool",
+    ),
     "engine.read": (
         "ReadyExperiment",
         "read_experiment",
         "read_experiments",
     ),
     "engine.suite": (
+        "Pooling",
         "run",
         "run_suite",
     ),
@@ -170,6 +174,7 @@ _MODULES = {
         "Gate",
         "JudgeContext",
         "Objective",
+        "PooledRun",
     ),
     "gates.registry": ("gate_kind",),
     "gates.result": (
@@ -257,6 +262,7 @@ _MODULES = {
         "ArmResult",
         "ExperimentResult",
         "FaultResult",
+        "PooledResult",
     ),
     "verdict.recorded": (
         "RecordedArm",
@@ -332,6 +338,9 @@ __all__ = [
     "Objective",
     "ParityMetric",
     "PathMatch",
+    "PooledResult",
+    "PooledRun",
+    "Pooling",
     "PositiveDuration",
     "PositiveRate",
     "Primitives",
@@ -376,6 +385,7 @@ __all__ = [
     "find_system",
     "gate_kind",
     "judge_directory",
+    "judge_pool",
     "no_samples",
     "not_computable",
     "read_experiment",

@@ -19,12 +19,16 @@ type Change = Literal["applied", "undone", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class SuiteStarted:
-    """Runs are about to begin, at most `jobs` arms at a time. `reports`: the directory of the suite."""
+    """Runs are about to begin, at most `jobs` arms at a time. `reports`: the directory of the suite.
+
+    `until_decided`: not all of the seeds may be needed.
+    """
 
     experiments: tuple[str, ...]
     seeds: tuple[int, ...]
     jobs: int
     reports: str
+    until_decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

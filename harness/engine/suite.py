@@ -351,7 +351,8 @@ def run_suite(
     suite = new_suite_directory(reports)
     jobs = max(1, min(jobs, sum(len(plan.arms) for _, plan in plans)))
     dispatcher = EventDispatcher(handlers)
-    dispatcher(SuiteStarted(tuple(one.name for one in experiments), tuple(seeds), jobs, str(suite)))
+    names = tuple(one.name for one in experiments)
+    dispatcher(SuiteStarted(names, tuple(seeds), jobs, str(suite), pooling.until_decided))
     ends_s = None if suite_budget_s is None else started_s + suite_budget_s
     schedule = Schedule(dispatcher, finish, runtime, ends_s)
     for number, experiment in enumerate(experiments):

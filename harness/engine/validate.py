@@ -287,13 +287,22 @@ def _times(
         )
     if load_end_s is None or run_end_s is None:
         return
-    ends = f"the load ends at {load_end_s:g}s and clients may continue until {run_end_s:g}s"
+    if "drain" in source.value:
+        ends = f"the load ends at {load_end_s:g}s and clients may continue until {run_end_s:g}s"
+        more = "or extend the load or the drain"
+    else:
+        # Nobody says that clients live on: a fault that outlives the load would meet nobody.
+        run_end_s = load_end_s
+        ends, more = (
+            f"the load ends at {load_end_s:g}s",
+            "extend the load, or state with 'drain' how long clients go on",
+        )
     if fault.at >= run_end_s:
         yield source.at(
             (*path, "at"),
             Code.BAD_TIMING,
             f"{fault.fault} begins at {fault.at:g}s, after the run",
-            f"{ends}; begin earlier, or extend the load or the drain",
+            f"{ends}; begin earlier, {more}",
         )
     elif fault.ends_s > run_end_s:
         key = next((key for key in ("for", "downtime") if (*path, key) in source.marks), "at")
@@ -301,7 +310,7 @@ def _times(
             (*path, key),
             Code.BAD_TIMING,
             f"{fault.fault} lasts until {fault.ends_s:g}s",
-            f"{ends}; end the fault earlier, or extend the load or the drain",
+            f"{ends}; end the fault earlier, {more}",
         )
 
 

@@ -52,7 +52,7 @@ class JudgeContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PooledRun:
     """A run of a pool: its main history, and that of its control run, where there is one."""
 
     history: History
@@ -111,7 +111,7 @@ class Gate(GateDefinition):
         """One result, or one for each group. HistoryError and InvalidValue make the gate an error."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it is judged")
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         """The results of several runs with different seeds, together.
 
         By default each run is judged by itself, and the worst counts: the gate states a fact of every run. A gate that

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
-from harness.gates.base import CheckContext, Gate, JudgeContext, Run
+from harness.gates.base import CheckContext, Gate, JudgeContext, PooledRun
 from harness.gates.comparison import ComparingGate, Side, compare_pooled
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, no_samples
@@ -59,9 +59,9 @@ class BlastRadiusGate(ComparingGate):
         return steady_state_gate(self)
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        return self.judge_pooled([Run(history)], context)
+        return self.judge_pooled([PooledRun(history)], context)
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         objective = self.objective(context.slos)
         if objective is None:
             raise HistoryError(f"there is no SLO '{self.slo_name}'")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from harness.gates.base import JudgeContext, Run
+from harness.gates.base import JudgeContext, PooledRun
 from harness.gates.comparison import ComparingGate, Side, compare_pooled
 from harness.gates.during import DURING_TEXT, During
 from harness.gates.registry import gate_kind
@@ -44,9 +44,9 @@ class CompareGate(ComparingGate):
         return "compare"
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        return self.judge_pooled([Run(history, context.control)], context)
+        return self.judge_pooled([PooledRun(history, context.control)], context)
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         objective = self.objective(context.slos)
         if objective is None:
             raise HistoryError(f"there is no SLO '{self.slo_name}'")

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import PositiveDuration
-from harness.gates.base import CheckContext, Gate, JudgeContext, Run
+from harness.gates.base import CheckContext, Gate, JudgeContext, PooledRun
 from harness.gates.during import run_end_s
 from harness.gates.pool import pool_by_run
 from harness.gates.registry import gate_kind
@@ -90,7 +90,7 @@ class EventGate(Gate):
         """Seen in time after each fault, and not by chance; `value` is the longest wait."""
         return [self._judge(history, context.name, 1 - context.confidence).result]
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         """Seen in time in every run. That chance explains it in all of them is tested together (`combined_chance`)."""
         found = [self._judge(run.history, context.name, 1 - context.confidence) for run in runs]
         (pooled,) = pool_by_run([(run.seed, [one.result]) for run, one in zip(runs, found, strict=True)])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.errors import InvalidValue, debug
-from harness.gates.base import Gate, JudgeContext, Run
+from harness.gates.base import Gate, JudgeContext, PooledRun
 from harness.gates.names import gate_names
 from harness.gates.result import GateResult, no_samples, not_computable
 from harness.history.metadata import HistoryError
@@ -27,12 +27,12 @@ def judge_gates(
 
     A judgement that breaks is a result with the verdict `error`: never passed.
     """
-    return judge_pooled_gates(gates, [Run(history, control)], slos, lines)
+    return judge_pooled_gates(gates, [PooledRun(history, control)], slos, lines)
 
 
 def judge_pooled_gates(
     gates: Sequence[Gate],
-    runs: Sequence[Run],
+    runs: Sequence[PooledRun],
     slos: Mapping[str, Slo],
     lines: Sequence[int | None] = (),
     confidence: float = CONFIDENCE,
@@ -52,7 +52,7 @@ def judge_pooled_gates(
     ]
 
 
-def _judge(gate: Gate, runs: Sequence[Run], context: JudgeContext) -> Iterator[GateResult]:
+def _judge(gate: Gate, runs: Sequence[PooledRun], context: JudgeContext) -> Iterator[GateResult]:
     try:
         if len(runs) == 1:
             found = tuple(gate.judge(runs[0].history, replace(context, control=runs[0].control)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
-from harness.gates.base import JudgeContext, Run
+from harness.gates.base import JudgeContext, PooledRun
 from harness.gates.extreme import ValueGate
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
@@ -42,9 +42,9 @@ class MeanGate(ValueGate):
     """The largest mean, with its unit."""
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        return self.judge_pooled([Run(history)], context)
+        return self.judge_pooled([PooledRun(history)], context)
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         threshold = parse_threshold(self.at_most)
         rows: list[tuple[float | None, Hashable]] = []
         for run in runs:

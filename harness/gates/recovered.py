@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.diagnostics import Code, Diagnostic
 from harness.experiment.units import Duration
-from harness.gates.base import CheckContext, Gate, JudgeContext, Run
+from harness.gates.base import CheckContext, Gate, JudgeContext, PooledRun
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict
 from harness.gates.slo import steady_state_gate
@@ -63,10 +63,10 @@ class RecoveredGate(SloBasedGate):
                 path=("within",),
             )
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         return self.judge_rows(runs, context)
 
-    def judge_rows(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_rows(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         results = list(super().judge_rows(runs, context))
         if any(one.verdict is not Verdict.PASSED for one in results) or self._dipped(runs, context):
             return results
@@ -75,7 +75,7 @@ class RecoveredGate(SloBasedGate):
         )
         return [replace(one, verdict=Verdict.INCONCLUSIVE, reason=reason) for one in results]
 
-    def _dipped(self, runs: Sequence[Run], context: JudgeContext) -> bool:
+    def _dipped(self, runs: Sequence[PooledRun], context: JudgeContext) -> bool:
         """Whether the rows from the first fault's start until the gate's time miss the threshold, or there are none."""
         objective = self.objective(context.slos)
         if objective is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from harness.gates.base import Gate, JudgeContext, Run
+from harness.gates.base import Gate, JudgeContext, PooledRun
 from harness.gates.during import DURING_TEXT, During, during_key
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult
@@ -40,7 +40,7 @@ class SloGate(SloBasedGate):
     def window(self, history: History) -> Window:
         return windows(history)[self.during]
 
-    def judge_pooled(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_pooled(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         return self.judge_rows(runs, context)
 
     def steady_state(self) -> Gate:

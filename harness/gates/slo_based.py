@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from harness.diagnostics import Code, Diagnostic, unknown_name
 from harness.experiment.units import Ratio
-from harness.gates.base import CheckContext, Gate, JudgeContext, Objective, Run
+from harness.gates.base import CheckContext, Gate, JudgeContext, Objective, PooledRun
 from harness.gates.result import GateResult, Verdict, no_samples
 from harness.history.metadata import HistoryError
 from harness.history.read import History
@@ -71,9 +71,9 @@ class SloBasedGate(Gate):
                 )
 
     def judge(self, history: History, context: JudgeContext) -> Iterable[GateResult]:
-        return self.judge_rows([Run(history)], context)
+        return self.judge_rows([PooledRun(history)], context)
 
-    def judge_rows(self, runs: Sequence[Run], context: JudgeContext) -> Iterable[GateResult]:
+    def judge_rows(self, runs: Sequence[PooledRun], context: JudgeContext) -> Iterable[GateResult]:
         """On the rows of all runs together; clients of different runs are different ones. For `judge_pooled`."""
         objective = self.objective(context.slos)
         if objective is None:
@@ -108,7 +108,7 @@ class SloBasedGate(Gate):
             for one in [*slo.pool(counted, threshold, context.confidence)] or [SliResult(None, 0)]
         ]
 
-    def _untested_groups(self, slo: Slo, runs: Sequence[Run], threshold: Threshold) -> set[str | None]:
+    def _untested_groups(self, slo: Slo, runs: Sequence[PooledRun], threshold: Threshold) -> set[str | None]:
         """The groups that have no row from the first fault's start on, though the gate is about that time too."""
         since = []
         for run in runs:

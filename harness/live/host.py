@@ -17,9 +17,11 @@ import aiohttp
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from harness.faults.exposure import Cause
 from harness.faults.primitives import HostIdentity
 from harness.live.kernel.namespaces import MakeSocket
 from harness.live.messages import Address
+from harness.runtime.causation import HEADER, current_cause
 from harness.runtime.charges import Charges
 from harness.runtime.host import BaseHost, HostContext
 from harness.runtime.interference import Interference
@@ -89,6 +91,18 @@ class LiveContext(HostContext, Protocol):
         ...
 
 
+def _cause_trace(*, is_client: bool) -> aiohttp.TraceConfig:
+    """Tells the node that is asked who caused a request. What a node asks by itself has no header."""
+
+    async def begin(_: aiohttp.ClientSession, __: object, request: aiohttp.TraceRequestStartParams) -> None:
+        if (cause := Cause.CLIENT if is_client else current_cause()) is not None:
+            request.headers[HEADER] = cause.name
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(begin)
+    return config
+
+
 class LiveHost(BaseHost):
     """One process of a node, or one client in the harness's own process.
 
@@ -122,7 +136,7 @@ class LiveHost(BaseHost):
             processor=processor,
             charges=charges,
             interference=interference,
-            traces=traces,
+            traces=(_cause_trace(is_client=address is None), *traces),
         )
         self._attempts = context.attempts
         self._router = router

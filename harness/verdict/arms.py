@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.experiment.model import Arm, Experiment
-from harness.gates.base import Gate, Run
+from harness.gates.base import Gate, PooledRun
 from harness.gates.judge import judge_pooled_gates
 from harness.gates.names import gate_names
 from harness.gates.result import GateResult, Verdict
@@ -49,7 +49,7 @@ def judge_arm(
     histories, controls = [one.history for one in runs], [one.control for one in runs]
 
     def judged(gates: Sequence[Gate], of: Sequence[History]) -> list[GateResult]:
-        return judge_pooled_gates(gates, [Run(one) for one in of], slos, confidence=confidence)
+        return judge_pooled_gates(gates, [PooledRun(one) for one in of], slos, confidence=confidence)
 
     stated = gates_of(arm, experiment)
     gates = judged(stated, histories)
@@ -61,7 +61,7 @@ def judge_arm(
     }
     faults = judge_faults(histories)
     before = [g for gate in stated if (g := gate.steady_state()) is not None]
-    steady = judge_pooled_gates(before, [Run(one) for one in histories], slos)
+    steady = judge_pooled_gates(before, [PooledRun(one) for one in histories], slos)
     same = set(arm.safeguards) <= set(controls[0].metadata.without)
     broke = next(
         (found for one in histories if (found := what_broke(one.metadata, faults)) is not None), None
@@ -76,6 +76,7 @@ def judge_arm(
         faults=faults,
         history_sha256=histories[0].environment.history_sha256 if len(runs) == 1 else "",
         reason=reason,
+        line=runs[0].recorded.line,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.experiment.model import Experiment
-from harness.gates.base import Gate, Run
+from harness.gates.base import Gate, PooledRun
 from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_gates, judge_pooled_gates
 from harness.gates.result import GateResult, Verdict, worst
@@ -113,7 +113,7 @@ def steady_state(
     before = dict.fromkeys(found for gate in gates if (found := gate.steady_state()) is not None)
     return [
         replace(_not_refuted(result), kind="steady-state")
-        for result in judge_pooled_gates(tuple(before), [Run(one) for one in histories], slos)
+        for result in judge_pooled_gates(tuple(before), [PooledRun(one) for one in histories], slos)
     ]
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.gates.base import Run
+from harness.gates.base import PooledRun
 from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_pooled_gates
 from harness.gates.pool import pool_by_run
@@ -45,7 +45,11 @@ def pool(
     if runs:
         experiment, slos = runs[0].experiment, runs[0].slos
         gates = judge_pooled_gates(
-            experiment.gates, [Run(run.main, run.control) for run in runs], slos, runs[0].gate_lines, each
+            experiment.gates,
+            [PooledRun(run.main, run.control) for run in runs],
+            slos,
+            runs[0].gate_lines,
+            each,
         )
         invariants = [(run.environment.seed, judge_invariants(run.main).results) for run in runs]
         gates += pool_by_run(invariants)

@@ -1,4 +1,4 @@
-"""What the streaming service reports: one row a session, one a request of a player, one a gateway answer.
+"""What the streaming service reports: a row for each session, heartbeat, request of a player, and gateway answer.
 
 Times are seconds of the run; `t_s` is when the row was determined.
 """
@@ -12,22 +12,32 @@ from dataclasses import dataclass
 class SessionRow:
     """One playback session, from the intent to play to its end.
 
+    `arrived_s`: when the viewer came, before the home page. `started_at_s`: when they pressed play.
+    `signed_in`: whether the viewer arrived with a token.
     `outcome`: completed (watched what they came for), left (asked to leave at the end of the run while it
     went well), start_failure (an error, or too long a wait, before the first frame), exit_before_start (asked
     to leave while still waiting for it, too early to tell), playback_failure (an error, or a stall without
     end, after it). `error`: why it failed. `startup_s`: intent to first frame. `stall_s`, `stalls`:
-    rebuffering after the start. `bitrate_kbps`: mean of what was played.
+    rebuffering after the start. `bitrate_kbps`: mean of what was played. `waiting_s`: how long the viewer had been
+    waiting for a frame when the session ended; 0 if it played.
+
+    `bytes_edge`, `bytes_storage`, `bytes_origin`: by the role that sent them. `bytes_total`: all bytes of segments,
+    those given up included. It is the sum of `bytes_local`, `bytes_content_miss`, `bytes_health_miss` and
+    `bytes_other_miss` (`RequestRow.locality`).
     """
 
     t_s: float
     session: str
     network_class: str
     isp: str
+    signed_in: bool
     title: str
+    arrived_s: float
     started_at_s: float
     startup_s: float | None
     outcome: str
     error: str | None
+    waiting_s: float
     played_s: float
     stall_s: float
     stalls: int
@@ -38,6 +48,34 @@ class SessionRow:
     bytes_edge: int
     bytes_storage: int
     bytes_origin: int
+    bytes_total: int
+    bytes_local: int
+    bytes_content_miss: int
+    bytes_health_miss: int
+    bytes_other_miss: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatRow:
+    """What a session did in 10 s of the run, from `started_at_s` to `t_s`; shorter at its start and end.
+
+    `intent_s`: when the viewer pressed play. `state` at the end: starting (no first frame yet), playing, stalled,
+    ended (as its viewer wished), failed.
+    `startup_wait_s`: from then until `t_s`, of a session without a first frame; otherwise 0. `stalls`: how many
+    began.
+    """
+
+    t_s: float
+    session: str
+    network_class: str
+    isp: str
+    intent_s: float
+    started_at_s: float
+    state: str
+    startup_wait_s: float
+    played_s: float
+    stall_s: float
+    stalls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +84,11 @@ class RequestRow:
 
     `ok` includes a segment that was given up for another rendition. A request that was still under way when
     its viewer went away has no row. `level`: how good a home page was. For segments: the rendition, the buffer
-    afterwards, what served it.
+    afterwards, and whether the appliance held it (`cache`).
+
+    `locality`: where the bytes of a segment came from. local: held by an appliance in the viewer's ISP; otherwise why
+    not. content miss: the appliances of the ISP do not hold it. health miss: they are withdrawn, failing or full.
+    other miss: the ISP has none, or the answer names no cache. Null without bytes of a segment.
     """
 
     t_s: float
@@ -64,6 +106,7 @@ class RequestRow:
     buffer_s: float | None
     cache: str | None
     bytes: int
+    locality: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from .control.steering import steering
 from .delivery.edge import edge
 from .delivery.origin import full_copy
 from .player.population import viewers
-from .records import RequestRow, ServedRow, SessionRow
+from .records import HeartbeatRow, RequestRow, ServedRow, SessionRow
 
 ISPS = ("isp-a", "isp-b", "isp-c")
 REGIONS = ("region-east", "region-west")
@@ -124,6 +124,19 @@ INVARIANTS = (
         "nothing is played faster than real time",
     ),
     Invariant(
+        "heartbeats-fit-into-time",
+        "heartbeats",
+        "t_s < started_at_s or played_s < 0 or stall_s < 0 or played_s + stall_s > t_s - started_at_s + 0.01",
+        "what a session did in an interval is no longer than the interval",
+    ),
+    Invariant(
+        "bytes-add-up",
+        "sessions",
+        "bytes_local + bytes_content_miss + bytes_health_miss + bytes_other_miss <> bytes_total "
+        "or bytes_edge + bytes_storage + bytes_origin > bytes_total",
+        "each byte of video is local or has a reason why it is not",
+    ),
+    Invariant(
         "home-pages-are-never-empty",
         "served",
         "route = 'home' and status = 200 and level is null",
@@ -175,7 +188,7 @@ system = System(
     name="streaming",
     topology=Topology(zones=(*ISPS, EXCHANGE, *REGIONS), nodes=NODES, links=_links(NODES)),
     safeguards=SAFEGUARDS,
-    tables={"sessions": SessionRow, "requests": RequestRow, "served": ServedRow},
+    tables={"sessions": SessionRow, "heartbeats": HeartbeatRow, "requests": RequestRow, "served": ServedRow},
     workloads=(viewers,),
     invariants=INVARIANTS,
     events=EVENTS,

@@ -13,15 +13,20 @@ from .control.tokens import InvalidToken, bearer
 class HttpError(Exception):
     """The request is answered with this status and `{"error": message}`."""
 
-    def __init__(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, retry_after_s: int | None = None, cache: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.cache = cache
 
     def response(self) -> web.Response:
         answer = json_response({"error": str(self)}, self.status)
         if self.retry_after_s is not None:
             answer.headers["Retry-After"] = str(self.retry_after_s)
+        if self.cache is not None:
+            answer.headers["X-Cache"] = self.cache
         return answer
 
 

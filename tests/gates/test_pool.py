@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gates.base import Gate, Run
+from harness.gates.base import Gate, PooledRun
 from harness.gates.blast_radius import BlastRadiusGate
 from harness.gates.compare import CompareGate
 from harness.gates.count import CountGate
@@ -34,7 +34,7 @@ def with_seed(found: History, seed: int) -> History:
 
 
 def pooled(runs: Sequence[History], *gates: Gate, confidence: float = 0.95) -> list[GateResult]:
-    numbered = [Run(with_seed(one, seed)) for seed, one in enumerate(runs, 1)]
+    numbered = [PooledRun(with_seed(one, seed)) for seed, one in enumerate(runs, 1)]
     return judge_pooled_gates(gates, numbered, SLOS, confidence=confidence)
 
 
@@ -113,9 +113,9 @@ def test_clients_are_paired_within_a_seed_only(tmp_path: Path) -> None:
     free = RunMetadata(arm="control", without=(), faults=(), failures=(), invariants=())
     gate = CompareGate(compare="success", margin="3%")
 
-    def run(seed: int) -> Run:
+    def run(seed: int) -> PooledRun:
         control = by_clients(tmp_path, rows, arrivals, metadata=free)
-        return Run(with_seed(by_clients(tmp_path, rows, arrivals), seed), with_seed(control, seed))
+        return PooledRun(with_seed(by_clients(tmp_path, rows, arrivals), seed), with_seed(control, seed))
 
     one = judge_pooled_gates([gate], [run(1)], SLOS)[0]
     three = judge_pooled_gates([gate], [run(seed) for seed in (1, 2, 3)], SLOS)[0]

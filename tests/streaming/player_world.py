@@ -19,7 +19,7 @@ from harness.system import Access, Client, Event, Host, Link, Node, System, Topo
 from systems.streaming import system as real
 from systems.streaming.content.catalogue import LADDER, SEGMENT_S
 from systems.streaming.player.viewer import watch
-from systems.streaming.records import RequestRow, SessionRow
+from systems.streaming.records import HeartbeatRow, RequestRow, SessionRow
 
 type Script = Callable[[web.Request, Host], Awaitable[web.StreamResponse | None]]
 """Answers a request, or returns None to have it answered as usual."""
@@ -40,6 +40,7 @@ class Seen:
     requests: tuple[RequestRow, ...]
     events: tuple[Event, ...]
     connections: int
+    heartbeats: tuple[HeartbeatRow, ...]
 
     def of(self, kind: str) -> list[RequestRow]:
         return [request for request in self.requests if request.kind == kind]
@@ -116,7 +117,7 @@ def _system(scripts: Mapping[str, Script]) -> System:
             ),
         ),
         safeguards=real.SAFEGUARDS,
-        tables={"sessions": SessionRow, "requests": RequestRow},
+        tables={"sessions": SessionRow, "heartbeats": HeartbeatRow, "requests": RequestRow},
         workloads=(),
         events=real.EVENTS,
     )
@@ -169,4 +170,5 @@ def visit(
         tuple(row for row in rows if isinstance(row, RequestRow)),
         tuple(row for row in rows if isinstance(row, Event)),
         connections,
+        tuple(row for row in rows if isinstance(row, HeartbeatRow)),
     )

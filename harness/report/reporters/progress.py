@@ -90,8 +90,9 @@ class ProgressReporter(Reporter):
 
     def _start(self, event: SuiteStarted) -> None:
         count = len(event.experiments)
-        self._total = count * max(1, len(event.seeds))
+        self._total = 0 if event.until_decided else count * max(1, len(event.seeds))
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else plural(len(event.seeds), "seed")
+        seeds = f"at most {seeds}" if event.until_decided and len(event.seeds) > 1 else seeds
         self.print(f"{plural(count, 'experiment')}, {seeds}, {plural(event.jobs, 'job')}")
         if self._bars:
             self._display = progress.Progress(

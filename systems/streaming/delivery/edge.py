@@ -93,7 +93,9 @@ async def edge(host: Host) -> None:
                 return await sender.send(request, n_bytes, "hit")
             if await filler.fill(key, n_bytes):
                 return await sender.send(request, n_bytes, "miss")
-            raise HttpError(503, "not here, and the storage tier does not answer", retry_after_s=1)
+            raise HttpError(
+                503, "not here, and the storage tier does not answer", retry_after_s=1, cache="miss"
+            )
 
         holdings = sorted(filled)
         version = hashlib.sha256(json.dumps(holdings).encode()).hexdigest()[:12]

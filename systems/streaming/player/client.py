@@ -36,6 +36,10 @@ PATIENT_TIMEOUT_S = 60.0
 """What a player without that safeguard waits: about what HTTP clients do by themselves."""
 
 
+LOCALITIES = ("local", "content miss", "health miss", "other miss")
+"""Where the bytes of a segment come from: `RequestRow.locality`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`status` 0: there was none, `reason` says why. `ok`: a 2xx with a JSON object."""
@@ -55,7 +59,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What became of one download. `source`: edge, storage, ... `given_up`: by the ABR rule, no failure.
-    `cut`: the viewer waits no longer."""
+    `cut`: the viewer waits no longer. `locality`: one of `LOCALITIES`, of video that has arrived."""
 
     ok: bool
     given_up: bool
@@ -65,6 +69,7 @@ class Segment:
     waited_s: float
     source: str
     reason: str
+    locality: str | None
 
 
 class Requests:
@@ -88,6 +93,10 @@ class Requests:
         self._segment_timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
         )
+        self._local = {node.name for node in host.topology.role("edge") if node.zone == self._isp}
+        self._miss = "health miss" if self._local else "other miss"
+        self.video_bytes = 0
+        """All bytes of segments that have arrived."""
         self._headers = {"X-Session": session, "X-Network-Class": self._network_class, "X-Isp": self._isp}
 
     def sign_in(self, token: str) -> None:
@@ -202,9 +211,15 @@ class Requests:
         now = clock.now()
         took = now - started
         cut = status == 0 and now >= until_s - EARLY_S
+        locality = None
+        if done and status in (0, 200):
+            self.video_bytes += done
+            locality = self._locality(node, cache)
         if cut and playback.ends_at_s is not None:
-            return Segment(False, False, True, done, took, first_s, source, "no longer wanted")
+            return Segment(False, False, True, done, took, first_s, source, "no longer wanted", locality)
         ok = status == 200 and not given_up and done > 0
+        if not ok and not given_up and node in self._local:
+            self._miss = "content miss" if cache == "miss" or status == 404 else "health miss"
         if ok:
             playback.arrived(now, fetch.quality, done, took, first_s)
         self._record(
@@ -217,8 +232,15 @@ class Requests:
             buffer_s=playback.buffer_s,
             cache=cache,
             n_bytes=done,
+            locality=locality,
         )
-        return Segment(ok, given_up, cut, done, took, first_s, source, reason or f"HTTP {status}")
+        return Segment(ok, given_up, cut, done, took, first_s, source, reason or f"HTTP {status}", locality)
+
+    def _locality(self, node: str, cache: str | None) -> str:
+        """Elsewhere than in the ISP: why the last of its appliances that was tried did not serve."""
+        if node not in self._local:
+            return self._miss
+        return {"hit": "local", "miss": "content miss"}.get(cache or "", "other miss")
 
     def _record(
         self,
@@ -233,6 +255,7 @@ class Requests:
         buffer_s: float | None = None,
         cache: str | None = None,
         n_bytes: int = 0,
+        locality: str | None = None,
     ) -> None:
         now = self._host.clock.now()
         self._host.emit(
@@ -252,6 +275,7 @@ class Requests:
                 buffer_s=buffer_s,
                 cache=cache,
                 bytes=n_bytes,
+                locality=locality,
             )
         )
 

@@ -12,6 +12,7 @@ from typing import Literal
 from .abr import Careful, Fixed, Ladder, Progress, make_rule
 from .buffer import Buffer
 from .estimator import Estimator
+from .heartbeats import Heartbeats
 
 BUFFER_S = 16.0
 """The most that is kept ahead."""
@@ -107,11 +108,28 @@ class Playback:
         """When the viewer has seen enough; None as long as not all of it is in the buffer."""
         self.stalls: list[Stall] = []
         """Those that have ended."""
+        self.heartbeats = Heartbeats(intent_s)
 
     # ------------------------------------------------------------------ what has happened
 
     def advance(self, now_s: float) -> None:
         """Let playing catch up with time."""
+        while self.heartbeats.next_s <= now_s:
+            self._play_until(self.heartbeats.next_s)
+            self._cut_heartbeat(self.heartbeats.next_s)
+        self._play_until(now_s)
+
+    def _cut_heartbeat(self, at_s: float) -> None:
+        self.heartbeats.cut(
+            at_s,
+            started=self.started_s is not None,
+            stalled=self._stall_since_s is not None,
+            played_s=self.played_s,
+            stall_s=self.stall_s,
+            stalls=self.stall_count,
+        )
+
+    def _play_until(self, now_s: float) -> None:
         if self.started_s is None:
             return
         if self.ends_at_s is not None and now_s > self.ends_at_s:
@@ -142,7 +160,15 @@ class Playback:
     def finish(self, now_s: float) -> None:
         """The session ends, whatever state it is in."""
         self.advance(now_s)
+        self._cut_heartbeat(now_s)
         self._end_stall(now_s)
+
+    def waiting_s(self, now_s: float) -> float:
+        """For how long the viewer has been waiting for a frame; 0 while it plays."""
+        self.advance(now_s)
+        if self.started_s is None:
+            return now_s - self._intent_s
+        return 0.0 if self._stall_since_s is None else now_s - self._stall_since_s
 
     def _end_stall(self, now_s: float) -> None:
         if self._stall_since_s is not None:

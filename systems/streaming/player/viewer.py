@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from harness.system import Event, Host
 
-from ..records import SessionRow
-from .client import API_TRIES, Requests
+from ..records import HeartbeatRow, SessionRow
+from .client import API_TRIES, LOCALITIES, Requests
+from .heartbeats import Heartbeat, Heartbeats
 from .manifest import BadAnswer, Manifest, read_manifest, read_urls
 from .playback import EARLY_S, End, Fetch, Outcome, Pause, Playback, not_started
 from .sources import Sources
@@ -45,6 +46,7 @@ class Visit:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._session = host.name
+        self._arrived_s = host.clock.now()
         self._title = str(host.config["title"])
         self._requests = Requests(host, self._session)
         self._failover = host.safeguard("player.failover")
@@ -54,7 +56,9 @@ class Visit:
         self._playback: Playback | None = None
         self._sources: Sources | None = None
         self._bytes = {"edge": 0, "storage": 0, "origin": 0}
+        self._bytes_by_locality = dict.fromkeys(LOCALITIES, 0)
         self._stalls_told = 0
+        self._heartbeats_reported = 0
         self._outcome: Outcome = "left"
         self._error: str | None = None
 
@@ -130,6 +134,7 @@ class Visit:
                         steering = asyncio.ensure_future(self._steer(sources, must=False))
                 step = playback.next(clock.now())
                 self._tell_stalls(playback)
+                self._report_heartbeats(playback.heartbeats.ended)
                 if isinstance(step, End):
                     await self._sleep_until(step.at_s)
                     return
@@ -162,6 +167,8 @@ class Visit:
             )
             if got.source in self._bytes:
                 self._bytes[got.source] += got.n_bytes
+            if got.locality is not None:
+                self._bytes_by_locality[got.locality] += got.n_bytes
             if got.ok or got.given_up:
                 return
             reason = f"{node}: {got.reason}"
@@ -216,6 +223,35 @@ class Visit:
             )
         self._stalls_told = len(playback.stalls)
 
+    def _report_heartbeats(self, heartbeats: Sequence[Heartbeat], last: Outcome | None = None) -> None:
+        """Write those that are new. `last`: the outcome of the session, when its last one is among them."""
+        assert self._intent_s is not None
+        for number, heartbeat in enumerate(
+            heartbeats[self._heartbeats_reported :], self._heartbeats_reported + 1
+        ):
+            state = "stalled" if heartbeat.stalled else "playing" if heartbeat.started else "starting"
+            if last is not None and number == len(heartbeats):
+                if last in ("start_failure", "playback_failure"):
+                    state = "failed"
+                elif state == "playing":
+                    state = "ended"
+            self._host.emit(
+                HeartbeatRow(
+                    t_s=heartbeat.end_s,
+                    session=self._session,
+                    network_class=self._host.group or "unknown",
+                    isp=self._host.zone,
+                    intent_s=self._intent_s,
+                    started_at_s=heartbeat.start_s,
+                    state=state,
+                    startup_wait_s=0.0 if heartbeat.started else heartbeat.end_s - self._intent_s,
+                    played_s=heartbeat.played_s,
+                    stall_s=heartbeat.stall_s,
+                    stalls=heartbeat.stalls,
+                )
+            )
+        self._heartbeats_reported = len(heartbeats)
+
     async def _sleep_until(self, time_s: float) -> None:
         await self._host.clock.sleep(max(0.0, time_s - self._host.clock.now()))
 
@@ -227,13 +263,21 @@ class Visit:
         playback, sources = self._playback, self._sources
         outcome, error = self._outcome, self._error
         if playback is None:
+            waiting_s = now - self._intent_s
             if outcome == "left":
-                outcome, error = not_started(now - self._intent_s)
+                outcome, error = not_started(waiting_s)
+            heartbeats = Heartbeats(self._intent_s)
+            while heartbeats.next_s < now:
+                heartbeats.cut(heartbeats.next_s)
+            heartbeats.cut(now)
         else:
             if outcome == "left":
                 outcome, error = playback.when_asked_to_leave(now)
+            waiting_s = playback.waiting_s(now)
             playback.finish(now)
             self._tell_stalls(playback)
+            heartbeats = playback.heartbeats
+        self._report_heartbeats(heartbeats.ended, outcome)
         started = playback.started_s if playback is not None else None
         self._host.emit(
             SessionRow(
@@ -241,11 +285,14 @@ class Visit:
                 session=self._session,
                 network_class=self._host.group or "unknown",
                 isp=self._host.zone,
+                signed_in=self._host.config.get("token") is not None,
                 title=self._title,
+                arrived_s=self._arrived_s,
                 started_at_s=self._intent_s,
                 startup_s=None if started is None else started - self._intent_s,
                 outcome=outcome,
                 error=error,
+                waiting_s=waiting_s,
                 played_s=playback.played_s if playback is not None else 0.0,
                 stall_s=playback.stall_s if playback is not None else 0.0,
                 stalls=playback.stall_count if playback is not None else 0,
@@ -256,5 +303,10 @@ class Visit:
                 bytes_edge=self._bytes["edge"],
                 bytes_storage=self._bytes["storage"],
                 bytes_origin=self._bytes["origin"],
+                bytes_total=self._requests.video_bytes,
+                bytes_local=self._bytes_by_locality["local"],
+                bytes_content_miss=self._bytes_by_locality["content miss"],
+                bytes_health_miss=self._bytes_by_locality["health miss"],
+                bytes_other_miss=self._bytes_by_locality["other miss"],
             )
         )
