@@ -134,8 +134,7 @@ def _arm(result: JudgedExperiment, arm: ArmResult) -> Problem:
     for gate in arm.gates:
         details.append(("measured", f"{gate.name}: {describe_measurement(gate)}"))
     details += [("fault", formatting.fault_line(fault)) for fault in arm.faults]
-    line = next((gate.line for gate in arm.gates if gate.line is not None), None)
-    return _problem(result, f"arm {arm.name}", arm.verdict, arm.reason, line, tuple(details))
+    return _problem(result, f"arm {arm.name}", arm.verdict, arm.reason, arm.line, tuple(details))
 
 
 def _problem(

@@ -76,6 +76,7 @@ def judge_arm(
         faults=faults,
         history_sha256=histories[0].environment.history_sha256 if len(runs) == 1 else "",
         reason=reason,
+        line=runs[0].recorded.line,
     )
 
 

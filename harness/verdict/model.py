@@ -27,7 +27,10 @@ class FaultResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmResult:
-    """One ablation arm: the gates it was judged by, and whether it did what it must (`breach` or `hold`)."""
+    """One ablation arm: the gates it was judged by, and whether it did what it must (`breach` or `hold`).
+
+    `line`: of the arm in its file.
+    """
 
     name: str
     without: tuple[str, ...]
@@ -37,6 +40,7 @@ class ArmResult:
     history_sha256: str
     gates: tuple[GateResult, ...]
     faults: tuple[FaultResult, ...]
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

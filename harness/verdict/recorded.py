@@ -30,6 +30,8 @@ class RecordedArm:
 
     arm: Arm
     history: History
+    line: int | None = None
+    """Of the arm in the experiment file."""
 
     @property
     def name(self) -> str:
@@ -97,13 +99,19 @@ class RecordedRun:
         """The ablation arms that were run, in the order of the experiment."""
         without = self.environment.without
         recorded = [one for one in self._arm_histories if one.environment.arm != CONTROL]
-        stated = [arm for arm in self.experiment.arms if arm.differs_from(without)]
+        stated = [
+            (arm, self._draft.source.mark(("arms", index)).line)
+            for index, arm in enumerate(self.experiment.arms)
+            if arm.differs_from(without)
+        ]
         if len(stated) != len(recorded):
             raise BrokenHistory(
                 f"{self.directory}: its experiment has {len(stated)} arms, but {len(recorded)} were run"
                 + self._hint()
             )
-        return tuple(RecordedArm(arm, history) for arm, history in zip(stated, recorded, strict=True))
+        return tuple(
+            RecordedArm(arm, history, line) for (arm, line), history in zip(stated, recorded, strict=True)
+        )
 
     @cached_property
     def control(self) -> History | None:

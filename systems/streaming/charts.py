@@ -44,6 +44,16 @@ CHARTS = (
         note="Bitrate of the segments that arrived",
     ),
     Chart(
+        "Video by locality",
+        table="requests",
+        shows="sum",
+        value="bytes",
+        by="locality",
+        where="locality is not null",
+        unit="bytes",
+        note="Bytes of segments: local, or why not",
+    ),
+    Chart(
         "Stalls",
         table="events",
         shows="sum",

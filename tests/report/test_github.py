@@ -4,6 +4,8 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.engine import events
 from harness.gates.result import Verdict
 from harness.report.reporters.github import MAX_SUMMARY_BYTES, GitHubReporter, make_annotations, make_summary
@@ -54,3 +56,20 @@ def test_the_reporter_appends_to_the_step_summary(tmp_path: Path) -> None:
     report(events.SuiteFinished((FAILED,), Verdict.FAILED, 1, 1.0, ""))
     assert out.getvalue().count("::error") == 1
     assert target.read_text().startswith("before\n## ✗ FAILED, exit code 1")
+
+
+def test_the_file_is_named_from_the_root_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "services" / "video"
+    (tmp_path / ".git").mkdir()
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    (line,) = make_annotations([FAILED])
+    assert line.startswith(f"::error file=services/video/{FAILED.file},line=14,")
+
+
+def test_an_arm_is_annotated_at_its_own_line() -> None:
+    arm = replace(PASSED.arms[0], verdict=Verdict.FAILED, line=21)
+    (line,) = make_annotations([replace(PASSED, verdict=Verdict.FAILED, arms=(arm,))])
+    assert ",line=21,title=FAILED edge-appliance-loss%3A arm without player.failover" in line

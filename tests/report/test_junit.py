@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from harness.engine import events
 from harness.gates.result import Verdict
-from harness.report.reporters.junit import to_junit
+from harness.report.reporters.junit import JunitReporter, to_junit
 from tests.report.samples import ERROR, FAILED, INCONCLUSIVE, PASSED, SUCCESS
 
 
@@ -58,3 +62,20 @@ def test_the_counts_add_up() -> None:
     root = ET.fromstring(to_junit([PASSED, FAILED, INCONCLUSIVE, ERROR], 12.5))
     assert int(root.attrib["tests"]) == len(list(root.iter("testcase")))
     assert root.attrib["time"] == "12.500"
+
+
+def test_the_time_of_a_run_is_that_of_its_suite_and_shared_by_its_cases() -> None:
+    root = ET.fromstring(to_junit([PASSED, INCONCLUSIVE], 9.0, run_elapsed_s={PASSED.run: 6.0}))
+    first, second = root.iter("testsuite")
+    assert (first.attrib["time"], second.attrib["time"]) == ("6.000", "0.000")
+    times = [float(case.attrib["time"]) for case in first.iter("testcase")]
+    assert min(times) > 0
+    assert sum(times) == pytest.approx(6.0, abs=0.01)
+
+
+def test_the_reporter_hears_how_long_each_run_took(tmp_path: Path) -> None:
+    reporter = JunitReporter(tmp_path / "junit.xml")
+    reporter(events.RunFinished(PASSED, 3.0))
+    reporter(events.SuiteFinished((PASSED,), Verdict.PASSED, 0, 4.0, str(tmp_path)))
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot().iter("testsuite")
+    assert suite.attrib["time"] == "3.000"

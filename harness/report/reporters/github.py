@@ -86,8 +86,11 @@ def _make_annotation(problem: Problem) -> str:
 
 def path_in_repository(file: str) -> str:
     """The file seen from the root of its git repository, as GitHub shows it; unchanged outside of one."""
-    path = Path(file).resolve()
-    root = next((parent for parent in path.parents if (parent / ".git").exists()), None)
+    try:
+        path = Path(file).resolve()
+        root = next((parent for parent in path.parents if (parent / ".git").exists()), None)
+    except (OSError, ValueError):  # no name of a file
+        return file
     return file if root is None else path.relative_to(root).as_posix()
 
 

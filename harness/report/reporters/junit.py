@@ -2,15 +2,18 @@
 
 FAILED becomes `failure`, ERROR and INCONCLUSIVE `error` (of that type: without evidence it is never green),
 INTERRUPTED `skipped` beside an `error` of the run itself.
+
+The time of a suite is the real time of its run; its cases share it evenly, for what shows test results adds cases up.
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness.engine.events import EngineEvent, RunJudged, SuiteFinished
+from harness.engine.events import EngineEvent, RunFinished, RunJudged, SuiteFinished
 from harness.gates.result import Verdict
 from harness.report import formatting
 from harness.report.formatting import describe_measurement
@@ -29,13 +32,19 @@ class JunitReporter(Reporter):
     file = "junit.xml"
     artifacts = True
 
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(path)
+        self._elapsed_s: dict[str, float] = {}
+
     def __call__(self, event: EngineEvent) -> None:
         match event:
+            case RunFinished():
+                self._elapsed_s[event.result.run] = event.elapsed_s
             case RunJudged():
                 (event.run.directory / self.file).write_text(to_junit([event.result]), encoding="utf-8")
             case SuiteFinished() if event.results:
                 self.suite_file(event).write_text(
-                    to_junit(event.results, event.elapsed_s, event.pooled), encoding="utf-8"
+                    to_junit(event.results, event.elapsed_s, event.pooled, self._elapsed_s), encoding="utf-8"
                 )
 
 
@@ -50,8 +59,9 @@ def to_junit(
     results: Sequence[ExperimentResult],
     elapsed_s: float | None = None,
     pooled: Sequence[PooledResult] = (),
+    run_elapsed_s: Mapping[str, float] | None = None,
 ) -> str:
-    """The document as text. `elapsed_s`: what the suite took; runs have no wall time of their own.
+    """The document as text. `elapsed_s`, `run_elapsed_s`: real seconds of the suite, and of runs by their directory.
 
     A run that has not passed by itself, and is settled by the pool, is one skipped case.
     """
@@ -61,7 +71,8 @@ def to_junit(
     shown: tuple[JudgedExperiment, ...] = (*pooled, *results)
     for result in shown:
         settled = result not in counted and result.verdict is not Verdict.PASSED
-        suite, counts = _suite(result, settled=settled)
+        time_s = 0.0 if isinstance(result, PooledResult) else (run_elapsed_s or {}).get(result.run, 0.0)
+        suite, counts = _suite(result, time_s, settled=settled)
         root.append(suite)
         totals = {name: totals[name] + counts[name] for name in totals}
     for name, count in totals.items():
@@ -72,7 +83,7 @@ def to_junit(
     return escape_controls(document, keep="\n")
 
 
-def _suite(result: JudgedExperiment, *, settled: bool) -> tuple[ET.Element, dict[str, int]]:
+def _suite(result: JudgedExperiment, time_s: float, *, settled: bool) -> tuple[ET.Element, dict[str, int]]:
     cases = list(_cases(result))
     if settled:
         reason = f"{result.verdict.value} by itself: {result.reason}"
@@ -83,7 +94,7 @@ def _suite(result: JudgedExperiment, *, settled: bool) -> tuple[ET.Element, dict
         "errors": sum(case.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE) for case in cases),
         "skipped": sum(case.verdict is Verdict.INTERRUPTED for case in cases),
     }
-    suite = ET.Element("testsuite", name=result.name, time="0.000")
+    suite = ET.Element("testsuite", name=result.name, time=f"{time_s:.3f}")
     for name, count in counts.items():
         suite.set(name, str(count))
     properties = ET.SubElement(suite, "properties")
@@ -95,7 +106,7 @@ def _suite(result: JudgedExperiment, *, settled: bool) -> tuple[ET.Element, dict
     ):
         ET.SubElement(properties, "property", name=name, value=value)
     for case in cases:
-        suite.append(_case(result, case))
+        suite.append(_case(result, case, time_s / len(cases)))
     return suite, counts
 
 
@@ -131,13 +142,13 @@ def _cases(result: JudgedExperiment) -> Iterator[_Case]:
         yield _Case("run", verdict, result.reason)
 
 
-def _case(result: JudgedExperiment, case: _Case) -> ET.Element:
+def _case(result: JudgedExperiment, case: _Case, time_s: float) -> ET.Element:
     element = ET.Element(
         "testcase",
         classname=result.name,
         name=f"{case.name} ({formatting.seeds_text(result)})",
         file=result.file,
-        time="0.000",
+        time=f"{time_s:.3f}",
     )
     if case.verdict is Verdict.PASSED:
         return element
