@@ -13,10 +13,11 @@ from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.gates.base import CheckContext, Objective
 from harness.gates.result import GateResult, Verdict, no_samples
-from harness.gates.rows import SURE, VALUE, RowSource, cluster_sql, limits_verdict
+from harness.gates.rows import SURE, VALUE, RowSource, limits_verdict
 from harness.gates.slo_based import SloBasedGate
 from harness.history.metadata import HistoryError
 from harness.history.read import History
+from harness.sli.clients import cluster_sql
 from harness.sli.comparison import Comparison, Samples, compare
 from harness.sli.formatting import quantity
 from harness.sli.means import MIN_CLUSTERS
@@ -173,7 +174,7 @@ def slo_samples(side: Side, objective: Objective) -> Samples:
     conditions = [f"({one}\n)" for one in (slo.where, objective.where, side.where) if one is not None]
     source = RowSource(history, slo.table, " AND ".join(conditions) or None, slo.at)
     rows = history.query(
-        f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {cluster_sql(history, slo.table)} "
+        f"SELECT CASE WHEN {SURE} THEN {VALUE} END, {cluster_sql(history, slo)} "
         f"FROM {source.sql(side.window, value)} ORDER BY t_s, 1, 2"
     )
     return Samples(

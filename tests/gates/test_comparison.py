@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from harness.diagnostics import Code
-from harness.gates.base import CheckContext
+from harness.gates.base import CheckContext, Objective
 from harness.gates.blast_radius import BlastRadiusGate
+from harness.gates.comparison import Side, slo_samples
 from harness.gates.judge import judge_gates
 from harness.gates.result import GateResult, Verdict
 from harness.sli.comparison import Samples, compare
@@ -61,6 +62,16 @@ def test_the_blast_radius_of_a_percentile(tmp_path: Path, latency_s: float | Non
     """All of them are within the threshold of 500 ms."""
     rows = INSIDE + visits(10, 200) + visits(50, 200, latency_s=latency_s)
     assert judged(tmp_path, rows, blast_radius="speed", margin="50ms").verdict is verdict
+
+
+def test_rows_are_clustered_as_everywhere(tmp_path: Path) -> None:
+    """By the column that the SLO names: what a server records of many clients is not one client."""
+    slo = SLOS["speed"].model_copy(update={"cluster": "group"})
+    rows = visits(10, 20, group="a") + visits(10, 20, group="b")
+    objective = Objective(slo, None, slo.threshold({}))
+    found = history(tmp_path, rows)
+    seed = found.environment.seed
+    assert {*slo_samples(Side("now", found), objective).clients} == {(seed, "a"), (seed, "b")}
 
 
 def two_runs(seed: int, clients: int, effect: float, *, paired: bool) -> tuple[Samples, Samples]:
