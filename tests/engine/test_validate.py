@@ -149,13 +149,14 @@ UNGATED = GOOD[: GOOD.index("gates:")]
     ],
 )
 def test_a_fault_ends_before_the_run(new: str, position: str) -> None:
-    text = changed(UNGATED, "at: 20s, for: 20s, fault: crash", new)
+    text = changed(UNGATED, "at: 20s, for: 20s, fault: crash", new) + "drain: 60s\n"
     assert summary(problems(text)) == [(Code.BAD_TIMING, position)]
 
 
 @pytest.mark.parametrize("times", ["at: 70s, for: 20s", "at: 50s, for: 20s", "at: 100s, for: 20s"])
 def test_a_fault_may_come_after_the_last_arrival_while_clients_continue(times: str) -> None:
-    assert problems(changed(UNGATED, "at: 20s, for: 20s", times)) == ()
+    assert [one.code for one in problems(changed(UNGATED, "at: 20s, for: 20s", times))] == [Code.BAD_TIMING]
+    assert problems(changed(UNGATED, "at: 20s, for: 20s", times) + "drain: 60s\n") == ()
     with_short_drain = changed(UNGATED, "at: 20s, for: 20s", times) + "drain: 5s\n"
     assert [one.code for one in problems(with_short_drain)] == [Code.BAD_TIMING]
 
