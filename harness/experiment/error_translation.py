@@ -181,7 +181,8 @@ def describe(error: FieldError, model: type[BaseModel], owner: str) -> Diagnosti
         words = [] if field is None else list(_literals(field.annotation))
         hint = did_you_mean(error.input, words) if isinstance(error.input, str) else ""
         return diagnostic(Code.BAD_VALUE, found, f"allowed: {', '.join(words)}", hint)
-    if error.kind == "string_type" and name in QUANTITIES and isinstance(error.input, int | float):
+    is_number = isinstance(error.input, int | float) and not isinstance(error.input, bool)
+    if error.kind == "string_type" and name in QUANTITIES and is_number:
         return describe_bare_number(str(error.input), error.path)
     if error.is_type_error or error.kind == "int_from_float":
         expected = _EXPECTED.get(name) or _TYPES.get(error.kind) or _requirement(error.message)
