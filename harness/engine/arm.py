@@ -66,6 +66,7 @@ class _Outcome:
     faults: tuple[FaultRecord, ...] = ()
     failures: list[str] = field(default_factory=list)
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    consulted_s: Mapping[str, float] = field(default_factory=dict)
     interrupted: str | None = None
     stopped: StopRecord | None = None
 
@@ -99,6 +100,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
         groups=client_groups(system, plan.experiment.load, plan.seed),
         stopped=outcome.stopped,
         fault_zones=_fault_zones(system, plan.faults),
+        consulted_s=outcome.consulted_s,
     )
     return ArmRun(tuple(outcome.records), metadata, tuple(outcome.clients))
 
@@ -206,6 +208,7 @@ class _Arm:
         outcome.faults = self._timeline.records()
         outcome.clients = self._driver.clients
         outcome.records = self._records()
+        outcome.consulted_s = dict(sorted(session.consulted_s.items()))
         outcome.failures[:0] = [f"timeline: {_format(error)}" for error in self._timeline.errors]
         outcome.statistics = {**session.statistics(), "load": self._driver.statistics()}
         failures = [(f.t_s, f.host, f.error) for f in session.failures]

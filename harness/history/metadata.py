@@ -92,6 +92,8 @@ class RunMetadata:
     from the load and the seed, so they are not part of the history's hash.
     `fault_zones`: the zones that the targets of the faults are in, sorted; they follow from the plan, too.
     `stopped`: None for a run that came to its end.
+    `consulted_s`: by safeguard, when code first consulted it; None where that was not recorded. It is not part of the
+    history's hash either.
     `statistics` are figures of the runtime; they are not part of the history's hash.
     """
 
@@ -104,6 +106,7 @@ class RunMetadata:
     groups: tuple[str, ...] = ()
     stopped: StopRecord | None = None
     fault_zones: tuple[str, ...] = ()
+    consulted_s: Mapping[str, float] | None = None
 
     @property
     def fault_start_s(self) -> float | None:

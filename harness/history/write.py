@@ -30,7 +30,7 @@ from harness.system.processor import PROCESSORS, ProcessorSlice
 from harness.workload.records import TABLES as LOAD_TABLES
 from harness.workload.records import ClientRecord
 
-_PLANNED = ("statistics", "groups", "fault_zones")
+_PLANNED = ("statistics", "groups", "fault_zones", "consulted_s")
 """Metadata that is not part of the history's hash: figures of the runtime, and what follows from the plan."""
 
 OWN_TABLES: Mapping[str, type] = {**LOAD_TABLES, PROCESSORS: ProcessorSlice}

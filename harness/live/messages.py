@@ -149,6 +149,15 @@ class Misuse:
 
 
 @message
+class Consulted:
+    """A service or a client has consulted a safeguard, the first time in this process."""
+
+    t_s: float
+    host: str
+    safeguard: str
+
+
+@message
 class Ended:
     """The service's main coroutine ended, which is always an error."""
 
@@ -237,6 +246,6 @@ class Flush:
 
 FORK_SERVER = Codec(RunInfo, Launch, Loaded, Launched, Exited)
 NODE = Codec(
-    *(Ready, Emitted, Unhandled, Misuse, Ended, Resolve, Counts, Flushed),
+    *(Ready, Emitted, Unhandled, Misuse, Consulted, Ended, Resolve, Counts, Flushed),
     *(Route, Interfere, StopInterfering, LimitWork, Flush),
 )

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from harness.live.host import LiveClock, Router
-from harness.live.messages import Address, Emitted, Misuse, Resolve, Route, RowCodec, Unhandled
+from harness.live.messages import Address, Consulted, Emitted, Misuse, Resolve, Route, RowCodec, Unhandled
 from harness.runtime.host import HostError
 from harness.runtime.journal import Journal, is_defect, report_context, report_logs
 from harness.runtime.messages import MessageError
@@ -42,6 +42,7 @@ class RemoteContext:
         self.attempts: Counter[str] = Counter()
         self.send = send
         self._rows = RowCodec(system)
+        self._consulted: set[str] = set()
         self._routes: dict[tuple[str, str, int], Sequence[Address]] = {}
         self._lookups: dict[int, asyncio.Future[Sequence[Address]]] = {}
         self._numbers = count(1)
@@ -55,6 +56,12 @@ class RemoteContext:
 
     def misuse(self, host: str, error: str) -> None:
         self.send(Misuse(self.clock.now(), host, error))
+
+    def consulted(self, host: str, safeguard: str) -> None:
+        """Only the first time in this process: later ones add nothing."""
+        if safeguard not in self._consulted:
+            self._consulted.add(safeguard)
+            self.send(Consulted(self.clock.now(), host, safeguard))
 
     def unhandled(self, error: str, cause: BaseException | None = None) -> None:
         """Report an error in the background of this process."""
@@ -122,5 +129,7 @@ def record(journal: Journal, rows: RowCodec, report: object) -> None:
             journal.emit(host, rows.decode(row), t_s)
         case Misuse(t_s, host, error):
             journal.misuse(host, error, t_s)
+        case Consulted(t_s, _, safeguard):
+            journal.consulted(safeguard, t_s)
         case Unhandled(host, error, defect):
             journal.unhandled(host, error, defect=defect)

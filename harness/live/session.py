@@ -64,6 +64,9 @@ class RunContext:
     def misuse(self, host: str, error: str) -> None:
         self.journal.misuse(host, error)
 
+    def consulted(self, host: str, safeguard: str) -> None:
+        self.journal.consulted(safeguard)
+
     def fail(self, reason: str) -> None:
         """Record that the harness itself has failed."""
         self.journal.fail(HARNESS, reason)
@@ -162,6 +165,10 @@ class LiveSession:
     @property
     def failures(self) -> Sequence[ServiceFailure]:
         return self._context.journal.failures
+
+    @property
+    def consulted_s(self) -> Mapping[str, float]:
+        return self._context.journal.consulted_s
 
     @property
     def directory(self) -> Path:

@@ -69,6 +69,10 @@ class Session(Protocol):
 
     async def settle(self) -> None:
         """The load is over: report what is known only now, such as background tasks that died unnoticed."""
+
+    @property
+    def consulted_s(self) -> Mapping[str, float]:
+        """By safeguard, the run time at which a service or a client first consulted it."""
         ...
 
     def statistics(self) -> Mapping[str, Any]:

@@ -56,6 +56,9 @@ class HostContext(Protocol):
     def misuse(self, host: str, error: str) -> None:
         """A service or a client has used its host wrongly: the run is an error."""
 
+    def consulted(self, host: str, safeguard: str) -> None:
+        """A service or a client has asked whether this safeguard is on."""
+
 
 class MemoryDisk:
     """A disk that lives as long as `data`, which its owner may keep."""
@@ -246,6 +249,7 @@ class BaseHost(ABC):
                 f"no safeguard '{name}' in System.safeguards of {self._context.system.name}; "
                 f"it declares {', '.join(declared) or 'none'}"
             )
+        self._context.consulted(self.name, name)
         return declared[name]
 
     def _misuse(self, problem: str) -> HostError:

@@ -92,6 +92,8 @@ class Journal:
         self.background: dict[str, int] = {}
         self.broken_since_s: dict[str, float] = {}
         """The background errors that no network causes, and when each was first seen."""
+        self.consulted_s: dict[str, float] = {}
+        """By safeguard, when code first asked for it."""
         self.sealed = False
         """Whether the run is over: nothing is recorded any more."""
 
@@ -113,6 +115,12 @@ class Journal:
         if not self.sealed and error not in self._misuses and len(self._misuses) < MAX_ERRORS:
             self._misuses.add(error)
             self.failures.append(ServiceFailure(self._now() if t_s is None else t_s, host, error))
+
+    def consulted(self, safeguard: str, t_s: float | None = None) -> None:
+        """Record when a safeguard is first consulted. Reports of other processes may arrive in any order."""
+        if not self.sealed:
+            now_s = self._now() if t_s is None else t_s
+            self.consulted_s[safeguard] = min(now_s, self.consulted_s.get(safeguard, now_s))
 
     def fail(self, host: str, error: str) -> None:
         if not self.sealed:

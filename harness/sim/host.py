@@ -69,6 +69,9 @@ class SimContext:
     def misuse(self, host: str, error: str) -> None:
         self.journal.misuse(host, error)
 
+    def consulted(self, host: str, safeguard: str) -> None:
+        self.journal.consulted(safeguard)
+
 
 class SimHost(BaseHost):
     """One incarnation of a node, or one client, in the machine of `process`. `ready` is called when it listens."""

@@ -124,6 +124,10 @@ class SimSession:
                 what = f"Task exception was never retrieved: {describe_error(error)}" if error else ""
                 self._journal.unhandled(host, what, error)
 
+    @property
+    def consulted_s(self) -> Mapping[str, float]:
+        return self._journal.consulted_s
+
     def statistics(self) -> Mapping[str, Any]:
         """Figures of the journal, and of the network and the services."""
         network = self._context.loop.network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,10 +64,11 @@ def judge_arm(
     before = [g for gate in stated if (g := gate.steady_state()) is not None]
     steady = judge_pooled_gates(before, [PooledRun(one) for one in histories], slos)
     same = set(arm.safeguards) <= set(controls[0].metadata.without)
+    idle = _not_consulted(arm, [*controls, *histories])
     broke = next(
         (found for one in histories if (found := what_broke(one.metadata, faults)) is not None), None
     )
-    verdict, reason = _verdict(arm, broke, gates, faults, steady, main, effects, same_as_control=same)
+    verdict, reason = _verdict(arm, broke, gates, faults, steady, main, effects, idle, same_as_control=same)
     return ArmResult(
         name=runs[0].recorded.name,
         without=arm.safeguards,
@@ -142,6 +144,20 @@ def _effect(without: SliResult, with_it: SliResult | None, confidence: float) ->
     return _Effect(Verdict.PASSED, figures)
 
 
+def _not_consulted(arm: Arm, histories: Sequence[History]) -> list[str]:
+    """The arm's safeguards that no code asked for until the faults were over, with them or without.
+
+    Code may ask for one only where another is off, so the runs of the arm count, too.
+    """
+    consulted: set[str] = set()
+    for one in (history.metadata for history in histories):
+        if one.consulted_s is None:
+            return []
+        end_s = math.inf if one.fault_end_s is None else one.fault_end_s
+        consulted |= {name for name, t_s in one.consulted_s.items() if t_s <= end_s}
+    return [name for name in arm.safeguards if name not in consulted]
+
+
 def gates_of(arm: Arm, experiment: Experiment) -> list[Gate]:
     """The experiment's gates of the arm's SLO, else the SLO as it is stated; narrowed by the arm's `where`."""
     gates: tuple[Gate, ...] = experiment.gates
@@ -159,6 +175,7 @@ def _verdict(
     steady: Sequence[GateResult],
     main: Mapping[str, Verdict],
     effects: Mapping[str, _Effect],
+    not_consulted: Sequence[str],
     *,
     same_as_control: bool,
 ) -> tuple[Verdict, str]:
@@ -178,6 +195,11 @@ def _verdict(
                 Verdict.INCONCLUSIVE,
                 f"{what}: the steady state was not met before the first fault: {_reason(result)}",
             )
+    if not_consulted:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"safeguard {', '.join(not_consulted)} was never consulted before the last fault ended",
+        )
     breached = [gate for gate in gates if gate.verdict is Verdict.FAILED]
     unsure = [gate for gate in gates if gate.verdict is Verdict.INCONCLUSIVE]
     if arm.must == "hold":

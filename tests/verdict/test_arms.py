@@ -169,3 +169,25 @@ def test_a_breach_is_compared_in_the_window_of_the_faults(
     arm = result.arms[0]
     assert arm.verdict is not Verdict.PASSED or "p = " in arm.reason
     assert arm.verdict is verdict, arm.reason
+
+
+@pytest.mark.parametrize(
+    ("consulted_s", "verdict"),
+    [
+        ({"shop.failover": -1.0, "shop.cache": 50.0}, Verdict.PASSED),
+        ({"shop.failover": -1.0, "shop.cache": 81.0}, Verdict.INCONCLUSIVE),
+        ({"shop.failover": -1.0}, Verdict.INCONCLUSIVE),
+        ({}, Verdict.INCONCLUSIVE),
+        (None, Verdict.PASSED),
+    ],
+)
+def test_a_safeguard_that_no_code_consults_proves_nothing(
+    tmp_path: Path, consulted_s: dict[str, float] | None, verdict: Verdict
+) -> None:
+    metadata = replace(METADATA, consulted_s=consulted_s)
+    main = history(tmp_path, GOOD, metadata=metadata)
+    arm = RecordedArm(HOLD, history(tmp_path, GOOD, metadata=metadata, arm="without it"))
+    result = verdict_of(experiment(SloGate(slo="success"), arms=(HOLD,)), main, [arm])
+    assert result.verdict is verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        assert "shop.cache was never consulted" in result.arms[0].reason

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.experiment.load import LoadSegment
-from harness.live.messages import Emitted, Misuse, Resolve, Route, Unhandled
+from harness.live.messages import Consulted, Emitted, Misuse, Resolve, Route, Unhandled
 from harness.runtime.messages import Codec, message
 from harness.system import Access
 from harness.workload.records import ClientOutcome, LoadRequest
@@ -198,7 +198,21 @@ class End:
 
 CODEC = Codec(
     *(Hello, Listening, Prepared, UsersReady, Broken, Arrived, Resolve, Emitted, Requested, Alive, Attempts),
-    *(Unhandled, Misuse, Left, Finished, Lost, Totals, Prepare, StartUsers, Start, Route, Leave, End),
+    *(
+        Unhandled,
+        Misuse,
+        Consulted,
+        Left,
+        Finished,
+        Lost,
+        Totals,
+        Prepare,
+        StartUsers,
+        Start,
+        Route,
+        Leave,
+        End,
+    ),
 )
 
 
