@@ -31,8 +31,8 @@ experiment: backend-killed
 title: Nobody notices that a backend is killed
 system: tests.support.toy_system:system
 load:
-  shoppers: {arrive: 4/s, for: 8s, mix: fast}
-drain: 1s
+  shoppers: {arrive: 4/s, for: 8s, mix: brief}
+drain: 4s
 timeline:
   - {at: 5s, for: 1s, fault: crash, target: {node: backend-east}}
 gates:

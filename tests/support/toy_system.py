@@ -91,9 +91,9 @@ async def gateway(host: Host) -> None:
 
 
 async def shop(host: Host) -> None:
-    """Ten visits, about a second apart."""
+    """Ten visits, about a second apart; with the mix `brief` two."""
     try:
-        for _ in range(10):
+        for _ in range(2 if host.config.get("brief") else 10):
             await visit(host)
             await host.clock.sleep(host.rng.uniform(0.5, 1.5))
     except asyncio.CancelledError:
@@ -123,8 +123,9 @@ ACCESS = {
 
 
 def shopper(rng: random.Random, mix: str, index: int) -> Client:
-    group = rng.choice(("fast", "slow")) if mix == "all" else mix
-    return Client(f"shopper-{index}", rng.choice(("east", "west")), group, ACCESS[group])
+    group = rng.choice(("fast", "slow")) if mix == "all" else "fast" if mix == "brief" else mix
+    params = {"brief": True} if mix == "brief" else {}
+    return Client(f"shopper-{index}", rng.choice(("east", "west")), group, ACCESS[group], params)
 
 
 system = System(
@@ -149,7 +150,12 @@ system = System(
             role="shopper",
             groups=("fast", "slow"),
             zones=("east", "west"),
-            mixes={"all": "half of them fast, half slow", "fast": "all fast", "slow": "all slow"},
+            mixes={
+                "all": "half of them fast, half slow",
+                "fast": "all fast",
+                "slow": "all slow",
+                "brief": "all fast, two visits",
+            },
             make=shopper,
             run=shop,
         ),
