@@ -90,7 +90,8 @@ def test_list_of_an_own_system_shows_what_there_is_to_write_with() -> None:
         "  workload shoppers: clients of role shopper",
         "    groups: fast, slow",
         "      all    half of them fast, half slow",
-        "    visits  t_s float, client text, zone text, group text, ok bool, latency_s float, source text or null, recorded_by text",
+        "    visits  t_s float, client text, zone text, group text, ok bool, latency_s float, "
+        "source text or null, recorded_by text",
         "    gateway.fallback   a gateway answered without offers",
         "    latency  time does not run backwards",
         "safeguards of toy",
