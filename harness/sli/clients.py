@@ -55,8 +55,9 @@ def missing_clients(
     """How many clients may have had one row more from `start_s` on, before `end_s`, by group; all under None.
 
     Those without a row in the table, and those that did not end by themselves (cancelled, failed, unended) without a
-    row from then. What is missing was determined after their last row and before their end. A load of which no
-    client records rows in the table does not record in it, and counts as none.
+    row from then. A client that was cancelled and has a row in the table may say how it ended in another one, as
+    players do in their session. What is missing was determined after their last row and before their end. A load of
+    which no client records rows in the table does not record in it, and counts as none.
     """
     if not records_of_clients(history, slo.table):
         return {}
@@ -65,18 +66,26 @@ def missing_clients(
         parts.append(f"coalesce(ended_s >= '{start_s!r}'::DOUBLE, true)")
     if end_s is not None:
         parts.append(f"coalesce(last_s, arrived_s) < '{end_s!r}'::DOUBLE")
+    reports = " UNION ALL ".join(
+        f"SELECT {RECORDED_BY} AS client, t_s FROM {quoted(table)}"
+        for table, columns in history.tables.items()
+        if RECORDED_BY in columns
+    )
     rows = history.query(
         f"""
         WITH recorded AS (
             SELECT {RECORDED_BY} AS client, max(t_s) AS last_s FROM {quoted(slo.table)} GROUP BY 1
+        ), reported AS (
+            SELECT client, max(t_s) AS reported_s FROM ({reports}) GROUP BY 1
         ), arrivals AS (
             SELECT *, min(ended_s) FILTER (WHERE outcome = 'cancelled') OVER () AS cancelled_s
-            FROM {CLIENTS} LEFT JOIN recorded USING (client)
+            FROM {CLIENTS} LEFT JOIN recorded USING (client) LEFT JOIN reported USING (client)
         )
         SELECT "group", count(*) FROM arrivals
         WHERE workload IN (SELECT workload FROM arrivals WHERE last_s IS NOT NULL)
         AND (last_s IS NULL OR outcome <> 'left' AND coalesce(
-            last_s < CASE WHEN outcome = 'failed' THEN ended_s ELSE cancelled_s END - {_SETTLED_S}, true
+            CASE WHEN outcome = 'cancelled' THEN reported_s ELSE last_s END
+            < CASE WHEN outcome = 'failed' THEN ended_s ELSE cancelled_s END - {_SETTLED_S}, true
         ))
         AND {" AND ".join(parts)}
         GROUP BY 1

@@ -234,3 +234,29 @@ def test_faults_that_never_came_are_recorded_as_such() -> None:
     (record,) = never_applied([planned("one", "crash", 10, 2)])
     assert (record.applied_at_s, record.undone_at_s, record.error) == (None, None, None)
     assert record.exposure == Exposure()
+
+
+class SlowStart(FakePrimitives):
+    """A killed node takes its time until it is ready again."""
+
+    async def kill(self, node: str) -> Applied:
+        return _Warming(await super().kill(node))
+
+
+class _Warming:
+    def __init__(self, applied: Applied) -> None:
+        self._applied = applied
+
+    async def undo(self) -> None:
+        await asyncio.sleep(20)
+        await self._applied.undo()
+
+    def exposure(self) -> Exposure:
+        return self._applied.exposure()
+
+
+def test_a_fault_ends_when_it_is_undone_not_when_its_node_is_ready_again() -> None:
+    bench = Bench(planned("slow", "crash", 10, 5), primitives=SlowStart())
+    bench.run()
+    (record,) = bench.timeline.records()
+    assert record.undone_at_s == 115
