@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         System,
         Workload,
     )
+    from harness.system.pacing import constant_pacing
     from harness.system.processor import Cost, ProcessorSlice
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
@@ -234,6 +235,7 @@ _MODULES = {
         "System",
         "Workload",
     ),
+    "system.pacing": ("constant_pacing",),
     "system.processor": (
         "Cost",
         "ProcessorSlice",
@@ -382,6 +384,7 @@ __all__ = [
     "apply_all",
     "attribute",
     "check_table_expression",
+    "constant_pacing",
     "find_system",
     "gate_kind",
     "judge_directory",

@@ -17,7 +17,7 @@ from harness.gates.rows import SURE, VALUE, RowSource, limits_verdict
 from harness.gates.slo_based import SloBasedGate
 from harness.history.metadata import HistoryError
 from harness.history.read import History
-from harness.sli.clients import cluster_sql
+from harness.sli.clients import cluster_sql, missing_clients
 from harness.sli.comparison import Comparison, Samples, compare
 from harness.sli.formatting import quantity
 from harness.sli.means import MIN_CLUSTERS
@@ -93,9 +93,10 @@ def compare_pooled(
     unit = margin_unit(objective.threshold)
     if margin.unit not in (unit, RELATIVE):
         raise HistoryError(f"the margin is in {margin.unit}; the SLO is in {unit}")
-    rows = []
+    rows, missing = [], []
     for sides in (first, second):
         parts = [slo_samples(side, objective) for side in sides]
+        missing.append([_missing(side, objective) for side in sides])
         for side, samples in zip(sides, parts, strict=True):
             if not samples.values:
                 seed = f" with seed {side.history.environment.seed}" if len(sides) > 1 else ""
@@ -113,6 +114,21 @@ def compare_pooled(
     if margin.unit == RELATIVE:
         margin = Threshold(margin.value * found.first, unit)
     verdict, outcome = _verdict(found, margin)
+    silent, bounded = sum(map(sum, missing)), None
+    if verdict is Verdict.PASSED and silent:
+        worst = math.inf if percent is not None else 1.0
+        least = min(rows[0].values) if percent is not None else 0.0
+        bounded = compare(
+            _with_missing(rows[0], first, missing[0], least),
+            _with_missing(rows[1], second, missing[1], worst),
+            percent,
+            confidence,
+        )
+        if _verdict(bounded, margin)[0] is not Verdict.PASSED:
+            verdict, effect = Verdict.INCONCLUSIVE, bounded.effect
+            figure = "no finite difference" if effect is None else f"{_format(effect, unit)} worse"
+            clients = f"{silent:,} client{'' if silent == 1 else 's'} did not report: {figure} if they are the worst"
+            outcome = f", but {clients}; at most {_format(margin.value, unit)} is undecided"
     before, after = (_format(value, unit) for value in (found.first, found.second))
     what = "are bad" if percent is None else f"is p{percent:g}"
     interval = (
@@ -133,7 +149,24 @@ def compare_pooled(
         threshold=margin.value if math.isfinite(margin.value) else None,
         unit=unit,
         samples=sum(len(samples.values) for samples in rows),
+        missing=silent,
+        bounded=None if bounded is None or bounded.effect is None else bounded.effect,
     )
+
+
+def _missing(side: Side, objective: Objective) -> int:
+    """How many clients may have had one row more on that side."""
+    return missing_clients(side.history, objective.slo, side.window.start_s, side.window.end_s).get(None, 0)
+
+
+def _with_missing(samples: Samples, sides: Sequence[Side], missing: Sequence[int], value: float) -> Samples:
+    """With one row of each missing client, of this value. Clients that are missing on both sides are not paired."""
+    more = [
+        (side.history.environment.seed, f"missing {index} {side.name}")
+        for side, count in zip(sides, missing, strict=True)
+        for index in range(count)
+    ]
+    return Samples((*samples.values, *[value] * len(more)), (*samples.clients, *more))
 
 
 def _verdict(found: Comparison, margin: Threshold) -> tuple[Verdict, str]:

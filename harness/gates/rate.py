@@ -25,6 +25,7 @@ from harness.gates.rows import (
     check_rows,
     limits_text,
     limits_verdict,
+    silent_clients,
 )
 from harness.history.metadata import HistoryError
 from harness.history.read import History
@@ -87,8 +88,10 @@ class _PerSecondGate(RowsGate):
         by_index = {
             index: (float(low), math.inf if open_ else float(high)) for index, low, high, open_ in found
         }
-        # A row without a moment may lie in every part.
+        # A row without a moment may lie in every part, and so may that of a client that did not report.
         _, anywhere = by_index.pop(None, (0.0, 0.0))
+        if value is None:
+            anywhere += silent_clients(history, self.table_name)
         parts = []
         for index in range(count):
             low, high = by_index.get(index, (0.0, 0.0))

@@ -14,6 +14,7 @@ from harness.gates.base import CheckContext, Gate, JudgeContext, Objective
 from harness.gates.during import DURING_TEXT, During, during_key, load_end_s
 from harness.gates.registry import gate_kind
 from harness.gates.result import GateResult, Verdict, no_samples
+from harness.gates.rows import limits_verdict
 from harness.gates.slo import steady_state_gate
 from harness.gates.slo_based import SloBasedGate
 from harness.history.metadata import HistoryError
@@ -96,13 +97,17 @@ class TimeSliceGate(_SlicedGate):
         bad = [at_s for at_s, groups in zip(starts, found, strict=True) if not _all_good(groups, objective)]
         empty = sum(any(not one.samples for one in groups) for groups in found)
         good = (len(starts) - len(bad)) / len(starts)
+        sure = sum(_all_good(groups, objective, bounded=True) for groups in found)
+        verdict = limits_verdict(sure / len(starts), good, self.share, None)
+        missing = len(starts) - len(bad) - sure
         first = f", the first bad one from {clock(bad[0])} to {clock(bad[0] + self.length)}" if bad else ""
         also = f", {empty:,} without samples" if empty else ""
+        also += f", {missing:,} only if clients that did not report were well served" if missing else ""
         return [
             GateResult(
                 name=context.name,
                 slo=self.slo_name,
-                verdict=Verdict.PASSED if good >= self.share else Verdict.FAILED,
+                verdict=verdict,
                 reason=f"{len(starts) - len(bad):,} of {len(starts):,} slices are good ({ratio(good)}, at least "
                 f"{ratio(self.share)}){first}{also}",
                 value=good,
@@ -115,12 +120,12 @@ class TimeSliceGate(_SlicedGate):
         ]
 
 
-def _all_good(groups: Iterable[SliResult], objective: Objective) -> bool:
+def _all_good(groups: Iterable[SliResult], objective: Objective, *, bounded: bool = False) -> bool:
+    """`bounded`: with the missing clients as the worst."""
     threshold = objective.threshold
     for one in groups:
-        if not one.samples or one.value is None:
-            return False
-        if one.value < threshold.value if threshold.unit == "ratio" else one.value > threshold.value:
+        value = one.bounded if bounded and one.missing else one.value
+        if not one.samples or value is None or not objective.slo.meets(value, threshold):
             return False
     return True
 

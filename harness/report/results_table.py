@@ -119,7 +119,11 @@ def _row(name: str, cells: Iterable[str], width: int) -> list[str]:
     """All of a line but the verdict; a long name goes on below itself, nothing is cut."""
     room = width - _VERDICT - sum(column.width for column in GATE_COLUMNS)
     first, *more = textwrap.wrap(name, room - 1) or [""]
-    text = "".join(f"{cell:>{column.width}}" for cell, column in zip(cells, GATE_COLUMNS, strict=True))
+    text, ends = "", 0
+    for cell, column in zip(cells, GATE_COLUMNS, strict=True):
+        ends += column.width
+        # Cells stay apart: one that is wider than its column takes space from those after it.
+        text += (f" {cell}" if cell else "").rjust(ends - len(text))
     return [f"{first:<{room}}{text}".rstrip(), *(" " * (_VERDICT + 2) + part for part in more)]
 
 

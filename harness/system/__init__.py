@@ -14,6 +14,7 @@ from harness.system.model import (
     System,
     Workload,
 )
+from harness.system.pacing import constant_pacing
 from harness.system.processor import Cost, ProcessorSlice
 from harness.system.registry import InvalidSystem, find_system, system_names
 from harness.system.topology import Link, Node, Service, Topology
@@ -43,6 +44,7 @@ __all__ = [
     "System",
     "Topology",
     "Workload",
+    "constant_pacing",
     "find_system",
     "system_names",
 ]

@@ -1,4 +1,5 @@
-"""Notes on which rows a gate judges: survivors only, or rows of nodes that tell nothing about silent clients."""
+"""Notes on which rows a gate judges: survivors only, rows of nodes that tell nothing about silent clients, or requests
+that waited for each other."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from harness.sli.base import Slo
 from harness.sli.clients import CLIENTS, records_of_clients
 from harness.sli.finite import finite
 from harness.sli.formatting import ratio
+from harness.sli.percentile import PercentileSlo
 from harness.sli.query import check_condition
+from harness.verdict.held_back import held_back_note
 
 MAX_MORE_DROPPED = 0.05
 """A `where` that drops so many more of the rows under the faults than before them judges survivors."""
@@ -25,6 +28,11 @@ def sample_notes(gates: Sequence[Gate], slos: Mapping[str, Slo], history: Histor
         conditions = [condition for condition in (slo.where, where) if condition is not None]
         try:
             yield from _survivors(name, slo, conditions, history)
+        except HarnessError:
+            continue
+    for name, slo, where, threshold in _percentiles(gates, slos):
+        try:
+            yield from held_back_note(name, slo, where, threshold, history)
         except HarnessError:
             continue
     for table in dict.fromkeys(slo.table for slo, _ in _rows_of(gates, slos)):
@@ -41,6 +49,28 @@ def _rows_of(gates: Sequence[Gate], slos: Mapping[str, Slo]) -> Iterator[tuple[S
             continue
         if objective is not None:
             yield objective.slo, objective.where
+
+
+def _percentiles(
+    gates: Sequence[Gate], slos: Mapping[str, Slo]
+) -> Iterator[tuple[str, PercentileSlo, str | None, float]]:
+    """The percentiles of seconds that gates are about, each once: its name, `where` and threshold in seconds."""
+    found: dict[tuple[str, str | None, float], PercentileSlo] = {}
+    names = {id(slo): name for name, slo in slos.items()}
+    for gate in gates:
+        try:
+            objective = gate.objective(slos)
+        except (HarnessError, InvalidValue):
+            continue
+        if (
+            objective is not None
+            and isinstance(objective.slo, PercentileSlo)
+            and objective.threshold.unit == "s"
+        ):
+            key = (names[id(objective.slo)], objective.where, objective.threshold.value)
+            found[key] = objective.slo
+    for (name, where, threshold), slo in found.items():
+        yield name, slo, where, threshold
 
 
 def _survivors(name: str, slo: Slo, conditions: Sequence[str], history: History) -> Iterator[str]:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.gates.blast_radius import BlastRadiusGate
 from harness.gates.judge import judge_gates
+from harness.gates.rate import RateGate
 from harness.gates.recovered import RecoveredGate
 from harness.gates.result import GateResult, Verdict
 from harness.gates.slo import SloGate
 from harness.gates.slo_based import SloBasedGate
+from harness.gates.time_slice import TimeSliceGate
 from harness.history.read import History
 from tests.verdict.support import METADATA, SLOS, SUCCESS, Arrival, Visit, by_clients
 
@@ -120,3 +123,37 @@ def test_a_workload_that_never_records_in_the_table_is_not_missing(tmp_path: Pat
     rows, arrivals = shop(200)
     arrivals += [Arrival(f"other{n}", 50.0, 60.0, workload="others") for n in range(100)]
     assert judged(by_clients(tmp_path, rows, arrivals), SloGate(slo="success"))[0].missing == 0
+
+
+def test_slices_of_time_count_clients_that_do_not_report(tmp_path: Path) -> None:
+    """Ten clients a second, each with one visit; 30 more arrive at 50 s and say nothing till 60 s."""
+    rows = [(f"c{n}", Visit(n / 10, "fast", True, 0.1)) for n in range(1000)]
+    arrivals = [Arrival(f"c{n}", n / 10, n / 10 + 0.1) for n in range(1000)]
+    gate = TimeSliceGate.model_validate({"time_slice": "success", "length": "10s"})
+    assert judged(by_clients(tmp_path, rows, arrivals), gate)[0].verdict is Verdict.PASSED
+    silent = [Arrival(f"s{n}", 50.0, 60.0) for n in range(30)]
+    (result,) = judged(by_clients(tmp_path, rows, arrivals + silent), gate)
+    assert (result.verdict, result.value) == (Verdict.INCONCLUSIVE, 1.0)
+
+
+def test_a_rate_counts_clients_that_do_not_report(tmp_path: Path) -> None:
+    rows, arrivals = shop(300)
+    gate = RateGate.model_validate({"rate": "visits", "at_most": "60/s", "during": "fault"})
+    assert judge_gates([gate], by_clients(tmp_path, rows, arrivals), SLOS)[0].verdict is Verdict.PASSED
+    silent = [Arrival(f"s{n}", 50.0, 60.0) for n in range(1000)]
+    (result,) = judge_gates([gate], by_clients(tmp_path, rows, arrivals + silent), SLOS)
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_comparison_counts_clients_that_do_not_report(tmp_path: Path) -> None:
+    before, arrived_before = shop(300, start_s=10.0)
+    during, arrived_during = shop(300)
+    during = [(f"d{client}", visit) for client, visit in during]
+    arrivals = arrived_before + [replace(one, client=f"d{one.client}") for one in arrived_during]
+    gate = BlastRadiusGate(blast_radius="success", where="true", margin="5%")
+    (result,) = judged(by_clients(tmp_path, before + during, arrivals), gate)
+    assert (result.verdict, result.missing) == (Verdict.PASSED, 0)
+    silent = [Arrival(f"s{n}", 50.0, 60.0) for n in range(30)]
+    (result,) = judged(by_clients(tmp_path, before + during, arrivals + silent), gate)
+    assert (result.verdict, result.missing) == (Verdict.INCONCLUSIVE, 30)
+    assert result.bounded == pytest.approx(30 / 330)
