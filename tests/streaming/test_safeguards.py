@@ -152,7 +152,7 @@ def test_ejection() -> None:
 
 
 def test_retry_budget() -> None:
-    """A gateway refuses most of what it is asked for: its clients do not come back, neither to it nor to the other one."""
+    """A gateway refuses most requests: its clients do not come back, neither to it nor to the other one."""
 
     async def scene(session: Session, host: Host) -> float:
         async with AsyncExitStack() as crowd:
