@@ -265,7 +265,7 @@ def test_player_retry() -> None:
             await session.primitives.interfere(node.name, HttpRule(route="/play", status=503))
             for node in system.topology.role("gateway")
         ]
-        (workload,) = system.workloads
+        workload = next(each for each in system.workloads if each.name == "viewers")
         params = {
             "account": "account-1",
             "signed_in": False,
