@@ -36,6 +36,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, ClassVar
 
+from harness.sim.boundary import closed_boundary
 from harness.sim.loop import SimLoop, SimTask
 from harness.sim.patching import DeterminismError, PatchPoint, moved, patch
 from harness.sim.threads import sleep_in_thread
@@ -103,6 +104,7 @@ def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
             undo.callback(_seed_global_generators(seed))
             undo.callback(_disable_collection())
             undo.enter_context(loop.threads.installed())
+            undo.enter_context(closed_boundary(loop))
             yield Collector()
     finally:
         _Active.loop = None

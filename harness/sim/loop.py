@@ -286,6 +286,22 @@ class SimLoop(base_events.BaseEventLoop):
     async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         _refuse("UDP", "only TCP is")
 
+    # --- signals, programs and pipes ---
+
+    def add_signal_handler[*Ts](self, sig: int, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
+        # Programs expect this one, for event loops without signals.
+        _refuse("a signal handler", "no signal arrives; faults end processes")
+
+    async def subprocess_exec(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise self.refusal("starting a program", "a node of the topology for it")
+
+    subprocess_shell = subprocess_exec
+
+    async def connect_read_pipe(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise self.refusal("a pipe", "asyncio.Queue, or a connection")
+
+    connect_write_pipe = connect_read_pipe
+
     # --- threads, and what is refused ---
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]

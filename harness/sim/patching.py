@@ -18,7 +18,7 @@ class DeterminismError(HarnessError):
     """Determinism cannot be promised; the message says which library and version, and what is missing."""
 
 
-class RefusedError(DeterminismError, HostError):
+class RefusedError(DeterminismError, HostError, NotImplementedError):
     """Code of the system under test would leave or block the simulated world. The run is an error, whatever catches
     it; the message says what to use instead."""
 

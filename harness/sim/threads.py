@@ -426,6 +426,11 @@ def is_simulated() -> bool:
     return _local.thread is not None
 
 
+def starts_thread() -> bool:
+    """Whether a simulated thread is being started."""
+    return _local.real
+
+
 def place_of(frame: FrameType | None) -> str:
     """`describe_place` of a running frame."""
     return describe_place(
