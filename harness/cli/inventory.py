@@ -15,6 +15,7 @@ from harness.gates.registry import gate_kinds
 from harness.history.columns import Column, columns
 from harness.history.expressions import check_tables
 from harness.report.registry import reporter_names
+from harness.sim.boundary import BOUNDARY
 from harness.sli.formatting import quantity
 from harness.system import System, find_system
 from harness.text import escape_controls
@@ -129,11 +130,17 @@ def list_runtimes() -> dict[str, Any]:
     return found
 
 
+def list_boundary() -> dict[str, Any]:
+    """How virtual time treats what a service may do: simulated, refused, or not seen."""
+    return {one.what: f"{one.treatment}: {one.how}" for one in BOUNDARY}
+
+
 REGISTRIES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "faults": list_faults,
     "gates": list_gates,
     "runtimes": list_runtimes,
     "reporters": reporter_names,
+    "boundary": list_boundary,
 }
 """What is registered, by kind."""
 
@@ -193,6 +200,10 @@ def _reporters(found: dict[str, str]) -> Iterator[str]:
     yield _table("reporters", found)
 
 
+def _boundary(found: dict[str, str]) -> Iterator[str]:
+    yield _table("boundary of virtual time", found)
+
+
 SECTIONS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "experiments": _experiments,
     "systems": _systems,
@@ -201,6 +212,7 @@ SECTIONS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "gates": _gates,
     "runtimes": _runtimes,
     "reporters": _reporters,
+    "boundary": _boundary,
 }
 
 

@@ -165,12 +165,12 @@ class BaseHost(ABC):
         finally:
             await runner.cleanup()
 
-    async def work(self, seconds: float) -> None:
+    async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
         if self._processor is None:
             loop = asyncio.get_running_loop()
             self._processor = Processor(self._identity, 1, loop, self.clock.now, lambda _: None)
         try:
-            await self._processor.work(seconds)
+            await self._processor.work(seconds, start_within_s=start_within_s)
         except InvalidValue as error:
             self._misuse(str(error))
             raise

@@ -1,7 +1,7 @@
 """`Processor`: the cores of a node. Work waits for a free one, first come first served.
 
-The same in both worlds: in virtual time exact, live as exact as the machine's timers. Live, a core is a permit that is
-held for the time of the work; no real processor time is used up.
+The same in both worlds: in virtual time exact, live as exact as the machine's timers. Live, a core is a permit that
+is held for the time of the work; no real processor time is used up.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Limit:
 
 
 class Processor:
-    """`cores` of a node. `now`: seconds of the run. `record` gets a row for each second of the run, from the first use
-    of the processor on.
+    """`cores` of a node. `now`: seconds of the run. `record` gets a row for each second of the run, from the first
+    use of the processor on.
 
     InvalidValue for a number of cores below 1.
     """
@@ -83,12 +83,15 @@ class Processor:
 
     # ------------------------------------------------------------------ work
 
-    async def work(self, seconds: float) -> None:
-        """Use a core for so long, once one is free. Cancelled while it waits, it is not done; cancelled after that, the
-        core is used to the end, as by code that does not await. InvalidValue for what is not a finite time >= 0.
+    async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
+        """Use a core for so long, once one is free. Cancelled while it waits, it is not done; cancelled after that,
+        the core is used to the end, as by code that does not await. TimeoutError: it has not begun within
+        `start_within_s`, and is not done. InvalidValue for what is not a finite time >= 0.
         """
         if not 0 <= seconds < math.inf:
             raise InvalidValue(Code.OUT_OF_RANGE, f"found {seconds} s of work", "a finite time, at least 0 s")
+        if start_within_s is not None and start_within_s < 0:
+            raise TimeoutError("no time is left to begin the work in")
         if seconds == 0:
             return
         now_s = self._account()
@@ -97,13 +100,29 @@ class Processor:
         work = _Work(seconds, now_s, self._loop.create_future(), current_cause() is not Cause.BACKGROUND)
         self._waiting[work] = None
         self._update(now_s)
+        give_up = None
+        if start_within_s is not None and work in self._waiting:
+            give_up = self._loop.call_later(start_within_s, self._give_up, work)
         try:
             await work.done
         except asyncio.CancelledError:
-            if work in self._waiting:
-                self._account()
-                del self._waiting[work]
+            self._withdraw(work)
             raise
+        finally:
+            if give_up is not None:
+                give_up.cancel()
+
+    def _give_up(self, work: _Work) -> None:
+        if self._withdraw(work) and not work.done.done():
+            work.done.set_exception(TimeoutError("no core was free in time"))
+
+    def _withdraw(self, work: _Work) -> bool:
+        """Take it out of the queue; whether it was there."""
+        if work not in self._waiting:
+            return False
+        self._account()
+        del self._waiting[work]
+        return True
 
     def clear(self) -> None:
         """The process is dead: nothing of its work goes on."""

@@ -15,7 +15,7 @@ libraries take from the machine (found with aiohttp 3.14 and Python 3.13).
 * The garbage collector runs at set points (`Collector`), since what it frees may close connections.
 
 Not patched, because it cannot be: `datetime.now()` (use `host.clock.wall()`), `random.Random()` without a
-seed (use `host.rng`), the order of sets of strings (PYTHONHASHSEED), threads.
+seed (use `host.rng`), the order of sets of strings (PYTHONHASHSEED). Threads: `harness.sim.threads`.
 
 `determinism_patches` fails at once when a library has moved a patch point: see `DeterminismError`.
 """
@@ -34,10 +34,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
+from harness.sim.boundary import closed_boundary
 from harness.sim.loop import SimLoop, SimTask
 from harness.sim.patching import DeterminismError, PatchPoint, moved, patch
+from harness.sim.threads import sleep_in_thread
 from harness.system.streams import stream
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -101,6 +103,8 @@ def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
             undo.callback(_patch_websocket_masks(seed))
             undo.callback(_seed_global_generators(seed))
             undo.callback(_disable_collection())
+            undo.enter_context(loop.threads.installed())
+            undo.enter_context(closed_boundary(loop))
             yield Collector()
     finally:
         _Active.loop = None
@@ -149,7 +153,7 @@ def _patches(loop: SimLoop, seed: int) -> Mapping[PatchPoint, Any]:
         ),
     }
     for name, virtual in (
-        ("sleep", _refuse_to_block),
+        ("sleep", _sleep),
         ("time", wall_s),
         ("time_ns", lambda: int(wall_s() * 1e9)),
         ("monotonic", loop.time),
@@ -158,6 +162,9 @@ def _patches(loop: SimLoop, seed: int) -> Mapping[PatchPoint, Any]:
         ("perf_counter_ns", lambda: int(loop.now_s * 1e9)),
     ):
         points[PatchPoint("time", name)] = _virtual_inside(virtual, getattr(time, name))
+    # What they have imported by name, for the time-outs of threads.
+    points[PatchPoint("threading", "_time")] = points[PatchPoint("time", "monotonic")]
+    points[PatchPoint("queue", "time")] = points[PatchPoint("time", "monotonic")]
     if "pybreaker" in sys.modules:
         # Its storage dates the opening with datetime.now, so that a breaker would never close again.
         points[PatchPoint("pybreaker", "datetime", ("CircuitOpenState.before_call",))] = _virtual_datetime(
@@ -175,8 +182,13 @@ def _virtual_inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Ca
     return either
 
 
-def _refuse_to_block(_seconds: float) -> NoReturn:
-    raise DeterminismError("time.sleep blocks the whole simulation; write `await host.clock.sleep(seconds)`")
+def _sleep(seconds: float) -> None:
+    if not sleep_in_thread(seconds):
+        loop = _Active.loop
+        assert loop is not None
+        raise loop.refusal(
+            "time.sleep, which blocks the whole simulation,", "`await host.clock.sleep(seconds)`"
+        )
 
 
 def _unrounded(value: float) -> float:

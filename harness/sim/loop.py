@@ -11,15 +11,18 @@ import asyncio
 import heapq
 import math
 import socket
+import threading
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-from harness.errors import HarnessError
 from harness.sim.network.listener import Listener
 from harness.sim.network.network import SimNetwork
+from harness.sim.patching import RefusedError
 from harness.sim.process import Process
+from harness.sim.threads import ThreadError, Threads, VirtualTimeError, is_simulated
+from harness.text import caller_place
 
 # Rounds of callbacks at one instant before the network is run, and before it is a livelock.
 _SPINS_BEFORE_NETWORK = 64
@@ -31,10 +34,6 @@ _FINE_UNTIL_S = 2.0**20
 
 CANCEL_S = 30.0
 """How long cancelled tasks may take to end when the loop does, in virtual time."""
-
-
-class VirtualTimeError(HarnessError):
-    """Virtual time cannot advance: nothing will happen any more, or everything happens at one instant."""
 
 
 class SimTask[T](asyncio.Task[T]):
@@ -70,6 +69,8 @@ class _Selector:
 
     def select(self, timeout: float | None) -> list[Any]:
         loop, network = self._loop, self._loop.network
+        if loop.threads.active:
+            loop.threads.run()
         if timeout == 0:
             self._spins += 1
             if self._spins % _SPINS_BEFORE_NETWORK:
@@ -112,6 +113,7 @@ class SimLoop(base_events.BaseEventLoop):
     _ready: Any
     _scheduled: list[asyncio.TimerHandle]
     _clock_resolution: float
+    _thread_id: int | None
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -119,6 +121,9 @@ class SimLoop(base_events.BaseEventLoop):
         self._clock_resolution = _RESOLUTION_S
         self._tasks_made = 0
         self.network = SimNetwork(self, seed)
+        self.threads = Threads(self)
+        self.report_misuse: Callable[[str], None] = _ignore
+        """Called with an error of the process that runs, which makes the run an error whatever catches it."""
         self._selector = _Selector(self)
 
     def time(self) -> float:
@@ -155,6 +160,7 @@ class SimLoop(base_events.BaseEventLoop):
     def describe_tasks(self) -> str:
         """The unfinished tasks, for the message of a deadlock."""
         names = sorted(f"{task.get_name()} ({_where(task)})" for task in asyncio.all_tasks(self))
+        names += self.threads.describe()
         shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{len(names)} tasks wait: {shown}" if names else "no task is left"
 
@@ -280,18 +286,52 @@ class SimLoop(base_events.BaseEventLoop):
     async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         _refuse("UDP", "only TCP is")
 
-    # --- threads: run at once, in line; everything else outside is refused by BaseEventLoop ---
+    # --- signals, programs and pipes ---
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Callable[..., Any], *args: Any
-    ) -> asyncio.Future[Any]:
-        """Run the function at once, in no virtual time: threads would make runs differ."""
+    def add_signal_handler[*Ts](self, sig: int, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
+        # Programs expect this one, for event loops without signals.
+        _refuse("a signal handler", "no signal arrives; faults end processes")
+
+    async def subprocess_exec(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise self.refusal("starting a program", "a node of the topology for it")
+
+    subprocess_shell = subprocess_exec
+
+    async def connect_read_pipe(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise self.refusal("a pipe", "asyncio.Queue, or a connection")
+
+    connect_write_pipe = connect_read_pipe
+
+    # --- threads, and what is refused ---
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Run the function in a thread of the process (`harness.sim.threads`), for the harness itself in line."""
+        if Process.current() is not None and Threads.current is self.threads:
+            return super().run_in_executor(self.threads.executor(executor), func, *args)
         future = self.create_future()
         try:
             future.set_result(func(*args))
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def call_soon_threadsafe[*Ts](
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As `call_soon`, from threads of the simulation. ThreadError from any other: its time is not virtual."""
+        if self._thread_id not in (None, threading.get_ident()) and not is_simulated():
+            raise ThreadError(
+                f"thread {threading.current_thread().name} calls the loop, but is not simulated: it was started "
+                f"before the run, or by other means than threading.Thread ({caller_place()})"
+            )
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def refusal(self, what: str, instead: str) -> RefusedError:
+        """The error to raise for what leaves or blocks the simulated world. The run is an error, whatever catches
+        it."""
+        error = RefusedError(f"{what} is not simulated; use {instead}")
+        self.report_misuse(f"{RefusedError.__name__}: {error} ({caller_place()})")
+        return error
 
     def run[T](self, main: Coroutine[Any, Any, T]) -> T:
         """As `asyncio.run`: run to the end, then cancel all other tasks and close the loop."""
@@ -310,6 +350,7 @@ class SimLoop(base_events.BaseEventLoop):
         """Cancel all tasks of a dead process; whatever they still do has no effect."""
         for task in sorted(process.spawned, key=hash):
             task.cancel()
+        self.threads.kill(process)
 
     def _cancel_all(self) -> None:
         tasks = sorted(asyncio.all_tasks(self), key=hash)
@@ -332,6 +373,10 @@ class SimLoop(base_events.BaseEventLoop):
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore(_: str) -> None:
     pass
 
 

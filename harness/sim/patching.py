@@ -11,10 +11,16 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.runtime.host import HostError
 
 
 class DeterminismError(HarnessError):
     """Determinism cannot be promised; the message says which library and version, and what is missing."""
+
+
+class RefusedError(DeterminismError, HostError, NotImplementedError):
+    """Code of the system under test would leave or block the simulated world. The run is an error, whatever catches
+    it; the message says what to use instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class SimRuntime:
         clock = SimClock(loop, START_S)
         journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
+        loop.report_misuse = lambda error: journal.misuse(_host_of(Process.current()), error)
         context = SimContext(loop, clock, settings.system, settings.seed, safeguards, journal)
         with closing(loop), determinism_patches(loop, settings.seed) as collector, journal.captured_logs():
             return loop.run(_run(context, collector, body))

@@ -88,10 +88,12 @@ class Host(Protocol):
         """Listen, report to the runtime that this node is ready, and serve until cancelled."""
         ...
 
-    async def work(self, seconds: float) -> None:
+    async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
         """Use processor time: wait for one of the node's `cores`, first come first served, and hold it for so long.
 
         Exact in virtual time. Live, a permit is held for that time, and no real processor time is used up.
+        TimeoutError when no core is free within `start_within_s` seconds: nothing is used then, as by a service that
+        drops a request whose deadline cannot be met when it takes it from its queue.
         InvalidValue for what is not a finite time of at least 0 seconds.
         """
         ...

@@ -80,7 +80,8 @@ class HeartbeatRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One request of a player. `status` 0: no answer. `kind`: login, home, play, steer, segment.
+    """One request of a player. `status` 0: no answer. `kind`: login, refresh, home, play, steer, segment.
+    `attempt`: 1 for the first try of a request to the control plane, 2 for its first repetition, and so on.
 
     `ok` includes a segment that was given up for another rendition. A request that was still under way when
     its viewer went away has no row. `level`: how good a home page was. For segments: the rendition, the buffer
@@ -97,6 +98,7 @@ class RequestRow:
     network_class: str
     isp: str
     kind: str
+    attempt: int
     target: str
     status: int
     ok: bool

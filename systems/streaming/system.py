@@ -6,7 +6,9 @@ regions. Round-trip times and rates are design values.
 
 from __future__ import annotations
 
-from harness.system import Invariant, Link, Node, ParityMetric, Safeguard, System, Topology
+from collections.abc import Mapping
+
+from harness.system import Invariant, Link, Node, ParityMetric, Safeguard, Service, System, Topology
 
 from .charts import CHARTS
 from .control.catalog import catalog
@@ -17,6 +19,7 @@ from .control.recommender import recommender
 from .control.steering import steering
 from .delivery.edge import edge
 from .delivery.origin import full_copy
+from .delivery.segments import ROUTE
 from .player.population import viewers
 from .records import HeartbeatRow, RequestRow, ServedRow, SessionRow
 
@@ -34,20 +37,44 @@ CONTROL_PLANE = {
 }
 """Roles in the order in which they are started: what others read at their start comes first."""
 
+CORES = {
+    "gateway": 1,
+    "identity": 1,
+    "catalog": 1,
+    "recommender": 2,
+    "steering": 1,
+    "playback": 2,
+    "edge": 8,
+    "storage": 16,
+    "origin": 8,
+}
+"""Processor cores of a node. One asyncio process uses one; recommender and playback run two each. Design values."""
+
+SEGMENT_COST = "300us"
+"""Processor time of sending a segment from an appliance. A design value: about 1 MB at 3 GB a second and core, which
+is what TLS in the kernel and sendfile leave to do."""
+
+APPLIANCE_COSTS = {f"GET {ROUTE}": SEGMENT_COST}
+
 EDGE_CONFIG = {"filled_titles": 150, "cache_bytes": 200_000_000_000}
 
 
 def _nodes() -> tuple[Node, ...]:
+    def appliance(
+        name: str, role: str, zone: str, service: Service, config: Mapping[str, int] | None = None
+    ) -> Node:
+        return Node(name, role, zone, service, config or {}, cores=CORES[role], costs=APPLIANCE_COSTS)
+
     control = [
-        Node(f"{role}-{region.removeprefix('region-')}-1", role, region, service)
+        Node(f"{role}-{region.removeprefix('region-')}-1", role, region, service, cores=CORES[role])
         for role, service in CONTROL_PLANE.items()
         for region in REGIONS
     ]
     return (
-        Node("origin-1", "origin", "region-east", full_copy),
-        *(Node(f"storage-{n}", "storage", EXCHANGE, full_copy) for n in (1, 2)),
+        appliance("origin-1", "origin", "region-east", full_copy),
+        *(appliance(f"storage-{n}", "storage", EXCHANGE, full_copy) for n in (1, 2)),
         *(
-            Node(f"edge-{isp.removeprefix('isp-')}-{n}", "edge", isp, edge, EDGE_CONFIG)
+            appliance(f"edge-{isp.removeprefix('isp-')}-{n}", "edge", isp, edge, EDGE_CONFIG)
             for isp in ISPS
             for n in (1, 2)
         ),
@@ -82,12 +109,17 @@ SAFEGUARDS = (
     Safeguard("player.abr", "a slow network costs quality, not interruptions"),
     Safeguard("player.segment_timeout", "a silent appliance is given up while there is still buffer to play"),
     Safeguard("player.retry", "one failed request is not a failed session"),
+    Safeguard("player.retry_budget", "an overload is not kept up by clients that try again"),
     Safeguard("player.optional_steering", "running streams do not need the control plane"),
     Safeguard("gateway.deadline", "a slow dependency cannot make the home page or a start slow"),
     Safeguard("gateway.fallback", "a home page is never empty when the recommender fails"),
     Safeguard("gateway.breaker", "a failing dependency is left alone instead of being waited for"),
     Safeguard("gateway.bulkhead", "one slow dependency cannot take all of the gateway's capacity"),
     Safeguard("gateway.offline_tokens", "signed-in viewers do not notice an outage of the identity service"),
+    Safeguard("gateway.ejection", "one failing node does not take its role: the others are asked"),
+    Safeguard(
+        "gateway.manifest_cache", "starts survive a failing playback service: the last manifests serve"
+    ),
     Safeguard("gateway.retry", "a connection reset between services does not fail a start"),
     Safeguard("gateway.shedding", "under overload the least important requests are refused first"),
     Safeguard("playback.catalog_cache", "starts do not need the catalogue: the last good snapshot serves"),
@@ -150,6 +182,9 @@ EVENTS = {
     "player.stall": "a stall ended (session, stall_s, network_class)",
     "breaker.state": "a circuit breaker changed its state (dependency, state)",
     "gateway.fallback": "a home page was answered below its best level (dependency, level)",
+    "gateway.kept_manifest": "a film started from a kept manifest because playback did not answer (title, reason)",
+    "dependency.ejected": "a failing node of a role is not asked for a while (dependency, node)",
+    "dependency.returned": "a node of a role is asked again (dependency, node)",
     "gateway.shed": "a request was refused for its priority (route, priority)",
     "playback.fallback": "a manifest got kept appliance lists because steering did not answer (dependency, reason)",
     "steering.withdrawn": "steering stopped handing out an appliance (node)",

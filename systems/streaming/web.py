@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from .control.tokens import InvalidToken, bearer
+from .resilience.deadline import DeadlineExceeded
 
 
 class HttpError(Exception):
@@ -46,6 +47,8 @@ async def errors_as_json(request: web.Request, handler: Any) -> web.StreamRespon
         answer: web.StreamResponse = await handler(request)
     except HttpError as error:
         return error.response()
+    except DeadlineExceeded as error:
+        return json_response({"error": str(error)}, 504)
     except web.HTTPException as error:
         return json_response({"error": error.reason}, error.status)
     return answer

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.faults.primitives import HostIdentity
-from harness.sim.loop import SimLoop, VirtualTimeError
+from harness.sim.loop import SimLoop
 from harness.sim.network.machine import Machine
+from harness.sim.threads import VirtualTimeError
 
 
 def on_loop[T](main: Callable[[], Awaitable[T]]) -> T:

@@ -20,8 +20,8 @@ from harness.experiment.load import Load
 from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMatch
 from harness.runtime.contract import LeftBehind, NotReady, RunSettings, Session
 from harness.runtime.host import HostError
-from harness.sim.loop import VirtualTimeError
 from harness.sim.runtime import SimRuntime
+from harness.sim.threads import VirtualTimeError
 from harness.system import Access, Client, Event, Host
 from harness.workload.driver import Driver
 from tests.sim.support import ACCESS, CLIENT, Seen, application, call, hello, make_system, run, saw

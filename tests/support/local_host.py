@@ -91,7 +91,9 @@ class LocalHost:
         finally:
             await runner.cleanup()
 
-    async def work(self, seconds: float) -> None:
+    async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
+        if start_within_s is not None and start_within_s < 0:
+            raise TimeoutError
         await asyncio.sleep(seconds)
 
     def http(self, dependency: str) -> aiohttp.ClientSession:

@@ -7,7 +7,7 @@ import typer
 
 from harness.cli.command import CommandResult, Json, echo
 
-KINDS = ("experiments", "systems", "safeguards", "faults", "gates", "runtimes", "reporters")
+KINDS = ("experiments", "systems", "safeguards", "faults", "gates", "runtimes", "reporters", "boundary")
 DIRECTORY = Path("experiments")
 
 What = Annotated[
@@ -21,7 +21,8 @@ What = Annotated[
 
 
 def list_(what: What = None, as_json: Json = False) -> CommandResult:
-    """List experiments, and what they are written with: systems, safeguards, faults, gates, runtimes, reporters."""
+    """List experiments, and what they are written with: systems, safeguards, faults, gates, runtimes, reporters,
+    and the boundary of virtual time: what is simulated, refused, and not seen."""
     from harness.cli.inventory import format_inventory
 
     words = what or list(KINDS)

@@ -10,10 +10,15 @@ from aiohttp import web
 from harness.system import Host
 
 from ..content.catalogue import TITLES
+from ..resilience.deadline import Deadline
 from ..web import HttpError, errors_as_json, json_response, raw_json
 
 LOOKUP_S = 0.002
-"""A read from the service's own memory, with the serialisation."""
+"""Processor time of a read from the service's own memory, with the serialisation. A design value: encoding the whole
+snapshot takes 0.2 ms (measured), one of ten times the titles 2 ms."""
+
+BUDGET_S = 1.0
+"""What a caller waits that does not say so."""
 
 
 def encode_snapshot() -> tuple[str, bytes]:
@@ -29,7 +34,7 @@ async def catalog(host: Host) -> None:
     by_id = {title.id: title for title in TITLES}
 
     async def snapshot(request: web.Request) -> web.Response:
-        await host.clock.sleep(LOOKUP_S)
+        await Deadline.from_headers(host.clock, request.headers, BUDGET_S).work(host, LOOKUP_S)
         if request.headers.get("If-None-Match") == version:
             return web.Response(status=304, headers={"ETag": version})
         answer = raw_json(body)
@@ -37,7 +42,7 @@ async def catalog(host: Host) -> None:
         return answer
 
     async def title(request: web.Request) -> web.Response:
-        await host.clock.sleep(LOOKUP_S)
+        await Deadline.from_headers(host.clock, request.headers, BUDGET_S).work(host, LOOKUP_S)
         found = by_id.get(request.match_info["id"])
         if found is None:
             raise HttpError(404, f"no title '{request.match_info['id']}'")

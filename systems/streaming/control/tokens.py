@@ -12,6 +12,10 @@ import hmac
 TTL_S = 30 * 60.0
 """Short enough to make revocation lists small, long enough to outlive an outage of the identity service."""
 
+GRACE_S = 30 * 60.0
+"""How long after its end a token still lets its bearer play, and be refreshed: an outage of the identity service for
+so long signs nobody out. Players refresh when half of `TTL_S` is over."""
+
 LEEWAY_S = 90.0
 """How far clocks may disagree."""
 

@@ -18,7 +18,7 @@ from harness.system import Event, Host
 from ..content.catalogue import TITLES
 from ..resilience.breaker import BreakerPolicy
 from ..resilience.deadline import Deadline
-from ..resilience.dependency import Dependency, Guards, Unavailable
+from ..resilience.dependency import Dependency, Guards, Unavailable, accept_any
 from ..web import HttpError, errors_as_json, json_response
 from .cache import SegmentCache
 from .segments import ROUTE, Key, Sender, segment_key, size_of
@@ -41,7 +41,9 @@ class Filler:
         self._cache = cache
         self._tasks = tasks
         self._coalescing = host.safeguard("edge.coalescing")
-        guards = Guards(budget_s=MISS_BUDGET_S, limit=MISSES_IN_FLIGHT, breaker=MISS_BREAKER)
+        guards = Guards(
+            budget_s=MISS_BUDGET_S, limit=MISSES_IN_FLIGHT, breaker=MISS_BREAKER, check=accept_any
+        )
         bounded = host.safeguard("edge.miss_deadline")
         self._storage = Dependency(host, "storage", guards.without(deadline=not bounded, breaker=not bounded))
         self._running: dict[Key, asyncio.Task[bool]] = {}

@@ -11,11 +11,20 @@ import aiohttp
 
 from harness.system import Event, Host
 
+from ..control.tokens import TTL_S
 from ..records import RequestRow
+from ..resilience.deadline import HEADER
+from ..resilience.retry_budget import NO_RETRY_HEADER, RetryBudget
 from .playback import EARLY_S, Fetch, Playback
 
-API_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
-"""One try of a control-plane request."""
+API_TIMEOUT_S = 2.0
+API_TIMEOUT = aiohttp.ClientTimeout(total=API_TIMEOUT_S)
+"""One try of a control-plane request. The service is told of it, so that it does nothing that is too late."""
+
+API_RETRY_RATIO, API_RETRY_BURST = 0.1, 8.0
+"""Retries of one player: this share of its requests, and so many saved (safeguard `player.retry_budget`)."""
+
+API_DEADLINE = {HEADER: str(round(API_TIMEOUT_S * 1000))}
 
 API_TRIES = 3
 API_BACKOFF_S = 0.25
@@ -49,6 +58,8 @@ class Answer:
     reason: str
     ok: bool
     retry_after_s: float = 0.0
+    retry: bool = True
+    """Whether the service lets its clients try again."""
 
     @property
     def final(self) -> bool:
@@ -81,6 +92,9 @@ class Requests:
         self._isp = host.zone
         self._network_class = host.group or "unknown"
         self._retry = host.safeguard("player.retry")
+        self._budget = (
+            RetryBudget(API_RETRY_RATIO, API_RETRY_BURST) if host.safeguard("player.retry_budget") else None
+        )
         self._region_failover = host.safeguard("player.region_failover")
         home = str(host.config["home_region"]).removeprefix("region-")
         regions = [home, *(r for r in ("east", "west") if r != home)]
@@ -95,12 +109,30 @@ class Requests:
         )
         self._local = {node.name for node in host.topology.role("edge") if node.zone == self._isp}
         self._miss = "health miss" if self._local else "other miss"
+        self.refresh_at_s = float("inf")
+        """When the token is to be refreshed."""
         self.video_bytes = 0
         """All bytes of segments that have arrived."""
         self._headers = {"X-Session": session, "X-Network-Class": self._network_class, "X-Isp": self._isp}
 
-    def sign_in(self, token: str) -> None:
+    def sign_in(self, token: str, expires_in_s: float = TTL_S) -> None:
+        """Use this token from now on; it is good for so long."""
+        now_s = self._host.clock.now()
+        self.refresh_at_s = now_s + expires_in_s / 2
         self._headers = {**self._headers, "Authorization": f"Bearer {token}"}
+
+    async def refresh(self) -> None:
+        """Get a new token for the old one, or by signing in when the old one is refused.
+
+        When that fails the old one goes on until the next call.
+        """
+        answer = await self.api("refresh", "POST", "/refresh", tries=1)
+        if answer.status == 401:
+            body = {"account": self._host.config["account"]}
+            answer = await self.api("login", "POST", "/login", body, tries=1)
+        token, expires_in_s = answer.body.get("token"), answer.body.get("expires_in_s")
+        if answer.ok and isinstance(token, str) and isinstance(expires_in_s, int | float):
+            self.sign_in(token, expires_in_s)
 
     async def api(
         self, kind: str, method: str, path: str, body: dict[str, Any] | None = None, *, tries: int = API_TRIES
@@ -109,10 +141,15 @@ class Requests:
 
         The other region is asked at once, the same one again only after a pause (`player.retry`)."""
         answer = Answer(0, {}, "not asked", False)
+        budget = self._budget
+        if budget is not None:
+            budget.request()
         for attempt in range(1, tries + 1):
             gateway = self._gateways[self._gateway]
-            answer = await self._ask(kind, gateway, method, path, body)
+            answer = await self._ask(kind, gateway, method, path, body, attempt)
             if answer.final or attempt == tries:
+                break
+            if budget is not None and not (answer.retry and budget.try_spend()):
                 break
             if attempt % len(self._gateways) == 0:
                 if not self._retry:
@@ -132,17 +169,19 @@ class Requests:
             )
 
     async def _ask(
-        self, kind: str, gateway: str, method: str, path: str, body: dict[str, Any] | None
+        self, kind: str, gateway: str, method: str, path: str, body: dict[str, Any] | None, attempt: int
     ) -> Answer:
         clock = self._host.clock
         started = clock.now()
-        status, found, reason, retry_after_s = 0, None, "", 0.0
+        status, found, reason, retry_after_s, retry = 0, None, "", 0.0, True
+        headers = {**self._headers, **API_DEADLINE}
         try:
             async with self._host.http(gateway).request(
-                method, path, json=body, headers=self._headers, timeout=API_TIMEOUT
+                method, path, json=body, headers=headers, timeout=API_TIMEOUT
             ) as response:
                 raw = await response.read()
                 status = response.status
+                retry = response.headers.get(NO_RETRY_HEADER) != "no"
                 retry_after_s = _seconds(response.headers.get("Retry-After"))
                 found = json.loads(raw)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -151,10 +190,16 @@ class Requests:
             reason = f"HTTP {status}, not JSON"
         ok = 200 <= status < 300 and isinstance(found, dict)
         answer = Answer(
-            status, found if isinstance(found, dict) else {}, reason or f"HTTP {status}", ok, retry_after_s
+            status,
+            found if isinstance(found, dict) else {},
+            reason or f"HTTP {status}",
+            ok,
+            retry_after_s,
+            retry,
         )
         level = answer.body.get("level")
-        self._record(kind, gateway, started, status, ok, level=level if isinstance(level, str) else None)
+        level = level if isinstance(level, str) else None
+        self._record(kind, gateway, started, status, ok, level=level, attempt=attempt)
         return answer
 
     async def segment(
@@ -250,6 +295,7 @@ class Requests:
         status: int,
         ok: bool,
         *,
+        attempt: int = 1,
         level: str | None = None,
         bitrate_kbps: float | None = None,
         buffer_s: float | None = None,
@@ -266,6 +312,7 @@ class Requests:
                 network_class=self._network_class,
                 isp=self._isp,
                 kind=kind,
+                attempt=attempt,
                 target=target,
                 status=status,
                 ok=ok,

@@ -10,7 +10,6 @@ from harness.system import Client, Workload
 
 from ..content.catalogue import TITLES
 from ..content.classes import BY_NAME, CLASSES
-from ..control.tokens import mint
 from .viewer import watch
 
 ISPS = ("isp-a", "isp-b", "isp-c")
@@ -43,7 +42,7 @@ ZIPF = 0.9
 """Exponent of the popularity of titles by rank (about 1 in published traces of video on demand)."""
 
 SIGNED_IN = 0.9
-"""Share of viewers who come with a token; the others log in first."""
+"""Share of viewers who are signed in when they come; the others log in first."""
 
 _POPULARITY = tuple(itertools.accumulate(1 / rank**ZIPF for rank in range(1, len(TITLES) + 1)))
 
@@ -66,7 +65,7 @@ def make(rng: random.Random, mix: str, index: int) -> Client:
         access=network.access(rng),
         params={
             "account": account,
-            "token": mint(account, 0.0) if rng.random() < SIGNED_IN else None,
+            "signed_in": rng.random() < SIGNED_IN,
             "title": title.id,
             "watch_s": watch_s,
             "home_region": rng.choice(REGIONS),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from harness.system import Event, Host
 
+from ..control.tokens import TTL_S, mint
 from ..records import HeartbeatRow, SessionRow
 from .client import API_TRIES, LOCALITIES, Requests
 from .heartbeats import Heartbeat, Heartbeats
@@ -24,7 +25,10 @@ RETRY_MOST_S = 4.0
 
 
 async def watch(host: Host) -> None:
-    """The whole visit of one viewer. `config`: account, token (or None), title, watch_s, home_region, abr."""
+    """The whole visit of one viewer. `config`: account, signed_in, title, watch_s, home_region, abr.
+
+    `token` in place of `signed_in`: the access token that the viewer comes with, None for none.
+    """
     visit = Visit(host)
     try:
         await visit.run()
@@ -49,6 +53,8 @@ class Visit:
         self._arrived_s = host.clock.now()
         self._title = str(host.config["title"])
         self._requests = Requests(host, self._session)
+        config = host.config
+        self._signed_in = bool(config.get("signed_in", config.get("token") is not None))
         self._failover = host.safeguard("player.failover")
         self._retry = host.safeguard("player.retry")
         self._optional_steering = host.safeguard("player.optional_steering")
@@ -65,10 +71,13 @@ class Visit:
     async def run(self) -> None:
         try:
             token = self._host.config.get("token")
-            if token is None:
-                await self._sign_in()
-            else:
+            if token is not None:
                 self._requests.sign_in(str(token))
+            elif self._signed_in:
+                # The app keeps its token fresh between visits.
+                self._requests.sign_in(mint(str(self._host.config["account"]), self._arrived_s))
+            else:
+                await self._sign_in()
             await self._requests.api("home", "GET", "/home")
             await self._play(await self._press_play())
             self._outcome = "completed"
@@ -91,7 +100,8 @@ class Visit:
         token = answer.body.get("token")
         if not answer.ok or not isinstance(token, str):
             raise Failed("start_failure", f"login: {answer.reason}")
-        self._requests.sign_in(token)
+        expires_in_s = answer.body.get("expires_in_s")
+        self._requests.sign_in(token, float(expires_in_s) if isinstance(expires_in_s, int | float) else TTL_S)
         self._intent_s = before_s
 
     async def _press_play(self) -> Manifest:
@@ -190,6 +200,8 @@ class Visit:
 
     async def _steer(self, sources: Sources, *, must: bool) -> None:
         """Ask for a fresh list. When it `must` be there and is not, the session has failed."""
+        if self._host.clock.now() >= self._requests.refresh_at_s:
+            await self._requests.refresh()
         answer = await self._requests.api(
             "steer", "GET", f"/steer?title={self._title}", tries=API_TRIES if must else 1
         )
@@ -285,7 +297,7 @@ class Visit:
                 session=self._session,
                 network_class=self._host.group or "unknown",
                 isp=self._host.zone,
-                signed_in=self._host.config.get("token") is not None,
+                signed_in=self._signed_in,
                 title=self._title,
                 arrived_s=self._arrived_s,
                 started_at_s=self._intent_s,

@@ -33,19 +33,45 @@ BUCKETS = 10
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When to open, for how long. Defaults are those of Hystrix."""
+    """When to open, for how long. Defaults are those of Hystrix.
+
+    It opens when the window holds at least `volume` calls, and `error_ratio` of them failed or `slow_ratio` of them
+    took `slow_call_s` or longer; None: calls are never slow. It also opens after `error_volume` failures in the
+    window, however few calls or small a share that is; None: no number is enough. `trials`: how many calls at a time
+    are admitted when it is half open.
+    """
 
     volume: int = 20
     error_ratio: float = 0.5
     window_s: float = 10.0
     open_s: float = 5.0
+    slow_call_s: float | None = None
+    slow_ratio: float = 0.5
+    error_volume: int | None = None
+    trials: int = 1
 
     def __post_init__(self) -> None:
-        if not (self.volume >= 1 and 0 < self.error_ratio <= 1 and self.window_s > 0 and self.open_s > 0):
-            raise ValueError(f"{self}: volume >= 1, 0 < error_ratio <= 1 and positive times are needed")
+        if not (
+            self.volume >= 1
+            and 0 < self.error_ratio <= 1
+            and self.window_s > 0
+            and self.open_s > 0
+            and (self.slow_call_s is None or self.slow_call_s > 0)
+            and 0 < self.slow_ratio <= 1
+            and (self.error_volume is None or self.error_volume >= 1)
+            and self.trials >= 1
+        ):
+            raise ValueError(
+                f"{self}: volume, error_volume and trials >= 1, ratios > 0 and at most 1, "
+                "and positive times are needed"
+            )
 
 
 HYSTRIX = BreakerPolicy()
+
+LAST_RESORT = BreakerPolicy(error_ratio=0.9)
+"""For calls without a fallback: half of the answers are better than none, so that only a dependency that is as good
+as gone is left alone."""
 
 
 class BreakerOpen(Exception):
@@ -76,7 +102,9 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
         self._clock = clock
         self._policy = policy
         self._opened_at_s: float | None = None
-        self._buckets: deque[list[int]] = deque()  # [bucket number, calls, failures]
+        self._buckets: deque[list[int]] = deque()  # [bucket number, calls, failures, slow calls]
+        self.slow = False
+        """Whether the call whose outcome comes next was slow."""
 
     @property
     def state(self) -> str:
@@ -91,9 +119,10 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
     def _count(self, failures: int) -> None:
         number = int(self._clock.now() / (self._policy.window_s / BUCKETS))
         if not self._buckets or self._buckets[-1][0] != number:
-            self._buckets.append([number, 0, 0])
+            self._buckets.append([number, 0, 0, 0])
         self._buckets[-1][1] += 1
         self._buckets[-1][2] += failures
+        self._buckets[-1][3] += self.slow
         while self._buckets[0][0] <= number - BUCKETS:
             self._buckets.popleft()
 
@@ -107,15 +136,25 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
     @property
     def counter(self) -> int:
         """1 when the window says "trip", else 0; to be compared with `fail_max=1`."""
-        calls, failures = self.window
-        return int(calls >= self._policy.volume and failures >= self._policy.error_ratio * calls)
+        policy = self._policy
+        calls, failures, slow = self._sums
+        if policy.error_volume is not None and failures >= policy.error_volume:
+            return 1
+        return int(
+            calls >= policy.volume
+            and (failures >= policy.error_ratio * calls or slow >= policy.slow_ratio * calls)
+        )
 
     @property
     def window(self) -> tuple[int, int]:
         """Calls and failures in the window now."""
+        return self._sums[:2]
+
+    @property
+    def _sums(self) -> tuple[int, int, int]:
         oldest = int(self._clock.now() / (self._policy.window_s / BUCKETS)) - BUCKETS
         live = [bucket for bucket in self._buckets if bucket[0] > oldest]
-        return sum(b[1] for b in live), sum(b[2] for b in live)
+        return sum(b[1] for b in live), sum(b[2] for b in live), sum(b[3] for b in live)
 
     @property
     def retry_after_s(self) -> float:
@@ -154,17 +193,22 @@ class Breaker:
         policy: BreakerPolicy = HYSTRIX,
         *,
         is_failure: Callable[[Exception], bool] = lambda error: True,
+        is_neutral: Callable[[Exception], bool] = lambda error: False,
         on_change: Callable[[str], None] = lambda state: None,
     ) -> None:
-        """`is_failure` tells failures of the dependency from its answers (e.g. "no such title").
+        """`is_failure` tells failures of the dependency from its answers (e.g. "no such title"). An error that
+        `is_neutral` says nothing about the dependency, such as the caller's own deadline, and is not counted.
 
         `on_change` gets the new state's name: closed, open or half-open.
         """
         self.name = name
         self._is_failure = is_failure
+        self._is_neutral = is_neutral
+        self._clock = clock
+        self._policy = policy
         self._on_change = on_change
         self._generation = 0
-        self._trial = False
+        self._trials = 0
         self._storage = WindowStorage(clock, policy)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=1,
@@ -178,21 +222,30 @@ class Breaker:
     def state(self) -> str:
         return str(self._breaker.current_state)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a call would be admitted now."""
+        if self.state == OPEN:
+            return self._storage.opened_at is None
+        return self.state != HALF_OPEN or self._trials < self._policy.trials
+
     async def call[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Await `operation()` if the circuit allows. Raises BreakerOpen, or whatever the operation raises."""
         generation, trial = self._admit()
+        started_s = self._clock.now()
         try:
             result = await operation()
         except Exception as error:
-            self._record(generation, failed=self._is_failure(error))
+            if not self._is_neutral(error):
+                self._record(generation, started_s, failed=self._is_failure(error))
             raise
         else:
-            self._record(generation, failed=False)
+            self._record(generation, started_s, failed=False)
             return result
         finally:
             # Also when cancelled: the next call is then the trial.
             if trial and generation == self._generation:
-                self._trial = False
+                self._trials -= 1
 
     def _admit(self) -> tuple[int, bool]:
         if self.state == OPEN:
@@ -200,25 +253,32 @@ class Breaker:
                 raise BreakerOpen(self.name, self._storage.retry_after_s)
             self._breaker.half_open()
         if self.state == HALF_OPEN:
-            if self._trial:
+            if self._trials >= self._policy.trials:
                 raise BreakerOpen(self.name, 0.0)
-            self._trial = True
+            self._trials += 1
             return self._generation, True
         return self._generation, False
 
-    def _record(self, generation: int, *, failed: bool) -> None:
+    def _record(self, generation: int, started_s: float, *, failed: bool) -> None:
         if generation != self._generation:
             return
+        slow_s = self._policy.slow_call_s
+        slow = self._storage.slow = slow_s is not None and self._clock.now() - started_s >= slow_s
         if failed:
             # pybreaker re-raises what it is told of; the caller raises the real error.
             try:
                 self._breaker.call(_failed)
             except _Failed:
                 return
+        elif slow and self.state == HALF_OPEN:
+            self._breaker.open()
         else:
             self._breaker.call(_succeeded)
+            # pybreaker looks at the counter after failures only.
+            if slow and self.state == CLOSED and self._storage.counter:
+                self._breaker.open()
 
     def _changed(self, state: str) -> None:
         self._generation += 1
-        self._trial = False
+        self._trials = 0
         self._on_change(state)

@@ -10,9 +10,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.system import Clock
+from harness.system import Clock, Host
 
 HEADER = "X-Deadline-Ms"
+
+
+class DeadlineExceeded(Exception):
+    """The answer would be too late, so that no work was done for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,17 @@ class Deadline:
         if self.at_s == float("inf"):
             return {}
         return {HEADER: str(int(self.remaining_s * 1000))}
+
+    async def work(self, host: Host, seconds: float) -> None:
+        """Use the host's processor for so long, if the answer can then still be in time.
+
+        Raises DeadlineExceeded when no core is free soon enough: what nobody waits for is not begun.
+        """
+        within_s = None if self.at_s == float("inf") else self.at_s - self.clock.now() - seconds
+        try:
+            await host.work(seconds, start_within_s=within_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline of the request cannot be met") from error
 
     def enforce(self) -> asyncio.Timeout:
         """`async with deadline.enforce():` raises TimeoutError inside when the time has come."""

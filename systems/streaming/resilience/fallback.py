@@ -54,5 +54,10 @@ class LastKnownGood[V]:
             return None
         return found[1]
 
+    def freshest(self, *keys: str) -> V | None:
+        """The newest kept answer of these keys, of equals the first; None when all are too old."""
+        kept = [(self._kept[key][0], -number, key) for number, key in enumerate(keys) if key in self._kept]
+        return self.get(max(kept)[2]) if kept else None
+
     def __len__(self) -> int:
         return len(self._kept)

@@ -6,6 +6,9 @@ Over any stretch of time, retries <= burst + ratio * requests.
 
 from __future__ import annotations
 
+NO_RETRY_HEADER = "X-Retry"
+"""`X-Retry: no` with a refusal: a service that is overloaded asks its clients not to try again, anywhere."""
+
 
 class RetryBudget:
     def __init__(self, ratio: float = 0.1, burst: float = 3.0) -> None:

@@ -8,6 +8,7 @@ concurrency-limits: 35 % over gives a threshold in the mid-90s, 80 % about 50, 9
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 
@@ -31,14 +32,25 @@ def threshold(overload: float) -> float:
 
 
 class Shedder:
-    """Admission by utilisation: requests in flight of `limit`, shedding from `target` on."""
+    """Admission by utilisation: shedding begins at `target` of it.
 
-    def __init__(self, limit: int, target: float = 0.6) -> None:
-        if limit < 1 or not 0 < target < 1:
-            raise ValueError(f"limit is {limit} (>= 1 is allowed), target is {target} (0..1 is allowed)")
+    Utilisation is the greater of two shares: requests in flight of `limit`, and the processor time that those in
+    flight are expected to take of `work_limit_s`. By Little's law a limit is a rate times a time: `limit` is what
+    one second answers times how long an answer may take, and `work_limit_s` is the cores times how long work may
+    queue.
+    """
+
+    def __init__(self, limit: int, target: float = 0.6, *, work_limit_s: float = math.inf) -> None:
+        if limit < 1 or not 0 < target < 1 or not work_limit_s > 0:
+            raise ValueError(
+                f"limit is {limit} (>= 1 is allowed), target is {target} (0..1 is allowed), "
+                f"work_limit_s is {work_limit_s} (> 0 is allowed)"
+            )
         self.limit = limit
         self.target = target
+        self.work_limit_s = work_limit_s
         self._active = 0
+        self._work_s = 0.0
 
     @property
     def active(self) -> int:
@@ -47,14 +59,17 @@ class Shedder:
     @property
     def overload(self) -> float:
         """0 up to the target utilisation, 1 at the limit."""
-        return max(0.0, (self._active / self.limit - self.target) / (1.0 - self.target))
+        utilisation = max(self._active / self.limit, self._work_s / self.work_limit_s)
+        return max(0.0, (utilisation - self.target) / (1.0 - self.target))
 
-    def try_enter(self, priority: int) -> bool:
-        """Whether a request of this score is admitted; if so it must `leave` later."""
+    def try_enter(self, priority: int, work_s: float = 0.0) -> bool:
+        """Whether a request of this score is admitted; if so it must `leave` later, with the same `work_s`."""
         if priority > threshold(self.overload):
             return False
         self._active += 1
+        self._work_s += work_s
         return True
 
-    def leave(self) -> None:
+    def leave(self, work_s: float = 0.0) -> None:
         self._active -= 1
+        self._work_s = self._work_s - work_s if self._active else 0.0
