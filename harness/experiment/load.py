@@ -121,6 +121,12 @@ class Load(Frozen):
         """How many clients arrive, on average."""
         return sum(segment.expected for segment in self.segments)
 
+    @property
+    def surges(self) -> bool:
+        """Whether the rate rises above that of the first stage, so that the load itself tests something."""
+        rates = [rate for segment in self.segments for rate in (segment.from_per_s, segment.to_per_s)]
+        return max(rates) > rates[0]
+
     def rate_at(self, time_s: float) -> float:
         """Clients a second at that time after the start of the load; 0 after its end."""
         for segment in self.segments:

@@ -121,17 +121,20 @@ class SloBasedGate(Gate):
         self, histories: Sequence[History], slos: Mapping[str, Slo], confidence: float = CONFIDENCE
     ) -> tuple[SliResult, ...] | None:
         """Rows of the faults' window, and the first row after it of each client that was there at its end: what it was
-        doing then. All rows of a gate that counts only what comes after the faults."""
+        doing then. All rows of a gate that counts only what comes after the faults, and of a run without faults, where
+        the load is what tests."""
         objective = self.objective(slos)
         if objective is None:
             return ()
         counted = []
         for history in histories:
             start_s, end_s = history.metadata.fault_start_s, history.metadata.fault_end_s
-            if start_s is None or end_s is None:
-                return ()
             window = self.window(history)
-            if window.start_s is None or window.start_s < end_s:
+            if (
+                start_s is not None
+                and end_s is not None
+                and (window.start_s is None or window.start_s < end_s)
+            ):
                 window &= Window(start_s, end_s, under_way=window.end_s is None or window.end_s > end_s)
             counted.append(objective.slo.count(history, self.where, window, objective.threshold))
         return tuple(objective.slo.pool(counted, objective.threshold, confidence))

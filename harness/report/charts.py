@@ -15,6 +15,7 @@ from harness.report.svg import MAX_SERIES, Band, Figure, Mark, Series
 from harness.report.svg.figure import Point
 from harness.sli.formatting import quantity
 from harness.system import Chart, StateChart
+from harness.system.processor import PROCESSORS
 from harness.verdict.model import FaultResult
 
 MAX_SLICES = 75
@@ -84,6 +85,36 @@ ARRIVALS = Chart(
     unit="count",
     note="Clients that arrived",
 )
+
+
+PROCESSOR_CHARTS = (
+    Chart(
+        name="Processor utilisation",
+        table=PROCESSORS,
+        shows="mean",
+        value="utilisation",
+        by="role",
+        unit="ratio",
+        note="Share of its cores that worked, by role",
+    ),
+    Chart(
+        name="Work that waits for a core",
+        table=PROCESSORS,
+        shows="mean",
+        value="queue",
+        by="role",
+        unit="count",
+        note="Mean length of a node's queue, by role",
+    ),
+)
+
+
+def draw_processors(
+    history: History, faults: Sequence[FaultResult], context: ChartContext
+) -> Iterator[Figure]:
+    """What the processors did over time; nothing for a history without them."""
+    if PROCESSORS in history.tables:
+        yield from draw_charts(PROCESSOR_CHARTS, history, faults, (), context)
 
 
 def draw_arrivals(history: History, faults: Sequence[FaultResult], context: ChartContext) -> Iterator[Figure]:

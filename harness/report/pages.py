@@ -20,7 +20,7 @@ from harness.faults.exposure import Effects
 from harness.gates.result import GateResult, Verdict, worst
 from harness.report import formatting
 from harness.report.chart_series import ChartContext
-from harness.report.charts import draw_arrivals, draw_charts
+from harness.report.charts import draw_arrivals, draw_charts, draw_processors
 from harness.report.formatting import GATE_COLUMNS, held_invariants
 from harness.report.problems import ORDER, problems
 from harness.report.slo_charts import arm_charts, objective_charts
@@ -59,7 +59,11 @@ def recorded_run_page(run: RecordedRun, result: ExperimentResult) -> str:
         if charts
         else objective_charts(run, result)
     )
-    figures = [*drawn, *draw_arrivals(run.main, result.faults, context)]
+    figures = [
+        *drawn,
+        *draw_processors(run.main, result.faults, context),
+        *draw_arrivals(run.main, result.faults, context),
+    ]
     return run_page(result, figures, facts, arm_charts(run, result))
 
 

@@ -61,14 +61,18 @@ def judge_arm(
         for name, effect in _effects(gate, stated_name, histories, controls, slos, main, confidence)
     }
     faults = judge_faults(histories)
-    before = [g for gate in stated if (g := gate.steady_state()) is not None]
+    # Without a fault there is no time before it: the load is what tests.
+    before = [g for gate in stated if faults and (g := gate.steady_state()) is not None]
     steady = judge_pooled_gates(before, [PooledRun(one) for one in histories], slos)
     same = set(arm.safeguards) <= set(controls[0].metadata.without)
     idle = _not_consulted(arm, [*controls, *histories])
     broke = next(
         (found for one in histories if (found := what_broke(one.metadata, faults)) is not None), None
     )
-    verdict, reason = _verdict(arm, broke, gates, faults, steady, main, effects, idle, same_as_control=same)
+    surge = any(load.surges for load in experiment.load.values())
+    verdict, reason = _verdict(
+        arm, broke, gates, faults, steady, main, effects, idle, surge=surge, same_as_control=same
+    )
     return ArmResult(
         name=runs[0].recorded.name,
         without=arm.safeguards,
@@ -121,22 +125,25 @@ def _effects(
                 )
         return
     by_group = {one.group: one for one in with_it}
+    faults = histories[0].metadata.fault_start_s is not None
+    when = "in the window of the faults" if faults else "in the whole run"
     for one in without:
         result = name if one.group is None else f"{name}[{one.group}]"
-        yield result, _effect(one, by_group.get(one.group), confidence)
+        yield result, _effect(one, by_group.get(one.group), confidence, when)
 
 
-def _effect(without: SliResult, with_it: SliResult | None, confidence: float) -> _Effect:
+def _effect(without: SliResult, with_it: SliResult | None, confidence: float, when: str) -> _Effect:
+    """`when`: the time that is compared, in words."""
     if without.counts is None or with_it is None or with_it.counts is None:
-        return _Effect(Verdict.INCONCLUSIVE, "there are no samples in the window of the faults to compare")
+        return _Effect(Verdict.INCONCLUSIVE, f"there are no samples {when} to compare")
     if without.holds is not False:
         verdict = Verdict.FAILED if without.holds else Verdict.INCONCLUSIVE
-        return _Effect(verdict, f"not in the window of the faults: {without.reason}")
+        return _Effect(verdict, f"not {when}: {without.reason}")
     # The clients that are missing in the main run are the worst.
     better = with_it.counts.with_missing(with_it.missing)
     chance = chance_of_difference(without.counts, better)
     figures = (
-        f"in the window of the faults {ratio(1 - without.counts.share, 1)} of {without.counts.samples:,} samples are "
+        f"{when} {ratio(1 - without.counts.share, 1)} of {without.counts.samples:,} samples are "
         f"bad without it, {ratio(1 - better.share, 1)} of {better.samples:,} with it (p = {chance:.2g})"
     )
     if chance > 1 - confidence:
@@ -177,6 +184,7 @@ def _verdict(
     effects: Mapping[str, _Effect],
     not_consulted: Sequence[str],
     *,
+    surge: bool,
     same_as_control: bool,
 ) -> tuple[Verdict, str]:
     safeguards = ", ".join(arm.safeguards)
@@ -187,8 +195,11 @@ def _verdict(
         return Verdict.ERROR, f"{what}: {errors[0].name}: {errors[0].reason}"
     if idle := [fault for fault in faults if fault.verdict is not Verdict.PASSED]:
         return Verdict.INCONCLUSIVE, f"{what}: fault {idle[0].name}: {idle[0].reason}"
-    if not faults:
-        return Verdict.INCONCLUSIVE, f"{what}: there is no fault, so nothing is tested"
+    if not faults and not surge:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{what}: there is no fault and the load does not rise, so nothing is tested",
+        )
     for result in steady:
         if result.verdict is Verdict.FAILED or not result.samples:
             return (

@@ -23,6 +23,7 @@ from harness.verdict.faults import judge_faults, what_broke
 from harness.verdict.model import ArmResult, ExperimentResult, FaultResult
 from harness.verdict.recorded import RecordedArm
 from harness.verdict.samples import sample_notes
+from harness.verdict.utilisation import utilisation_note
 from harness.workload.records import LATE_S
 
 
@@ -66,6 +67,7 @@ def judge(
             *history.metadata.failures,
             *_notes(history),
             *sample_notes(experiment.gates, slos, history),
+            *utilisation_note(experiment.gates, slos, history),
             *invariants.not_applicable,
         ),
     )

@@ -20,6 +20,7 @@ from .control.steering import steering
 from .delivery.edge import edge
 from .delivery.origin import full_copy
 from .delivery.segments import ROUTE
+from .player.browsing import browsers
 from .player.population import viewers
 from .records import HeartbeatRow, RequestRow, ServedRow, SessionRow
 
@@ -224,7 +225,7 @@ system = System(
     topology=Topology(zones=(*ISPS, EXCHANGE, *REGIONS), nodes=NODES, links=_links(NODES)),
     safeguards=SAFEGUARDS,
     tables={"sessions": SessionRow, "heartbeats": HeartbeatRow, "requests": RequestRow, "served": ServedRow},
-    workloads=(viewers,),
+    workloads=(viewers, browsers),
     invariants=INVARIANTS,
     events=EVENTS,
     parity_metrics=PARITY_METRICS,

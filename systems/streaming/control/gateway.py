@@ -44,9 +44,9 @@ IN_FLIGHT_LIMIT = 64
 IDENTITY_LIMIT = 8
 """Logins under way: 33 a second (`identity.PASSWORD_S`, one core), times 0.25 s, half of their budget."""
 
-REFUSED_BURST = IN_FLIGHT_LIMIT
-"""So many refused requests may come again beside a tenth of the admitted ones: a burst of one queue, as after a
-pause of the process, is no overload."""
+REFUSED_BURST = QUEUE_S / (VERIFY_S + ROW_S * ROWS)
+"""So many refused requests may come again beside a tenth of the admitted ones: a queue full of home pages, as after a
+pause of the process, is no overload yet."""
 
 REQUEST_BUDGET_S = 2.0
 """What a client waits that does not say so."""

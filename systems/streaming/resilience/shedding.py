@@ -59,12 +59,18 @@ class Shedder:
     @property
     def overload(self) -> float:
         """0 up to the target utilisation, 1 at the limit."""
-        utilisation = max(self._active / self.limit, self._work_s / self.work_limit_s)
+        return self._overload_with(0.0)
+
+    def _overload_with(self, work_s: float) -> float:
+        utilisation = max(self._active / self.limit, (self._work_s + work_s) / self.work_limit_s)
         return max(0.0, (utilisation - self.target) / (1.0 - self.target))
 
     def try_enter(self, priority: int, work_s: float = 0.0) -> bool:
-        """Whether a request of this score is admitted; if so it must `leave` later, with the same `work_s`."""
-        if priority > threshold(self.overload):
+        """Whether a request of this score is admitted; if so it must `leave` later, with the same `work_s`.
+
+        Its own work counts: an expensive request must not take the room that is kept for more important ones.
+        """
+        if priority > threshold(self._overload_with(work_s)):
             return False
         self._active += 1
         self._work_s += work_s
