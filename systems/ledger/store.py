@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from harness import Host
+from harness.system import Host
 from systems.ledger.records import Applied, Interest
 
 LEASE_S = 2.0

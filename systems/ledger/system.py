@@ -11,7 +11,7 @@ import random
 
 import aiohttp
 
-from harness import (
+from harness.system import (
     Access,
     Client,
     Host,

@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 from aiohttp import web
 
-from harness import Host
+from harness.system import Host
 
 TIMEOUT = aiohttp.ClientTimeout(total=0.5)
 TRIES = 4
