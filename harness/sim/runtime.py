@@ -21,13 +21,14 @@ from harness.runtime.contract import (
     safeguards_of,
 )
 from harness.runtime.journal import Journal, captured_logs, report_context
-from harness.sim.determinism import Collector, determinism_patches, entropy
+from harness.sim.determinism import Collector, determinism_patches
 from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
 from harness.sim.options import SimOptions
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
+from harness.sim.virtual_functions import entropy
 from harness.system import Client, System
 from harness.system.streams import stream
 from harness.text import describe_error
