@@ -144,6 +144,7 @@ class SimSession:
             "virtual_s": self._context.clock.now(),
             "clients": self._clients,
             "connections": network.connections,
+            "paths": sorted(network.role_paths),
             "requests": self._collector.requests,
             **self._journal.statistics(),
         }
