@@ -79,6 +79,11 @@ def parse_budget(option: str, text: str | None) -> float | None:
     return seconds
 
 
+def given_seeds(first: int | None, text: str | None) -> tuple[int, ...] | None:
+    """As `parse_seeds`; None where neither is given, and each experiment has its own."""
+    return None if first is None and text is None else parse_seeds(1 if first is None else first, text)
+
+
 def parse_seeds(first: int, text: str | None) -> tuple[int, ...]:
     """The seeds of `--seeds`: a number of them from `first` on, a range `1-10`, or a list. Raises UsageError."""
     if text is None:
@@ -155,6 +160,12 @@ Var = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run directory, as printed by 'harness run'.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
+OwnSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", help="Seed of everything that is drawn; the experiment's own if not given, or 1.", min=0
+    ),
+]
 Seeds = Annotated[
     str | None,
     typer.Option(

@@ -53,6 +53,11 @@ class ReadyExperiment:
     def name(self) -> str:
         return self.experiment.experiment
 
+    @property
+    def seed(self) -> int:
+        """Of a run for which no other one is given."""
+        return 1 if self.experiment.seed is None else self.experiment.seed
+
     def texts(self) -> ExperimentTexts:
         """For another process, which has the same packages but not these objects."""
         slos_path = None if self.slos_file is None else display_path(self.slos_file)

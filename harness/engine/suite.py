@@ -293,7 +293,7 @@ class Schedule:
 def run(
     experiment: ReadyExperiment,
     *,
-    seed: int = 1,
+    seed: int | None = None,
     runtime: RuntimeOptions = DEFAULT,
     without: Sequence[str] = (),
     reports: Path | str = "reports",
@@ -302,6 +302,8 @@ def run(
 ) -> ExperimentResult:
     """Run one experiment with one seed and judge it. The result names the run directory, below `reports`.
 
+    `seed`: the experiment's own where it is not given, or 1.
+
     `budget_s`: the real time that each arm may take, instead of the experiment's `budget`.
 
     `without`: safeguards that are switched off. `handlers`: called with every event. Raises UsageError where the
@@ -309,7 +311,7 @@ def run(
     """
     finished = run_suite(
         [experiment],
-        seeds=[seed],
+        seeds=None if seed is None else [seed],
         jobs=1,
         without=without,
         reports=Path(reports),
@@ -324,7 +326,7 @@ def run(
 def run_suite(
     experiments: Sequence[ReadyExperiment],
     *,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     jobs: int,
     without: Sequence[str] = (),
     reports: Path,
@@ -335,7 +337,7 @@ def run_suite(
     suite_budget_s: float | None = None,
     pooling: Pooling = Pooling(),
 ) -> SuiteFinished:
-    """Run every experiment with every seed, up to `jobs` arms at a time.
+    """Run every experiment with every seed, up to `jobs` arms at a time. `seeds` None: each with its own, or 1.
 
     With several seeds each experiment is judged over all of them, too (`pooling`).
 
@@ -352,11 +354,13 @@ def run_suite(
     jobs = max(1, min(jobs, sum(len(plan.arms) for _, plan in plans)))
     dispatcher = EventDispatcher(handlers)
     names = tuple(one.name for one in experiments)
-    dispatcher(SuiteStarted(names, tuple(seeds), jobs, str(suite), pooling.until_decided))
+    used = tuple(dict.fromkeys(plan.seed for _, plan in plans) if seeds is None else seeds)
+    dispatcher(SuiteStarted(names, used, jobs, str(suite), pooling.until_decided))
     ends_s = None if suite_budget_s is None else started_s + suite_budget_s
     schedule = Schedule(dispatcher, finish, runtime, ends_s)
+    each = 1 if seeds is None else len(seeds)
     for number, experiment in enumerate(experiments):
-        own = [plan for _, plan in plans[number * len(seeds) : (number + 1) * len(seeds)]]
+        own = [plan for _, plan in plans[number * each : (number + 1) * each]]
         schedule.add(
             experiment, [(plan, run_directory(suite, plan.name, plan.seed)) for plan in own], pooling
         )
@@ -376,7 +380,7 @@ def run_suite(
 
 def _make_plans(
     experiments: Sequence[ReadyExperiment],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     without: Sequence[str],
     runtime: RuntimeOptions,
     jobs: int,
@@ -384,12 +388,15 @@ def _make_plans(
 ) -> list[tuple[ReadyExperiment, Plan]]:
     """A plan for every experiment and seed. Raises UsageError with every problem."""
     plans: list[tuple[ReadyExperiment, Plan]] = []
-    problems: list[Diagnostic | str] = [] if seeds else ["no seed was given"]
+    problems: list[Diagnostic | str] = [] if seeds is None or seeds else ["no seed was given"]
     problems += runtime.problems(jobs)
     capabilities = runtime.capabilities()
     for experiment in experiments:
         try:
-            plans += [(experiment, make_plan(experiment, seed, without, budget_s)) for seed in seeds]
+            plans += [
+                (experiment, make_plan(experiment, seed, without, budget_s))
+                for seed in ((experiment.seed,) if seeds is None else seeds)
+            ]
         except UsageError as error:
             problems += error.diagnostics
         problems += unsupported(experiment, capabilities)

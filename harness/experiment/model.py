@@ -188,6 +188,9 @@ class Experiment(Frozen):
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
     """Words to select it by."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """The seed of its runs where the command line names none; 1 if not given. Regressions have the seed that showed
+    them."""
     runtime: str | None = None
     """The only runtime that it is made for; runs of a directory in another one leave it out."""
     vars: dict[str, str | int | float | bool | Variable] = Field(default_factory=dict)

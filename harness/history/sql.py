@@ -10,8 +10,11 @@ from __future__ import annotations
 import atexit
 import functools
 import json
+import math
+import os
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -98,6 +101,7 @@ def bad_expression(found: str, allowed: str = "", hint: str = "") -> InvalidValu
     return InvalidValue(Code.BAD_EXPRESSION, found, allowed, hint)
 
 
+@functools.lru_cache(maxsize=4096)
 @functools.lru_cache(maxsize=4096)
 def check_sql(expression: str, names: tuple[str, ...], *, aggregates: bool = False) -> None:
     """Raises InvalidValue for what is not an expression over columns of these names, duckdb.Error for what DuckDB
@@ -253,14 +257,64 @@ def _exists(function: str) -> bool:
         return found.fetchone() != (0,)
 
 
+class _Watchdog:
+    """Interrupts connections that take too long, all of them with one thread: a thread for each query costs more than
+    the query."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ends_s: dict[object, tuple[float, DuckDBPyConnection]] = {}
+        self._wakes_s = math.inf
+        self._process = 0
+
+    def begin(self, key: object, connection: DuckDBPyConnection, seconds: float) -> None:
+        end_s = time.perf_counter() + seconds
+        with self._changed:
+            self._ends_s[key] = (end_s, connection)
+            if self._process != os.getpid():  # a forked process has no thread
+                self._process, self._wakes_s = os.getpid(), end_s
+                thread = threading.Thread(target=self._watch, name="sql-watchdog", daemon=True)
+                thread.start()
+                atexit.register(self._stop, thread)
+            elif end_s < self._wakes_s:
+                self._changed.notify()
+
+    def end(self, key: object) -> None:
+        """After it nothing interrupts the connection any more."""
+        with self._changed:
+            self._ends_s.pop(key, None)
+
+    def _stop(self, thread: threading.Thread) -> None:
+        with self._changed:
+            self._process = 0
+            self._changed.notify()
+        thread.join()
+
+    def _interrupt(self, now_s: float) -> None:
+        for key, (end_s, connection) in list(self._ends_s.items()):
+            if end_s <= now_s:
+                connection.interrupt()
+                del self._ends_s[key]
+
+    def _watch(self) -> None:
+        with self._changed:
+            while self._process:
+                now_s = time.perf_counter()
+                self._interrupt(now_s)
+                # Later ones are seen when it wakes up: nearly all queries have ended by then.
+                self._wakes_s = min((end_s for end_s, _ in self._ends_s.values()), default=math.inf)
+                self._changed.wait(None if self._wakes_s == math.inf else self._wakes_s - now_s)
+
+
+_WATCHDOG = _Watchdog()
+
+
 @contextmanager
 def interrupted_after(connection: DuckDBPyConnection, seconds: float) -> Iterator[None]:
     """Interrupt what the connection runs in the block after some seconds: it raises duckdb.InterruptException."""
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
+    key = object()
+    _WATCHDOG.begin(key, connection, seconds)
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()  # it must not interrupt what the connection runs next
+        _WATCHDOG.end(key)

@@ -7,7 +7,7 @@ take a fraction of a second and the hash depends on nothing but the values.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,19 @@ class Table:
 
     def write(self, file: Path, connection: DuckDBPyConnection) -> None:
         """As a Parquet file, rows in their order."""
+        target = f"{literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
+        written = self._execute(connection, lambda rows: f"COPY ({rows}) TO {target}").fetchone()
+        if written != (self.count,):
+            raise HistoryError(f"table {self.name}: {self.count} rows were recorded, {written} were written")
+
+    def create(self, connection: DuckDBPyConnection, also: str) -> None:
+        """As a table of a database, rows in their order. `also`: SQL of more columns."""
+        self._execute(
+            connection, lambda rows: f"CREATE TABLE {quoted(self.name)} AS SELECT *, {also} FROM ({rows})"
+        )
+
+    def _execute(self, connection: DuckDBPyConnection, statement: Callable[[str], str]) -> DuckDBPyConnection:
+        """Execute a statement about the rows, which it gets as a query."""
         import numpy as np
 
         arrays = {
@@ -68,12 +81,9 @@ class Table:
             for index, column in enumerate(self.columns)
         )
         connection.register("packed", arrays)
-        written = connection.execute(
-            f"COPY (SELECT {chosen} FROM packed) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchone()
+        done = connection.execute(statement(f"SELECT {chosen} FROM packed"))
         connection.unregister("packed")
-        if written != (self.count,):
-            raise HistoryError(f"table {self.name}: {self.count} rows were recorded, {written} were written")
+        return done
 
 
 def quoted(name: str) -> str:

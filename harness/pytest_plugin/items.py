@@ -33,7 +33,7 @@ class ChaosFile(pytest.File):
         runtime = self.config.stash[RUNTIME]
         try:
             (loaded,) = read_experiments([self.path], runtime, options.variables(self.config, self.path))
-            make_plan(loaded, options.seed(self.config), options.without(self.config))
+            make_plan(loaded, _seed(self.config, loaded), options.without(self.config))
         except InvalidInput as error:
             lines = [one_line(str(one)) for one in error.diagnostics]
             raise self.CollectError("\n".join(lines)) from None
@@ -44,6 +44,11 @@ class ChaosFile(pytest.File):
                 raise self.CollectError(f"{loaded.display_path}: {reason}")
             item.add_marker(pytest.mark.skip(reason=f"left out: {reason}"))
         yield item
+
+
+def _seed(config: pytest.Config, loaded: ReadyExperiment) -> int:
+    given = options.seed(config)
+    return loaded.seed if given is None else given
 
 
 class NotPassed(Exception):
@@ -79,7 +84,7 @@ class ChaosItem(pytest.Item):
                 self._loaded,
                 self.config.stash[RUNTIME],
                 suite_directory(self.config),
-                seed=options.seed(self.config),
+                seed=_seed(self.config, self._loaded),
                 without=options.without(self.config),
                 budget_s=options.budget_s(self.config),
                 emit=dispatcher,

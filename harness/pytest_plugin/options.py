@@ -24,7 +24,7 @@ PREFIX = "--chaos-"
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos", "chaos experiments")
     group.addoption(
-        f"{PREFIX}seed", type=int, default=1, metavar="N", help="seed of every experiment (default 1)"
+        f"{PREFIX}seed", type=int, metavar="N", help="seed of every experiment (default: its own, or 1)"
     )
     group.addoption(
         f"{PREFIX}reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are written"
@@ -73,10 +73,10 @@ def add_options(parser: pytest.Parser) -> None:
         )
 
 
-def seed(config: pytest.Config) -> int:
-    """Raises pytest.UsageError."""
-    value: int = config.getoption(f"{PREFIX}seed")
-    if value < 0:
+def seed(config: pytest.Config) -> int | None:
+    """None where none is given: each experiment has its own. Raises pytest.UsageError."""
+    value: int | None = config.getoption(f"{PREFIX}seed")
+    if value is not None and value < 0:
         raise pytest.UsageError(f"{PREFIX}seed {value}: must be >= 0")
     return value
 

@@ -3,8 +3,9 @@
 Virtual time decides when things happen. The patches decide the rest: the clocks, the entropy and the orders that
 libraries take from the machine (found with aiohttp 3.14 and Python 3.13).
 
-* Inside a simulated process (and only there) `time.time`, `time.monotonic` and their like are virtual, and
-  `os.urandom`, and with it `uuid.uuid4`, `secrets` and `SystemRandom`, come from that host's own stream.
+* Inside a simulated process (and only there) the clocks of `time` and `datetime` are virtual, in UTC; `os.urandom`, and
+  with it `uuid`, `secrets`, `SystemRandom` and generators without a seed, comes from that host's own stream; the host's
+  name, process number and cores are those of the node (`harness.sim.virtual_functions`).
 * In aiohttp: the `Date` header, cookie expiry, the age of idle connections, the order in which waiting
   requests get a freed connection, web socket masks, whether headers and body are written as one, and the
   resolver. Time-outs are exact: aiohttp rounds those above 5 s up to a whole second of the loop, which adds a
@@ -14,8 +15,8 @@ libraries take from the machine (found with aiohttp 3.14 and Python 3.13).
   order of insertion.
 * The garbage collector runs at set points (`Collector`), since what it frees may close connections.
 
-Not patched, because it cannot be: `datetime.now()` (use `host.clock.wall()`), `random.Random()` without a
-seed (use `host.rng`), the order of sets of strings (PYTHONHASHSEED). Threads: `harness.sim.threads`.
+Not patched, because it cannot be: the order of sets of strings (PYTHONHASHSEED) and of objects without `__hash__`.
+Threads: `harness.sim.threads`. What is refused: `harness.sim.boundary`.
 
 `determinism_patches` fails at once when a library has moved a patch point: see `DeterminismError`.
 """
@@ -23,30 +24,29 @@ seed (use `host.rng`), the order of sets of strings (PYTHONHASHSEED). Threads: `
 from __future__ import annotations
 
 import atexit
-import datetime
 import gc
 import importlib
-import os
 import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, ClassVar
 
 from harness.sim.boundary import closed_boundary
 from harness.sim.loop import SimLoop, SimTask
 from harness.sim.patching import DeterminismError, PatchPoint, moved, patch
-from harness.sim.threads import sleep_in_thread
+from harness.sim.virtual_functions import (
+    VIRTUAL,
+    Active,
+    captured_functions_replaced,
+    entropy,
+    seeded_generators,
+    virtual_dates,
+    wall_s,
+)
 from harness.system.streams import stream
-
-EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-"""The date and time when the loop begins."""
-
-entropy: ContextVar[random.Random] = ContextVar("harness_sim_entropy")
-"""The stream behind `os.urandom` in a simulated process. Code in whose context it is not set is outside."""
 
 
 class OrderedSet(dict[Any, None]):
@@ -91,11 +91,11 @@ def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
     Raises DeterminismError when a library does not look as expected, or when a run is under way already (the
     patches change the whole process: run in parallel with processes).
     """
-    if _Active.loop is not None:
+    if Active.loop is not None:
         raise DeterminismError(
             "another simulated run is under way in this process; run one after the other, or use processes"
         )
-    _Active.loop = loop
+    Active.loop, Active.process_numbers = loop, {}
     try:
         with ExitStack() as undo:
             for point, value in _patches(loop, seed).items():
@@ -103,15 +103,17 @@ def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
             undo.callback(_patch_websocket_masks(seed))
             undo.callback(_seed_global_generators(seed))
             undo.callback(_disable_collection())
+            undo.enter_context(captured_functions_replaced())
+            undo.enter_context(virtual_dates())
+            undo.enter_context(seeded_generators())
             undo.enter_context(loop.threads.installed())
             undo.enter_context(closed_boundary(loop))
             yield Collector()
     finally:
-        _Active.loop = None
+        Active.loop = None
 
 
-class _Active:
-    loop: ClassVar[SimLoop | None] = None
+class _Collection:
     frozen: ClassVar[bool] = False
 
 
@@ -119,11 +121,6 @@ class _Active:
 
 
 def _patches(loop: SimLoop, seed: int) -> Mapping[PatchPoint, Any]:
-    epoch_s = EPOCH.timestamp()
-
-    def wall_s() -> float:
-        return epoch_s + loop.now_s
-
     common = stream(seed, "guards")  # a new label would change every run
     connector, helpers, tasks = "aiohttp.connector", "aiohttp.helpers", "asyncio.tasks"
     wall_module = _Module(time, time=wall_s, time_ns=lambda: int(wall_s() * 1e9))
@@ -147,48 +144,18 @@ def _patches(loop: SimLoop, seed: int) -> Mapping[PatchPoint, Any]:
         ): wall_module,
         PatchPoint(tasks, "set", ("wait",), shadows=True): _ordered_set,
         PatchPoint("asyncio", "Task"): SimTask,
-        PatchPoint("os", "urandom"): _virtual_inside(lambda n: entropy.get().randbytes(n), os.urandom),
-        PatchPoint("random", "_urandom", ("SystemRandom.getrandbits",)): _virtual_inside(
-            lambda n: entropy.get().randbytes(n), os.urandom
-        ),
+        PatchPoint("random", "_urandom", ("SystemRandom.getrandbits",)): VIRTUAL["os", "urandom"],
     }
-    for name, virtual in (
-        ("sleep", _sleep),
-        ("time", wall_s),
-        ("time_ns", lambda: int(wall_s() * 1e9)),
-        ("monotonic", loop.time),
-        ("monotonic_ns", lambda: int(loop.now_s * 1e9)),
-        ("perf_counter", loop.time),
-        ("perf_counter_ns", lambda: int(loop.now_s * 1e9)),
-    ):
-        points[PatchPoint("time", name)] = _virtual_inside(virtual, getattr(time, name))
-    # What they have imported by name, for the time-outs of threads.
-    points[PatchPoint("threading", "_time")] = points[PatchPoint("time", "monotonic")]
-    points[PatchPoint("queue", "time")] = points[PatchPoint("time", "monotonic")]
-    if "pybreaker" in sys.modules:
-        # Its storage dates the opening with datetime.now, so that a breaker would never close again.
-        points[PatchPoint("pybreaker", "datetime", ("CircuitOpenState.before_call",))] = _virtual_datetime(
-            loop
-        )
+    for (module, name), function in VIRTUAL.items():
+        points[PatchPoint(module, name)] = function
+    # What modules of Python have imported by name, for the time-outs of threads.
+    points[PatchPoint("threading", "_time")] = points[PatchPoint("queue", "time")] = VIRTUAL[
+        "time", "monotonic"
+    ]
+    # uuid1: from the virtual clock, and from no device.
+    points[PatchPoint("uuid", "_generate_time_safe")] = points[PatchPoint("uuid", "_last_timestamp")] = None
+    points[PatchPoint("uuid", "_node")] = 0x02_00_00_00_00_01
     return points
-
-
-def _virtual_inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
-    """`virtual` for code of a simulated process, `real` for everything else (the harness, other threads)."""
-
-    def either(*args: Any) -> Any:
-        return real(*args) if entropy.get(None) is None else virtual(*args)
-
-    return either
-
-
-def _sleep(seconds: float) -> None:
-    if not sleep_in_thread(seconds):
-        loop = _Active.loop
-        assert loop is not None
-        raise loop.refusal(
-            "time.sleep, which blocks the whole simulation,", "`await host.clock.sleep(seconds)`"
-        )
 
 
 def _unrounded(value: float) -> float:
@@ -205,16 +172,6 @@ def _threaded_resolver() -> type:
     from aiohttp.resolver import ThreadedResolver
 
     return ThreadedResolver
-
-
-def _virtual_datetime(loop: SimLoop) -> type:
-    class VirtualDatetime(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            moment = EPOCH + datetime.timedelta(seconds=loop.now_s)
-            return moment.astimezone(tz) if tz is not None else moment.replace(tzinfo=None)
-
-    return VirtualDatetime
 
 
 class _Module:
@@ -262,12 +219,12 @@ def _seed_global_generators(seed: int) -> Callable[[], None]:
 
 def _disable_collection() -> Callable[[], None]:
     """No automatic collection; and what was imported is never looked at again (once in a process)."""
-    if not _Active.frozen:
+    if not _Collection.frozen:
         gc.collect()
         gc.freeze()
         # What is frozen is not cleaned up at exit, which extension modules (DuckDB's) complain about.
         atexit.register(gc.unfreeze)
-        _Active.frozen = True
+        _Collection.frozen = True
     if not gc.isenabled():
         return lambda: None
     gc.disable()

@@ -17,9 +17,9 @@ from harness.runtime.host import BaseHost, MemoryDisk
 from harness.runtime.interference import Interference
 from harness.runtime.journal import Journal
 from harness.runtime.processor import Processor
-from harness.sim.determinism import EPOCH
 from harness.sim.loop import SimLoop
 from harness.sim.process import Process
+from harness.sim.virtual_functions import EPOCH
 from harness.system import Row, System
 
 

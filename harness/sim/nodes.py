@@ -12,9 +12,10 @@ from harness.runtime.contract import NotReady
 from harness.runtime.interference import Interference
 from harness.runtime.primitives import Hold, Stop
 from harness.runtime.processor import Processor
-from harness.sim.determinism import Collector, entropy
+from harness.sim.determinism import Collector
 from harness.sim.host import SimContext, SimHost
 from harness.sim.network.machine import Machine
+from harness.sim.virtual_functions import entropy
 from harness.system import Node
 from harness.system.streams import stream
 from harness.text import describe_error
@@ -32,6 +33,7 @@ class SimNode:
         self.identity = HostIdentity(node.name, node.role, node.zone)
         self.machine: Machine = context.loop.network.add_machine(self.identity, names=(node.role,))
         self.machine.restarts_after_idle = node.restarts_after_idle
+        self.machine.cores = node.cores
         self.interference = Interference(collector.served)
         self.processor = Processor(
             self.identity,

@@ -18,12 +18,26 @@ type _Node = dict[str, Any]
 _FLOATS = ("DOUBLE", "FLOAT")
 
 
+MAX_FINITE = 10_000
+_FINITE: dict[tuple[str, str, tuple[tuple[str, str], ...]], str] = {}
+"""Results by the columns that the expression may use: they do not depend on the rows."""
+
+
 def finite(history: History, table: str, expression: str) -> str:
     """The expression with null for every division or other function that is NaN or infinite, and for every
     constant that is NaN. Null propagates as SQL defines it: `size = 0 or part / size > 0.9` is true for size 0.
 
     An expression that DuckDB cannot take apart is returned as it is.
     """
+    key = (expression, table, tuple(history.tables.get(table, {}).items()))
+    if key not in _FINITE:
+        if len(_FINITE) >= MAX_FINITE:
+            _FINITE.clear()
+        _FINITE[key] = _wrapped(history, table, expression)
+    return _FINITE[key]
+
+
+def _wrapped(history: History, table: str, expression: str) -> str:
     try:
         statement = _parse(history, expression)
         nodes = list(_floats(statement["statements"][0]["node"]["select_list"][0]))

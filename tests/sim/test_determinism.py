@@ -9,10 +9,13 @@ import hashlib
 import os
 import random
 import secrets
+import socket
 import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from time import monotonic  # noqa: TID251
 
 import aiohttp
 import aiohttp.connector
@@ -209,6 +212,42 @@ def test_services_that_read_the_machine_clock_get_virtual_time() -> None:
     assert same(life) == [str([100.0] * 6), "True"]
 
 
+def test_dates_and_clocks_that_were_imported_by_name_are_virtual() -> None:
+    async def life(host: Host) -> None:
+        await host.clock.sleep(86_400)
+        assert datetime.now(UTC) == host.clock.wall()
+        assert datetime.now() == datetime.now(UTC).replace(tzinfo=None)  # noqa: DTZ005
+        assert datetime.now(timezone(timedelta(hours=2))) == host.clock.wall()
+        assert date.today() == host.clock.wall().date()  # noqa: DTZ011
+        assert time.gmtime() == time.localtime() == host.clock.wall().utctimetuple()
+        saw(host, datetime.now(UTC))
+        saw(host, time.strftime("%F"))
+        saw(host, time.ctime())
+        saw(host, monotonic() - time.monotonic())  # noqa: TID251
+        saw(host, time.process_time())
+        saw(host, time.clock_gettime(time.CLOCK_MONOTONIC))
+
+    before = datetime.now(UTC)
+    seen = same(life)
+    assert seen == [
+        "2026-01-02 00:00:05+00:00",
+        "2026-01-02",
+        "Fri Jan  2 00:00:05 2026",
+        "0.0",
+        "86405.0",
+        "86405.0",
+    ]
+    assert timedelta(0) <= datetime.now(UTC) - before < timedelta(minutes=5)
+
+
+def test_facts_of_the_machine_are_those_of_the_node() -> None:
+    async def life(host: Host) -> None:
+        assert os.getpid() == os.getpid()
+        saw(host, (socket.gethostname(), os.getpid(), os.cpu_count()))
+
+    assert same(life) == ["('caller', 1000, 1)"]
+
+
 def test_the_harness_itself_keeps_real_time() -> None:
     async def body(session: Session) -> float:
         before = time.monotonic()  # noqa: TID251
@@ -255,6 +294,8 @@ def test_entropy_comes_from_the_seed() -> None:
         saw(host, form.boundary)
         saw(host, os.urandom(8).hex())
         saw(host, uuid.uuid4())
+        saw(host, uuid.uuid1())
+        saw(host, random.Random().random())
         saw(host, secrets.token_hex(8))
         saw(host, random.SystemRandom().randrange(10**9))
         saw(host, random.random())  # noqa: TID251
@@ -312,10 +353,10 @@ def test_websocket_keys_and_masks() -> None:
 
     async def life(host: Host) -> None:
         async with aiohttp.ClientSession() as session:
-            socket = await session.ws_connect("http://raw:8080/")
-            await socket.send_str("hello")
+            channel = await session.ws_connect("http://raw:8080/")
+            await channel.send_str("hello")
             await host.clock.sleep(1)
-            await socket.close()
+            await channel.close()
 
     assert len(same(life, {"raw": raw})) == 2
 
@@ -326,6 +367,7 @@ def test_websocket_keys_and_masks() -> None:
 def _state() -> list[object]:
     modules: tuple[str, ...] = (
         "time",
+        "uuid",
         "os",
         "random",
         "asyncio",

@@ -10,6 +10,7 @@ from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.compare import compare
 from harness.cli.commands.doctor import doctor
 from harness.cli.commands.fault import fault
+from harness.cli.commands.fuzz import fuzz
 from harness.cli.commands.gate import gate
 from harness.cli.commands.init import init
 from harness.cli.commands.judge import judge
@@ -27,6 +28,7 @@ from harness.cli.commands.validate import validate
 ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("init", init),
     ("run", run),
+    ("fuzz", fuzz),
     ("validate", validate),
     ("plan", plan),
     ("list", list_),

@@ -14,10 +14,10 @@ from harness.cli.command import (
     Json,
     Matching,
     MaxSeeds,
+    OwnSeed,
     Paths,
     Report,
     Reports,
-    Seed,
     Seeds,
     SuiteBudget,
     Tags,
@@ -25,9 +25,9 @@ from harness.cli.command import (
     Var,
     Without,
     echo,
+    given_seeds,
     parse_budget,
     parse_confidence,
-    parse_seeds,
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def run(
     paths: Paths,
     runtime: RuntimeOptions,
-    seed: Seed = 1,
+    seed: OwnSeed = None,
     seeds: Seeds = None,
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
@@ -69,7 +69,7 @@ def run(
         raise UsageError(["--max-seeds needs --until-decided, and no --seeds"])
     if until_decided and seeds is None:
         seeds = str(max_seeds or DEFAULT_MAX_SEEDS)
-    numbers = parse_seeds(seed, seeds)
+    numbers = given_seeds(seed, seeds)
     pooling = Pooling(parse_confidence(confidence), until_decided)
     finished, left_out = run_selected(
         paths,
@@ -99,7 +99,7 @@ def run_selected(
     selection: Selection,
     variables: Sequence[str],
     *,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     jobs: int | None,
     without: Sequence[str],
     reports: Path,

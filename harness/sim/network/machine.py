@@ -67,6 +67,8 @@ class Machine:
         self.attach_rtt_s = attach_rtt_s
         self.restarts_after_idle = True
         """Whether its TCP begins slow start anew after silence."""
+        self.cores = 1
+        """How many its process is told that there are."""
         self.state: State = "down"
         self.connected = True
         """Whether its kernel is on the network."""

@@ -58,6 +58,8 @@ class SimNetwork:
         self._made = 0
         self.connections = 0
         """How many connections were ever made."""
+        self.role_paths: set[tuple[str, str]] = set()
+        """Pairs of roles of which hosts of the first one connected to hosts of the second."""
         self._handed: weakref.WeakKeyDictionary[socket.socket, SimTransport] = weakref.WeakKeyDictionary()
 
     # ------------------------------------------------------------------ for the loop
@@ -200,6 +202,7 @@ class SimNetwork:
             zone, other = src.identity.zone, dst.identity.zone
             if self._paths.routes.find(zone, other) is None:
                 raise OSError(errno.ENETUNREACH, f"Network is unreachable: no link from {zone} to {other}")
+            self.role_paths.add((src.identity.role, dst.identity.role))
         return await handshake.connect(self, src, dst, address, port)
 
     def hand_over(self, sock: socket.socket, end: SimTransport) -> None:

@@ -1,0 +1,1 @@
+"""A small bank: the second system of this repository, for trying the search for failures."""

@@ -1,0 +1,98 @@
+"""A search of the bank: sound with all safeguards, and each classic defect is found, shrunk and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.engine.read import read_experiment
+from harness.engine.suite import run
+from harness.explore.campaign import Limits, Result, search
+from harness.explore.keep import keep
+from harness.explore.start import Wishes, begin
+from harness.explore.trial import run_trial
+from harness.gates.result import Verdict
+from tests.cli.support import call
+
+LEDGER = "systems.ledger.system:system"
+
+
+def wishes(**more: object) -> Wishes:
+    return Wishes(**{"target": LEDGER, "for_s": 10.0, **more})  # type: ignore[arg-type]
+
+
+def found(schedules: int, jobs: int = 1, findings: int = 1, first: int = 0, **more: object) -> Result:
+    subject, space, _ = begin(wishes(**more), seed=1)
+    return search(subject, space, Limits(schedules, findings=findings), jobs=jobs, first=first)
+
+
+DEFECTS = {
+    "store.compare_and_set": ("no-update-lost", ("latency", "http-delay")),
+    "store.idempotency": ("deposits-done-once", ("latency", "http-delay")),
+    "store.fencing": ("one-holder", ("pause",)),
+}
+
+
+@pytest.mark.parametrize("safeguard", DEFECTS)
+def test_a_classic_defect_is_found_and_shrunk(safeguard: str, tmp_path: Path) -> None:
+    name, faults = DEFECTS[safeguard]
+    result = found(60, without=(safeguard,), faults=faults)
+    assert result.broken is None
+    (finding,) = result.findings
+    assert (finding.violation.kind, finding.violation.key) == ("invariant", name)
+    assert len(finding.shrunk.schedule) <= 2
+    assert finding.shrunk.minimal
+    kept = keep(finding, tmp_path)
+    assert kept.file is not None
+    # It fails until the cause is mended, and then guards it.
+    mended = read_experiment(kept.file)
+    assert mended.seed == finding.seed
+    assert run(mended, reports=tmp_path, without=(safeguard,)).verdict is Verdict.FAILED
+    assert run(mended, reports=tmp_path).verdict is not Verdict.FAILED
+    assert keep(finding, tmp_path).is_new is False
+
+
+def test_the_bank_with_its_safeguards_is_sound() -> None:
+    result = found(24)
+    assert (result.trials, result.findings, result.broken) == (24, (), None)
+    assert result.effective > 0
+
+
+def test_a_trial_is_repeated_exactly() -> None:
+    subject, space, calibration = begin(wishes(), seed=1)
+    assert calibration.paths == (("customer", "teller"), ("teller", "store"), ("worker", "store"))
+    schedule = space.singles[0]
+    assert run_trial(subject, schedule, 3) == run_trial(subject, schedule, 3)
+
+
+def test_findings_do_not_depend_on_the_number_of_processes() -> None:
+    one, two = (found(20, jobs, without=("store.fencing",), faults=("pause", "crash")) for jobs in (1, 2))
+    assert [finding.key for finding in one.findings] == [finding.key for finding in two.findings]
+    assert one.findings == two.findings
+
+
+def test_a_search_goes_on_where_another_one_ended() -> None:
+    result = found(4, first=4)
+    assert (result.first, result.trials) == (4, 4)
+
+
+def test_misuse_of_the_harness_is_no_finding() -> None:
+    subject, space, _ = begin(wishes(target="tests.support.misuse_system:system"), seed=1)
+    result = search(subject, space, Limits(4))
+    assert result.findings == ()
+    assert result.broken is not None
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    arguments = ("fuzz", LEDGER, "--for", "10s", "--jobs", "1", "--output", str(tmp_path), "--fault", "pause")
+    clean = call(*arguments, "--schedules", "3", "--json")
+    assert (clean.code, clean.document["verdict"], clean.document["trials"]) == (0, "passed", 3)
+    broken = call(*arguments, "--schedules", "60", "--findings", "1", "--without", "store.fencing", "--json")
+    assert (broken.code, broken.document["verdict"]) == (1, "failed")
+    (finding,) = broken.document["findings"]
+    assert finding["property"] == "one-holder"
+    assert Path(finding["file"]).is_file()
+    for wrong in (("--fault", "flood"), ("--without", "none"), ("--workload", "no"), ("--arrive", "2")):
+        assert call(*arguments, "--schedules", "1", *wrong).code == 4
+    assert call("fuzz", "nothing").code == 4
