@@ -110,7 +110,7 @@ class SimSession:
         for link in topology.links:
             context.loop.network.add_link(link)
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
-        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
+        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed, context.clock.now)
         self._clients = 0
 
     @property

@@ -70,7 +70,9 @@ def now_s() -> float:
 
 def wall_s() -> float:
     """Seconds since 1970, by the clock of the host."""
-    return EPOCH.timestamp() + _loop().now_s
+    process = Process.current()
+    skew_s = None if process is None else process.machine.skew_s
+    return EPOCH.timestamp() + _loop().now_s + (0.0 if skew_s is None else skew_s())
 
 
 def _ns(clock: Callable[[], float]) -> Callable[..., int]:
