@@ -24,7 +24,7 @@ from harness.sim.network.transport import SimTransport
 from harness.sim.patching import RefusedError
 from harness.sim.process import Process
 from harness.sim.threads import ThreadError, Threads, VirtualTimeError, is_simulated
-from harness.text import caller_place
+from harness.text import caller_place, describe_place
 
 # Rounds of callbacks at one instant before the network is run, and before it is a livelock.
 _SPINS_BEFORE_NETWORK = 64
@@ -71,6 +71,9 @@ class _Selector:
 
     def select(self, timeout: float | None) -> list[Any]:
         loop, network = self._loop, self._loop.network
+        if loop.fatal is not None:
+            error, loop.fatal = loop.fatal, None
+            raise error
         if loop.threads.active:
             loop.threads.run()
         if timeout == 0:
@@ -81,7 +84,8 @@ class _Selector:
                 self._spins = 0
                 raise VirtualTimeError(
                     f"livelock at t={loop.now_s:.6f} s: {_SPINS_BEFORE_LIVELOCK:,} rounds of callbacks, and "
-                    "time did not advance; look for a loop that awaits sleep(0), or a task that never waits"
+                    f"time did not advance: {loop.describe_ready()}; look for a loop that awaits sleep(0), or that "
+                    "never waits"
                 )
             network.flush(loop.now_s)
             network.run_due(loop.now_s)
@@ -124,6 +128,10 @@ class SimLoop(base_events.BaseEventLoop):
         self._tasks_made = 0
         self.network = SimNetwork(self, seed)
         self.threads = Threads(self)
+        self.fatal: VirtualTimeError | None = None
+        """What the run ends with as soon as the loop has its turn."""
+        self.seal: Callable[[], None] = _nothing
+        """Called when the run is lost: what happens from now on is of no interest."""
         self.report_misuse: Callable[[str], None] = _ignore
         """Called with an error of the process that runs, which makes the run an error whatever catches it."""
         self._selector = _Selector(self)
@@ -165,6 +173,15 @@ class SimLoop(base_events.BaseEventLoop):
         names += self.threads.describe()
         shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{len(names)} tasks wait: {shown}" if names else "no task is left"
+
+    def describe_ready(self) -> str:
+        """The tasks that are about to run, and where, for the message of a livelock."""
+        tasks = [getattr(handle._callback, "__self__", None) for handle in self._ready]
+        places = {
+            f"{_host_of(task)} ({_place(task)})": None for task in tasks if isinstance(task, asyncio.Task)
+        }
+        shown = list(places)
+        return "; ".join(shown[:3]) + (f"; and {len(shown) - 3} more" if len(shown) > 3 else "") or "no task"
 
     def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any
@@ -338,6 +355,11 @@ class SimLoop(base_events.BaseEventLoop):
             )
         return super().call_soon_threadsafe(callback, *args, context=context)
 
+    def fail(self, error: VirtualTimeError) -> None:
+        """End the run as soon as the loop has its turn."""
+        self.fatal = error
+        self.seal()
+
     def refusal(self, what: str, instead: str) -> RefusedError:
         """The error to raise for what leaves or blocks the simulated world. The run is an error, whatever catches
         it."""
@@ -402,6 +424,22 @@ def _where(task: asyncio.Task[Any]) -> str:
         return "not started"
     code = frames[-1].f_code
     return f"{code.co_qualname}, line {frames[-1].f_lineno}"
+
+
+def _host_of(task: asyncio.Task[Any]) -> str:
+    process = task.get_context().get(Process.variable)
+    return "the harness" if process is None else process.machine.identity.name
+
+
+def _place(task: asyncio.Task[Any]) -> str:
+    """Where a task waits, in the code of a user if there is some."""
+    frames, waiting = [], task.get_coro()
+    while waiting is not None:
+        frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
+    return describe_place(frames[::-1]) if frames else task.get_name()
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

@@ -29,6 +29,7 @@ from harness.sim.options import SimOptions
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.sim.virtual_functions import entropy
+from harness.sim.watch import watched
 from harness.system import Client, System
 from harness.system.streams import stream
 from harness.text import describe_error
@@ -79,9 +80,15 @@ class SimRuntime:
         clock = SimClock(loop, START_S)
         journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
+        loop.seal = lambda: setattr(journal, "sealed", True)
         loop.report_misuse = lambda error: journal.misuse(_host_of(Process.current()), error)
         context = SimContext(loop, clock, settings.system, settings.seed, safeguards, journal)
-        with closing(loop), determinism_patches(loop, settings.seed) as collector, journal.captured_logs():
+        with (
+            closing(loop),
+            watched(loop),
+            determinism_patches(loop, settings.seed) as collector,
+            journal.captured_logs(),
+        ):
             return loop.run(_run(context, collector, body))
 
 

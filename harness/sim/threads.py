@@ -196,6 +196,7 @@ class Threads:
             where = thread.describe()
             thread.error = _Killed()
             host = "a node" if thread.process is None else thread.process.machine.identity.name
+            self.loop.seal()
             raise VirtualTimeError(f"{host} has blocked the loop for {BLOCK_S:g} s of real time: {where}")
         if not thread.finished.locked():
             self.active.remove(thread)

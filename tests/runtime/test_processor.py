@@ -348,3 +348,30 @@ def test_cpu_limit_and_kill_act_on_the_work_of_a_node() -> None:
     limited_s, throttled_ms = run(system, body)
     assert limited_s == pytest.approx(1.0, abs=0.1)
     assert throttled_ms == pytest.approx(900, abs=1)
+
+
+def test_work_that_cannot_begin_in_time_is_given_up_and_costs_nothing() -> None:
+    async def body(processor: Processor) -> list[str]:
+        loop = asyncio.get_running_loop()
+        ended: list[str] = []
+
+        async def job(name: str, seconds: float, within_s: float | None) -> None:
+            try:
+                await processor.work(seconds, start_within_s=within_s)
+                ended.append(f"{name} done at {loop.time():.1f}")
+            except TimeoutError:
+                ended.append(f"{name} given up at {loop.time():.1f}")
+
+        await asyncio.gather(
+            job("first", 1.0, 0.0), job("late", 1.0, 0.5), job("patient", 1.0, 1.5), job("past", 1.0, -0.1)
+        )
+        return ended
+
+    ended, rows = on_processor(body)
+    assert ended == [
+        "past given up at 0.0",
+        "late given up at 0.5",
+        "first done at 1.0",
+        "patient done at 2.0",
+    ]
+    assert sum(row.utilisation for row in rows) == pytest.approx(2.0)

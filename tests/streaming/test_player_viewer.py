@@ -15,9 +15,12 @@ from harness.faults.primitives import EndpointMatch, HttpRule, LinkShape, PathMa
 from harness.runtime.contract import Session
 from harness.system import Access, Host
 from systems.streaming.content.catalogue import LADDER
+from systems.streaming.control.tokens import GRACE_S, TTL_S, InvalidToken, bearer, mint, verify
 from systems.streaming.player.client import SILENCE_TIMEOUT_S
 from systems.streaming.player.playback import STALL_PATIENCE_S, STARTUP_PATIENCE_S
 from systems.streaming.records import RequestRow
+from systems.streaming.resilience.deadline import HEADER
+from systems.streaming.resilience.retry_budget import NO_RETRY_HEADER
 from tests.streaming.player_world import Act, Acts, Script, Seen, manifest, visit
 
 VIEWER = EndpointMatch(nodes=frozenset({"viewer-0"}))
@@ -619,3 +622,51 @@ def test_steering_under_way_does_not_outlive_the_session() -> None:
     assert seen.row.outcome == "completed"
     assert asked == ["/steer"]
     assert not seen.of("steer")
+
+
+@pytest.mark.parametrize("identity_until_s", [3000.0, 600.0])
+def test_a_film_longer_than_its_token_keeps_being_steered(identity_until_s: float) -> None:
+    """A token is good for half an hour. Without the identity service the last one goes on, with grace."""
+
+    async def serve(request: web.Request, host: Host) -> web.StreamResponse | None:
+        now_s = host.clock.now()
+        if request.path == "/refresh":
+            if now_s > identity_until_s:
+                return web.json_response({"error": "identity: no answer"}, status=503)
+            token = mint(verify(bearer(request.headers["Authorization"]), now_s), now_s)
+            return web.json_response({"token": token, "expires_in_s": TTL_S})
+        try:
+            verify(bearer(request.headers["Authorization"]), now_s, leeway_s=GRACE_S)
+        except InvalidToken as error:
+            return web.json_response({"error": str(error)}, status=401)
+        if request.path == "/play":
+            return web.json_response(manifest(segments=900, segment_s=10.0, bitrates_kbps=[235], ttl_s=120))
+        return None
+
+    seen = visit(watch_s=2100, token=mint("account-1", 0.0), scripts=dict.fromkeys(GATEWAYS, serve))
+    assert seen.row.outcome == "completed"
+    assert len(seen.of("steer")) == 17
+    assert {request.status for request in seen.of("steer")} == {200}
+
+
+def test_who_is_told_not_to_come_again_does_not() -> None:
+    async def refuse(request: web.Request, host: Host) -> web.StreamResponse | None:
+        if request.path != "/play":
+            return None
+        return web.json_response({"error": "too busy"}, status=503, headers={NO_RETRY_HEADER: "no"})
+
+    scripts = dict.fromkeys(GATEWAYS, refuse)
+    assert [request.attempt for request in visit(scripts=scripts).of("play")] == [1]
+    without = visit(scripts=scripts, without=("player.retry_budget",))
+    assert [request.attempt for request in without.of("play")] == [1, 2, 3]
+
+
+def test_the_service_is_told_how_long_a_player_waits() -> None:
+    told = []
+
+    async def note(request: web.Request, host: Host) -> web.StreamResponse | None:
+        told.append(int(request.headers[HEADER]))
+        return None
+
+    visit(scripts={"gateway-east-1": note})
+    assert set(told) == {2000}

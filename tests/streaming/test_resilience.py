@@ -149,3 +149,32 @@ class TestFallback:
         assert (kept.get("a"), kept.get("b"), len(kept)) == (None, 1, 2)
         clock.time_s = 10.5
         assert kept.get("b") is None
+
+    def test_the_newest_of_several_keys(self) -> None:
+        clock = ManualClock()
+        kept: LastKnownGood[str] = LastKnownGood(clock, limit=9, max_age_s=10.0)
+        kept.keep("title", "old")
+        clock.time_s = 3.0
+        kept.keep("isp", "new")
+        assert kept.freshest("title", "isp", "unknown") == "new"
+        kept.keep("title", "newer")
+        assert kept.freshest("title", "isp") == "newer"
+        clock.time_s = 14.0
+        assert kept.freshest("title", "isp") is None
+
+
+class TestShedderByWork:
+    def test_the_queue_is_bounded_by_its_work_whatever_its_number(self) -> None:
+        shedder = Shedder(1000, work_limit_s=0.3)
+        admitted = 0
+        while shedder.try_enter(Priority.DEGRADED, 0.055):
+            admitted += 1
+        assert admitted == 5
+        assert shedder.try_enter(Priority.CRITICAL, 0.002), "room is left for those who press play"
+        shedder.leave(0.002)
+        shedder.leave(0.055)
+        assert shedder.try_enter(Priority.DEGRADED, 0.055)
+
+    def test_the_number_is_bounded_too(self) -> None:
+        shedder = Shedder(10, work_limit_s=1.0)
+        assert sum(shedder.try_enter(Priority.DEGRADED, 0.001) for _ in range(20)) == 10

@@ -246,3 +246,86 @@ def test_it_follows_the_rule_for_any_history(
                 open_until, seen = now + policy.open_s, []
 
     asyncio.run(play())
+
+
+def taking(clock: ManualClock, seconds: float) -> Callable[[], Awaitable[str]]:
+    async def operation() -> str:
+        clock.time_s += seconds
+        return "ok"
+
+    return operation
+
+
+SLOW = BreakerPolicy(volume=4, slow_call_s=1.0, slow_ratio=0.5, open_s=5.0)
+
+
+async def test_calls_that_succeed_slowly_open_it() -> None:
+    subject, clock, states = breaker(SLOW)
+    for seconds in (0.1, 0.1, 1.0):
+        await attempt(subject, taking(clock, seconds))
+    assert subject.state == CLOSED, "three calls are too few"
+    await attempt(subject, taking(clock, 1.5))
+    assert states == [OPEN]
+
+
+async def test_fast_calls_never_do() -> None:
+    subject, clock, states = breaker(SLOW)
+    for seconds in (0.5, 0.9) * 50:
+        await attempt(subject, taking(clock, seconds))
+    assert states == []
+
+
+async def test_a_slow_trial_opens_it_again_and_a_fast_one_closes_it() -> None:
+    subject, clock, states = await opened(SLOW)
+    clock.time_s += 5.0
+    await attempt(subject, taking(clock, 2.0))
+    clock.time_s += 5.0
+    await attempt(subject, taking(clock, 0.1))
+    assert states == [OPEN, HALF_OPEN, OPEN, HALF_OPEN, CLOSED]
+
+
+async def test_a_number_of_failures_opens_it_whatever_their_share() -> None:
+    subject, _, _ = breaker(BreakerPolicy(error_volume=5))
+    for _ in range(4):
+        await attempt(subject, fail)
+        await attempt(subject, succeed)
+    assert subject.state == CLOSED
+    await attempt(subject, fail)
+    assert subject.state == OPEN
+
+
+async def test_failures_in_a_row_open_it_and_a_success_between_them_does_not() -> None:
+    subject, _, _ = breaker(BreakerPolicy(consecutive=3))
+    for operation in (fail, fail, succeed, fail, fail):
+        await attempt(subject, operation)
+    assert subject.state == CLOSED
+    await attempt(subject, fail)
+    assert subject.state == OPEN
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+async def test_half_open_admits_as_many_as_the_policy_says(trials: int) -> None:
+    subject, clock, _ = await opened(BreakerPolicy(volume=3, open_s=5.0, trials=trials))
+    clock.time_s += 5.0
+    asked, go = 0, asyncio.Event()
+
+    async def wait() -> str:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return "ok"
+
+    tasks = [asyncio.create_task(subject.call(wait)) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert asked == trials
+    go.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert subject.state == CLOSED
+
+
+async def test_what_is_neutral_is_neither_counted_nor_a_trial() -> None:
+    clock = ManualClock()
+    subject = Breaker("dep", clock, TIGHT, is_neutral=lambda error: isinstance(error, Boom))
+    for _ in range(50):
+        await attempt(subject, fail)
+    assert subject.state == CLOSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 from harness.system import Host, Node
 from systems.streaming.resilience.breaker import BreakerPolicy
 from systems.streaming.resilience.deadline import HEADER, Deadline
-from systems.streaming.resilience.dependency import Dependency, Guards, Unavailable
+from systems.streaming.resilience.dependency import Answer, Dependency, Guards, Unavailable
 from tests.streaming.service_world import events, viewer
 from tests.support.local_host import LocalWorld
 
@@ -119,3 +120,136 @@ async def test_nobody_there() -> None:
         await world.stop("dep-1")
         with pytest.raises(Unavailable, match="dep: "):
             await Dependency(viewer(world), "dep", Guards()).request("/", Deadline.never(world.clock))
+
+
+class Counted:
+    """Two nodes of one role, and who is asked how often. A node of `failing` answers with an error."""
+
+    def __init__(
+        self, zones: tuple[str, ...] = ("zone", "zone"), failing: frozenset[str] = frozenset()
+    ) -> None:
+        self.asked: Counter[str] = Counter()
+        self._failing = failing
+        self.world = LocalWorld(
+            tuple(Node(f"dep-{number}", "dep", zone, self._service) for number, zone in enumerate(zones, 1))
+        )
+
+    async def _service(self, host: Host) -> None:
+        async def answer(request: web.Request) -> web.Response:
+            self.asked[host.name] += 1
+            return web.json_response({}, status=500 if host.name in self._failing else 200)
+
+        app = web.Application()
+        app.router.add_get("/{tail:.*}", answer)
+        await host.serve(app)
+
+
+async def statuses(dep: Dependency, world: LocalWorld, count: int) -> Counter[bool]:
+    """How many calls had a useful answer."""
+    found: Counter[bool] = Counter()
+    for _ in range(count):
+        try:
+            await dep.request("/", Deadline.never(world.clock))
+            found[True] += 1
+        except Unavailable:
+            found[False] += 1
+    return found
+
+
+async def test_the_load_is_spread_over_the_nodes_of_a_role() -> None:
+    counted = Counted(("zone", "zone", "zone"))
+    async with counted.world as world:
+        await statuses(Dependency(viewer(world), "dep", Guards()), world, 90)
+    assert max(counted.asked.values()) <= 1.3 * min(counted.asked.values())
+    assert len(counted.asked) == 3
+
+
+async def test_nodes_of_the_own_zone_are_asked_first() -> None:
+    counted = Counted(("isp-a", "elsewhere"))
+    async with counted.world as world:
+        await statuses(Dependency(viewer(world, isp="isp-a"), "dep", Guards()), world, 20)
+    assert counted.asked == {"dep-1": 20}
+
+
+@pytest.mark.parametrize("zones", [("zone", "zone"), ("isp-a", "elsewhere")])
+async def test_one_failing_node_does_not_take_its_role(zones: tuple[str, ...]) -> None:
+    counted = Counted(zones, failing=frozenset({"dep-1"}))
+    async with counted.world as world:
+        dep = Dependency(viewer(world, isp="isp-a"), "dep", Guards())
+        found = await statuses(dep, world, 100)
+        assert events(world, "dependency.ejected") == [{"dependency": "dep", "node": "dep-1"}]
+        assert events(world, "breaker.state") == []
+    assert found[False] == 5
+    assert counted.asked["dep-1"] == 5
+
+
+async def test_when_all_nodes_fail_none_is_left_out() -> None:
+    counted = Counted(failing=frozenset({"dep-1", "dep-2"}))
+    async with counted.world as world:
+        await statuses(Dependency(viewer(world), "dep", Guards(breaker=None)), world, 40)
+    assert counted.asked == {"dep-1": 20, "dep-2": 20}
+
+
+async def test_a_node_that_takes_no_connection_costs_no_answer() -> None:
+    counted = Counted()
+    async with counted.world as world:
+        await world.stop("dep-1")
+        assert await statuses(Dependency(viewer(world), "dep", Guards()), world, 20) == {True: 20}
+
+
+async def test_the_callers_own_deadline_counts_against_nobody() -> None:
+    """Of a deadline that has passed nothing is asked; one of 5 ms says nothing about a budget of a second."""
+
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        return web.json_response({})
+
+    async with serving(handler) as world:
+        dep = Dependency(viewer(world), "dep", Guards())
+        for left_s in (0.0, 0.005):
+            for _ in range(25):
+                with pytest.raises(Unavailable):
+                    await dep.request("/", Deadline.after(world.clock, left_s))
+        assert events(world, "breaker.state") == events(world, "dependency.ejected") == []
+        assert (await dep.request("/", Deadline.after(world.clock, 1.0))).status == 200
+
+
+async def test_a_slow_dependency_is_to_blame_when_it_had_its_budget() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.2)
+        return web.json_response({})
+
+    async with serving(handler) as world:
+        dep = Dependency(viewer(world), "dep", Guards(budget_s=0.01))
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                await dep.request("/", Deadline.after(world.clock, 1.0))
+        assert {"dependency": "dep", "state": "open"} in events(world, "breaker.state")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [("<html>maintenance</html>", "text/html"), ("[1, 2]", "application/json"), ("", "application/json")],
+)
+async def test_an_answer_that_is_of_no_use_is_a_failure(body: str, content_type: str) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=body, content_type=content_type)
+
+    async with serving(handler) as world:
+        dep = Dependency(viewer(world), "dep", Guards())
+        assert await statuses(dep, world, 20) == {False: 20}
+        assert {"dependency": "dep", "state": "open"} in events(world, "breaker.state")
+
+
+async def test_the_caller_decides_what_is_of_use() -> None:
+    def check(answer: Answer) -> None:
+        if not answer.object().get("titles"):
+            raise Unavailable(answer.dependency, "no titles")
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"titles": []})
+
+    async with serving(handler) as world:
+        dep = Dependency(viewer(world), "dep", Guards(check=check))
+        assert await statuses(dep, world, 20) == {False: 20}
+        assert {"dependency": "dep", "state": "open"} in events(world, "breaker.state")

@@ -208,6 +208,22 @@ def test_health() -> None:
     assert "http://edge-a-1" in play(scene, "steering.health")
 
 
+def test_the_freshest_list_wins() -> None:
+    """A kept list of one title is older than that of the whole ISP, and still has an appliance that is dead."""
+
+    async def scene(session: Session, host: Host) -> list[str]:
+        assert "http://edge-a-1" in (await press_play(host))[1]["urls"]
+        await session.primitives.kill("edge-a-1")
+        await session.clock.sleep(30.0)
+        for node in system.topology.role("steering"):
+            await session.primitives.kill(node.name)
+        status, manifest, _ = await press_play(host)
+        assert status == 200
+        return list(manifest["urls"])
+
+    assert "http://edge-a-1" not in play(scene)
+
+
 def test_withdrawn_and_returned_are_told() -> None:
     async def scene(session: Session, host: Host) -> dict[str, list[float]]:
         killed = await session.primitives.kill("edge-a-1")

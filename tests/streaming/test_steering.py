@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systems.streaming.control.steering import LEAST_URLS, MOST_URLS, Appliance, rank
+from harness.system import Host
+from systems.streaming.control.steering import LEAST_URLS, MOST_URLS, Appliance, Fleet, rank
 from systems.streaming.system import NODES, system
 from tests.streaming.service_world import ask, nodes, viewer
 from tests.support.local_host import LocalWorld
@@ -90,3 +93,35 @@ def test_every_isp_has_two_appliances_and_every_role_two_regions() -> None:
         assert sum(node.zone == isp for node in system.topology.role("edge")) == 2
     for role in ("identity", "catalog", "recommender", "steering", "playback", "gateway"):
         assert {node.zone for node in system.topology.role(role)} == {"region-east", "region-west"}
+
+
+def watching(dead: set[str]) -> Fleet:
+    class Watcher:
+        topology = system.topology
+
+        @staticmethod
+        def safeguard(name: str) -> bool:
+            return True
+
+    fleet = Fleet(cast(Host, Watcher))
+    for appliance in fleet.appliances.values():
+        appliance.holds = None
+        appliance.healthy = appliance.role not in dead and appliance.name not in dead
+    return fleet
+
+
+def roles(urls: list[str]) -> list[str]:
+    return [url.removeprefix("http://").split("-")[0] for url in urls]
+
+
+def test_while_a_tier_answers_the_dead_are_believed_to_be_dead() -> None:
+    assert roles(watching({"edge"}).urls("isp-a", "t1"))[0] == "storage"
+    assert roles(watching({"edge", "storage"}).urls("isp-a", "t1"))[0] == "origin"
+    assert roles(watching({"storage", "origin"}).urls("isp-a", "t1"))[0] == "edge"
+    five_of_six = {f"edge-{isp}-{n}" for isp in "abc" for n in (1, 2)} - {"edge-a-1"}
+    assert watching(five_of_six).urls("isp-a", "t1")[0] == "http://edge-a-1"
+
+
+def test_when_no_tier_answers_the_lists_stay_as_they_are() -> None:
+    cut_off = watching({"edge", "storage", "origin"}).urls("isp-a", "t1")
+    assert cut_off == watching(set()).urls("isp-a", "t1")

@@ -15,8 +15,9 @@ from harness.system import Host
 
 from .breaker import OPEN, Breaker, BreakerPolicy
 
-EJECTION = BreakerPolicy(volume=5, error_ratio=0.5, window_s=10.0, open_s=10.0)
-"""A node is ejected when half of at least five calls in 10 s failed. After 10 s one call tries it."""
+EJECTION = BreakerPolicy(consecutive=5, open_s=10.0)
+"""A node is ejected after five failures in a row (Envoy's default), or when half of at least 20 calls in 10 s
+failed. After 10 s one call tries it."""
 
 PANIC = 0.5
 """The smallest share of a tier that must not be ejected for the tier to be used."""

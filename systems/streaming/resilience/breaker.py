@@ -37,8 +37,8 @@ class BreakerPolicy:
 
     It opens when the window holds at least `volume` calls, and `error_ratio` of them failed or `slow_ratio` of them
     took `slow_call_s` or longer; None: calls are never slow. It also opens after `error_volume` failures in the
-    window, however few calls or small a share that is; None: no number is enough. `trials`: how many calls at a time
-    are admitted when it is half open.
+    window, and after `consecutive` failures without a success between them, however small a share that is; None: no
+    number is enough. `trials`: how many calls at a time are admitted when it is half open.
     """
 
     volume: int = 20
@@ -48,6 +48,7 @@ class BreakerPolicy:
     slow_call_s: float | None = None
     slow_ratio: float = 0.5
     error_volume: int | None = None
+    consecutive: int | None = None
     trials: int = 1
 
     def __post_init__(self) -> None:
@@ -59,10 +60,11 @@ class BreakerPolicy:
             and (self.slow_call_s is None or self.slow_call_s > 0)
             and 0 < self.slow_ratio <= 1
             and (self.error_volume is None or self.error_volume >= 1)
+            and (self.consecutive is None or self.consecutive >= 1)
             and self.trials >= 1
         ):
             raise ValueError(
-                f"{self}: volume, error_volume and trials >= 1, ratios > 0 and at most 1, "
+                f"{self}: volume, error_volume, consecutive and trials >= 1, ratios > 0 and at most 1, "
                 "and positive times are needed"
             )
 
@@ -103,6 +105,7 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
         self._policy = policy
         self._opened_at_s: float | None = None
         self._buckets: deque[list[int]] = deque()  # [bucket number, calls, failures, slow calls]
+        self._consecutive = 0
         self.slow = False
         """Whether the call whose outcome comes next was slow."""
 
@@ -115,6 +118,7 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
         # Outcomes of one state must not weigh on the next.
         self._state = state
         self._buckets.clear()
+        self._consecutive = 0
 
     def _count(self, failures: int) -> None:
         number = int(self._clock.now() / (self._policy.window_s / BUCKETS))
@@ -123,6 +127,7 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
         self._buckets[-1][1] += 1
         self._buckets[-1][2] += failures
         self._buckets[-1][3] += self.slow
+        self._consecutive = self._consecutive + 1 if failures else 0
         while self._buckets[0][0] <= number - BUCKETS:
             self._buckets.popleft()
 
@@ -139,6 +144,8 @@ class WindowStorage(pybreaker.CircuitMemoryStorage):
         policy = self._policy
         calls, failures, slow = self._sums
         if policy.error_volume is not None and failures >= policy.error_volume:
+            return 1
+        if policy.consecutive is not None and self._consecutive >= policy.consecutive:
             return 1
         return int(
             calls >= policy.volume

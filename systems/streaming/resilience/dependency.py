@@ -5,6 +5,8 @@ Which guards are on is the caller's choice (its safeguards), so that each can be
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,6 +31,9 @@ FAIR_SHARE = 0.5
 
 WARM_S = 10.0
 """Between requests that keep a connection to far nodes: a handshake alone would take the whole budget of a call."""
+
+WARM_CONNECTIONS = 2
+"""To each of them: for calls that overlap."""
 
 
 class Unavailable(Exception):
@@ -131,6 +136,7 @@ class Dependency:
         self._host = host
         self._guards = guards
         self._retries = RetryBudget()
+        self._cold = asyncio.Event()
         self._bulkhead = None if guards.limit is None else Bulkhead(name, guards.limit)
         self._breaker = (
             None
@@ -188,9 +194,14 @@ class Dependency:
             blameless = budget_s is not None and until.remaining_s < FAIR_SHARE * budget_s
             # Without a budget nothing bounds the wait, not even for a connection.
             connect_s = None if budget_s is None else CONNECT_TIMEOUT_S
-            return await self._ask(
-                member.name, method, path, until, params, json, headers, blameless, connect_s
-            )
+            try:
+                return await self._ask(
+                    member.name, method, path, until, params, json, headers, blameless, connect_s
+                )
+            except Unavailable as error:
+                if not member.local and isinstance(error.__cause__, TimeoutError):
+                    self._cold.set()
+                raise
 
         try:
             return await self._guarded(attempt)
@@ -201,16 +212,21 @@ class Dependency:
         return await self._guarded(attempt)
 
     async def keep_warm(self) -> None:
-        """Keep a connection to each far node, for ever."""
+        """Keep connections to each far node, for ever; one that a time-out has cost is made anew at once."""
         clock, rng = self._host.clock, self._host.rng
         while True:
-            for member in self._nodes.remote:
-                never = Deadline.after(clock, 1.0)
-                try:
-                    await self._ask(member.name, "GET", "/health", never, None, None, None, True)
-                except Unavailable:
-                    continue
-            await clock.sleep(WARM_S * rng.uniform(0.8, 1.2))
+            self._cold.clear()
+            nodes = [member.name for member in self._nodes.remote for _ in range(WARM_CONNECTIONS)]
+            await asyncio.gather(*map(self._ping, nodes))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WARM_S * rng.uniform(0.8, 1.2)):
+                    await self._cold.wait()
+                await clock.sleep(CONNECT_TIMEOUT_S)
+
+    async def _ping(self, node: str) -> None:
+        with contextlib.suppress(Unavailable):
+            deadline = Deadline.after(self._host.clock, 1.0)
+            await self._ask(node, "GET", "/health", deadline, None, None, None, True)
 
     async def _guarded(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
