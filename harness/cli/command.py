@@ -197,6 +197,14 @@ Jobs = Annotated[
         help="Runs at a time, each in a process of its own; the number of cores if not given.", min=1
     ),
 ]
+CheckDeterminism = Annotated[
+    bool,
+    typer.Option(
+        "--check-determinism",
+        help="Run every arm a second time, with another hash seed and allocator; name the first event that "
+        "differs.",
+    ),
+]
 Without = Annotated[
     list[str] | None,
     typer.Option(help="Switch this safeguard off; may be given more than once. See 'harness list'."),

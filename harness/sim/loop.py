@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 from harness.sim.network.listener import Listener
 from harness.sim.network.network import SimNetwork
+from harness.sim.network.sendfile import send_file
+from harness.sim.network.transport import SimTransport
 from harness.sim.patching import RefusedError
 from harness.sim.process import Process
 from harness.sim.threads import ThreadError, Threads, VirtualTimeError, is_simulated
@@ -299,6 +301,16 @@ class SimLoop(base_events.BaseEventLoop):
         if ssl or sock is not None:
             _refuse("TLS" if ssl else "a ready-made socket", "listen by host and port, in the clear")
         return self.network.listen(protocol_factory, int(port or 0), start_serving=start_serving)
+
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """Send a file in pieces of the size that the kernel takes. Raises as asyncio's own does."""
+        if transport.is_closing():
+            raise RuntimeError("Transport is closing")
+        if not isinstance(transport, SimTransport):
+            raise RuntimeError(f"sendfile is not supported for transport {transport!r}")
+        return await send_file(transport, file, offset, count)
 
     async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         _refuse("UDP", "only TCP is")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.cli.command import (
     DEFAULT_MAX_SEEDS,
     Budget,
+    CheckDeterminism,
     CommandResult,
     Confidence,
     Jobs,
@@ -31,6 +32,7 @@ from harness.cli.command import (
     takes_runtime,
 )
 from harness.runtime.options import RuntimeOptions
+from harness.text import plural
 
 if TYPE_CHECKING:
     from harness.cli.matching import Selection
@@ -57,14 +59,18 @@ def run(
     suite_budget: SuiteBudget = None,
     reports: Reports = Path("reports"),
     report: Report = None,
+    check_determinism: CheckDeterminism = False,
     as_json: Json = False,
 ) -> CommandResult:
     """Run experiments, in virtual time or live, and judge them."""
     from harness.cli.matching import Selection
     from harness.engine.suite import Pooling
     from harness.errors import UsageError
+    from harness.gates.result import EXIT_CODES, Verdict
     from harness.verdict.document import suite_document
 
+    if check_determinism and not runtime.deterministic:
+        raise UsageError([f"--check-determinism: --runtime {runtime.name} never repeats exactly; use sim"])
     if max_seeds is not None and (seeds is not None or not until_decided):
         raise UsageError(["--max-seeds needs --until-decided, and no --seeds"])
     if until_decided and seeds is None:
@@ -90,7 +96,32 @@ def run(
     document = suite_document(finished.results, finished.verdict, finished.exit_code, finished.pooled)
     if left_out:
         document["left_out"] = [asdict(one) for one in left_out]
-    return CommandResult(finished.exit_code, document)
+    code = finished.exit_code
+    if check_determinism:
+        numbers = tuple(dict.fromkeys(result.seed for result in finished.results))
+        options = [f"--seeds={','.join(f'{number}-{number}' for number in numbers)}"]
+        options += ["-k", matching] if matching else []
+        for name, values in (("tag", tag), ("var", var), ("without", without)):
+            options += [f"--{name}={value}" for value in values or ()]
+        for name, value in (("jobs", jobs), ("budget", budget)):
+            options += [] if value is None else [f"--{name}={value}"]
+        differences = check_repeats([*map(str, paths), *options], finished)
+        document["differences"] = differences
+        code = EXIT_CODES[Verdict.ERROR] if differences else code
+        document["exit_code"] = code
+    return CommandResult(code, document)
+
+
+def check_repeats(arguments: list[str], finished: SuiteFinished) -> list[str]:
+    """Run it again under other conditions; print what differs, and return it."""
+    from harness.engine.repeat import repeat_elsewhere
+
+    results = [result for result in finished.results if result.history_sha256]
+    differences = [str(one) for one in repeat_elsewhere(arguments, results)]
+    echo(*(f"NOT deterministic: {one}" for one in differences))
+    if not differences:
+        echo(f"deterministic: {plural(len(results), 'run')} repeated exactly under other conditions")
+    return differences
 
 
 def run_selected(
