@@ -26,6 +26,7 @@ from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
 from harness.sim.options import SimOptions
+from harness.sim.order import make_order
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.sim.virtual_functions import entropy
@@ -76,7 +77,7 @@ class SimRuntime:
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
-        loop = SimLoop(settings.seed)
+        loop = SimLoop(settings.seed, make_order(settings.order))
         clock = SimClock(loop, START_S)
         journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
