@@ -38,6 +38,7 @@ class Wishes:
     faults: Sequence[str] = ()
     max_faults: int = 4
     overload: bool = False
+    exhaustive: int = 0
 
 
 def make_subject(wishes: Wishes) -> Subject:
@@ -100,6 +101,7 @@ def make_space(subject: Subject, wishes: Wishes, calibration: Trial) -> Space:
         faults=tuple(wishes.faults),
         max_faults=wishes.max_faults,
         overload=wishes.overload,
+        exhaustive=wishes.exhaustive,
     )
     if not space.choices:
         raise UsageError(["there is no fault to draw; name others with --fault"])

@@ -13,12 +13,15 @@ from harness.text import display_path, plural
 
 
 def verdict_of(result: Result, kept: Sequence[Kept]) -> Verdict:
-    """Failed with a finding; error where the search broke off; inconclusive where no fault had an effect."""
+    """Failed with a finding; error where the search broke off; inconclusive where no fault had an effect, or no
+    property had a row."""
+    if result.interrupted:
+        return Verdict.INTERRUPTED
     if result.broken is not None or any(one.file is None for one in kept):
         return Verdict.ERROR
     if kept:
         return Verdict.FAILED
-    return Verdict.PASSED if result.effective else Verdict.INCONCLUSIVE
+    return Verdict.PASSED if result.effective and result.judged else Verdict.INCONCLUSIVE
 
 
 def lines(result: Result, kept: Sequence[Kept]) -> Iterator[str]:
@@ -35,8 +38,13 @@ def lines(result: Result, kept: Sequence[Kept]) -> Iterator[str]:
         f"trials {result.first} to {result.first + result.trials - 1}"
     )
     yield f"In {result.effective:,} of them every fault affected traffic. Faults: {kinds or 'none'}"
-    if not kept and result.broken is None:
-        yield f"None of these {result.trials:,} schedules violates anything."
+    yield f"Judged: {', '.join(result.judged) or 'nothing: no property had a row'}"
+    if not kept and result.broken is None and result.trials:
+        # The rule of three: of n samples none is bad, so with 95 % confidence fewer than 3/n of all are.
+        yield (
+            f"None of these {result.trials:,} schedules violates anything: with 95 % confidence fewer than "
+            f"{min(1.0, 3 / result.trials):.2%} of such schedules do."
+        )
 
 
 def _finding_lines(number: int, one: Kept) -> Iterator[str]:
@@ -70,6 +78,7 @@ def document(result: Result, kept: Sequence[Kept]) -> dict[str, Any]:
         "first": result.first,
         "trials": result.trials,
         "effective": result.effective,
+        "judged": list(result.judged),
         "elapsed_s": round(result.elapsed_s, 3),
         "broken": result.broken,
         "faults": result.kinds,
