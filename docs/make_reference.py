@@ -20,6 +20,7 @@ PACKAGE = Path(harness.__file__).parent
 SECTIONS = {
     "Experiments": ("engine.read", "experiment.model", "experiment.load"),
     "Runs": ("engine.suite", "runtime", "sim", "live"),
+    "Tests": ("testing",),
     "Results": ("engine.judge", "gates.result", "verdict", "history"),
     "Systems": ("system", "runtime.host"),
     "Faults": ("faults",),
