@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any, Self
@@ -31,7 +31,7 @@ from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.sim.virtual_functions import entropy
 from harness.sim.watch import watched
-from harness.system import Client, System
+from harness.system import Client
 from harness.system.streams import stream
 from harness.text import describe_error
 from harness.workload.driver import Driver
@@ -237,18 +237,3 @@ class SimSession:
                 entropy.reset(entropy_token)
                 Process.variable.reset(process_token)
                 network.remove_machine(machine)
-
-
-def simulate[T](
-    system: System,
-    body: Callable[[Session], Awaitable[T]],
-    *,
-    seed: int = 1,
-    without: Iterable[str] = (),
-) -> T:
-    """Start the system in virtual time, await `body(session)` and return what it returns.
-
-    `without`: safeguards that are switched off. Raises what `body` raises, NotReady where a node does not come up, and
-    UsageError for unknown safeguards.
-    """
-    return SimRuntime().run(RunSettings(system, seed, frozenset(without)), body)
