@@ -11,7 +11,7 @@ JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/
 # Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
+.PHONY: help run full live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
 .DEFAULT_GOAL := run
 
 # What can be made.
@@ -21,6 +21,10 @@ help:
 # The experiment suite, with a report in reports/latest/index.html.
 run: $(STAMP)
 	$(BIN)/harness run $(SUITE) --jobs $(JOBS)
+
+# More experiments: one for each failure that the default suite has no time for, and runs of hours (minutes of real time).
+full: $(STAMP)
+	$(BIN)/harness run $(SUITE) experiments/full experiments/long --jobs $(JOBS)
 
 # The same experiments on real processes and sockets (Linux, loopback only); then proof that nothing is left.
 # Processor quotas need a writable cgroup; without one, that experiment is left out and the reason is printed.

@@ -122,10 +122,17 @@ class Load(Frozen):
         return sum(segment.expected for segment in self.segments)
 
     @property
-    def surges(self) -> bool:
-        """Whether the rate rises above that of the first stage, so that the load itself tests something."""
-        rates = [rate for segment in self.segments for rate in (segment.from_per_s, segment.to_per_s)]
-        return max(rates) > rates[0]
+    def rises_at_s(self) -> float | None:
+        """When the rate first rises above what it was at the start, in seconds from then; None when it never does.
+
+        From then on the load itself tests something.
+        """
+        time_s, first = 0.0, self.segments[0].from_per_s
+        for segment in self.segments:
+            if max(segment.from_per_s, segment.to_per_s) > first:
+                return time_s
+            time_s += segment.for_s
+        return None
 
     def rate_at(self, time_s: float) -> float:
         """Clients a second at that time after the start of the load; 0 after its end."""

@@ -13,6 +13,7 @@ from functools import partial
 
 from harness.engine.events import EngineEvent, Handler
 from harness.engine.executor import Executor, ProcessExecutor, SerialExecutor
+from harness.experiment.order import FIFO
 from harness.explore.finding import Finding
 from harness.explore.schedule import Schedule
 from harness.explore.shrink import Shrinker
@@ -22,6 +23,9 @@ from harness.system.streams import stream
 
 BATCH = 8
 """Trials of one piece of work."""
+
+ATTEMPTS = 2
+"""How often a batch is given to a process, where the first one dies of it."""
 
 MAX_FOUND = 20
 """A search ends when it has so many different findings."""
@@ -51,6 +55,7 @@ class Result:
     """What a search has found. `broken`: why it ended before its time, which is no finding.
 
     `effective`: trials in which every fault affected traffic. `kinds`: how often each kind of fault was tried.
+    `interrupted`: a signal ended it. `judged`: the properties that had something to be judged by.
     """
 
     seed: int
@@ -61,6 +66,8 @@ class Result:
     effective: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     first: int = 0
+    interrupted: bool = False
+    judged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +82,29 @@ class Batch:
 
     def __call__(self, _: Handler) -> list[Trial]:
         return [
-            run_trial(self.subject, schedule_of(self.space, self.seed, number), self.seed + number)
+            run_trial(
+                replace(self.subject, order=order_of(self.space, number)),
+                schedule_of(self.space, self.seed, number),
+                self.seed + number,
+            )
             for number in range(self.start, self.start + self.count)
         ]
+
+
+def order_of(space: Space, number: int) -> str:
+    """The order of ready tasks in one trial: of three trials one each has asyncio's own, a random one and PCT."""
+    if not space.orders or number == 0:
+        return FIFO
+    kind = (FIFO, "random", "pct")[number // 2 % 3]
+    return kind if kind == FIFO else f"{kind}:{number}"
 
 
 def schedule_of(space: Space, seed: int, number: int) -> Schedule:
     """The schedule of one trial. Trial 0 has no fault: what fails then needs none."""
     if number == 0:
         return ()
+    if space.exhaustive:
+        return space.enumerated[(number - 1) % len(space.enumerated)]
     if number % 2 and number // 2 < len(space.singles):
         return space.singles[number // 2]
     return space.draw(stream(seed, "fuzz", number))
@@ -122,6 +143,9 @@ class _Search:
         self._kinds: dict[str, int] = {}
         self._findings: dict[object, Finding] = {}
         self._broken: str | None = None
+        self._interrupted = False
+        self._judged: set[str] = set()
+        self._batches: dict[int, tuple[Batch, int]] = {}
 
     @property
     def _elapsed_s(self) -> float:
@@ -129,25 +153,10 @@ class _Search:
 
     def run(self) -> Result:
         executor = self._executor()
-        waiting: dict[int, list[Trial]] = {}
-        due = self._first
         try:
-            for _ in range(2 * self._jobs):
-                self._submit(executor)
-            for outcome in executor.outcomes():
-                if outcome.error is not None:
-                    self._broken = self._broken or f"{outcome.error}{outcome.detail}"
-                    break
-                waiting[outcome.key] = outcome.value
-                # In the order of the trials, whichever process was first.
-                while due in waiting and not self._over:
-                    trials = waiting.pop(due)
-                    due += len(trials)
-                    for number, trial in enumerate(trials, due - len(trials)):
-                        self._take(number, trial)
-                if self._over:
-                    break
-                self._submit(executor)
+            self._try_all(executor)
+        except KeyboardInterrupt:
+            self._interrupted = True
         finally:
             executor.stop()
         return Result(
@@ -159,7 +168,34 @@ class _Search:
             self._effective,
             dict(sorted(self._kinds.items())),
             self._first,
+            self._interrupted,
+            tuple(sorted(self._judged)),
         )
+
+    def _try_all(self, executor: Executor) -> None:
+        waiting: dict[int, list[Trial]] = {}
+        due = self._first
+        for _ in range(2 * self._jobs):
+            self._submit(executor)
+        for outcome in executor.outcomes():
+            batch, attempts = self._batches.pop(outcome.key)
+            if outcome.error is not None and attempts < ATTEMPTS:
+                self._batches[outcome.key] = (batch, attempts + 1)
+                executor.submit(outcome.key, batch, first=True)
+                continue
+            if outcome.error is not None:
+                self._broken = self._broken or f"{outcome.error}{outcome.detail}"
+                break
+            waiting[outcome.key] = outcome.value
+            # In the order of the trials, whichever process was first.
+            while due in waiting and not self._over:
+                trials = waiting.pop(due)
+                due += len(trials)
+                for number, trial in enumerate(trials, due - len(trials)):
+                    self._take(number, trial)
+            if self._over:
+                break
+            self._submit(executor)
 
     def _executor(self) -> Executor:
         def ignore(_: EngineEvent) -> None: ...
@@ -185,7 +221,9 @@ class _Search:
         if self._limits.schedules is not None:
             count = min(count, self._first + self._limits.schedules - self._next)
         if count > 0:
-            executor.submit(self._next, Batch(self._subject, self._space, self._seed, self._next, count))
+            batch = Batch(self._subject, self._space, self._seed, self._next, count)
+            self._batches[self._next] = (batch, 1)
+            executor.submit(self._next, batch)
             self._next += count
 
     def _take(self, number: int, trial: Trial) -> None:
@@ -193,6 +231,7 @@ class _Search:
             return
         self._trials += 1
         self._effective += all(trial.affected)
+        self._judged.update(trial.judged)
         for fault in trial.schedule:
             self._kinds[fault.fault] = self._kinds.get(fault.fault, 0) + 1
         if trial.broken is not None:
@@ -208,7 +247,8 @@ class _Search:
             return
         self._report(Progress(self._trials, len(self._findings), self._elapsed_s, shrinking=True))
         run = partial(_try, seed=trial.seed)
-        shrunk = Shrinker(self._space, violation, run).shrink(self._subject, trial.schedule)
+        subject = replace(self._subject, order=trial.order)
+        shrunk = Shrinker(self._space, violation, run).shrink(subject, trial.schedule)
         finding = Finding(trial.seed, number, trial.schedule, shrunk)
         before = self._findings.get(finding.key)
         self._findings[finding.key] = finding if before is None else replace(before, found=before.found + 1)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
+from itertools import combinations, product
 from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError
@@ -74,7 +74,9 @@ class Space:
     """All schedules of a search. `paths`: pairs of roles of which the first one opens connections to the second.
 
     `faults`: only these kinds; all that the runtime is capable of where it is empty. `begin_s`: nothing begins earlier:
-    the steady state comes first. `overload`: also what no system is made for (see `tolerated`).
+    the steady state comes first. `overload`: also what no system is made for (see `tolerated`). `exhaustive`: in place
+    of random schedules every single fault (1), and every pair of them (2). `orders`: other orders of ready tasks are
+    tried, too.
     """
 
     system_name: str
@@ -85,6 +87,8 @@ class Space:
     max_faults: int = 4
     begin_s: float = FIRST_FAULT_S
     overload: bool = False
+    exhaustive: int = 0
+    orders: bool = True
 
     @property
     def system(self) -> System:
@@ -184,6 +188,12 @@ class Space:
             if len(schedule) == size:
                 break
         return schedule or self.draw(rng)
+
+    @cached_property
+    def enumerated(self) -> tuple[Schedule, ...]:
+        """The schedules of an exhaustive search: the single faults, then pairs of them that begin at one time."""
+        pairs = combinations([one for (one,) in self.singles], 2) if self.exhaustive > 1 else ()
+        return (*self.singles, *(pair for pair in map(ordered, pairs) if self.fits(pair)))
 
     @cached_property
     def singles(self) -> tuple[Schedule, ...]:

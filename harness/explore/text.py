@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.experiment.order import FIFO
 from harness.explore.campaign import Result
 from harness.explore.finding import command, necessity
 from harness.explore.keep import Kept
@@ -13,12 +14,15 @@ from harness.text import display_path, plural
 
 
 def verdict_of(result: Result, kept: Sequence[Kept]) -> Verdict:
-    """Failed with a finding; error where the search broke off; inconclusive where no fault had an effect."""
+    """Failed with a finding; error where the search broke off; inconclusive where no fault had an effect, or no
+    property had a row."""
+    if result.interrupted:
+        return Verdict.INTERRUPTED
     if result.broken is not None or any(one.file is None for one in kept):
         return Verdict.ERROR
     if kept:
         return Verdict.FAILED
-    return Verdict.PASSED if result.effective else Verdict.INCONCLUSIVE
+    return Verdict.PASSED if result.effective and result.judged else Verdict.INCONCLUSIVE
 
 
 def lines(result: Result, kept: Sequence[Kept]) -> Iterator[str]:
@@ -35,8 +39,13 @@ def lines(result: Result, kept: Sequence[Kept]) -> Iterator[str]:
         f"trials {result.first} to {result.first + result.trials - 1}"
     )
     yield f"In {result.effective:,} of them every fault affected traffic. Faults: {kinds or 'none'}"
-    if not kept and result.broken is None:
-        yield f"None of these {result.trials:,} schedules violates anything."
+    yield f"Judged: {', '.join(result.judged) or 'nothing: no property had a row'}"
+    if not kept and result.broken is None and result.trials:
+        # The rule of three: of n samples none is bad, so with 95 % confidence fewer than 3/n of all are.
+        yield (
+            f"None of these {result.trials:,} schedules violates anything: with 95 % confidence fewer than "
+            f"{min(1.0, 3 / result.trials):.2%} of such schedules do."
+        )
 
 
 def _finding_lines(number: int, one: Kept) -> Iterator[str]:
@@ -52,6 +61,8 @@ def _finding_lines(number: int, one: Kept) -> Iterator[str]:
         f"  shrunk    from {plural(len(finding.first), 'fault')} to {len(shrunk.schedule)} in "
         f"{plural(shrunk.runs, 'run')}, {load}; seen in {plural(finding.found, 'trial')}, first in {finding.trial}"
     )
+    if shrunk.subject.order != FIFO:
+        yield f"  order     {shrunk.subject.order}: with asyncio's own order of ready tasks it holds"
     if one.file is None:
         yield f"  not kept  {one.problem}"
         return
@@ -70,6 +81,7 @@ def document(result: Result, kept: Sequence[Kept]) -> dict[str, Any]:
         "first": result.first,
         "trials": result.trials,
         "effective": result.effective,
+        "judged": list(result.judged),
         "elapsed_s": round(result.elapsed_s, 3),
         "broken": result.broken,
         "faults": result.kinds,
@@ -83,6 +95,7 @@ def document(result: Result, kept: Sequence[Kept]) -> dict[str, Any]:
                 "found": one.finding.found,
                 "runs": one.finding.shrunk.runs,
                 "minimal": one.finding.shrunk.minimal,
+                "order": one.finding.shrunk.subject.order,
                 "faults": [fault.entry for fault in one.finding.shrunk.schedule],
                 "file": None if one.file is None else display_path(one.file),
                 "problem": one.problem,

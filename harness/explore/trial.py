@@ -13,12 +13,14 @@ from harness.engine.plan import MAIN, Plan, PlannedArm, PlannedFault
 from harness.engine.targets import TargetError, resolve
 from harness.experiment.load import Load
 from harness.experiment.model import Experiment, Target
+from harness.experiment.order import FIFO
 from harness.explore.schedule import Schedule
 from harness.explore.space import system_of
 from harness.gates.base import Gate
+from harness.gates.invariant import KIND as INVARIANT
 from harness.gates.invariant import judge_invariants
 from harness.gates.judge import judge_gates
-from harness.gates.result import Verdict
+from harness.gates.result import GateResult, Verdict
 from harness.history.metadata import Environment
 from harness.history.read import History
 from harness.history.write import client_table, tables
@@ -34,6 +36,7 @@ class Subject:
     """What is searched: a system under a load, and what must hold besides its invariants. It can be pickled.
 
     `name`: what the system is found by. `slos`: those that `gates` are about. `without`: safeguards that are off.
+    `order`: of ready tasks (`harness.experiment.order`).
     """
 
     name: str
@@ -42,6 +45,7 @@ class Subject:
     gates: tuple[Gate, ...] = ()
     slos: Mapping[str, Slo] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    order: str = FIFO
 
     @property
     def system(self) -> System:
@@ -57,6 +61,7 @@ class Subject:
             timeline=tuple(fault.model for fault in schedule),
             gates=self.gates,
             drain=self.drain_s,
+            order=self.order,
         )
 
 
@@ -78,7 +83,7 @@ class Trial:
     """What came of one schedule with one seed.
 
     `broken`: why the trial says nothing (the harness, or a wrong use of it); never a finding.
-    `affected`: for each fault whether it affected any traffic.
+    `affected`: for each fault whether it affected any traffic. `judged`: the properties that had rows to judge.
     """
 
     schedule: Schedule
@@ -88,6 +93,8 @@ class Trial:
     clients: int = 0
     affected: tuple[bool, ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
+    judged: tuple[str, ...] = ()
+    order: str = FIFO
 
     def violates(self, one: Violation) -> Violation | None:
         """The violation of the same kind and key."""
@@ -111,11 +118,20 @@ def run_trial(subject: Subject, schedule: Schedule, seed: int, runtime: Runtime 
     errors = list(_unhandled(arm.metadata.failures))
     broken = next((failure for failure in arm.metadata.failures if _is_broken(failure)), None)
     failed = [f"{fault.name}: {fault.error}" for fault in arm.metadata.faults if fault.error is not None]
+    results = () if broken else tuple(_judge(subject, system, arm, seed))
+    not_computed = [f"{one.name}: {one.reason}" for one in results if one.verdict is Verdict.ERROR]
+    violations = [
+        Violation("invariant" if one.kind == INVARIANT else "gate", one.name, one.reason)
+        for one in results
+        if one.verdict is Verdict.FAILED
+    ]
     return Trial(
         schedule=schedule,
         seed=seed,
-        violations=() if broken else (*_judge(subject, system, arm, seed), *errors),
-        broken=broken or next(iter(failed), None),
+        violations=() if broken else (*violations, *errors),
+        broken=broken or next(iter([*failed, *not_computed]), None),
+        order=subject.order,
+        judged=tuple(one.name for one in results if one.samples),
         clients=len(arm.clients),
         affected=tuple(fault.exposure.touched for fault in arm.metadata.faults),
         paths=tuple((str(a), str(b)) for a, b in arm.metadata.statistics.get("paths", ())),
@@ -135,7 +151,7 @@ def _plan_faults(system: System, schedule: Schedule, seed: int) -> tuple[Planned
     return tuple(planned)
 
 
-def _judge(subject: Subject, system: System, arm: ArmRun, seed: int) -> Iterator[Violation]:
+def _judge(subject: Subject, system: System, arm: ArmRun, seed: int) -> Iterator[GateResult]:
     environment = Environment(
         experiment="trial",
         file="",
@@ -156,13 +172,9 @@ def _judge(subject: Subject, system: System, arm: ArmRun, seed: int) -> Iterator
         client_table(system, arm.records, arm.clients),
     )
     with History.in_memory(written, arm.metadata, environment) as history:
-        for result in judge_invariants(history).results:
-            if result.verdict is Verdict.FAILED:
-                yield Violation("invariant", result.name, result.reason)
+        yield from judge_invariants(history).results
         if subject.gates:
-            for result in judge_gates(subject.gates, history, subject.slos):
-                if result.verdict is Verdict.FAILED:
-                    yield Violation("gate", result.name, result.reason)
+            yield from judge_gates(subject.gates, history, subject.slos)
 
 
 _HARNESS = ("sim runtime: ", "load: ", "timeline: ", "progress: ")

@@ -123,7 +123,7 @@ class LiveHost(BaseHost):
         processor: Processor | None = None,
         charges: Charges | None = None,
         interference: Interference | None = None,
-        ready: Callable[[int], None] = lambda _: None,
+        ready: Callable[[int | None], None] = lambda _: None,
         sockets: MakeSocket = socket.socket,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
@@ -153,6 +153,9 @@ class LiveHost(BaseHost):
 
     def _listening(self, port: int) -> None:
         self._ready(port)
+
+    def ready(self) -> None:
+        self._ready(None)
 
     def _resolver(self) -> AbstractResolver:
         return _Resolver(self._router, self._nodes_at, self._interference)

@@ -120,9 +120,9 @@ class Exited:
 
 @message
 class Ready:
-    """The service listens at this port (the number it asked for, not the real one)."""
+    """The service listens at this port (the number it asked for, not the real one). None: it has none, and is ready."""
 
-    port: int
+    port: int | None
 
 
 @message

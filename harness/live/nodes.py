@@ -147,7 +147,9 @@ class LiveNode:
                 await process.ready()
         except TimeoutError:
             log = self._context.fork_server.log_tail(self._node.name)
-            raise NotReady(f"it did not listen (host.serve) within {READY_S:g} s\n{log}") from None
+            raise NotReady(
+                f"it did not listen within {READY_S:g} s; a service without a port calls host.ready()\n{log}"
+            ) from None
 
     async def _kill(self) -> None:
         self._pauses.clear()
@@ -256,7 +258,8 @@ class LiveNode:
         context = self._context
         match message:
             case messages.Ready(port):
-                self._ports.add(port)
+                if port is not None:
+                    self._ports.add(port)
             case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)

@@ -17,11 +17,13 @@ from aiohttp.abc import AbstractResolver
 
 from harness.errors import HarnessError, InvalidValue
 from harness.faults.primitives import HostIdentity
+from harness.runtime.asgi import as_aiohttp
 from harness.runtime.causation import current_cause, health_check, is_health_check, note_record
 from harness.runtime.charges import Charges
 from harness.runtime.interference import Interference
 from harness.runtime.processor import Processor
 from harness.system import Clock, Disk, Event, Row, System
+from harness.system.host import AsgiApplication
 from harness.text import caller_place, did_you_mean
 
 SHUTDOWN_S = 1.0
@@ -145,6 +147,10 @@ class BaseHost(ABC):
         """The application listens: the node is ready."""
 
     @abstractmethod
+    def ready(self) -> None:
+        """The service says that its node is ready."""
+
+    @abstractmethod
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         """A socket for one connection attempt (aiohttp's `socket_factory`)."""
 
@@ -154,7 +160,7 @@ class BaseHost(ABC):
 
     # ------------------------------------------------------------------ what services use
 
-    async def serve(self, app: web.Application, *, port: int = 80) -> None:
+    async def serve(self, app: web.Application | AsgiApplication, *, port: int = 80) -> None:
         """Listen, report this node as ready, and serve until cancelled.
 
         HostError for a client, or for an application that was served before; UnknownRoute for `Node.costs` that do
@@ -162,6 +168,11 @@ class BaseHost(ABC):
         """
         if self._interference is None:
             raise self._misuse("a client cannot serve; only nodes of the topology do")
+        if not isinstance(app, web.Application):
+            if not callable(app):
+                what = f"{type(app).__qualname__}, which is neither"
+                raise self._misuse(f"host.serve takes an aiohttp or an ASGI application; this is a {what}")
+            app = as_aiohttp(app)
         if app.frozen:
             raise self._misuse(
                 "this web.Application was served before; make a new one in the service function"

@@ -108,6 +108,9 @@ class SimHost(BaseHost):
     def _listening(self, port: int) -> None:
         self._ready()
 
+    def ready(self) -> None:
+        self._ready()
+
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         return cast("socket.socket", _PlaceholderSocket())
 

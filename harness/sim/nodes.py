@@ -66,6 +66,12 @@ class SimNode:
         own_entropy = stream(context.seed, "entropy", name, number)
         rng: random.Random = stream(context.seed, "host", name, number)
 
+        def set_ready() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self.machine.on_listen = set_ready
+
         async def main() -> None:
             entropy.set(own_entropy)
             process = self.machine.process
@@ -79,7 +85,7 @@ class SimNode:
                 processor=self.processor,
                 charges=self._charges,
                 interference=self.interference,
-                ready=lambda: None if ready.done() else ready.set_result(None),
+                ready=set_ready,
             )
             await self.node.service(self._host)
 
@@ -104,13 +110,15 @@ class SimNode:
             self._ready.set_exception(NotReady(why))
 
     async def until_ready(self, limit_s: float = READY_S) -> None:
-        """Return when the service listens. NotReady when it ends before that, or takes too long."""
+        """Return when the service listens, or says that it is ready. NotReady when it does not."""
         assert self._ready is not None
         try:
             async with asyncio.timeout(limit_s):
                 await asyncio.shield(self._ready)
         except TimeoutError:
-            raise NotReady(f"it did not listen (host.serve) within {limit_s:g} s") from None
+            raise NotReady(
+                f"it did not listen within {limit_s:g} s; a service without a port calls host.ready()"
+            ) from None
 
     async def _discard_host(self) -> None:
         """The process is dead: free what its client sessions hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,17 @@ from harness.system.topology import Topology
 
 type Scalar = str | int | float | bool | None
 """A field of an event."""
+
+
+type AsgiApplication = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[Any]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+"""An ASGI 3.0 application: FastAPI, Starlette, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +95,16 @@ class Host(Protocol):
     @property
     def disk(self) -> Disk: ...
 
-    async def serve(self, app: web.Application, *, port: int = 80) -> None:
-        """Listen, report to the runtime that this node is ready, and serve until cancelled."""
+    def ready(self) -> None:
+        """Say that this node is ready. A node that listens on a port is ready without; a worker has none.
+
+        Nothing to do for a client.
+        """
+        ...
+
+    async def serve(self, app: web.Application | AsgiApplication, *, port: int = 80) -> None:
+        """Listen, report to the runtime that this node is ready, and serve an aiohttp or ASGI application until
+        cancelled."""
         ...
 
     async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:

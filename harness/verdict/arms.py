@@ -61,17 +61,31 @@ def judge_arm(
         for name, effect in _effects(gate, stated_name, histories, controls, slos, main, confidence)
     }
     faults = judge_faults(histories)
-    # Without a fault there is no time before it: the load is what tests.
-    before = [g for gate in stated if faults and (g := gate.steady_state()) is not None]
+    rises_s = min(
+        (rise for load in experiment.load.values() if (rise := load.rises_at_s) is not None), default=None
+    )
+    if faults:
+        before = [g for gate in stated if (g := gate.steady_state()) is not None]
+    else:
+        # Without a fault the load is what tests, from when it rises.
+        before = [] if rises_s is None else [slo_gate(arm.slo).narrowed(f"t_s < {rises_s!r}")]
     steady = judge_pooled_gates(before, [PooledRun(one) for one in histories], slos)
     same = set(arm.safeguards) <= set(controls[0].metadata.without)
     idle = _not_consulted(arm, [*controls, *histories])
     broke = next(
         (found for one in histories if (found := what_broke(one.metadata, faults)) is not None), None
     )
-    surge = any(load.surges for load in experiment.load.values())
     verdict, reason = _verdict(
-        arm, broke, gates, faults, steady, main, effects, idle, surge=surge, same_as_control=same
+        arm,
+        broke,
+        gates,
+        faults,
+        steady,
+        main,
+        effects,
+        idle,
+        rises=rises_s is not None,
+        same_as_control=same,
     )
     return ArmResult(
         name=runs[0].recorded.name,
@@ -184,7 +198,7 @@ def _verdict(
     effects: Mapping[str, _Effect],
     not_consulted: Sequence[str],
     *,
-    surge: bool,
+    rises: bool,
     same_as_control: bool,
 ) -> tuple[Verdict, str]:
     safeguards = ", ".join(arm.safeguards)
@@ -195,7 +209,7 @@ def _verdict(
         return Verdict.ERROR, f"{what}: {errors[0].name}: {errors[0].reason}"
     if idle := [fault for fault in faults if fault.verdict is not Verdict.PASSED]:
         return Verdict.INCONCLUSIVE, f"{what}: fault {idle[0].name}: {idle[0].reason}"
-    if not faults and not surge:
+    if not faults and not rises:
         return (
             Verdict.INCONCLUSIVE,
             f"{what}: there is no fault and the load does not rise, so nothing is tested",
@@ -204,7 +218,8 @@ def _verdict(
         if result.verdict is Verdict.FAILED or not result.samples:
             return (
                 Verdict.INCONCLUSIVE,
-                f"{what}: the steady state was not met before the first fault: {_reason(result)}",
+                f"{what}: the steady state was not met before {'the first fault' if faults else 'the load rose'}: "
+                f"{_reason(result)}",
             )
     if not_consulted:
         return (

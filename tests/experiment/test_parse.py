@@ -38,6 +38,21 @@ def test_a_load_in_stages_and_a_workload_under_a_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arrive", "rises_at_s"),
+    [
+        ("4/s, for: 1m", None),
+        ("[{at: 4/s, for: 1m}, {at: 1/s, for: 1m}]", None),
+        ("[{at: 4/s, for: 1m}, {to: 9/s, for: 1m}]", 60),
+        ("[{at: 4/s, for: 10s}, {at: 1/s, for: 20s}, {at: 5/s, for: 1m}]", 30),
+        ("[{to: 4/s, for: 10s}]", 0),
+    ],
+)
+def test_when_a_load_rises(arrive: str, rises_at_s: float | None) -> None:
+    text = changed(GOOD, "{arrive: 4/s, for: 3m, mix: home}", f"{{mix: home, arrive: {arrive}}}")
+    assert parse(text).load["viewers"].rises_at_s == rises_at_s
+
+
+@pytest.mark.parametrize(
     ("load", "expected"),
     [
         ("{arrive: 4/s, mix: home}", [(Code.MISSING_KEY, 5)]),
@@ -128,7 +143,8 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
         f"{FILE}:1:13: found the name 'Edge Loss'; a name has lower-case letters, digits and dashes; "
         "did you mean 'edge-loss'?",
         f"{FILE}:2:1: unknown key 'titel'; allowed: experiment, title, description, system, tags, "
-        "runtime, vars, targets, load, timeline, gates, abort_if, arms, budget, drain; did you mean 'title'?",
+        "order, seed, runtime, vars, targets, load, timeline, gates, abort_if, arms, budget, drain; "
+        "did you mean 'title'?",
         f"{FILE}:5:21: 4 needs a unit; allowed: /s, /m, /h; did you mean 4/s?",
         f"{FILE}:7:20: unknown unit 'minute' in '1minute'; allowed: us, ms, s, m, h; did you mean 1m?",
         f"{FILE}:8:5: crash needs 'for'; how long it lasts, for example for: 30s",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from harness.engine.events import Handler
+from harness.engine.executor import ProcessExecutor
 from harness.engine.read import read_experiment
 from harness.engine.suite import run
-from harness.explore.campaign import Limits, Result, search
+from harness.explore.campaign import Batch, Limits, Result, search
 from harness.explore.keep import keep
 from harness.explore.start import Wishes, begin
-from harness.explore.trial import run_trial
+from harness.explore.trial import Trial, run_trial
 from harness.gates.result import Verdict
 from tests.cli.support import call
 
@@ -32,6 +36,7 @@ DEFECTS = {
     "store.idempotency": ("deposits-done-once", ("latency", "http-delay")),
     "store.fencing": ("one-holder", ("pause",)),
 }
+DEFECTS_OF_INVARIANTS = [name for name, _ in DEFECTS.values()]
 
 
 @pytest.mark.parametrize("safeguard", DEFECTS)
@@ -75,6 +80,59 @@ def test_findings_do_not_depend_on_the_number_of_processes() -> None:
 def test_a_search_goes_on_where_another_one_ended() -> None:
     result = found(4, first=4)
     assert (result.first, result.trials) == (4, 4)
+
+
+def test_every_single_fault_and_every_pair_of_two_kinds(tmp_path: Path) -> None:
+    arguments = (
+        "--for",
+        "10s",
+        "--jobs",
+        "1",
+        "--fault",
+        "pause",
+        "--fault",
+        "reset",
+        "--output",
+        str(tmp_path),
+    )
+    junit = tmp_path / "junit.xml"
+    single = call("fuzz", LEDGER, *arguments, "--exhaustive", "1", "--junit", str(junit), "--json")
+    _, space, _ = begin(wishes(faults=("pause", "reset"), exhaustive=2), seed=1)
+    assert (single.code, single.document["trials"]) == (0, 1 + len(space.singles))
+    assert set(single.document["judged"]) == set(DEFECTS_OF_INVARIANTS)
+    suite = ElementTree.parse(junit).getroot()
+    assert {case.get("name") for case in suite.iter("testcase")} == set(DEFECTS_OF_INVARIANTS)
+    pairs = space.enumerated[len(space.singles) :]
+    assert pairs
+    assert all(len(pair) == 2 and space.fits(pair) for pair in pairs)
+    assert len(set(space.enumerated)) == len(space.enumerated)
+
+
+class Dying:
+    """A batch whose process dies the first time."""
+
+    def __init__(self, batch: Batch, mark: Path) -> None:
+        self.batch, self.mark = batch, mark
+
+    def __call__(self, emit: Handler) -> list[Trial]:
+        if not self.mark.exists():
+            self.mark.touch()
+            os._exit(9)
+        return self.batch(emit)
+
+
+def test_the_batch_of_a_worker_that_dies_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = ProcessExecutor.submit
+
+    def dying(self: ProcessExecutor, key: int, work: Batch, **more: bool) -> None:
+        submit(self, key, Dying(work, tmp_path / "died"), **more)
+
+    monkeypatch.setattr(ProcessExecutor, "submit", dying)
+    result = found(4, jobs=2)
+    assert (tmp_path / "died").exists()
+    assert (result.trials, result.broken) == (4, None)
 
 
 def test_misuse_of_the_harness_is_no_finding() -> None:

@@ -120,7 +120,7 @@ def test_every_node_that_does_not_come_up_is_named() -> None:
     assert "3 of 4 nodes" in said
     assert "raises: ValueError: no such table (tests/sim/test_sim_runtime.py:" in said
     assert "returns: its service returned" in said
-    assert "never: it did not listen (host.serve) within 5 s" in said
+    assert "never: it did not listen within 5 s" in said
 
 
 def test_a_service_that_ends_unasked_is_a_failure() -> None:

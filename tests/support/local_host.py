@@ -78,15 +78,18 @@ class LocalHost:
         self.clock = world.clock
         self.rng = random.Random(f"{world.seed}:{name}")
         self.disk = MemoryDisk()
-        self.ready = asyncio.Event()
+        self.started = asyncio.Event()
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
-    async def serve(self, app: web.Application, *, port: int = 80) -> None:
+    def ready(self) -> None:
+        self.started.set()
+
+    async def serve(self, app: Any, *, port: int = 80) -> None:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
             await web.SockSite(runner, self._world.sockets[self.name]).start()
-            self.ready.set()
+            self.started.set()
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
@@ -137,7 +140,7 @@ class LocalWorld:
             host = self.hosts[node.name] = LocalHost(self, node.name, node.role, node.zone, None, node.config)
             self._tasks[node.name] = asyncio.ensure_future(node.service(host))
         for name, host in self.hosts.items():
-            waiter = asyncio.ensure_future(host.ready.wait())
+            waiter = asyncio.ensure_future(host.started.wait())
             await asyncio.wait({waiter, self._tasks[name]}, return_when=asyncio.FIRST_COMPLETED)
             waiter.cancel()
             if self._tasks[name].done():

@@ -15,6 +15,10 @@ CASES = Path(__file__).parent / "cases"
 EXPECTED = {
     "a02-arm-early": (Verdict.INCONCLUSIVE, "the steady state was not met"),
     "a06-arm-no-fault": (Verdict.INCONCLUSIVE, "there is no fault"),
+    "a07-arm-ill-before-the-load-rises": (
+        Verdict.INCONCLUSIVE,
+        "the steady state was not met before the load rose",
+    ),
     "c02-probe-only": (Verdict.INCONCLUSIVE, "no traffic that clients caused"),
     "c05-latency-1us": (Verdict.INCONCLUSIVE, "no traffic noticeably"),
     "c07-bandwidth-wide": (Verdict.INCONCLUSIVE, "no traffic noticeably"),

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,18 +70,34 @@ def fuzz(
             help="Where the experiments of findings are written; experiments/regressions/SYSTEM if not given.",
         ),
     ] = None,
+    fifo: Annotated[
+        bool, typer.Option("--fifo", help="Only asyncio's own order of ready tasks; otherwise others, too.")
+    ] = False,
+    exhaustive: Annotated[
+        int,
+        typer.Option(
+            metavar="1|2",
+            help="In place of random schedules: 1 tries every single fault, 2 every pair of them, too.",
+            min=0,
+            max=2,
+        ),
+    ] = 0,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.", dir_okay=False)
+    ] = None,
     findings: Annotated[int, typer.Option(help="End with so many findings.", min=1)] = 20,
     as_json: Json = False,
 ) -> CommandResult:
     """Search fault schedules in virtual time for violations, shrink them, and keep them as experiments."""
     from harness.cli.commands.run import cores
     from harness.explore.campaign import Limits, search
+    from harness.explore.junit import to_junit
     from harness.explore.keep import keep
     from harness.explore.start import Wishes, begin
     from harness.explore.text import document, lines, verdict_of
     from harness.gates.result import EXIT_CODES
 
-    if budget is None and schedules is None:
+    if budget is None and schedules is None and not exhaustive:
         budget = DEFAULT_BUDGET
     limits = Limits(schedules, parse_budget("--budget", budget), findings)
     wishes = Wishes(
@@ -93,8 +110,13 @@ def fuzz(
         faults=tuple(dict.fromkeys(fault or ())),
         max_faults=max_faults,
         overload=overload,
+        exhaustive=exhaustive,
+        orders=not fifo,
     )
     subject, space, _ = begin(wishes, seed)
+    if exhaustive:
+        complete = 1 + len(space.enumerated) - first
+        limits = replace(limits, schedules=min(complete, schedules or complete))
     echo(f"{target}: {', '.join(choice.fault for choice in space.choices)}; {_until(limits)}")
     with _progress() as report:
         result = search(subject, space, limits, seed=seed, jobs=jobs or cores(), first=first, report=report)
@@ -102,6 +124,9 @@ def fuzz(
         kept = [keep(finding, directory) for finding in result.findings]
     echo("", *lines(result, kept))
     verdict = verdict_of(result, kept)
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(to_junit(target, result, kept), encoding="utf-8")
     echo(f"{verdict.value.upper()}  exit code {EXIT_CODES[verdict]}")
     return CommandResult(EXIT_CODES[verdict], document(result, kept))
 

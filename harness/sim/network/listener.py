@@ -53,6 +53,7 @@ class Listener(asyncio.AbstractServer):
                 )
             self._machine.listeners[self.port] = self
             self._open = True
+            self._machine.on_listen()
 
     async def serve_forever(self) -> None:
         """Until cancelled, or closed by someone else; then wait for the connections."""

@@ -81,6 +81,8 @@ class Machine:
         self.removed = False
         self.process: Process | None = None
         self.listeners: dict[int, Listener] = {}
+        self.on_listen: Callable[[], None] = _nothing
+        """Called when its process begins to listen on a port."""
         self.transports: dict[SimTransport, None] = {}
         self.paths: dict[Machine, Path] = {}
         self.connections_made: dict[str, int] = {}
@@ -233,3 +235,6 @@ class Machine:
 
     def _in_force(self) -> list[Observation]:
         return (self._pauses if self.state == "paused" else self._stops)[:1]
+
+
+def _nothing() -> None: ...

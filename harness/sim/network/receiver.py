@@ -85,6 +85,11 @@ class Receiver:
         if sender.queue.n_bytes:
             sender.touch()
 
+    @property
+    def readable(self) -> bool:
+        """Whether a read would not block: there is data, an error, or the end."""
+        return bool(self.unread) or self._eof_received or self._error is not None
+
     def discard(self) -> bool:
         """Drop what is unread. Whether there was any."""
         unread, self.unread = self.unread, 0

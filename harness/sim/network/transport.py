@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.faults.exposure import Cause
 from harness.sim.network.receiver import Receiver
 from harness.sim.network.sender import Sender
+from harness.sim.network.socket import ConnectionSocket
 
 if TYPE_CHECKING:
     from harness.sim.network.listener import Listener
@@ -40,6 +41,8 @@ class SimTransport(asyncio.Transport):
         self.listener: Listener | None = None
         self.peer: SimTransport = self
         self._peername: tuple[str, int] = ("", 0)
+        self._socket: ConnectionSocket | None = None
+        self.resets_on_close = False
         self.protocol: Any = None
         self.context: Context | None = None
         self.closing = False
@@ -92,10 +95,22 @@ class SimTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "peername":
-            return self._peername
+            return self.peername
         if name == "sockname":
-            return (self.machine.address, self.port)
+            return self.sockname
+        if name == "socket":
+            if self._socket is None:
+                self._socket = ConnectionSocket(self)
+            return self._socket
         return default
+
+    @property
+    def sockname(self) -> tuple[str, int]:
+        return (self.machine.address, self.port)
+
+    @property
+    def peername(self) -> tuple[str, int]:
+        return self._peername
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
@@ -156,6 +171,9 @@ class SimTransport(asyncio.Transport):
         if self.closing:
             return
         self._stop_reading()
+        if self.resets_on_close and not self.gone:
+            self.sender.drop_write_buffer()
+            self.reset_peer()
         if self.get_write_buffer_size() == 0:
             self.lose(None)
         self.sender.send_eof()

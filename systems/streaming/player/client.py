@@ -21,7 +21,7 @@ API_TIMEOUT_S = 2.0
 API_TIMEOUT = aiohttp.ClientTimeout(total=API_TIMEOUT_S)
 """One try of a control-plane request. The service is told of it, so that it does nothing that is too late."""
 
-API_RETRY_RATIO, API_RETRY_BURST = 0.1, 8.0
+API_RETRY_RATIO, API_RETRY_BURST = 0.1, 12.0
 """Retries of one player: this share of its requests, and so many saved (safeguard `player.retry_budget`)."""
 
 API_DEADLINE = {HEADER: str(round(API_TIMEOUT_S * 1000))}
