@@ -20,6 +20,7 @@ PACKAGE = Path(harness.__file__).parent
 SECTIONS = {
     "Experiments": ("engine.read", "experiment.model", "experiment.load"),
     "Runs": ("engine.suite", "runtime", "sim", "live"),
+    "Tests": ("testing",),
     "Results": ("engine.judge", "gates.result", "verdict", "history"),
     "Systems": ("system", "runtime.host"),
     "Faults": ("faults",),
@@ -85,7 +86,7 @@ def entry(name: str, tree: ast.Module) -> Iterator[str]:
     for index, node in enumerate(tree.body):
         following = tree.body[index + 1] if index + 1 < len(tree.body) else None
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name and not _is_overload(node):
                 yield from _heading(name, signature(node), ast.get_docstring(node))
                 return
             case ast.ClassDef() if node.name == name:
@@ -101,6 +102,10 @@ def entry(name: str, tree: ast.Module) -> Iterator[str]:
                 yield from _heading(name, ast.unparse(node), _text(following))
                 return
     raise LookupError(f"{name} is not defined where harness says")
+
+
+def _is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
 
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:

@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from harness.runtime.host import HostError
     from harness.runtime.options import RuntimeOptions
     from harness.sim.options import SimOptions
-    from harness.sim.runtime import simulate
     from harness.sli.base import Slo
     from harness.sli.checks import check_table_expression
     from harness.sli.threshold import Threshold
@@ -91,6 +90,7 @@ if TYPE_CHECKING:
     from harness.system.processor import Cost, ProcessorSlice
     from harness.system.registry import InvalidSystem, find_system, system_names
     from harness.system.topology import Link, Node, Service, Topology
+    from harness.testing import InForce, ServiceDefect, World, simulate
     from harness.toxiproxy.chunk import Chunk
     from harness.toxiproxy.server import ToxiproxyServer
     from harness.toxiproxy.toxics.base import YEAR_MS, Behaviour, attribute, text_attribute
@@ -210,7 +210,6 @@ _MODULES = {
     "runtime.host": ("HostError",),
     "runtime.options": ("RuntimeOptions",),
     "sim.options": ("SimOptions",),
-    "sim.runtime": ("simulate",),
     "sli.base": ("Slo",),
     "sli.checks": ("check_table_expression",),
     "sli.threshold": ("Threshold",),
@@ -236,6 +235,7 @@ _MODULES = {
         "Workload",
     ),
     "system.pacing": ("constant_pacing",),
+    "testing": ("InForce", "ServiceDefect", "World", "simulate"),
     "system.processor": (
         "Cost",
         "ProcessorSlice",
@@ -319,6 +319,7 @@ __all__ = [
     "Host",
     "HostError",
     "HttpRule",
+    "InForce",
     "InvalidInput",
     "InvalidSystem",
     "InvalidValue",
@@ -365,6 +366,7 @@ __all__ = [
     "Safeguard",
     "Scalar",
     "Service",
+    "ServiceDefect",
     "ServiceFailure",
     "Session",
     "SimOptions",
@@ -380,6 +382,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Workload",
+    "World",
     "__version__",
     "apply_all",
     "attribute",

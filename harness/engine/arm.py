@@ -79,7 +79,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
     if not arm.has_faults:
         plan = replace(plan, faults=())
     outcome = _Outcome(faults=never_applied(plan.faults))
-    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
+    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system, plan.experiment.order)
     try:
         stops_when_ill = runtime.name == LIVE
         runtime.run(

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.experiment.load import Frozen, Load
+from harness.experiment.order import FIFO, Order
 from harness.experiment.units import Duration, PositiveDuration
 from harness.text import quote
 
@@ -188,6 +189,9 @@ class Experiment(Frozen):
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
     """Words to select it by."""
+    order: Order = FIFO
+    """In which order tasks take their steps that are ready at one moment of virtual time: fifo, random:SEED or
+    pct:SEED."""
     seed: Annotated[int, Field(ge=0)] | None = None
     """The seed of its runs where the command line names none; 1 if not given. Regressions have the seed that showed
     them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from typing import Any, Self
@@ -26,11 +26,12 @@ from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
 from harness.sim.options import SimOptions
+from harness.sim.order import make_order
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.sim.virtual_functions import entropy
 from harness.sim.watch import watched
-from harness.system import Client, System
+from harness.system import Client
 from harness.system.streams import stream
 from harness.text import describe_error
 from harness.workload.driver import Driver
@@ -76,7 +77,7 @@ class SimRuntime:
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
-        loop = SimLoop(settings.seed)
+        loop = SimLoop(settings.seed, make_order(settings.order))
         clock = SimClock(loop, START_S)
         journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
@@ -236,18 +237,3 @@ class SimSession:
                 entropy.reset(entropy_token)
                 Process.variable.reset(process_token)
                 network.remove_machine(machine)
-
-
-def simulate[T](
-    system: System,
-    body: Callable[[Session], Awaitable[T]],
-    *,
-    seed: int = 1,
-    without: Iterable[str] = (),
-) -> T:
-    """Start the system in virtual time, await `body(session)` and return what it returns.
-
-    `without`: safeguards that are switched off. Raises what `body` raises, NotReady where a node does not come up, and
-    UsageError for unknown safeguards.
-    """
-    return SimRuntime().run(RunSettings(system, seed, frozenset(without)), body)
