@@ -207,7 +207,11 @@ class Dependency:
             return await self._guarded(attempt)
         except Unavailable as error:
             fast = not isinstance(error.__cause__, TimeoutError | BreakerOpen | BulkheadFull)
-            if not (self._guards.retry and fast and not deadline.expired and self._retries.try_spend()):
+            # Who asks for time gets it: only another node may be asked at once.
+            allowed = error.retry_after_s is None or self._nodes.pick(tried) is not None
+            if not (
+                self._guards.retry and fast and allowed and not deadline.expired and self._retries.try_spend()
+            ):
                 raise
         return await self._guarded(attempt)
 
