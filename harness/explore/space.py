@@ -49,6 +49,9 @@ LENGTHS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 GRID_S = 1.0
 """Faults begin at multiples of this."""
 
+EVENT_SHARE = 0.15
+"""How many faults of a random schedule wait for an event of the system."""
+
 MAX_VALUES = 64
 """Combinations of magnitudes of one fault; more are thinned out."""
 
@@ -181,13 +184,19 @@ class Space:
             choice = rng.choice(kinds)
             at_s = rng.choice(self.times_s)
             for_s = 0.0 if choice.instant else rng.choice(self.lengths_s(at_s))
-            fault = Placed(at_s, for_s, choice.fault, rng.choice(choice.places), rng.choice(choice.values))
+            place, values = rng.choice(choice.places), rng.choice(choice.values)
+            fault = Placed(at_s, for_s, choice.fault, place, values, self._draw_event(rng))
             wider = ordered((*schedule, fault))
             if self.fits(wider):
                 schedule = wider
             if len(schedule) == size:
                 break
         return schedule or self.draw(rng)
+
+    def _draw_event(self, rng: random.Random) -> str:
+        """Mostly none; an event of the system for a fault that waits for it."""
+        events = tuple(self.system.events)
+        return rng.choice(events) if events and rng.random() < EVENT_SHARE else ""
 
     @cached_property
     def enumerated(self) -> tuple[Schedule, ...]:
