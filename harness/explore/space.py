@@ -79,7 +79,7 @@ class Space:
     `faults`: only these kinds; all that the runtime is capable of where it is empty. `begin_s`: nothing begins earlier:
     the steady state comes first. `overload`: also what no system is made for (see `tolerated`). `exhaustive`: in place
     of random schedules every single fault (1), and every pair of them (2). `orders`: other orders of ready tasks are
-    tried, too.
+    tried, too. `plain`: random schedules only, of all kinds of fault alike, to compare with.
     """
 
     system_name: str
@@ -92,6 +92,7 @@ class Space:
     overload: bool = False
     exhaustive: int = 0
     orders: bool = True
+    plain: bool = False
 
     @property
     def system(self) -> System:
@@ -176,6 +177,8 @@ class Space:
         combinations are not drowned by common ones.
         """
         kinds = [one for one in self.choices if rng.random() < 0.5] or [rng.choice(self.choices)]
+        if self.plain:
+            kinds = list(self.choices)
         size = 1
         while size < self.max_faults and rng.random() < 0.55:
             size += 1
@@ -196,7 +199,8 @@ class Space:
     def _draw_event(self, rng: random.Random) -> str:
         """Mostly none; an event of the system for a fault that waits for it."""
         events = tuple(self.system.events)
-        return rng.choice(events) if events and rng.random() < EVENT_SHARE else ""
+        waits = bool(events) and not self.plain and rng.random() < EVENT_SHARE
+        return rng.choice(events) if waits else ""
 
     @cached_property
     def enumerated(self) -> tuple[Schedule, ...]:
