@@ -121,6 +121,9 @@ class SimSession:
             node.processor.flush()
         return self._journal.records
 
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        self._journal.listeners.append(listener)
+
     async def settle(self) -> None:
         for node in self._nodes.values():
             if node.machine.process is not None:
