@@ -67,6 +67,10 @@ class Session(Protocol):
     @property
     def records(self) -> Sequence[Recorded]: ...
 
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        """Call the listener with each row from now on, when it is recorded."""
+        ...
+
     @property
     def failures(self) -> Sequence[ServiceFailure]: ...
 

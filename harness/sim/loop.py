@@ -262,12 +262,18 @@ class SimLoop(base_events.BaseEventLoop):
     ) -> list[tuple[Any, ...]]:
         """The simulated names; IPv4 only. `socket.gaierror` for an unknown name."""
         name = host.decode() if isinstance(host, bytes) else host
-        addresses = self.network.resolve(name)
+        addresses = self.network.resolve(await self._asked_name(name))
         number = int(port or 0)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, number))
             for address in addresses
         ]
+
+    async def _asked_name(self, name: str) -> str:
+        """The name that is resolved in place of this one: faults of the node that asks may change it."""
+        process = Process.current()
+        look_up = None if process is None else process.machine.look_up
+        return name if look_up is None else await look_up(name)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect in the simulated network; `sock` stands for the connection until `create_connection`."""
@@ -297,7 +303,7 @@ class SimLoop(base_events.BaseEventLoop):
 
     async def _connect_any(self, host: str, port: int) -> Any:
         errors: list[OSError] = []
-        for address in self.network.resolve(host):
+        for address in self.network.resolve(await self._asked_name(host)):
             try:
                 return await self.network.connect(address, port)
             except OSError as error:

@@ -111,7 +111,7 @@ class SimSession:
         for link in topology.links:
             context.loop.network.add_link(link)
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
-        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
+        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed, context.clock.now)
         self._clients = 0
 
     @property
@@ -120,6 +120,9 @@ class SimSession:
         for node in self._nodes.values():
             node.processor.flush()
         return self._journal.records
+
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        self._journal.listeners.append(listener)
 
     async def settle(self) -> None:
         for node in self._nodes.values():
