@@ -18,6 +18,7 @@ from harness.sim.network.network import SimNetwork
 from harness.sim.network.sendfile import send_file
 from harness.sim.network.tls import Tls, make_tls
 from harness.sim.network.transport import SimTransport
+from harness.sim.process import Process
 
 type ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -39,7 +40,15 @@ class ConnectionMethods(base_events.BaseEventLoop):
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[tuple[Any, ...]]:
         """The simulated names. `socket.gaierror` for an unknown one."""
-        return self._addresses(host, port, family, type, proto, flags)
+        return self._addresses(await self._asked_name(host), port, family, type, proto, flags)
+
+    async def _asked_name(self, host: Any) -> Any:
+        """The name that is resolved in place of this one: faults of the node that asks may change it."""
+        process = Process.current()
+        look_up = None if process is None else process.machine.look_up
+        if look_up is None or host is None:
+            return host
+        return await look_up(host.decode() if isinstance(host, bytes) else host)
 
     def _addresses(
         self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -110,7 +119,8 @@ class ConnectionMethods(base_events.BaseEventLoop):
         elif host is None and port is None:
             raise ValueError("host and port was not specified and no sock specified")
         else:
-            infos = self._addresses(host, port, family, socket.SOCK_STREAM, proto, flags)
+            name = await self._asked_name(host)
+            infos = self._addresses(name, port, family, socket.SOCK_STREAM, proto, flags)
             local = None if local_addr is None else self._local(local_addr, family)
             end = await self._connect_any(
                 [info[4] for info in infos], local, happy_eyeballs_delay, all_errors

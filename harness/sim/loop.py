@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from harness.sim.connections import ConnectionMethods
 from harness.sim.network.network import SimNetwork
+from harness.sim.order import TaskOrder
 from harness.sim.patching import RefusedError
 from harness.sim.process import Process
 from harness.sim.threads import ThreadError, Threads, VirtualTimeError, is_simulated
@@ -108,8 +109,24 @@ class _Selector:
         pass
 
 
+class _OrderedSelector(_Selector):
+    """Arranges the steps that are ready before each turn."""
+
+    def __init__(self, loop: SimLoop, order: TaskOrder) -> None:
+        super().__init__(loop)
+        self._order = order
+
+    def select(self, timeout: float | None) -> list[Any]:
+        ready = self._loop._ready
+        self._order.restore(ready)
+        events = super().select(0 if ready else timeout)
+        self._order.arrange(ready)
+        return events
+
+
 class SimLoop(ConnectionMethods):
-    """`now_s` is virtual time, from 0. `network` is where its sockets connect."""
+    """`now_s` is virtual time, from 0. `network` is where its sockets connect. `order`: that of ready tasks; None:
+    asyncio's own."""
 
     # What BaseEventLoop keeps; typed here because the stubs hide it.
     _ready: Any
@@ -117,9 +134,10 @@ class SimLoop(ConnectionMethods):
     _clock_resolution: float
     _thread_id: int | None
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, order: TaskOrder | None = None) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._order = order
         self._clock_resolution = _RESOLUTION_S
         self._tasks_made = 0
         self._factories: dict[Process | None, Any] = {}
@@ -131,7 +149,7 @@ class SimLoop(ConnectionMethods):
         """Called when the run is lost: what happens from now on is of no interest."""
         self.report_misuse: Callable[[str], None] = _ignore
         """Called with an error of the process that runs, which makes the run an error whatever catches it."""
-        self._selector = _Selector(self)
+        self._selector = _Selector(self) if order is None else _OrderedSelector(self, order)
 
     def time(self) -> float:
         return self.now_s
@@ -228,6 +246,8 @@ class SimLoop(ConnectionMethods):
 
     def hold(self, process: Process) -> None:
         """Remove from the loop everything that this process is about to run, now or later."""
+        if self._order is not None:
+            self._order.restore(self._ready)
         ready = list(self._ready)
         process.held_ready = [handle for handle in ready if _belongs(handle, process)]
         # The loop has counted what is ready, so a placeholder replaces what is removed.

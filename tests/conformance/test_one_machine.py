@@ -172,13 +172,13 @@ def test_addresses_of_a_connection(world: World) -> None:
 
 def test_what_cannot_be_bound(world: World) -> None:
     async def main() -> None:
-        with pytest.raises(OSError, match="192.0.2.1"):
+        with pytest.raises(OSError, match=r"192\.0\.2\.1"):
             await asyncio.start_server(_upper, "192.0.2.1", 0)
         async with await asyncio.start_server(_upper, "127.0.0.1", 0) as server:
             with pytest.raises(OSError, match="in use") as caught:
                 await asyncio.start_server(_upper, "127.0.0.1", _port(server))
             assert caught.value.errno == errno.EADDRINUSE
-            with pytest.raises(OSError, match="192.0.2.1"):
+            with pytest.raises(OSError, match=r"192\.0\.2\.1"):
                 await asyncio.open_connection("127.0.0.1", _port(server), local_addr=("192.0.2.1", 0))
 
     world(main)
