@@ -20,6 +20,7 @@ from harness.engine.stop import (
     refuted_steady_state,
 )
 from harness.engine.timeline import Timeline, never_applied
+from harness.engine.triggers import EventWatch
 from harness.errors import HarnessError
 from harness.history.metadata import FaultRecord, InvariantRecord, MatchRecord, RunMetadata, StopRecord
 from harness.runtime.contract import Recorded, RunSettings, Runtime, Session
@@ -79,7 +80,7 @@ def run_arm(runtime: Runtime, system: System, plan: Plan, arm: PlannedArm, emit:
     if not arm.has_faults:
         plan = replace(plan, faults=())
     outcome = _Outcome(faults=never_applied(plan.faults))
-    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system)
+    settings = RunSettings(system, plan.seed, arm.without, plan.experiment.system, plan.experiment.order)
     try:
         stops_when_ill = runtime.name == LIVE
         runtime.run(
@@ -127,8 +128,11 @@ class _Arm:
         self._outcome = outcome
         self._emit = emit
         self._driver = session.driver(plan.experiment.load, seed=plan.seed, drain_s=plan.experiment.drain)
+        watch = EventWatch()
+        if any(planned.fault.when is not None for planned in plan.faults):
+            session.listen(watch)
         self._timeline = Timeline(
-            plan.faults, session.primitives, self._clock, self._clock.now(), self._report_change
+            plan.faults, session.primitives, self._clock, self._clock.now(), self._report_change, watch
         )
         self._load_result: LoadResult | None = None
 
@@ -152,6 +156,7 @@ class _Arm:
         """Until both are over. Where one fails, or this is cancelled, the faults are undone before the load ends."""
         async with asyncio.TaskGroup() as group:
             load = group.create_task(self._record_failure("load", self._driver.run()))
+            load.add_done_callback(lambda _: self._timeline.end())
             others = [group.create_task(self._report_progress()), group.create_task(self._watch())]
             await self._record_failure("timeline", self._timeline.run())
             self._load_result = await load

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.diagnostics import Diagnostic
+from harness.diagnostics import Code, Diagnostic
 from harness.engine.budget import ATTEMPTS, BudgetExceeded
 from harness.engine.events import EventDispatcher, Finish, Handler, RunFinished, SuiteFinished, SuiteStarted
 from harness.engine.executor import Executor, Outcome, ProcessExecutor, SerialExecutor
@@ -26,6 +26,7 @@ from harness.engine.read import ExperimentTexts, ReadyExperiment, unsupported
 from harness.engine.rundir import new_suite_directory, run_directory
 from harness.engine.runtimes import DEFAULT
 from harness.errors import EXIT_EMPTY, UsageError
+from harness.experiment.order import FIFO
 from harness.gates.result import EXIT_CODES, Verdict, worst
 from harness.runtime.options import RuntimeOptions
 from harness.sli.statistics import CONFIDENCE
@@ -400,6 +401,9 @@ def _make_plans(
         except UsageError as error:
             problems += error.diagnostics
         problems += unsupported(experiment, capabilities)
+        if experiment.experiment.order != FIFO and not runtime.deterministic:
+            found = f"order: {experiment.experiment.order} needs virtual time"
+            problems.append(Diagnostic(Code.UNSUPPORTED, found, file=experiment.display_path))
     if problems:
         raise UsageError(problems)
     return plans

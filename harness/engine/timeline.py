@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal
+from typing import Any, Literal
 
 from harness.engine.events import Change
 from harness.engine.plan import PlannedFault
+from harness.engine.triggers import EventWatch
+from harness.experiment.model import Trigger
 from harness.faults.exposure import Exposure
 from harness.faults.primitives import Applied, FaultFailed, Primitives
 from harness.history.metadata import FaultRecord
@@ -39,7 +41,8 @@ class Timeline:
 
     At one moment undoing comes before applying, and what was applied last is undone first, so that one
     fault may follow another on the same target. A fault that cannot be applied or undone stops nothing:
-    its record has the error.
+    its record has the error. A fault with `when` begins at its event, which `watch` sees; when `end` is called it waits
+    no longer, and one that is in force is undone.
     """
 
     def __init__(
@@ -49,12 +52,16 @@ class Timeline:
         clock: Clock,
         begin_s: float,
         on_change: OnChange,
+        watch: EventWatch | None = None,
     ) -> None:
         self._logs = [_FaultLog(fault) for fault in planned]
         self._primitives = primitives
         self._clock = clock
         self._begin_s = begin_s
         self._on_change = on_change
+        self._watch = watch or EventWatch()
+        self._over = asyncio.Event()
+        self._triggered: list[asyncio.Task[None]] = []
         self.errors: list[Exception] = []
         """What `on_change` has raised."""
 
@@ -72,6 +79,10 @@ class Timeline:
                 await self._break_off(changes)
                 raise
 
+    def end(self) -> None:
+        """The load is over: nothing more will happen that a fault could wait for."""
+        self._over.set()
+
     def records(self) -> tuple[FaultRecord, ...]:
         """What has happened so far, in the order of the timeline."""
         return tuple(_record(log) for log in self._logs)
@@ -82,12 +93,19 @@ class Timeline:
         steps: list[tuple[tuple[float, int, int], Literal["apply", "undo"], _FaultLog]] = []
         for index, log in enumerate(self._logs):
             fault = log.planned
+            if fault.fault.when is not None:
+                continue
             steps.append(((fault.at_s, 1, index), "apply", log))
             steps.append(((fault.until_s, 0 if fault.until_s > fault.at_s else 2, -index), "undo", log))
         for (at_s, _, _), act, log in sorted(steps, key=itemgetter(0)):
             yield at_s, act, log
 
     async def _follow(self, changes: asyncio.TaskGroup) -> None:
+        self._triggered = [
+            changes.create_task(self._follow_event(changes, log, log.planned.fault.when))
+            for log in self._logs
+            if log.planned.fault.when is not None
+        ]
         for at_s, act, log in self._steps():
             wait_s = self._begin_s + at_s - self._clock.now()
             if wait_s > 0:
@@ -96,9 +114,37 @@ class Timeline:
                 log.applying = changes.create_task(self._apply(log), name=f"apply:{log.planned.name}")
             else:
                 log.undoing = changes.create_task(self._undo(log), name=f"undo:{log.planned.name}")
+        if self._triggered:
+            await asyncio.wait(self._triggered)
         await self._settle()
 
+    async def _follow_event(self, changes: asyncio.TaskGroup, log: _FaultLog, trigger: Trigger) -> None:
+        """Apply a fault at its event, and undo it at its end."""
+        not_before_s = self._begin_s + log.planned.at_s
+        if not await self._before_end(self._watch.wait_for(trigger, not_before_s)):
+            return
+        if trigger.after and not await self._before_end(self._clock.sleep(trigger.after)):
+            return
+        log.applying = changes.create_task(self._apply(log), name=f"apply:{log.planned.name}")
+        await asyncio.wait([log.applying])
+        await self._before_end(self._clock.sleep(log.planned.fault.lasts_s))
+        log.undoing = changes.create_task(self._undo(log), name=f"undo:{log.planned.name}")
+
+    async def _before_end(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work is done before the load is over; then it is cancelled."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._over.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done():
+                tasks[0].result()
+            return tasks[0].done()
+        finally:
+            for task in tasks:
+                task.cancel()
+
     async def _break_off(self, changes: asyncio.TaskGroup) -> None:
+        for task in self._triggered:
+            task.cancel()
         applying = [log.applying for log in self._logs if log.applying is not None]
         if applying:
             await asyncio.wait(applying, timeout=MAX_APPLY_S)
@@ -171,4 +217,5 @@ def _record(log: _FaultLog) -> FaultRecord:
         undone_at_s=log.undone_at_s,
         exposure=exposure,
         error=log.error,
+        when=None if log.planned.fault.when is None else log.planned.fault.when.describe(),
     )

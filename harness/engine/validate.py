@@ -11,15 +11,17 @@ from dataclasses import replace
 from harness.diagnostics import Code, Diagnostic, Path, unknown_name
 from harness.engine.runtimes import RUNTIMES
 from harness.engine.targets import TargetError, resolve
+from harness.engine.triggers import condition_names
 from harness.experiment.model import Arm, Experiment, Target
 from harness.experiment.parse import Draft, SlosDraft
 from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
 from harness.gates.base import CheckContext, Gate
+from harness.history.columns import Column
 from harness.runtime.options import Capabilities
 from harness.sli.base import Slo
-from harness.sli.checks import check_slo, check_where
+from harness.sli.checks import check_slo, check_sql, check_where
 from harness.system import System
 
 
@@ -258,6 +260,7 @@ def validate_timeline(
             yield from _times(source, path, fault, end_s, _run_end_s(draft))
         if system is not None:
             yield from _target(draft, path, fault, system, index)
+            yield from _trigger(source, path, fault, system)
         line = source.mark(path).line
         if fault.name is not None and fault.name in names:
             found = f"duplicate fault name '{fault.name}' (first on line {names[fault.name]})"
@@ -331,6 +334,19 @@ def _target(draft: Draft, path: Path, fault: Fault, system: System, index: int) 
         resolve(target, system, 0, index, nodes_only=fault.targets == "nodes")
     except TargetError as error:
         yield from (draft.source.locate(one, at) for one in error.diagnostics)
+
+
+def _trigger(source: Source, path: Path, fault: Fault, system: System) -> Iterator[Diagnostic]:
+    if fault.when is None:
+        return
+    at, when = (*path, "when"), fault.when
+    if when.event not in system.events:
+        unknown = unknown_name("event", when.event, system.events, f"system {system.name}")
+        yield source.locate(unknown, (*at, "event"))
+    if when.where is not None:
+        columns = tuple(Column(name, "VARCHAR", True) for name in condition_names(when.where))
+        for problem in check_sql(("where",), when.where, columns):
+            yield source.locate(problem, at)
 
 
 def _unused_targets(draft: Draft) -> Iterator[Diagnostic]:

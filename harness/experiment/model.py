@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidValue
 from harness.experiment.load import Frozen, Load
+from harness.experiment.order import FIFO, Order
 from harness.experiment.units import Duration, PositiveDuration
 from harness.text import quote
 
@@ -85,6 +86,22 @@ class Target(Selector):
     """Traffic between two sets of hosts: {from: edge, to: storage}."""
 
 
+class Trigger(Frozen):
+    """What a fault waits for: an event of the system."""
+
+    event: str
+    """The event, by its name."""
+    where: str | None = None
+    """Only events for which this SQL condition is true. It knows the fields of the event by their names, and its
+    `node` and `t_s`; a field that an event does not have is null."""
+    after: Duration = 0.0
+    """How long after the event the fault begins."""
+
+    def describe(self) -> str:
+        """`breaker.state where state = 'open'`."""
+        return self.event if self.where is None else f"{self.event} where {self.where}"
+
+
 class FaultDefinition(Frozen):
     """Base of every fault in the catalogue: when, how long, on what. Parameters are the subclass's.
 
@@ -97,7 +114,9 @@ class FaultDefinition(Frozen):
     fault: str
     """The name of the fault."""
     at: Duration
-    """When it begins, from the start of the load."""
+    """When it begins, from the start of the load; with `when`, not before."""
+    when: Trigger | None = None
+    """It begins at the first such event from `at` on."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
     """How long it lasts."""
     target: Target | str
@@ -188,6 +207,9 @@ class Experiment(Frozen):
     """The system under test: a name that `harness list` knows, or module:attribute of your own."""
     tags: tuple[str, ...] = ()
     """Words to select it by."""
+    order: Order = FIFO
+    """In which order tasks take their steps that are ready at one moment of virtual time: fifo, random:SEED or
+    pct:SEED."""
     seed: Annotated[int, Field(ge=0)] | None = None
     """The seed of its runs where the command line names none; 1 if not given. Regressions have the seed that showed
     them."""

@@ -13,6 +13,7 @@ from functools import partial
 
 from harness.engine.events import EngineEvent, Handler
 from harness.engine.executor import Executor, ProcessExecutor, SerialExecutor
+from harness.experiment.order import FIFO
 from harness.explore.finding import Finding
 from harness.explore.schedule import Schedule
 from harness.explore.shrink import Shrinker
@@ -81,9 +82,21 @@ class Batch:
 
     def __call__(self, _: Handler) -> list[Trial]:
         return [
-            run_trial(self.subject, schedule_of(self.space, self.seed, number), self.seed + number)
+            run_trial(
+                replace(self.subject, order=order_of(self.space, number)),
+                schedule_of(self.space, self.seed, number),
+                self.seed + number,
+            )
             for number in range(self.start, self.start + self.count)
         ]
+
+
+def order_of(space: Space, number: int) -> str:
+    """The order of ready tasks in one trial: of three trials one each has asyncio's own, a random one and PCT."""
+    if not space.orders or number == 0:
+        return FIFO
+    kind = (FIFO, "random", "pct")[number // 2 % 3]
+    return kind if kind == FIFO else f"{kind}:{number}"
 
 
 def schedule_of(space: Space, seed: int, number: int) -> Schedule:
@@ -234,7 +247,8 @@ class _Search:
             return
         self._report(Progress(self._trials, len(self._findings), self._elapsed_s, shrinking=True))
         run = partial(_try, seed=trial.seed)
-        shrunk = Shrinker(self._space, violation, run).shrink(self._subject, trial.schedule)
+        subject = replace(self._subject, order=trial.order)
+        shrunk = Shrinker(self._space, violation, run).shrink(subject, trial.schedule)
         finding = Finding(trial.seed, number, trial.schedule, shrunk)
         before = self._findings.get(finding.key)
         self._findings[finding.key] = finding if before is None else replace(before, found=before.found + 1)

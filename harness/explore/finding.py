@@ -11,6 +11,7 @@ import yaml
 
 from harness.experiment.load import Load
 from harness.experiment.model import MAX_NAME
+from harness.experiment.order import FIFO
 from harness.explore.schedule import Schedule
 from harness.explore.shrink import Shrunk
 from harness.explore.trial import Violation
@@ -67,6 +68,7 @@ def regression(finding: Finding) -> str:
         "system": subject.name,
         "tags": ["regression"],
         "seed": finding.seed,
+        **({} if subject.order == FIFO else {"order": subject.order}),
         "load": {name: _load_entry(load) for name, load in subject.load.items()},
         "timeline": [fault.entry for fault in shrunk.schedule],
     }

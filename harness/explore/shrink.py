@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from harness.experiment.load import Load
+from harness.experiment.order import FIFO
 from harness.explore.schedule import Place, Placed, Schedule, ordered, subsets
 from harness.explore.space import LENGTHS_S, Space
 from harness.explore.trial import Subject, Trial, Violation
@@ -54,6 +55,7 @@ class Shrinker:
     def shrink(self, subject: Subject, schedule: Schedule) -> Shrunk:
         # Leaving out comes first: every later trial is cheaper for it.
         schedule = self._reduce(subject, schedule, _without_some)
+        subject = self._usual_order(subject, schedule)
         subject = self._fewer_clients(subject, schedule)
         schedule = self._reduce(subject, schedule, lambda one: _simpler(one, self._space))
         schedule = self._reduce(subject, schedule, _without_some)
@@ -87,6 +89,11 @@ class Shrinker:
             else:
                 return schedule
 
+    def _usual_order(self, subject: Subject, schedule: Schedule) -> Subject:
+        """asyncio's own order, if it is violated with that, too."""
+        usual = replace(subject, order=FIFO)
+        return usual if subject.order != FIFO and self._violates(usual, schedule) else subject
+
     def _fewer_clients(self, subject: Subject, schedule: Schedule) -> Subject:
         """Half the clients at a time, and a shorter load, as long as it is violated."""
         for smaller in chain.from_iterable((_rates(subject), _ends(subject, schedule))):
@@ -97,7 +104,7 @@ class Shrinker:
 
 def _key(subject: Subject, schedule: Schedule) -> tuple[object, Schedule]:
     loads = tuple((name, load.model_dump_json()) for name, load in subject.load.items())
-    return (loads, schedule)
+    return ((loads, subject.order), schedule)
 
 
 def _without_some(schedule: Schedule) -> Iterator[Schedule]:

@@ -75,7 +75,8 @@ class Space:
 
     `faults`: only these kinds; all that the runtime is capable of where it is empty. `begin_s`: nothing begins earlier:
     the steady state comes first. `overload`: also what no system is made for (see `tolerated`). `exhaustive`: in place
-    of random schedules every single fault (1), and every pair of them (2).
+    of random schedules every single fault (1), and every pair of them (2). `orders`: other orders of ready tasks are
+    tried, too.
     """
 
     system_name: str
@@ -87,6 +88,7 @@ class Space:
     begin_s: float = FIRST_FAULT_S
     overload: bool = False
     exhaustive: int = 0
+    orders: bool = True
 
     @property
     def system(self) -> System:

@@ -39,6 +39,7 @@ class Wishes:
     max_faults: int = 4
     overload: bool = False
     exhaustive: int = 0
+    orders: bool = True
 
 
 def make_subject(wishes: Wishes) -> Subject:
@@ -102,6 +103,7 @@ def make_space(subject: Subject, wishes: Wishes, calibration: Trial) -> Space:
         max_faults=wishes.max_faults,
         overload=wishes.overload,
         exhaustive=wishes.exhaustive,
+        orders=wishes.orders and not wishes.exhaustive,
     )
     if not space.choices:
         raise UsageError(["there is no fault to draw; name others with --fault"])

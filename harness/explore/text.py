@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.experiment.order import FIFO
 from harness.explore.campaign import Result
 from harness.explore.finding import command, necessity
 from harness.explore.keep import Kept
@@ -60,6 +61,8 @@ def _finding_lines(number: int, one: Kept) -> Iterator[str]:
         f"  shrunk    from {plural(len(finding.first), 'fault')} to {len(shrunk.schedule)} in "
         f"{plural(shrunk.runs, 'run')}, {load}; seen in {plural(finding.found, 'trial')}, first in {finding.trial}"
     )
+    if shrunk.subject.order != FIFO:
+        yield f"  order     {shrunk.subject.order}: with asyncio's own order of ready tasks it holds"
     if one.file is None:
         yield f"  not kept  {one.problem}"
         return
@@ -92,6 +95,7 @@ def document(result: Result, kept: Sequence[Kept]) -> dict[str, Any]:
                 "found": one.finding.found,
                 "runs": one.finding.shrunk.runs,
                 "minimal": one.finding.shrunk.minimal,
+                "order": one.finding.shrunk.subject.order,
                 "faults": [fault.entry for fault in one.finding.shrunk.schedule],
                 "file": None if one.file is None else display_path(one.file),
                 "problem": one.problem,

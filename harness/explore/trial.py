@@ -13,6 +13,7 @@ from harness.engine.plan import MAIN, Plan, PlannedArm, PlannedFault
 from harness.engine.targets import TargetError, resolve
 from harness.experiment.load import Load
 from harness.experiment.model import Experiment, Target
+from harness.experiment.order import FIFO
 from harness.explore.schedule import Schedule
 from harness.explore.space import system_of
 from harness.gates.base import Gate
@@ -35,6 +36,7 @@ class Subject:
     """What is searched: a system under a load, and what must hold besides its invariants. It can be pickled.
 
     `name`: what the system is found by. `slos`: those that `gates` are about. `without`: safeguards that are off.
+    `order`: of ready tasks (`harness.experiment.order`).
     """
 
     name: str
@@ -43,6 +45,7 @@ class Subject:
     gates: tuple[Gate, ...] = ()
     slos: Mapping[str, Slo] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    order: str = FIFO
 
     @property
     def system(self) -> System:
@@ -58,6 +61,7 @@ class Subject:
             timeline=tuple(fault.model for fault in schedule),
             gates=self.gates,
             drain=self.drain_s,
+            order=self.order,
         )
 
 
@@ -90,6 +94,7 @@ class Trial:
     affected: tuple[bool, ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
     judged: tuple[str, ...] = ()
+    order: str = FIFO
 
     def violates(self, one: Violation) -> Violation | None:
         """The violation of the same kind and key."""
@@ -125,6 +130,7 @@ def run_trial(subject: Subject, schedule: Schedule, seed: int, runtime: Runtime 
         seed=seed,
         violations=() if broken else (*violations, *errors),
         broken=broken or next(iter([*failed, *not_computed]), None),
+        order=subject.order,
         judged=tuple(one.name for one in results if one.samples),
         clients=len(arm.clients),
         affected=tuple(fault.exposure.touched for fault in arm.metadata.faults),

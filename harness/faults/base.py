@@ -66,6 +66,9 @@ class Fault(FaultDefinition):
             has_times=self.times is not None,
         ):
             raise InvalidValue(problem.code, problem.found, problem.allowed, path=problem.path)
+        if self.when is not None and self.every is not None:
+            allowed = "it happens once, at the first event"
+            raise InvalidValue(Code.CONFLICT, "'every' beside 'when'", allowed, path=("every",))
         if self.every is not None and self.every <= self.lasts_s:
             found = f"every {self.every:g}s, and it lasts {self.lasts_s:g}s"
             raise InvalidValue(Code.BAD_TIMING, found, "it must end before it begins again", path=("every",))

@@ -20,8 +20,12 @@ from harness.errors import HarnessError
 from harness.experiment.model import FaultDefinition
 from harness.faults.bandwidth import Bandwidth
 from harness.faults.base import Fault
+from harness.faults.clock_skew import ClockSkew
 from harness.faults.cpu_limit import CpuLimit
 from harness.faults.crash import Crash
+from harness.faults.deploy import Deploy
+from harness.faults.disk import Disk
+from harness.faults.dns import Dns
 from harness.faults.http_delay import HttpDelay
 from harness.faults.http_error import HttpError
 from harness.faults.latency import Latency
@@ -48,6 +52,10 @@ BUILT_IN: tuple[type[Fault], ...] = (
     CpuLimit,
     HttpError,
     HttpDelay,
+    ClockSkew,
+    Disk,
+    Dns,
+    Deploy,
 )
 
 
@@ -145,6 +153,8 @@ def _kind(annotation: Any) -> tuple[str, str]:
         return _kind(arguments[0])
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}", ""
+    if origin is dict:
+        return "mapping", ""
     if origin in (typing.Union, types.UnionType):
         return _kind(next(part for part in arguments if part is not type(None)))
     return {bool: "true or false", int: "whole number", float: "number"}.get(annotation, "text"), ""

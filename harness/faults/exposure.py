@@ -34,9 +34,9 @@ class Effects:
 
     `connections`: those on which anything happened; of these `delayed`: something arrived later, `lost`: something was
     lost, or held back until it was sent again, `limited`: a transfer was slowed down, `resets`: they were broken.
-    `connects_blocked`: connection attempts refused or left unanswered. `requests`: HTTP requests delayed or answered by
-    the fault. `bytes`: payload that was delayed, lost, held or limited. `throttled_ms`: processor time that was wanted
-    and waited for.
+    `connects_blocked`: connection attempts refused or left unanswered. `requests`: HTTP requests, disk operations,
+    look-ups of names and readings of the clock that the fault delayed or answered. `bytes`: payload that was delayed,
+    lost, held or limited. `throttled_ms`: processor time that was wanted and waited for.
     """
 
     connections: int = 0

@@ -7,10 +7,10 @@ far. What a runtime can do is asked before anything starts (`harness.faults.prim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.faults.exposure import Exposure
@@ -41,6 +41,14 @@ class Capability(StrEnum):
     """HTTP requests at a node are delayed or answered with an error."""
     CPU_LIMIT = "cpu-limit"
     """A node gets a part of one processor core."""
+    SKEW = "skew"
+    """The wall clock of a node is wrong."""
+    DISK = "disk"
+    """The disk of a node (`Host.disk`) is slow or fails."""
+    RESOLVE = "resolve"
+    """Names that a node looks up get other answers."""
+    DEPLOY = "deploy"
+    """A node is started again with another config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,38 @@ class HttpRule:
     probability: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class ClockRule:
+    """The wall clock of a node is ahead by `offset_s`, and by `drift` of the time since the rule came into force."""
+
+    offset_s: float = 0.0
+    drift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRule:
+    """Reads and writes of a node's disk take `delay_s` longer; `error`: writes fail, reads fail, or writes are cut."""
+
+    delay_s: float = 0.0
+    error: Literal["full", "read", "torn"] | None = None
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    """What a node looks up: names that fit the fnmatch pattern `host` get `answer` (`wrong`: that of the name `to`)."""
+
+    host: str = "*"
+    answer: Literal["error", "empty", "wrong"] | None = None
+    to: str | None = None
+    delay_s: float = 0.0
+    probability: float = 1.0
+
+
+type HostRule = HttpRule | ClockRule | DiskRule | NameRule
+"""What interferes with a node from within its host. Its exposure counts `requests`."""
+
+
 class Applied(Protocol):
     """A primitive in force. `undo` is idempotent; `exposure` may be read during and after."""
 
@@ -179,6 +219,22 @@ class Primitives(Protocol):
 
     async def cpu_limit(self, node: str, factor: float) -> Applied:
         """The node gets 1/`factor` of one processor core. Of several at a time the largest factor counts."""
+        ...
+
+    async def skew(self, node: str, rule: ClockRule) -> Applied:
+        """The wall clock of the node is wrong. Several in force add up."""
+        ...
+
+    async def disk(self, node: str, rule: DiskRule) -> Applied:
+        """The disk of the node is slow or fails."""
+        ...
+
+    async def resolve(self, node: str, rule: NameRule) -> Applied:
+        """Names that the node looks up get another answer. Of several in force the first counts."""
+        ...
+
+    async def deploy(self, node: str, config: Mapping[str, Any]) -> Applied:
+        """Kill the node; from now on these keys replace those of its config. Undo starts it, with the new config."""
         ...
 
 

@@ -30,7 +30,8 @@ class BrokenHistory(HistoryError):
 class FaultRecord:
     """One fault of the timeline as it happened. Times in seconds of the run; None: it did not happen.
 
-    `at_s`, `for_s`: as planned (`for_s` 0: instant). `error`: why it could not be applied or undone.
+    `at_s`, `for_s`: as planned (`for_s` 0: instant). `error`: why it could not be applied or undone. `when`: the
+    event that it waited for.
     """
 
     name: str
@@ -42,6 +43,7 @@ class FaultRecord:
     undone_at_s: float | None
     exposure: Exposure
     error: str | None = None
+    when: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ def write_history(
         core = {key: value for key, value in document.items() if key not in _PLANNED}
         if metadata.stopped is None:
             del core["stopped"]
+        for fault in core["faults"]:
+            if fault["when"] is None:
+                del fault["when"]
         digest.update(_canonical(core).encode())
         sha256 = digest.hexdigest()
         (partial / EXPERIMENT).write_text(experiment_yaml, encoding="utf-8")

@@ -158,7 +158,7 @@ class LiveHost(BaseHost):
         self._ready(None)
 
     def _resolver(self) -> AbstractResolver:
-        return _Resolver(self._router, self._nodes_at)
+        return _Resolver(self._router, self._nodes_at, self._interference)
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         """Count the connection attempt."""
@@ -171,16 +171,20 @@ class LiveHost(BaseHost):
 class _Resolver(AbstractResolver):
     """Names to proxies; `nodes_at` remembers which node is behind which address."""
 
-    def __init__(self, router: Router, nodes_at: dict[tuple[str, int], str]) -> None:
+    def __init__(
+        self, router: Router, nodes_at: dict[tuple[str, int], str], interference: Interference | None
+    ) -> None:
+        self._interference = interference
         self._router = router
         self._nodes_at = nodes_at
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        asked = host if self._interference is None else await self._interference.look_up(host)
         time = asyncio.get_running_loop().time
         began_s = time()
-        addresses = await self._router(host, port)
+        addresses = await self._router(asked, port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{host}'")
         # A proxy accepts at once, whatever its latency. So every new connection waits here for as long as the

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from harness.faults.primitives import HttpRule
+from harness.faults.primitives import HostRule
 from harness.runtime.messages import Codec, MessageError, message
 from harness.system import Event, Row, System
 from harness.system.processor import PROCESSORS, ProcessorSlice
@@ -84,13 +84,15 @@ class RunInfo:
 class Launch:
     """Fork a process for this node. A descriptor comes along: its end of the channel to the harness.
 
-    `namespace`: the path of the network namespace that it runs in, if it is not the harness's.
+    `namespace`: the path of the network namespace that it runs in, if it is not the harness's. `config`: what
+    replaces keys of the node's own.
     """
 
     node: str
     incarnation: int
     address: str
     namespace: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @message
@@ -216,10 +218,10 @@ class Route:
 
 @message
 class Interfere:
-    """Interfere with requests from now on. `number` is unique in the run; draws are from `stream(seed, *names)`."""
+    """Interfere with the node from now on. `number` is unique in the run; draws are from `stream(seed, *names)`."""
 
     number: int
-    rule: HttpRule
+    rule: HostRule
     names: tuple[str | int, ...]
 
 

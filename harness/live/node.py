@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
-from harness.faults.primitives import HostIdentity
+from harness.faults.primitives import ClockRule, HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
 from harness.live.remote import RemoteContext
@@ -59,16 +61,17 @@ class _Node(RemoteContext):
         node = self._node = system.topology.node(launch.node)
         self._sent = messages.Counts()
         self._interference = Interference(self._served)
-        self._interferers: dict[int, Interferer] = {}
+        self._interferers: dict[int, Interferer[Any]] = {}
         identity = HostIdentity(node.name, node.role, node.zone)
         loop = asyncio.get_running_loop()
         self._processor = Processor(identity, node.cores, loop, self.clock.now, self._emit_slice)
         self._work_limit: Limit | None = None
         self._lost_work_s = 0.0
+        self._skews_time = False
         self._host = LiveHost(
             self,
             identity,
-            config=node.config,
+            config={**node.config, **launch.config},
             rng=stream(run.seed, "host", node.name, launch.incarnation),
             disk=DirectoryDisk(Path(run.directory) / "disks" / node.name),
             router=self.router(node.name),
@@ -102,9 +105,11 @@ class _Node(RemoteContext):
                 case messages.Route():
                     self.set_route(message)
                 case messages.Interfere(number, rule, names):
-                    interferer = Interferer(rule, stream(self._seed, *names))
+                    interferer = Interferer(rule, stream(self._seed, *names), self.clock.now())
                     self._interferers[number] = interferer
                     self._interference.add(interferer)
+                    if isinstance(rule, ClockRule):
+                        self._skew_time()
                 case messages.StopInterfering(number):
                     if number in self._interferers:
                         self._interference.remove(self._interferers[number])
@@ -114,6 +119,18 @@ class _Node(RemoteContext):
                     self._send_counts()
                     self.report_dead_tasks()
                     self.send(messages.Flushed(number))
+
+    def _skew_time(self) -> None:
+        """Skew `time.time` of this process, too, as `Host.clock.wall` is. Once: without rules it is right."""
+        if self._skews_time:
+            return
+        self._skews_time, real_ns = True, time.time_ns
+
+        def time_ns() -> int:
+            return real_ns() + round(self._interference.skew_s(self.clock.now()) * 1e9)
+
+        setattr(time, "time_ns", time_ns)  # noqa: B010 - not a method for the type checker
+        setattr(time, "time", lambda: time_ns() / 1e9)  # noqa: B010
 
     def _limit_work(self, cores: float | None) -> None:
         if self._work_limit is not None:
@@ -133,7 +150,7 @@ class _Node(RemoteContext):
             self._processor.flush()
 
     def _send_counts(self) -> None:
-        taken = {number: each.exposure().requests for number, each in self._interferers.items()}
+        taken = {number: each.exposure().counted.requests for number, each in self._interferers.items()}
         limited_s = 0.0 if self._work_limit is None else self._work_limit.lost_s
         counts = messages.Counts(dict(self.attempts), taken, round((self._lost_work_s + limited_s) * 1000))
         if counts != self._sent:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.faults.primitives import HostIdentity, HttpRule
+from harness.faults.primitives import HostIdentity, HostRule
 from harness.live import messages
 from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
@@ -59,6 +60,8 @@ class LiveNode:
         self._ports: set[int] = set()
         """Ports on which its service has ever listened."""
         self._incarnation = 0
+        self._config: dict[str, Any] = {}
+        """What deploys have changed in the node's own."""
         self._process: NodeProcess | None = None
         self._stops: dict[Hold, Stop] = {}
         self._pauses: dict[Hold, None] = {}
@@ -98,6 +101,11 @@ class LiveNode:
                 await self._kill()
                 await self._context.faults.refuse(self._node.name, True)
 
+    async def deploy(self, hold: Hold, config: Mapping[str, Any]) -> None:
+        """Kill the process; what is started next has these keys in its config."""
+        self._config |= config
+        await self.stop(hold, "kill")
+
     async def unstop(self, hold: Hold) -> None:
         """Release a hold. With the last one, start the service and wait until it is ready. NotReady."""
         how = self._stops.pop(hold, None)
@@ -125,7 +133,9 @@ class LiveNode:
     async def _launch(self) -> None:
         """Start a new process, with its own random stream and the old disk, and wait until it listens. NotReady."""
         self._incarnation += 1
-        launch = messages.Launch(self._node.name, self._incarnation, self._address, self._namespace)
+        launch = messages.Launch(
+            self._node.name, self._incarnation, self._address, self._namespace, self._config
+        )
         process = self._process = await launch_process(self._context.fork_server, launch, self)
         if self._cpu_limits:
             self.group.add([process.pid])
@@ -215,8 +225,8 @@ class LiveNode:
 
     # ------------------------------------------------------------------ interference
 
-    def interfere(self, number: int, rule: HttpRule, names: tuple[str | int, ...]) -> None:
-        """Interfere with requests from now on, also in processes to come."""
+    def interfere(self, number: int, rule: HostRule, names: tuple[str | int, ...]) -> None:
+        """Interfere with it from now on, also in processes to come."""
         message = self._interferences[number] = messages.Interfere(number, rule, names)
         if self._process is not None:
             self._process.send(message)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
     Capability,
+    ClockRule,
+    DiskRule,
     EndpointMatch,
     FaultFailed,
+    HostRule,
     HttpRule,
     LinkShape,
+    NameRule,
     PathMatch,
 )
 from harness.live import cpu
@@ -38,6 +43,10 @@ PROXIES: Mapping[Capability, str] = {
     Capability.PAUSE: "SIGSTOP",
     Capability.HTTP: "a middleware in the node's own process",
     Capability.CPU_LIMIT: "a control group with a quota of processor time",
+    Capability.SKEW: "host.clock.wall and time.time in the node's own process",
+    Capability.DISK: "host.disk in the node's own process",
+    Capability.RESOLVE: "the names that host.http looks up in the node's own process",
+    Capability.DEPLOY: "SIGKILL, and a new process with another config",
 }
 """How each is provided with proxies."""
 
@@ -85,7 +94,7 @@ class LivePrimitives:
         self._traffic = traffic
         self._nodes = nodes
         self._attempts = attempts
-        self._interfered: Counter[tuple[str, HttpRule]] = Counter()
+        self._interfered: Counter[tuple[str, HostRule]] = Counter()
         self._interferences = 0
 
     async def flush(self) -> None:
@@ -128,13 +137,19 @@ class LivePrimitives:
         return await self._stop(node, "power_off")
 
     async def _stop(self, name: str, how: Stop) -> Applied:
+        return await self._down(name, how, lambda node, hold: node.stop(hold, how))
+
+    async def deploy(self, node: str, config: Mapping[str, Any]) -> Applied:
+        return await self._down(node, "deploy", lambda node, hold: node.deploy(hold, config))
+
+    async def _down(self, name: str, how: str, stop: Callable[[LiveNode, Hold], Awaitable[None]]) -> Applied:
         node = node_named(name, self._nodes)
         number = self._note(f"{how} of {name}", f"start {name}")
         watch = await self._traffic.watch(_to_node(name))
         attempts_before, open_before = self._attempts[name], watch.open
         exposure = Exposure(connections=open_before)
         hold, hidden = Hold(), node.down
-        await node.stop(hold, how)
+        await stop(node, hold)
 
         async def undo() -> None:
             nonlocal exposure
@@ -168,6 +183,18 @@ class LivePrimitives:
         return self._applied(number, resume, lambda: exposure)
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
+        return await self._interfere(node, rule)
+
+    async def skew(self, node: str, rule: ClockRule) -> Applied:
+        return await self._interfere(node, rule)
+
+    async def disk(self, node: str, rule: DiskRule) -> Applied:
+        return await self._interfere(node, rule)
+
+    async def resolve(self, node: str, rule: NameRule) -> Applied:
+        return await self._interfere(node, rule)
+
+    async def _interfere(self, node: str, rule: HostRule) -> Applied:
         target = node_named(node, self._nodes)
         fault = self._note(f"interference at {node}: {rule}", f"stop interfering at {node}")
         again = self._interfered[node, rule]

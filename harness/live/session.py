@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -184,6 +184,9 @@ class LiveSession:
         if self._cluster is None:
             return Driver(self, system, loads, seed=seed, drain_s=drain_s)
         return LocustDriver(self._cluster, self._clients, system, loads, drain_s=drain_s)
+
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        self._context.journal.listeners.append(listener)
 
     async def settle(self) -> None:
         await self.primitives.flush()

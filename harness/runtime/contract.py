@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from harness.diagnostics import Code
 from harness.errors import HarnessError, InvalidValue
 from harness.experiment.load import Load
+from harness.experiment.order import FIFO
 from harness.faults.primitives import Primitives
 from harness.system import Client, Clock, Host, System, Topology
 from harness.workload.driver import LoadDriver
@@ -24,6 +25,8 @@ class RunSettings:
     without: frozenset[str] = frozenset()
     reference: str = ""
     """The name that `find_system` finds the system by, for runtimes that start other processes."""
+    order: str = FIFO
+    """In which order ready tasks take their steps, in virtual time (`harness.experiment.order`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Session(Protocol):
 
     @property
     def records(self) -> Sequence[Recorded]: ...
+
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        """Call the listener with each row from now on, when it is recorded."""
+        ...
 
     @property
     def failures(self) -> Sequence[ServiceFailure]: ...

@@ -8,6 +8,7 @@ import random
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import aiohttp
@@ -75,6 +76,18 @@ class MemoryDisk:
         self._data[key] = bytes(data)
 
 
+class _NodeClock:
+    """The clock of a node, whose date and time may be skewed."""
+
+    def __init__(self, clock: Clock, interference: Interference) -> None:
+        self.now, self.sleep = clock.now, clock.sleep
+        self._wall = clock.wall
+        self._skew_s = interference.skew_s
+
+    def wall(self) -> datetime:
+        return self._wall() + timedelta(seconds=self._skew_s(self.now()))
+
+
 class _Connector(aiohttp.TCPConnector):
     """It knows which request it connects for: a health check that a service makes by itself is marked as such."""
 
@@ -116,9 +129,9 @@ class BaseHost(ABC):
         self.zone, self.group = identity.zone, identity.group
         self.config = config
         self.topology = context.system.topology
-        self.clock = context.clock
+        self.clock: Clock = context.clock if interference is None else _NodeClock(context.clock, interference)
         self.rng = rng
-        self.disk = disk
+        self.disk = disk if interference is None else interference.disk(disk)
         self._interference = interference
         self._traces = list(traces)
         self._sessions: dict[str, aiohttp.ClientSession] = {}

@@ -94,6 +94,8 @@ class Journal:
         """The background errors that no network causes, and when each was first seen."""
         self.consulted_s: dict[str, float] = {}
         """By safeguard, when code first asked for it."""
+        self.listeners: list[Callable[[Recorded], None]] = []
+        """Called with each row, when it is recorded."""
         self.sealed = False
         """Whether the run is over: nothing is recorded any more."""
 
@@ -108,7 +110,10 @@ class Journal:
     def emit(self, host: str, row: object, t_s: float | None = None) -> None:
         """Record a row, emitted now if `t_s` is not given."""
         if not self.sealed:
-            self.records.append(Recorded(self._now() if t_s is None else t_s, host, row))
+            recorded = Recorded(self._now() if t_s is None else t_s, host, row)
+            self.records.append(recorded)
+            for listener in self.listeners:
+                listener(recorded)
 
     def misuse(self, host: str, error: str, t_s: float | None = None) -> None:
         """Record a `HostError`, once for each text, which names the place. It is a failure, whatever caught it."""

@@ -21,6 +21,7 @@ from harness.sim.network.listener import Listener
 from harness.sim.network.network import SimNetwork
 from harness.sim.network.sendfile import send_file
 from harness.sim.network.transport import SimTransport
+from harness.sim.order import TaskOrder
 from harness.sim.patching import RefusedError
 from harness.sim.process import Process
 from harness.sim.threads import ThreadError, Threads, VirtualTimeError, is_simulated
@@ -112,8 +113,24 @@ class _Selector:
         pass
 
 
+class _OrderedSelector(_Selector):
+    """Arranges the steps that are ready before each turn."""
+
+    def __init__(self, loop: SimLoop, order: TaskOrder) -> None:
+        super().__init__(loop)
+        self._order = order
+
+    def select(self, timeout: float | None) -> list[Any]:
+        ready = self._loop._ready
+        self._order.restore(ready)
+        events = super().select(0 if ready else timeout)
+        self._order.arrange(ready)
+        return events
+
+
 class SimLoop(base_events.BaseEventLoop):
-    """`now_s` is virtual time, from 0. `network` is where its sockets connect."""
+    """`now_s` is virtual time, from 0. `network` is where its sockets connect. `order`: that of ready tasks; None:
+    asyncio's own."""
 
     # What BaseEventLoop keeps; typed here because the stubs hide it.
     _ready: Any
@@ -121,9 +138,10 @@ class SimLoop(base_events.BaseEventLoop):
     _clock_resolution: float
     _thread_id: int | None
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, order: TaskOrder | None = None) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._order = order
         self._clock_resolution = _RESOLUTION_S
         self._tasks_made = 0
         self.network = SimNetwork(self, seed)
@@ -134,7 +152,7 @@ class SimLoop(base_events.BaseEventLoop):
         """Called when the run is lost: what happens from now on is of no interest."""
         self.report_misuse: Callable[[str], None] = _ignore
         """Called with an error of the process that runs, which makes the run an error whatever catches it."""
-        self._selector = _Selector(self)
+        self._selector = _Selector(self) if order is None else _OrderedSelector(self, order)
 
     def time(self) -> float:
         return self.now_s
@@ -211,6 +229,8 @@ class SimLoop(base_events.BaseEventLoop):
 
     def hold(self, process: Process) -> None:
         """Remove from the loop everything that this process is about to run, now or later."""
+        if self._order is not None:
+            self._order.restore(self._ready)
         ready = list(self._ready)
         process.held_ready = [handle for handle in ready if _belongs(handle, process)]
         # The loop has counted what is ready, so a placeholder replaces what is removed.
@@ -242,12 +262,18 @@ class SimLoop(base_events.BaseEventLoop):
     ) -> list[tuple[Any, ...]]:
         """The simulated names; IPv4 only. `socket.gaierror` for an unknown name."""
         name = host.decode() if isinstance(host, bytes) else host
-        addresses = self.network.resolve(name)
+        addresses = self.network.resolve(await self._asked_name(name))
         number = int(port or 0)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, number))
             for address in addresses
         ]
+
+    async def _asked_name(self, name: str) -> str:
+        """The name that is resolved in place of this one: faults of the node that asks may change it."""
+        process = Process.current()
+        look_up = None if process is None else process.machine.look_up
+        return name if look_up is None else await look_up(name)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect in the simulated network; `sock` stands for the connection until `create_connection`."""
@@ -277,7 +303,7 @@ class SimLoop(base_events.BaseEventLoop):
 
     async def _connect_any(self, host: str, port: int) -> Any:
         errors: list[OSError] = []
-        for address in self.network.resolve(host):
+        for address in self.network.resolve(await self._asked_name(host)):
             try:
                 return await self.network.connect(address, port)
             except OSError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from contextvars import Context
+from typing import Any
 
 from harness.faults.primitives import HostIdentity
 from harness.runtime.charges import Charges
@@ -34,7 +36,10 @@ class SimNode:
         self.machine: Machine = context.loop.network.add_machine(self.identity, names=(node.role,))
         self.machine.restarts_after_idle = node.restarts_after_idle
         self.machine.cores = node.cores
-        self.interference = Interference(collector.served)
+        interference = self.interference = Interference(collector.served)
+        self.machine.skew_s = lambda: interference.skew_s(context.clock.now())
+        self.machine.look_up = interference.look_up
+        self._config: Mapping[str, Any] = node.config
         self.processor = Processor(
             self.identity,
             node.cores,
@@ -74,7 +79,7 @@ class SimNode:
             self._host = SimHost(
                 context,
                 process,
-                config=self.node.config,
+                config=self._config,
                 rng=rng,
                 disk=self._disk,
                 processor=self.processor,
@@ -153,6 +158,11 @@ class SimNode:
         if not self.machine.alive:
             self.launch()
         await self.until_ready()
+
+    async def deploy(self, hold: Hold, config: Mapping[str, Any]) -> None:
+        """Kill the process; what is started next has these keys in its config."""
+        self._config = {**self._config, **config}
+        await self.stop(hold, "kill")
 
     def pause(self, hold: Hold) -> None:
         """Stop the process (SIGSTOP) until `unpause(hold)`; nothing to do when it is down."""

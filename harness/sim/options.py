@@ -22,6 +22,10 @@ CAPABILITIES = Capabilities(
         Capability.PAUSE: "the tasks of the node stand still",
         Capability.HTTP: "a middleware in front of the node's own handlers",
         Capability.CPU_LIMIT: "what a node works (Host.work, Node.costs) gets a part of one core",
+        Capability.SKEW: "host.clock.wall, time and datetime of the node",
+        Capability.DISK: "host.disk of the node",
+        Capability.RESOLVE: "all look-ups of the node",
+        Capability.DEPLOY: "the service of the node is started again with another config",
     },
     lacks={},
 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from harness.faults.primitives import (
     Applied,
+    ClockRule,
+    DiskRule,
+    HostRule,
     HttpRule,
     LinkShape,
+    NameRule,
     PathMatch,
 )
 from harness.runtime.interference import Interferer
@@ -21,11 +26,14 @@ from harness.system.streams import stream
 class SimPrimitives:
     """FaultFailed for an unknown node, and for one that does not start again."""
 
-    def __init__(self, network: SimNetwork, nodes: Mapping[str, SimNode], seed: int) -> None:
+    def __init__(
+        self, network: SimNetwork, nodes: Mapping[str, SimNode], seed: int, now: Callable[[], float]
+    ) -> None:
         self._network = network
         self._nodes = nodes
         self._seed = seed
-        self._interfered: Counter[tuple[str, HttpRule]] = Counter()
+        self._now = now
+        self._interfered: Counter[tuple[str, HostRule]] = Counter()
 
     async def shape(self, path: PathMatch, shape: LinkShape) -> Applied:
         return self._impair(path, shape=shape)
@@ -52,9 +60,15 @@ class SimPrimitives:
         return await self._stop(node, "power_off")
 
     async def _stop(self, name: str, how: Stop) -> Applied:
+        return await self._down(name, lambda node, hold: node.stop(hold, how))
+
+    async def deploy(self, node: str, config: Mapping[str, Any]) -> Applied:
+        return await self._down(node, lambda node, hold: node.deploy(hold, config))
+
+    async def _down(self, name: str, stop: Callable[[SimNode, Hold], Awaitable[None]]) -> Applied:
         node = node_named(name, self._nodes)
         observation, hold = node.machine.observe("stop"), Hold()
-        await node.stop(hold, how)
+        await stop(node, hold)
 
         async def start() -> None:
             try:
@@ -79,11 +93,23 @@ class SimPrimitives:
         return AppliedPrimitive(resume, observation.exposure)
 
     async def interfere(self, node: str, rule: HttpRule) -> Applied:
+        return self._interfere(node, rule)
+
+    async def skew(self, node: str, rule: ClockRule) -> Applied:
+        return self._interfere(node, rule)
+
+    async def disk(self, node: str, rule: DiskRule) -> Applied:
+        return self._interfere(node, rule)
+
+    async def resolve(self, node: str, rule: NameRule) -> Applied:
+        return self._interfere(node, rule)
+
+    def _interfere(self, node: str, rule: HostRule) -> Applied:
         interference = node_named(node, self._nodes).interference
         number = self._interfered[node, rule]
         self._interfered[node, rule] += 1
         rng = stream(self._seed, "interfere", node, repr(rule), number)
-        interferer = Interferer(rule, rng)
+        interferer = Interferer(rule, rng, self._now())
         interference.add(interferer)
 
         async def remove() -> None:

@@ -26,6 +26,7 @@ from harness.sim.host import SimClock, SimContext, SimHost
 from harness.sim.loop import SimLoop
 from harness.sim.nodes import SimNode
 from harness.sim.options import SimOptions
+from harness.sim.order import make_order
 from harness.sim.primitives import SimPrimitives
 from harness.sim.process import Process
 from harness.sim.virtual_functions import entropy
@@ -76,7 +77,7 @@ class SimRuntime:
 
     def run[T](self, settings: RunSettings, body: Callable[[Session], Awaitable[T]]) -> T:
         safeguards = safeguards_of(settings)
-        loop = SimLoop(settings.seed)
+        loop = SimLoop(settings.seed, make_order(settings.order))
         clock = SimClock(loop, START_S)
         journal = SimJournal(clock.now)
         loop.set_exception_handler(journal.exception_handler)
@@ -110,7 +111,7 @@ class SimSession:
         for link in topology.links:
             context.loop.network.add_link(link)
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
-        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed)
+        self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed, context.clock.now)
         self._clients = 0
 
     @property
@@ -119,6 +120,9 @@ class SimSession:
         for node in self._nodes.values():
             node.processor.flush()
         return self._journal.records
+
+    def listen(self, listener: Callable[[Recorded], None]) -> None:
+        self._journal.listeners.append(listener)
 
     async def settle(self) -> None:
         for node in self._nodes.values():

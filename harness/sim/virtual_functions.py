@@ -38,6 +38,8 @@ class Active:
 
     loop: ClassVar[SimLoop | None] = None
     process_numbers: ClassVar[dict[Process, int]] = {}
+    generators: ClassVar[dict[Process, random.Random]] = {}
+    """What the functions of the module `random` draw from, for each process that has used one."""
 
 
 def virtual_inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +72,9 @@ def now_s() -> float:
 
 def wall_s() -> float:
     """Seconds since 1970, by the clock of the host."""
-    return EPOCH.timestamp() + _loop().now_s
+    process = Process.current()
+    skew_s = None if process is None else process.machine.skew_s
+    return EPOCH.timestamp() + _loop().now_s + (0.0 if skew_s is None else skew_s())
 
 
 def _ns(clock: Callable[[], float]) -> Callable[..., int]:
@@ -95,6 +99,22 @@ def _process_number() -> int:
 
 def _cores() -> int:
     return _process().machine.cores
+
+
+def _generator() -> random.Random:
+    process = _process()
+    found = Active.generators.get(process)
+    if found is None:
+        # As Python does it: from the entropy of the process.
+        found = Active.generators[process] = random.Random(entropy.get().getrandbits(256))
+    return found
+
+
+def _draw(name: str) -> Callable[..., Any]:
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        return getattr(_generator(), name)(*args, **kwargs)
+
+    return draw
 
 
 _asctime, _strftime, _gmtime = time.asctime, time.strftime, time.gmtime
@@ -124,6 +144,11 @@ _FUNCTIONS: Mapping[ModuleType, Mapping[str, Callable[..., Any]]] = {
         "getpid": _process_number,
         "cpu_count": _cores,
         "process_cpu_count": _cores,
+    },
+    random: {
+        name: _draw(name)
+        for name, value in vars(random).items()
+        if isinstance(getattr(value, "__self__", None), random.Random)
     },
     socket: {"gethostname": lambda: _process().machine.identity.name},
 }

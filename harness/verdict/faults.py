@@ -22,6 +22,8 @@ def judge_fault(record: FaultRecord, stopped: StopRecord | None = None) -> Fault
         verdict, reason = Verdict.ERROR, record.error
     elif record.applied_at_s is None and stopped is not None:
         verdict, reason = Verdict.INCONCLUSIVE, f"not applied: the run was stopped at {stopped.at_s:.1f} s"
+    elif record.applied_at_s is None and record.when is not None:
+        verdict, reason = Verdict.INCONCLUSIVE, f"not applied: its event did not happen: {record.when}"
     elif record.applied_at_s is None:
         verdict, reason = Verdict.ERROR, NEVER_APPLIED
     elif record.undone_at_s is None and record.for_s > 0:

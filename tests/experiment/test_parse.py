@@ -143,7 +143,8 @@ def test_ten_mistakes_are_ten_diagnostics_at_their_lines() -> None:
         f"{FILE}:1:13: found the name 'Edge Loss'; a name has lower-case letters, digits and dashes; "
         "did you mean 'edge-loss'?",
         f"{FILE}:2:1: unknown key 'titel'; allowed: experiment, title, description, system, tags, "
-        "runtime, vars, targets, load, timeline, gates, abort_if, arms, budget, drain; did you mean 'title'?",
+        "order, seed, runtime, vars, targets, load, timeline, gates, abort_if, arms, budget, drain; "
+        "did you mean 'title'?",
         f"{FILE}:5:21: 4 needs a unit; allowed: /s, /m, /h; did you mean 4/s?",
         f"{FILE}:7:20: unknown unit 'minute' in '1minute'; allowed: us, ms, s, m, h; did you mean 1m?",
         f"{FILE}:8:5: crash needs 'for'; how long it lasts, for example for: 30s",

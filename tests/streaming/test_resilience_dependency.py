@@ -253,3 +253,18 @@ async def test_the_caller_decides_what_is_of_use() -> None:
         dep = Dependency(viewer(world), "dep", Guards(check=check))
         assert await statuses(dep, world, 20) == {False: 20}
         assert {"dependency": "dep", "state": "open"} in events(world, "breaker.state")
+
+
+async def test_who_asks_for_time_is_not_asked_again_at_once() -> None:
+    asked = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({}, status=503, headers={"Retry-After": "2"})
+
+    async with serving(handler) as world:
+        dep = Dependency(viewer(world), "dep", Guards(retry=True))
+        with pytest.raises(Unavailable) as caught:
+            await dep.request("/", Deadline.never(world.clock))
+        assert caught.value.retry_after_s == 2
+    assert len(asked) == 1

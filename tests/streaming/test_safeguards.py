@@ -208,6 +208,19 @@ def test_health() -> None:
     assert "http://edge-a-1" in play(scene, "steering.health")
 
 
+def test_steering_that_starts_anew_hands_out_no_dead_appliance() -> None:
+    async def scene(session: Session, host: Host) -> list[str]:
+        await session.primitives.kill("edge-a-1")
+        restarted = await session.primitives.kill("steering-east-1")
+        await session.clock.sleep(1.0)
+        await restarted.undo()
+        await session.clock.sleep(0.1)
+        _, body, _ = await ask(host, "steering-east-1", "/rank", params={"isp": "isp-a", "title": HOT})
+        return list(body["urls"])
+
+    assert "http://edge-a-1" not in play(scene)
+
+
 def test_the_freshest_list_wins() -> None:
     """A kept list of one title is older than that of the whole ISP, and still has an appliance that is dead."""
 

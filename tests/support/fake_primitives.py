@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.faults.exposure import Exposure
 from harness.faults.primitives import (
     Applied,
+    ClockRule,
+    DiskRule,
     FaultFailed,
     HttpRule,
     LinkShape,
+    NameRule,
     PathMatch,
 )
 
@@ -83,3 +87,15 @@ class FakePrimitives:
 
     async def cpu_limit(self, node: str, factor: float) -> Applied:
         return self._do("cpu_limit", node, factor)
+
+    async def skew(self, node: str, rule: ClockRule) -> Applied:
+        return self._do("skew", node, rule)
+
+    async def disk(self, node: str, rule: DiskRule) -> Applied:
+        return self._do("disk", node, rule)
+
+    async def resolve(self, node: str, rule: NameRule) -> Applied:
+        return self._do("resolve", node, rule)
+
+    async def deploy(self, node: str, config: Mapping[str, Any]) -> Applied:
+        return self._do("deploy", node, dict(config))

@@ -70,6 +70,9 @@ def fuzz(
             help="Where the experiments of findings are written; experiments/regressions/SYSTEM if not given.",
         ),
     ] = None,
+    fifo: Annotated[
+        bool, typer.Option("--fifo", help="Only asyncio's own order of ready tasks; otherwise others, too.")
+    ] = False,
     exhaustive: Annotated[
         int,
         typer.Option(
@@ -108,6 +111,7 @@ def fuzz(
         max_faults=max_faults,
         overload=overload,
         exhaustive=exhaustive,
+        orders=not fifo,
     )
     subject, space, _ = begin(wishes, seed)
     if exhaustive:

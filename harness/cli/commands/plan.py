@@ -91,6 +91,7 @@ def _document(item: Plan) -> dict[str, Any]:
                 "fault": planned.fault.fault,
                 "at_s": planned.at_s,
                 "until_s": planned.until_s,
+                "when": None if planned.fault.when is None else planned.fault.when.describe(),
                 "targets": list(planned.target.names),
                 "parameters": planned.fault.parameters(),
             }
@@ -118,6 +119,9 @@ def _lines(item: Plan) -> list[str]:
     for planned in item.faults:
         settings = "".join(f", {name} {text}" for name, text in _settings(planned.fault))
         until = f" to {planned.until_s:g} s" if planned.fault.lasts_s else ""
+        if planned.fault.when is not None:
+            lasts = f", for {planned.fault.lasts_s:g} s" if planned.fault.lasts_s else ""
+            until = f" or later, at {planned.fault.when.describe()}{lasts}"
         lines.append(
             f"  fault   {planned.at_s:g} s{until}: {planned.name} on {', '.join(planned.target.names)}{settings}"
         )

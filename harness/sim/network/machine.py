@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,10 @@ class Machine:
         self.attach_rtt_s = attach_rtt_s
         self.restarts_after_idle = True
         """Whether its TCP begins slow start anew after silence."""
+        self.skew_s: Callable[[], float] | None = None
+        """How far its wall clock is ahead; None where it never is."""
+        self.look_up: Callable[[str], Awaitable[str]] | None = None
+        """The name to resolve in place of one that its process looks up; None where it is the same."""
         self.cores = 1
         """How many its process is told that there are."""
         self.state: State = "down"

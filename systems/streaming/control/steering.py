@@ -113,6 +113,7 @@ class Fleet:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.use_health = host.safeguard("steering.health")
+        self._polls: dict[str, Dependency] = {}
         self.appliances = {
             node.name: Appliance(
                 node.name, node.role, node.zone, holds=frozenset() if node.role == "edge" else None
@@ -134,25 +135,36 @@ class Fleet:
         chosen = rank(self.appliances.values(), isp, title, use_health=self.use_health and self.believable)
         return [f"http://{a.name}" for a in chosen]
 
+    async def start(self) -> None:
+        """Look at all appliances once, so that a node that starts anew hands out no dead ones."""
+        found = await asyncio.gather(*map(self._poll, self.appliances.values()))
+        for appliance, answered in zip(self.appliances.values(), found, strict=True):
+            appliance.healthy = answered
+
     async def watch(self, appliance: Appliance) -> None:
         """Poll one appliance for ever."""
-        poll = Dependency(self._host, appliance.name, Guards(budget_s=POLL_TIMEOUT_S, limit=1, breaker=None))
         clock, rng = self._host.clock, self._host.rng
         await clock.sleep(rng.uniform(0.0, POLL_S))
         while True:
-            answered = False
-            try:
-                answer = await poll.request(
-                    "/health", Deadline.never(clock), params={"known": appliance.version}
-                )
-            except Unavailable:
-                pass
-            else:
-                answered = answer.status == 200 and self._learn(appliance, answer.body)
+            answered = await self._poll(appliance)
             if appliance.seen(answered):
                 name = "steering.returned" if answered else "steering.withdrawn"
                 self._host.emit(Event(name, {"node": appliance.name}))
             await clock.sleep(POLL_S * rng.uniform(0.9, 1.1))
+
+    async def _poll(self, appliance: Appliance) -> bool:
+        """Whether it answered with a report that makes sense."""
+        poll = self._polls.get(appliance.name)
+        if poll is None:
+            guards = Guards(budget_s=POLL_TIMEOUT_S, limit=1, breaker=None, ejection=None)
+            poll = self._polls[appliance.name] = Dependency(self._host, appliance.name, guards)
+        try:
+            answer = await poll.request(
+                "/health", Deadline.never(self._host.clock), params={"known": appliance.version}
+            )
+        except Unavailable:
+            return False
+        return answer.status == 200 and self._learn(appliance, answer.body)
 
     def _learn(self, appliance: Appliance, body: bytes) -> bool:
         """Whether it is a report; one that makes no sense counts as none."""
@@ -184,6 +196,7 @@ async def steering(host: Host) -> None:
     app.add_routes([web.get("/rank", ranked), web.get("/health", health)])
     async with asyncio.TaskGroup() as tasks:
         if fleet.use_health:
+            await fleet.start()
             for appliance in fleet.appliances.values():
                 tasks.create_task(fleet.watch(appliance))
         await host.serve(app)
