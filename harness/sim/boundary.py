@@ -55,7 +55,10 @@ BOUNDARY = (
         "simulated",
         "UTC from 2026",
     ),
-    Boundary("os.urandom, uuid, secrets, random, numpy.random", "simulated", "seeded for each host"),
+    Boundary(
+        "os.urandom, uuid, secrets, random, random.Random()", "simulated", "seeded for each process of a host"
+    ),
+    Boundary("numpy.random", "simulated", "seeded for the run"),
     Boundary("socket.gethostname, os.getpid, os.cpu_count", "simulated", "those of the node"),
     Boundary("signal.signal", "simulated", "accepted; no signal arrives"),
     Boundary(

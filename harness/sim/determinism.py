@@ -12,7 +12,7 @@ libraries take from the machine (found with aiohttp 3.14 and Python 3.13).
   different amount in every phase.
 * Sets of objects are iterated in the order of their addresses. Tasks are hashed by creation (`SimTask`,
   also where aiohttp makes `asyncio.Task` by itself), and the sets that asyncio and aiohttp iterate keep the
-  order of insertion.
+  order of insertion. Responses of a server, web sockets too, are hashed in the order in which they first are.
 * The garbage collector runs at set points (`Collector`), since what it frees may close connections.
 
 Not patched, because it cannot be: the order of sets of strings (PYTHONHASHSEED) and of objects without `__hash__`.
@@ -26,6 +26,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import itertools
 import random
 import sys
 import time
@@ -95,12 +96,13 @@ def determinism_patches(loop: SimLoop, seed: int) -> Iterator[Collector]:
         raise DeterminismError(
             "another simulated run is under way in this process; run one after the other, or use processes"
         )
-    Active.loop, Active.process_numbers = loop, {}
+    Active.loop, Active.process_numbers, Active.generators = loop, {}, {}
     try:
         with ExitStack() as undo:
             for point, value in _patches(loop, seed).items():
                 undo.callback(patch(point, value))
             undo.callback(_patch_websocket_masks(seed))
+            undo.callback(_hash_responses_in_order())
             undo.callback(_seed_global_generators(seed))
             undo.callback(_disable_collection())
             undo.enter_context(captured_functions_replaced())
@@ -183,6 +185,26 @@ class _Module:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+def _hash_responses_in_order() -> Callable[[], None]:
+    """Responses and web sockets of a server are kept in sets (`WeakSet`, in aiohttp's documentation): they are hashed
+    in the order in which they first are, not by their address."""
+    from aiohttp.web import StreamResponse
+
+    point = PatchPoint("aiohttp.web_response", "StreamResponse")
+    if "__hash__" not in vars(StreamResponse):
+        raise moved(point, "StreamResponse has no __hash__ of its own")
+    before, numbers = StreamResponse.__hash__, itertools.count(1)
+
+    def ordered(self: Any) -> int:
+        number: int | None = vars(self).get("_harness_number")
+        if number is None:
+            number = vars(self)["_harness_number"] = next(numbers)
+        return number
+
+    StreamResponse.__hash__ = ordered  # type: ignore[method-assign]
+    return lambda: setattr(StreamResponse, "__hash__", before)
 
 
 def _patch_websocket_masks(seed: int) -> Callable[[], None]:

@@ -38,6 +38,8 @@ class Active:
 
     loop: ClassVar[SimLoop | None] = None
     process_numbers: ClassVar[dict[Process, int]] = {}
+    generators: ClassVar[dict[Process, random.Random]] = {}
+    """What the functions of the module `random` draw from, for each process that has used one."""
 
 
 def virtual_inside(virtual: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,6 +101,22 @@ def _cores() -> int:
     return _process().machine.cores
 
 
+def _generator() -> random.Random:
+    process = _process()
+    found = Active.generators.get(process)
+    if found is None:
+        # As Python does it: from the entropy of the process.
+        found = Active.generators[process] = random.Random(entropy.get().getrandbits(256))
+    return found
+
+
+def _draw(name: str) -> Callable[..., Any]:
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        return getattr(_generator(), name)(*args, **kwargs)
+
+    return draw
+
+
 _asctime, _strftime, _gmtime = time.asctime, time.strftime, time.gmtime
 
 
@@ -126,6 +144,11 @@ _FUNCTIONS: Mapping[ModuleType, Mapping[str, Callable[..., Any]]] = {
         "getpid": _process_number,
         "cpu_count": _cores,
         "process_cpu_count": _cores,
+    },
+    random: {
+        name: _draw(name)
+        for name, value in vars(random).items()
+        if isinstance(getattr(value, "__self__", None), random.Random)
     },
     socket: {"gethostname": lambda: _process().machine.identity.name},
 }

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import uuid
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from time import monotonic  # noqa: TID251
@@ -148,6 +149,31 @@ def test_closing_a_session_breaks_its_connections_in_order() -> None:
 
     seen = same(life, {"slow": slow})
     assert sorted(seen[1:]) == sorted(f"/{index}" for index in range(30))
+
+
+def test_a_broadcast_to_a_set_of_web_sockets_has_an_order() -> None:
+    """The pattern of aiohttp's documentation."""
+
+    async def hub(host: Host) -> None:
+        sockets: weakref.WeakSet[web.WebSocketResponse] = weakref.WeakSet()
+
+        async def answer(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            sockets.add(socket)
+            async for _ in socket:
+                for number, one in enumerate(set(sockets)):
+                    await one.send_str(str(number))
+            return socket
+
+        await host.serve(application(answer))
+
+    async def life(host: Host) -> None:
+        channels = [await host.http("hub").ws_connect("/") for _ in range(20)]
+        await channels[0].send_str("go")
+        saw(host, [await channel.receive_str() for channel in channels])
+
+    same(life, {"hub": hub})
 
 
 def test_names_are_resolved_by_the_simulated_network_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,13 +342,14 @@ def test_hosts_have_streams_of_their_own() -> None:
             for _ in range(draws):
                 uuid.uuid4()
                 host.rng.random()
-            saw(host, (host.name, uuid.uuid4(), host.rng.random()))
+                random.random()  # noqa: TID251
+            saw(host, (host.name, uuid.uuid4(), host.rng.random(), random.random()))  # noqa: TID251
             await host.serve(web.Application())
 
         return drawing
 
     async def life(host: Host) -> None:
-        saw(host, (host.name, uuid.uuid4(), host.rng.random()))
+        saw(host, (host.name, uuid.uuid4(), host.rng.random(), random.random()))  # noqa: TID251
 
     few = call(life, {"one": service(1), "two": service(1)}).seen
     many = call(life, {"one": service(9), "two": service(1)}).seen

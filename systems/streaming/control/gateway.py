@@ -204,11 +204,11 @@ class Gateway:
     async def health(self, asked: Asked) -> Handled:
         return json_response({"ok": True, "snapshot": self.feed.current is not None}), None
 
-    def _refusal(self) -> web.Response:
-        """Of a request that is shed. Only so many may come again: all others would keep the overload up."""
+    def _refusal(self, reason: str) -> web.Response:
+        """Of a request that is too much. Only so many may come again: all others would keep the overload up."""
         if self._retries.try_spend():
-            return HttpError(503, "too busy for this now", retry_after_s=2).response()
-        response = HttpError(503, "too busy for this").response()
+            return HttpError(503, reason, retry_after_s=2).response()
+        response = HttpError(503, reason).response()
         response.headers[NO_RETRY_HEADER] = "no"
         return response
 
@@ -254,7 +254,7 @@ class Gateway:
             if shedder is not None and not shedder.try_enter(priority, expected_s):
                 emit(Event("gateway.shed", {"route": name, "priority": priority.name}))
                 record(request, started_at_s, 503, None)
-                return self._refusal()
+                return self._refusal("too busy for this now")
             self._retries.request()
             level = None
             try:
@@ -264,7 +264,10 @@ class Gateway:
             except DeadlineExceeded as error:
                 response = HttpError(504, str(error)).response()
             except Unavailable as error:
-                response = HttpError(503, str(error), retry_after_s=error.retry_after_s or 1).response()
+                if error.crowded:
+                    response = self._refusal(str(error))
+                else:
+                    response = HttpError(503, str(error), retry_after_s=error.retry_after_s or 1).response()
             except Exception:
                 record(request, started_at_s, 500, None)
                 raise

@@ -40,16 +40,24 @@ class Unavailable(Exception):
     """The dependency gave no useful answer: refused, reset, too late, 5xx, garbage, or not asked at all.
 
     `retry_after_s`: what it asked for itself; None when it did not. `blameless`: it is not the dependency's fault.
+    `crowded`: it was not asked, since too many calls are under way.
     """
 
     def __init__(
-        self, dependency: str, reason: str, *, retry_after_s: int | None = None, blameless: bool = False
+        self,
+        dependency: str,
+        reason: str,
+        *,
+        retry_after_s: int | None = None,
+        blameless: bool = False,
+        crowded: bool = False,
     ) -> None:
         super().__init__(f"{dependency}: {reason}")
         self.dependency = dependency
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.blameless = blameless
+        self.crowded = crowded
 
 
 def _is_blameless(error: Exception) -> bool:
@@ -239,7 +247,7 @@ class Dependency:
             with self._bulkhead:
                 return await (attempt() if self._breaker is None else self._breaker.call(attempt))
         except (BreakerOpen, BulkheadFull) as error:
-            raise Unavailable(self.name, str(error)) from error
+            raise Unavailable(self.name, str(error), crowded=isinstance(error, BulkheadFull)) from error
 
     async def _ask(
         self,
