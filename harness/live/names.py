@@ -1,8 +1,8 @@
 """Names of nodes and roles for every client library of a live run: `NamesLoop`, an event loop that resolves them.
 
 `getaddrinfo` answers with the addresses of the nodes. A connection to such an address, or to a name, is made to the
-proxy of the link, so that every port of a node is reached through the links. Servers listen at the address of their node.
-Which host asks is in a context variable, for many clients share a process.
+proxy of the link, so that every port of a node is reached through the links. Servers listen at the address of their
+node. Which host asks is in a context variable, for many clients share a process.
 """
 
 from __future__ import annotations
