@@ -1,8 +1,9 @@
 """Threads of simulated processes: they are real, but only one of them, or the loop, runs at a time.
 
 The loop stands still while a thread runs, and virtual time with it. A thread gives way when it ends, sleeps, or
-waits (`threading.Condition`, and what is built on it: events, queues, futures); sleeps and time-outs are virtual. So
-the order in which threads run depends on the code alone, never on how long they really take.
+waits (`threading.Condition`, and what is built on it: events, queues, futures; and locks that were made in a simulated
+process); sleeps and time-outs are virtual. So the order in which threads run depends on the code alone, never on how
+long they really take.
 
 Work that somebody awaits (`asyncio.to_thread`, executors, `anyio.to_thread`) must not wait for the loop: that is an
 error. A thread that a service starts by itself may, such as a consumer of a queue.
@@ -10,6 +11,7 @@ error. A thread that a service starts by itself may, such as a consumer of a que
 
 from __future__ import annotations
 
+import _thread
 import functools
 import logging
 import queue
@@ -72,9 +74,9 @@ class SimThread:
         self.thread = thread
         self.process = process
         """Whose thread it is; None for one that processes share."""
-        self.turn = threading.Lock()
+        self.turn = _thread.allocate_lock()
         self.turn.acquire()
-        self.finished = threading.Lock()
+        self.finished = _thread.allocate_lock()
         self.finished.acquire()
         self.waiter: Any = None
         """What it waits for: a lock, until it is released."""
@@ -151,6 +153,49 @@ class SimThread:
     def describe(self) -> str:
         host = "" if self.process is None else f" of {self.process.machine.identity.name}"
         return f"thread {self.thread.name}{host} ({self.place()})"
+
+
+class SimLock:
+    """A `threading.Lock` made in a simulated process: a thread that waits for it gives way."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self.locked = self._lock.locked
+        self.release = self._lock.release
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._lock.acquire(False):
+            return True
+        threads = Threads.current
+        if not blocking or timeout == 0 or threads is None:
+            return False if threads is not None or not blocking else self._lock.acquire(True, timeout)
+        me, end_s = _local.thread, None if timeout < 0 else threads.loop.now_s + timeout
+        while True:
+            if me is None:
+                threads.run()
+            else:
+                left_s = None if end_s is None else end_s - threads.loop.now_s
+                me.park(self._lock, left_s, needs_loop=me.awaited and left_s is None)
+            if self._lock.acquire(False):
+                return True
+            if me is None:
+                raise threads.loop.refusal(
+                    "waiting for a lock in the loop", "asyncio.Lock, or asyncio.to_thread"
+                )
+            if end_s is not None and threads.loop.now_s >= end_s:
+                return False
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _rlock() -> Any:
+    lock: Any = threading._PyRLock()  # type: ignore[attr-defined]
+    lock._block = SimLock()
+    return lock
 
 
 class Threads:
@@ -247,8 +292,11 @@ class Threads:
         )
         self._ident = threading.get_ident()
         Threads.current = self
+        locks = threading.Lock, threading.RLock
         for owner, name, function in replaced:
             setattr(owner, name, function)
+        for name, simulated, real in (("Lock", SimLock, locks[0]), ("RLock", _rlock, locks[1])):
+            setattr(threading, name, _made_inside(simulated, real))
         try:
             yield
         finally:
@@ -256,6 +304,8 @@ class Threads:
             Threads.current = None
             for owner, name, function in replaced:
                 setattr(owner, name, function.__wrapped__)  # type: ignore[attr-defined]
+            setattr(threading, "Lock", locks[0])  # noqa: B010
+            setattr(threading, "RLock", locks[1])  # noqa: B010
 
     def find(self, thread: threading.Thread) -> SimThread | None:
         return next((one for one in self.active if one.thread is thread), None)
@@ -281,6 +331,15 @@ class Threads:
             own._work_queue = queue._PySimpleQueue()  # type: ignore[attr-defined]
             found = self._pools[id(executor), process] = (executor, own)
         return None if found is None else found[1]
+
+
+def _made_inside(simulated: Callable[[], Any], real: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes a simulated lock for code of a simulated process."""
+
+    def make() -> Any:
+        return real() if _local.real or Process.current() is None else simulated()
+
+    return make
 
 
 def _acquire(semaphore: threading.Semaphore, timeout: float) -> bool:
@@ -345,7 +404,7 @@ def _wait(threads: Threads, condition: Any, timeout: float | None = None) -> boo
     if not condition._is_owned():
         raise RuntimeError("cannot wait on un-acquired lock")
     me = _local.thread
-    waiter = threading.Lock()
+    waiter = _thread.allocate_lock()
     waiter.acquire()
     condition._waiters.append(waiter)
     saved = condition._release_save()

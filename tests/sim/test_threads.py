@@ -156,6 +156,33 @@ def test_threads_wait_for_each_other() -> None:
     assert not outcome.failures
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_threads_share_a_lock(kind: str) -> None:
+    """The one that waits for it gives way, so that the one that has it goes on."""
+
+    async def life(host: Host) -> None:
+        lock = getattr(threading, kind)()
+        inside: list[int] = []
+
+        def work(number: int) -> None:
+            with lock:
+                inside.append(number)
+                time.sleep(1)  # noqa: TID251
+                assert inside[-1] == number
+
+        start_s = host.clock.now()
+        await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(5)))
+        saw(host, (inside, round(host.clock.now() - start_s, 6)))
+        assert lock.acquire()
+        assert await asyncio.to_thread(lock.acquire, timeout=3) is False
+        lock.release()
+        saw(host, round(host.clock.now() - start_s, 6))
+
+    outcome = same(life)
+    assert outcome.seen == ["([0, 1, 2, 3, 4], 5.0)", "8.0"]
+    assert not outcome.failures
+
+
 # ---------------------------------------------------------------------- what cannot be
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import signal
 import threading
@@ -22,7 +23,7 @@ async def _spins() -> None:
 
 
 async def _waits_in_c() -> None:
-    lock = threading.Lock()
+    lock = _thread.allocate_lock()
     lock.acquire()
     lock.acquire()
 

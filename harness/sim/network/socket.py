@@ -12,6 +12,8 @@ import struct
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from harness.sim.network.addresses import family_of
+
 if TYPE_CHECKING:
     from harness.sim.network.transport import SimTransport
 
@@ -31,9 +33,7 @@ def _descriptors(process: int) -> tuple[int, int]:
 class ConnectionSocket:
     """Options are kept, not obeyed, but for SO_LINGER with 0 seconds: then closing the connection resets it."""
 
-    family = socket.AF_INET
     type = socket.SOCK_STREAM
-    proto = socket.IPPROTO_TCP
 
     def __init__(self, end: SimTransport) -> None:
         self._end = end
@@ -42,10 +42,18 @@ class ConnectionSocket:
             (socket.SOL_SOCKET, socket.SO_ERROR): 0,
         }
 
-    def getsockname(self) -> tuple[str, int]:
+    @property
+    def family(self) -> socket.AddressFamily:
+        return family_of(self._end.address)
+
+    @property
+    def proto(self) -> int:
+        return 0 if self.family == socket.AF_UNIX else socket.IPPROTO_TCP
+
+    def getsockname(self) -> Any:
         return self._end.sockname
 
-    def getpeername(self) -> tuple[str, int]:
+    def getpeername(self) -> Any:
         return self._end.peername
 
     def setsockopt(self, level: int, option: int, value: Any, size: int | None = None) -> None:
