@@ -57,6 +57,7 @@ class _Node(RemoteContext):
     ) -> None:
         super().__init__(launch.node, system, run.safeguards, LiveClock(run.origin_s), channel.send)
         self._seed = run.seed
+        self._addresses = launch.addresses
         self._channel = channel
         node = self._node = system.topology.node(launch.node)
         self._sent = messages.Counts()
@@ -88,6 +89,7 @@ class _Node(RemoteContext):
         self.emit(self.name, row, row.t_s)
 
     async def serve(self) -> None:
+        self._host.use_names(self._addresses)
         try:
             await self._node.service(self._host)
         except asyncio.CancelledError:

@@ -16,6 +16,7 @@ from harness.live.cpu import Group
 from harness.live.fork_server import ForkServer
 from harness.live.link_faults import LinkFaults
 from harness.live.messages import RowCodec
+from harness.live.names import real_port
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
@@ -134,7 +135,12 @@ class LiveNode:
         """Start a new process, with its own random stream and the old disk, and wait until it listens. NotReady."""
         self._incarnation += 1
         launch = messages.Launch(
-            self._node.name, self._incarnation, self._address, self._namespace, self._config
+            self._node.name,
+            self._incarnation,
+            self._address,
+            self._namespace,
+            self._config,
+            self._context.links.addresses,
         )
         process = self._process = await launch_process(self._context.fork_server, launch, self)
         if self._cpu_limits:
@@ -259,7 +265,7 @@ class LiveNode:
         match message:
             case messages.Ready(port):
                 if port is not None:
-                    self._ports.add(port)
+                    self._ports.add(real_port(port))
             case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.faults.primitives import HostIdentity
-from harness.live.host import real_port
 from harness.live.kernel.controller import MAX_BPS, Controller
 from harness.live.kernel.requests import Flow
 from harness.live.kernel.ruleset import DOWN, UP
@@ -19,6 +18,7 @@ from harness.live.link_toxics import ProxyFeatures, base_toxics, fault_toxics
 from harness.live.link_traffic import LinkTraffic
 from harness.live.links import DOWNSTREAM, UPSTREAM, BaseShapes, Conditions, Link, ProxyLink
 from harness.live.messages import Address
+from harness.live.names import real_port
 from harness.live.tasks import run_all, run_to_end
 from harness.live.toxiproxy import Toxic, ToxiproxyApi
 from harness.system import Access, Topology
@@ -52,7 +52,7 @@ class ProxyLinks:
         """How many proxies were made in the run."""
         # One change at a time: a proxy that is being made must not miss a fault.
         self.lock = asyncio.Lock()
-        self._addresses = addresses
+        self.addresses = addresses
         self._listen = listen
         self._listen_clients = listen if listen_clients is None else listen_clients
         self._prefix = prefix
@@ -130,7 +130,7 @@ class ProxyLinks:
         document = {
             "name": link.name,
             "listen": f"{listen}:0",
-            "upstream": f"{self._addresses[link.target.name]}:{real_port(link.port)}",
+            "upstream": f"{self.addresses[link.target.name]}:{real_port(link.port)}",
             "enabled": True,
             "toxics": [toxic.document() for toxic in self._toxics(link)],
         }

@@ -17,6 +17,7 @@ from harness.live.kernel.controller import Controller
 from harness.live.link_faults import LinkFaults
 from harness.live.locust.cluster import LocustCluster, locust_cluster
 from harness.live.messages import RowCodec
+from harness.live.names import NamesLoop
 from harness.live.networks import LiveNetwork, live_network
 from harness.live.nodes import LiveNode, NodeContext
 from harness.live.options import LiveOptions
@@ -187,7 +188,7 @@ class LiveRuntime:
         if not settings.reference:
             raise UsageError(["RunSettings.reference is empty; other processes load the system by this name"])
         # Not `asyncio.run`, which handles Ctrl-C itself: the engine does, and undoes the faults first.
-        with open_files(), open_workspace() as workspace, asyncio.Runner() as runner:
+        with open_files(), open_workspace() as workspace, asyncio.Runner(loop_factory=NamesLoop) as runner:
             return runner.get_loop().run_until_complete(
                 _run(workspace, settings, safeguards, self.options, body)
             )

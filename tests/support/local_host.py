@@ -94,6 +94,10 @@ class LocalHost:
         finally:
             await runner.cleanup()
 
+    async def address(self, dependency: str, port: int) -> tuple[str, int]:
+        first, *_ = await _Resolver(self._world).resolve(dependency, port)
+        return first["host"], first["port"]
+
     async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
         if start_within_s is not None and start_within_s < 0:
             raise TimeoutError
