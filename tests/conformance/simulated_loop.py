@@ -1,4 +1,4 @@
-"""A pytest plugin that runs test suites of others in virtual time: every loop is simulated, with a machine of its own."""
+"""A pytest plugin that runs the suites of others in virtual time: every loop has a simulated machine of its own."""
 
 from __future__ import annotations
 
