@@ -23,13 +23,15 @@ class Node:
     """One server process. `name` is also its DNS name; `role` names all nodes of that role.
 
     `restarts_after_idle`: whether its TCP begins slow start anew after silence, as Linux does unless it is told not to.
-    `command`: a program that is the node in live runs, such as `("redis-server", "--port", "{port}")`. `external`: the
-    "host:port" of something that runs already, in live runs; only faults on its links are possible. `{port}` is a
-    free port, `{address}` the address of the node (without it, the program listens at 127.0.0.1 or everywhere). Whatever
-    port clients ask for, they reach that one. A command without `{port}` listens at the ports that clients ask for.
-    `ready` of a command: "tcp", when `{port}` answers; "started", at once. `service` is then what stands in for it in virtual time; without, virtual time refuses the system.
     `cores` of its processor: `Host.work` and `costs` queue for them. `costs`: the processor time of a request by route,
     such as `{"GET /home": "8ms", "*": Cost("1ms", p99="9ms")}`; it is charged before the handler runs.
+
+    In live runs a node may be something else than a service, which then stands in for it in virtual time; without a
+    service, virtual time refuses the system. `command`: a program, such as `("redis-server", "--port", "{port}")`.
+    `external`: the "host:port" of something that runs already; only faults on its links are possible. `{port}` is a free
+    port, `{address}` the address of the node (without it, the program listens at 127.0.0.1 or everywhere). Whatever port
+    clients ask for, they reach that one. A command without `{port}` listens at the ports that clients ask for. `ready` of
+    a command: "tcp", when `{port}` answers; "started", at once.
     """
 
     name: str
