@@ -28,10 +28,10 @@ class Node:
 
     In live runs a node may be something else than a service, which then stands in for it in virtual time; without a
     service, virtual time refuses the system. `command`: a program, such as `("redis-server", "--port", "{port}")`.
-    `external`: the "host:port" of something that runs already; only faults on its links are possible. `{port}` is a free
-    port, `{address}` the address of the node (without it, the program listens at 127.0.0.1 or everywhere). Whatever port
-    clients ask for, they reach that one. A command without `{port}` listens at the ports that clients ask for. `ready` of
-    a command: "tcp", when `{port}` answers; "started", at once.
+    `external`: the "host:port" of something that runs already; only faults on its links are possible. `{port}` is a
+    free port, `{address}` the address of the node (without it, the program listens at 127.0.0.1 or everywhere).
+    Whatever port clients ask for, they reach that one. A command without `{port}` listens at the ports that clients
+    ask for. `ready` of a command: "tcp", when `{port}` answers; "started", at once.
     """
 
     name: str
