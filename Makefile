@@ -11,7 +11,7 @@ JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/
 # Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run full live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
+.PHONY: help run fuzz full live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
 .DEFAULT_GOAL := run
 
 # What can be made.
@@ -58,6 +58,12 @@ coverage: $(STAMP)
 # Performance claims, as ratios within one run. Needs a quiet machine.
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+# A short search of fault schedules, always the same one; then a defect that it must find, or the search reports nothing.
+fuzz: $(STAMP)
+	$(BIN)/harness fuzz ledger --seed 1 --schedules 60 --for 15s --output reports/fuzz
+	$(BIN)/harness fuzz ledger --seed 1 --schedules 20 --for 12s --findings 1 --fault loss \
+		--without store.idempotency --output reports/fuzz; test $$? -eq 1
 
 # Lint, format, types and import contracts, of the tests too.
 check: $(STAMP)

@@ -105,7 +105,7 @@ def schedule_of(space: Space, seed: int, number: int) -> Schedule:
         return ()
     if space.exhaustive:
         return space.enumerated[(number - 1) % len(space.enumerated)]
-    if number % 2 and number // 2 < len(space.singles):
+    if number % 2 and number // 2 < len(space.singles) and not space.plain:
         return space.singles[number // 2]
     return space.draw(stream(seed, "fuzz", number))
 

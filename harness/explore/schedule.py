@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,17 +41,26 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Placed:
-    """One fault of a schedule. Times in seconds of the load; `for_s` 0: it happens in an instant."""
+    """One fault of a schedule. Times in seconds of the load; `for_s` 0: it happens in an instant.
+
+    `when`: an event that it waits for from `at_s` on.
+    """
 
     at_s: float
     for_s: float
     fault: str
     place: Place
     values: Values = ()
+    when: str = ""
 
     @property
     def end_s(self) -> float:
         return self.at_s + self.for_s
+
+    @property
+    def last_s(self) -> float:
+        """When it is over for certain."""
+        return math.inf if self.when else self.end_s
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -58,6 +68,7 @@ class Placed:
         lasts = {"for": f"{self.for_s:g}s"} if self.for_s else {}
         return {
             "at": f"{self.at_s:g}s",
+            **({"when": {"event": self.when}} if self.when else {}),
             **lasts,
             "fault": self.fault,
             "target": self.place.entry,
@@ -76,6 +87,8 @@ class Placed:
             f"{place.between[0]} > {place.between[1]}" if place.between else place.node or f"all {place.role}"
         )
         when = f"{self.at_s:g}s to {self.end_s:g}s" if self.for_s else f"at {self.at_s:g}s"
+        if self.when:
+            when = f"at {self.when} from {self.at_s:g}s on" + (f", for {self.for_s:g}s" if self.for_s else "")
         values = "".join(f", {name} {value}" for name, value in self.values)
         return f"{self.fault} of {where}, {when}{values}"
 
@@ -113,7 +126,7 @@ def tolerated(schedule: Schedule, system: System, stops: Iterable[str] = STOPS) 
     }
     hits = [(one, one.place.nodes(system)) for one in schedule if one.fault in set(stops)]
     for moment, _ in hits:
-        down = {node for one, nodes in hits if one.at_s <= moment.at_s <= one.end_s for node in nodes}
+        down = {node for one, nodes in hits if one.at_s <= moment.at_s <= one.last_s for node in nodes}
         if any(len(nodes) > 1 and down.issuperset(nodes) for nodes in roles.values()):
             return False
     return True
@@ -122,7 +135,7 @@ def tolerated(schedule: Schedule, system: System, stops: Iterable[str] = STOPS) 
 def overlapping(schedule: Schedule, system: System) -> bool:
     """Whether two faults of one kind act on the same place at a time, or two faults stop the same node."""
     return any(
-        one.at_s <= other.end_s and other.at_s <= one.end_s and _same(one, other, system)
+        one.at_s <= other.last_s and other.at_s <= one.last_s and _same(one, other, system)
         for index, one in enumerate(schedule)
         for other in schedule[index + 1 :]
     )

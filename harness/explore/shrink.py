@@ -125,6 +125,8 @@ def _simpler(schedule: Schedule, space: Space) -> Iterator[Schedule]:
 
 
 def _simpler_fault(fault: Placed, space: Space) -> Iterator[Placed]:
+    if fault.when:
+        yield replace(fault, when="")
     if fault.place.role is not None:
         for node in space.system.topology.nodes:
             if node.role == fault.place.role:

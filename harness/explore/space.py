@@ -49,6 +49,9 @@ LENGTHS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 GRID_S = 1.0
 """Faults begin at multiples of this."""
 
+EVENT_SHARE = 0.15
+"""How many faults of a random schedule wait for an event of the system."""
+
 MAX_VALUES = 64
 """Combinations of magnitudes of one fault; more are thinned out."""
 
@@ -76,7 +79,7 @@ class Space:
     `faults`: only these kinds; all that the runtime is capable of where it is empty. `begin_s`: nothing begins earlier:
     the steady state comes first. `overload`: also what no system is made for (see `tolerated`). `exhaustive`: in place
     of random schedules every single fault (1), and every pair of them (2). `orders`: other orders of ready tasks are
-    tried, too.
+    tried, too. `plain`: random schedules only, of all kinds of fault alike, to compare with.
     """
 
     system_name: str
@@ -89,6 +92,7 @@ class Space:
     overload: bool = False
     exhaustive: int = 0
     orders: bool = True
+    plain: bool = False
 
     @property
     def system(self) -> System:
@@ -173,6 +177,8 @@ class Space:
         combinations are not drowned by common ones.
         """
         kinds = [one for one in self.choices if rng.random() < 0.5] or [rng.choice(self.choices)]
+        if self.plain:
+            kinds = list(self.choices)
         size = 1
         while size < self.max_faults and rng.random() < 0.55:
             size += 1
@@ -181,13 +187,20 @@ class Space:
             choice = rng.choice(kinds)
             at_s = rng.choice(self.times_s)
             for_s = 0.0 if choice.instant else rng.choice(self.lengths_s(at_s))
-            fault = Placed(at_s, for_s, choice.fault, rng.choice(choice.places), rng.choice(choice.values))
+            place, values = rng.choice(choice.places), rng.choice(choice.values)
+            fault = Placed(at_s, for_s, choice.fault, place, values, self._draw_event(rng))
             wider = ordered((*schedule, fault))
             if self.fits(wider):
                 schedule = wider
             if len(schedule) == size:
                 break
         return schedule or self.draw(rng)
+
+    def _draw_event(self, rng: random.Random) -> str:
+        """Mostly none; an event of the system for a fault that waits for it."""
+        events = tuple(self.system.events)
+        waits = bool(events) and not self.plain and rng.random() < EVENT_SHARE
+        return rng.choice(events) if waits else ""
 
     @cached_property
     def enumerated(self) -> tuple[Schedule, ...]:

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from harness.faults.primitives import EndpointMatch, PathMatch
-from harness.live.host import real_port
 from harness.live.kernel.controller import Controller
 from harness.live.link_faults import LinkFaults
+from harness.live.names import real_port
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -102,9 +102,10 @@ def _run_child(
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
         )
+        from harness.live.names import NamesLoop
         from harness.live.node import run_node
 
-        asyncio.run(run_node(system, run, launch, line))
+        asyncio.run(run_node(system, run, launch, line), loop_factory=NamesLoop)
         code = 0
     except BaseException:
         logging.getLogger(__name__).exception("node %s", launch.node)

@@ -7,7 +7,7 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,22 +20,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from harness.faults.exposure import Cause
 from harness.faults.primitives import HostIdentity
 from harness.live.kernel.namespaces import MakeSocket
-from harness.live.messages import Address
+from harness.live.names import Names, Router, names_of_host, real_port
 from harness.runtime.causation import HEADER, current_cause
 from harness.runtime.charges import Charges
 from harness.runtime.host import BaseHost, HostContext
 from harness.runtime.interference import Interference
 from harness.runtime.processor import Processor
 from harness.system import Disk
-
-MIN_PORT = 1024
-PORT_SHIFT = 8000
-"""Added to privileged ports, those below 1024: every node has an address of its own, so 80 becomes 8080."""
-
-
-def real_port(port: int) -> int:
-    """The port at which a node listens when its service asks for `port`."""
-    return port if port >= MIN_PORT else port + PORT_SHIFT
 
 
 class LiveClock:
@@ -76,10 +67,6 @@ class DirectoryDisk:
 
     def _file(self, key: str) -> Path:
         return self._directory / ("k" + quote(key, safe=""))
-
-
-type Router = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Addresses of a role or node name and port, in the order to be tried."""
 
 
 class LiveContext(HostContext, Protocol):
@@ -156,6 +143,30 @@ class LiveHost(BaseHost):
 
     def ready(self) -> None:
         self._ready(None)
+
+    def use_names(self, addresses: Mapping[str, str]) -> Callable[[], None]:
+        """Any library resolves the names of nodes and roles in this context (`harness.live.names`). Returns its undo.
+
+        `addresses`: of the nodes, by name.
+        """
+        nodes = frozenset((*self.topology.roles, *(node.name for node in self.topology.nodes)))
+        return names_of_host(
+            Names(
+                nodes,
+                addresses,
+                self._router,
+                self._attempts,
+                self._interference,
+                self._sockets,
+                self._address,
+                self._ready,
+            )
+        )
+
+    async def address(self, dependency: str, port: int) -> tuple[str, int]:
+        self._check_known(dependency)
+        first, *_ = await self._router(dependency, port)
+        return first.host, first.port
 
     def _resolver(self) -> AbstractResolver:
         return _Resolver(self._router, self._nodes_at, self._interference)

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.faults.primitives import HostIdentity, HostRule
+from harness.faults.primitives import FaultFailed, HostIdentity, HostRule
 from harness.live import messages
 from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
 from harness.live.fork_server import ForkServer
 from harness.live.link_faults import LinkFaults
 from harness.live.messages import RowCodec
+from harness.live.names import real_port
 from harness.live.node_process import NodeProcess, launch_process
 from harness.live.processes import session_of
 from harness.live.proxy_links import ProxyLinks
@@ -134,7 +135,13 @@ class LiveNode:
         """Start a new process, with its own random stream and the old disk, and wait until it listens. NotReady."""
         self._incarnation += 1
         launch = messages.Launch(
-            self._node.name, self._incarnation, self._address, self._namespace, self._config
+            self._node.name,
+            self._incarnation,
+            self._address,
+            self._namespace,
+            self._config,
+            self._context.links.addresses,
+            self._context.links.ports.get(self._node.name, (None, None))[1],
         )
         process = self._process = await launch_process(self._context.fork_server, launch, self)
         if self._cpu_limits:
@@ -227,6 +234,8 @@ class LiveNode:
 
     def interfere(self, number: int, rule: HostRule, names: tuple[str | int, ...]) -> None:
         """Interfere with it from now on, also in processes to come."""
+        if self._node.command:
+            raise FaultFailed(f"{self._node.name} is a program, and nothing of the harness is in its process")
         message = self._interferences[number] = messages.Interfere(number, rule, names)
         if self._process is not None:
             self._process.send(message)
@@ -259,7 +268,7 @@ class LiveNode:
         match message:
             case messages.Ready(port):
                 if port is not None:
-                    self._ports.add(port)
+                    self._ports.add(real_port(port))
             case messages.Counts(attempts):
                 for target, total in attempts.items():
                     context.attempts[target] += total - process.counts.attempts.get(target, 0)

@@ -9,8 +9,9 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from harness.live.host import LiveClock, Router
+from harness.live.host import LiveClock
 from harness.live.messages import Address, Consulted, Emitted, Misuse, Resolve, Route, RowCodec, Unhandled
+from harness.live.names import Router
 from harness.runtime.host import HostError
 from harness.runtime.journal import Journal, is_defect, report_context, report_logs
 from harness.runtime.messages import MessageError

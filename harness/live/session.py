@@ -115,9 +115,11 @@ class LiveClients:
             router=lambda name, port: self.route(identity, name, port),
             sockets=self._sockets,
         )
+        undo = host.use_names(self._links.addresses)
         try:
             yield host
         finally:
+            undo()
             await host.close()
             await run_to_end(self.leave(identity))
 

@@ -223,6 +223,14 @@ class BaseHost(ABC):
             )
         return session
 
+    async def address(self, dependency: str, port: int) -> tuple[str, int]:
+        """An IP address and a port of a node, or of the first node of a role."""
+        self._check_known(dependency)
+        loop = asyncio.get_running_loop()
+        first, *_ = await loop.getaddrinfo(dependency, port, type=socket.SOCK_STREAM)
+        ip, number, *_ = first[4]
+        return str(ip), int(number)
+
     def _check_known(self, dependency: str) -> None:
         known = (*self.topology.roles, *(node.name for node in self.topology.nodes))
         if dependency not in known:

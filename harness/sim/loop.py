@@ -10,17 +10,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-import socket
 import threading
-from asyncio import base_events
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, NoReturn
 
-from harness.sim.network.listener import Listener
+from harness.sim.connections import ConnectionMethods
 from harness.sim.network.network import SimNetwork
-from harness.sim.network.sendfile import send_file
-from harness.sim.network.transport import SimTransport
 from harness.sim.order import TaskOrder
 from harness.sim.patching import RefusedError
 from harness.sim.process import Process
@@ -128,7 +124,7 @@ class _OrderedSelector(_Selector):
         return events
 
 
-class SimLoop(base_events.BaseEventLoop):
+class SimLoop(ConnectionMethods):
     """`now_s` is virtual time, from 0. `network` is where its sockets connect. `order`: that of ready tasks; None:
     asyncio's own."""
 
@@ -144,6 +140,7 @@ class SimLoop(base_events.BaseEventLoop):
         self._order = order
         self._clock_resolution = _RESOLUTION_S
         self._tasks_made = 0
+        self._factories: dict[Process | None, Any] = {}
         self.network = SimNetwork(self, seed)
         self.threads = Threads(self)
         self.fatal: VirtualTimeError | None = None
@@ -206,7 +203,27 @@ class SimLoop(base_events.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         self._check_closed()  # type: ignore[attr-defined]
         name = name or f"task-{self._tasks_made + 1}"
+        factory = self._factories.get(Process.current()) if self._factories else None
+        if factory is asyncio.eager_task_factory:
+            return SimTask(coro, loop=self, name=name, context=context, eager_start=True, **kwargs)
+        if factory is not None:
+            if context is not None:
+                kwargs["context"] = context
+            task: asyncio.Task[Any] = factory(self, coro, **kwargs)
+            task.set_name(str(name))
+            if (process := Process.current()) is not None:
+                process.spawned.add(task)
+            return task
         return SimTask(coro, loop=self, name=name, context=context, **kwargs)
+
+    def set_task_factory(self, factory: Any) -> None:
+        """For tasks of the process that calls: each has its own."""
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        self._factories[Process.current()] = factory
+
+    def get_task_factory(self) -> Any:
+        return self._factories.get(Process.current())
 
     def next_task_index(self) -> int:
         self._tasks_made += 1
@@ -255,92 +272,6 @@ class SimLoop(base_events.BaseEventLoop):
                 heapq.heappush(self._scheduled, timer)
         process.held_ready, process.held_timers = [], []
 
-    # --- names and sockets ---
-
-    async def getaddrinfo(
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-    ) -> list[tuple[Any, ...]]:
-        """The simulated names; IPv4 only. `socket.gaierror` for an unknown name."""
-        name = host.decode() if isinstance(host, bytes) else host
-        addresses = self.network.resolve(await self._asked_name(name))
-        number = int(port or 0)
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, number))
-            for address in addresses
-        ]
-
-    async def _asked_name(self, name: str) -> str:
-        """The name that is resolved in place of this one: faults of the node that asks may change it."""
-        process = Process.current()
-        look_up = None if process is None else process.machine.look_up
-        return name if look_up is None else await look_up(name)
-
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect in the simulated network; `sock` stands for the connection until `create_connection`."""
-        self.network.hand_over(sock, await self.network.connect(address[0], int(address[1])))
-
-    async def create_connection(  # type: ignore[override]
-        self,
-        protocol_factory: Callable[[], asyncio.BaseProtocol],
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        ssl: Any = None,
-        sock: socket.socket | None = None,
-        **_unused: Any,
-    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        if ssl:
-            _refuse("TLS", "use http:// in virtual time")
-        if sock is not None:
-            end = self.network.take_over(sock)
-            sock.close()
-        else:
-            end = await self._connect_any(host or "localhost", int(port or 0))
-        protocol = protocol_factory()
-        end.attach(protocol, copy_context())
-        protocol.connection_made(end)
-        return end, protocol
-
-    async def _connect_any(self, host: str, port: int) -> Any:
-        errors: list[OSError] = []
-        for address in self.network.resolve(await self._asked_name(host)):
-            try:
-                return await self.network.connect(address, port)
-            except OSError as error:
-                errors.append(error)
-        if len(errors) == 1:
-            raise errors[0]
-        raise OSError("multiple exceptions: " + ", ".join(map(str, errors)))
-
-    async def create_server(  # type: ignore[override]
-        self,
-        protocol_factory: Callable[[], asyncio.BaseProtocol],
-        host: Any = None,
-        port: int | None = None,
-        *,
-        sock: Any = None,
-        ssl: Any = None,
-        start_serving: bool = True,
-        **_unused: Any,
-    ) -> Listener:
-        """Listen on the machine of the process that asks."""
-        if ssl or sock is not None:
-            _refuse("TLS" if ssl else "a ready-made socket", "listen by host and port, in the clear")
-        return self.network.listen(protocol_factory, int(port or 0), start_serving=start_serving)
-
-    async def sendfile(
-        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
-    ) -> int:
-        """Send a file in pieces of the size that the kernel takes. Raises as asyncio's own does."""
-        if transport.is_closing():
-            raise RuntimeError("Transport is closing")
-        if not isinstance(transport, SimTransport):
-            raise RuntimeError(f"sendfile is not supported for transport {transport!r}")
-        return await send_file(transport, file, offset, count)
-
-    async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        _refuse("UDP", "only TCP is")
-
     # --- signals, programs and pipes ---
 
     def add_signal_handler[*Ts](self, sig: int, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
@@ -356,6 +287,11 @@ class SimLoop(base_events.BaseEventLoop):
         raise self.refusal("a pipe", "asyncio.Queue, or a connection")
 
     connect_write_pipe = connect_read_pipe
+
+    def add_reader[*Ts](self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
+        raise self.refusal("waiting for a file descriptor", "streams")
+
+    add_writer = remove_reader = remove_writer = add_reader  # type: ignore[assignment]
 
     # --- threads, and what is refused ---
 

@@ -125,6 +125,13 @@ class Host(Protocol):
         """
         ...
 
+    async def address(self, dependency: str, port: int) -> tuple[str, int]:
+        """Where this host reaches a port of a node, or of the first node of a role: an IP address and a port.
+
+        For clients that resolve names themselves, outside the event loop. HostError when nothing has that name.
+        """
+        ...
+
     def emit(self, record: Row) -> None:
         """Report a row (see `harness.system.host`). Never blocks, never fails the caller."""
         ...

@@ -80,6 +80,15 @@ def test_routes_in_threads_streams_files_and_web_sockets(service: object, tmp_pa
     visit(service, body, picture)
 
 
+def test_the_address_of_a_dependency() -> None:
+    async def body(host: Host, _: Session) -> None:
+        ip, port = await host.address("api", 80)
+        async with httpx.AsyncClient(verify=False) as http:
+            assert (await http.get(f"http://{ip}:{port}/blocking")).status_code == 200
+
+    visit(api, body)
+
+
 def test_a_web_socket_of_a_served_application() -> None:
     async def body(host: Host, _: Session) -> None:
         async with host.http("api").ws_connect("/echo") as socket:

@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection
 
 from aiohttp import web
 
+from harness.sim.loop import SimLoop
+
 type Program = Callable[[int, Callable[[], None]], Awaitable[None]]
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -15,8 +17,13 @@ BIG = bytes(range(256)) * 4096
 """One mebibyte."""
 
 
+def _address() -> str:
+    """Real servers listen on loopback only, simulated ones where their clients reach them."""
+    return "0.0.0.0" if isinstance(asyncio.get_running_loop(), SimLoop) else "127.0.0.1"
+
+
 async def _serve(handler: Handler, port: int, ready: Callable[[], None]) -> None:
-    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    server = await asyncio.start_server(handler, _address(), port)
     ready()
     await server.serve_forever()
 
@@ -170,12 +177,12 @@ async def one_only(port: int, ready: Callable[[], None]) -> None:
         writer.write(b"last")
         writer.close()
 
-    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    server = await asyncio.start_server(handler, _address(), port)
     ready()
     await first.wait()
     server.close()
     await server.wait_closed()
-    after = await asyncio.start_server(_says(b"ended"), "127.0.0.1", port)
+    after = await asyncio.start_server(_says(b"ended"), _address(), port)
     await after.serve_forever()
 
 
@@ -192,7 +199,7 @@ async def twice(port: int, ready: Callable[[], None]) -> None:
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await asyncio.start_server(handler, "127.0.0.1", port)
+            await asyncio.start_server(handler, _address(), port)
         except OSError as error:
             writer.write(str(error.errno).encode())
         writer.close()

@@ -373,7 +373,7 @@ def test_a_role_resolves_to_the_nearest_first() -> None:
         order = net.network.resolve("edge")
         assert order == [net.network.resolve(name)[0] for name in ("here-1", "near-1", "near-2", "far-1")]
         assert len(set(order)) == 4
-        found = await asyncio.get_running_loop().getaddrinfo("edge", 80)
+        found = await asyncio.get_running_loop().getaddrinfo("edge", 80, type=socket.SOCK_STREAM)
         assert [address[0] for *_, address in found] == order
 
     Net(links=links).run(client, server=False)

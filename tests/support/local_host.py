@@ -94,6 +94,10 @@ class LocalHost:
         finally:
             await runner.cleanup()
 
+    async def address(self, dependency: str, port: int) -> tuple[str, int]:
+        first, *_ = await _Resolver(self._world).resolve(dependency, port)
+        return first["host"], first["port"]
+
     async def work(self, seconds: float, *, start_within_s: float | None = None) -> None:
         if start_within_s is not None and start_within_s < 0:
             raise TimeoutError
@@ -138,6 +142,7 @@ class LocalWorld:
             self.sockets[node.name], self.ports[node.name] = sock, sock.getsockname()[1]
         for node in self.topology.nodes:
             host = self.hosts[node.name] = LocalHost(self, node.name, node.role, node.zone, None, node.config)
+            assert node.service is not None
             self._tasks[node.name] = asyncio.ensure_future(node.service(host))
         for name, host in self.hosts.items():
             waiter = asyncio.ensure_future(host.started.wait())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.commands.bench import bench
 from harness.cli.commands.budget import budget
 from harness.cli.commands.cleanup import cleanup
 from harness.cli.commands.compare import compare
@@ -29,6 +30,7 @@ ALL: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("init", init),
     ("run", run),
     ("fuzz", fuzz),
+    ("bench", bench),
     ("validate", validate),
     ("plan", plan),
     ("list", list_),

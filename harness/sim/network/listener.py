@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from harness.sim.network.addresses import family_of, socket_name
 
 if TYPE_CHECKING:
     from harness.sim.network.machine import Machine
+    from harness.sim.network.tls import Tls
     from harness.sim.network.transport import SimTransport
 
 
@@ -18,10 +21,18 @@ class Listener(asyncio.AbstractServer):
     """Also what `loop.create_server` returns."""
 
     def __init__(
-        self, machine: Machine, factory: Callable[[], asyncio.BaseProtocol], port: int, context: Context
+        self,
+        machine: Machine,
+        factory: Callable[[], asyncio.BaseProtocol],
+        addresses: Sequence[str],
+        port: int,
+        context: Context,
+        tls: Tls | None = None,
     ) -> None:
         self._machine = machine
         self._factory = factory
+        self._addresses = addresses
+        self._tls = tls
         self._context = context
         self.port = port
         self._open = False
@@ -32,7 +43,8 @@ class Listener(asyncio.AbstractServer):
 
     @property
     def sockets(self) -> tuple[_ListeningSocket, ...]:
-        return (_ListeningSocket(self._machine.address, self.port),) if self._open else ()
+        """One for each address."""
+        return tuple(_ListeningSocket(each, self.port) for each in self._addresses) if self._open else ()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
@@ -45,13 +57,15 @@ class Listener(asyncio.AbstractServer):
 
     def open(self) -> None:
         if not self._open:
-            if self.port in self._machine.listeners:
-                raise OSError(
-                    errno.EADDRINUSE,
-                    f"error while attempting to bind on address ('{self._machine.address}', {self.port}): "
-                    "address already in use",
-                )
-            self._machine.listeners[self.port] = self
+            for address in self._addresses:
+                if self._machine.is_taken(address, self.port):
+                    name = socket_name(address, self.port)
+                    raise OSError(
+                        errno.EADDRINUSE,
+                        f"error while attempting to bind on address {name!r}: address already in use",
+                    )
+            for address in self._addresses:
+                self._machine.listeners[address, self.port] = self
             self._open = True
             self._machine.on_listen()
 
@@ -76,7 +90,8 @@ class Listener(asyncio.AbstractServer):
         """Listen no more; what was accepted lives on, what waits to be accepted is reset."""
         if self._open:
             self._open = False
-            self._machine.listeners.pop(self.port, None)
+            for address in self._addresses:
+                self._machine.listeners.pop((address, self.port), None)
             for end in self._backlog:
                 end.vanish(reset=True)
             self._backlog.clear()
@@ -134,6 +149,8 @@ class Listener(asyncio.AbstractServer):
         self._accepted[end] = None
         end.listener = self
         protocol = self._factory()
+        if self._tls is not None:
+            protocol = self._tls.wrap(self.get_loop(), protocol)
         end.attach(protocol, self._context)
         protocol.connection_made(end)
 
@@ -141,11 +158,16 @@ class Listener(asyncio.AbstractServer):
 class _ListeningSocket:
     """Enough of a socket to ask where it listens."""
 
-    family = socket.AF_INET
     type = socket.SOCK_STREAM
 
     def __init__(self, address: str, port: int) -> None:
-        self._name = (address, port)
+        self.family = family_of(address)
+        self.proto = 0 if self.family == socket.AF_UNIX else socket.IPPROTO_TCP
+        self._name = socket_name(address, port)
 
-    def getsockname(self) -> tuple[str, int]:
+    def getsockname(self) -> Any:
         return self._name
+
+    def fileno(self) -> int:
+        """-1: it has no descriptor."""
+        return -1

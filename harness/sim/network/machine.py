@@ -6,22 +6,29 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
+from socket import AF_INET6, AF_UNIX
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError
 from harness.faults.exposure import Cause, Exposure, ExposureCounter
 from harness.faults.primitives import HostIdentity
 from harness.runtime.causation import cause_of_own, set_cause
+from harness.sim.network.addresses import ANY, LOOPBACK, UNIX, family_of, in_use, is_own, not_available
 from harness.sim.process import Process
 
 if TYPE_CHECKING:
     from harness.runtime.routes import Hop
+    from harness.sim.network.datagram import DatagramEnd
     from harness.sim.network.listener import Listener
     from harness.sim.network.network import SimNetwork
     from harness.sim.network.path import Path
     from harness.sim.network.transport import SimTransport
 
 type State = Literal["up", "paused", "off", "down"]
+
+
+FIRST_PORT, LAST_PORT = 32768, 60999
+"""Ephemeral ports, as Linux has them (net.ipv4.ip_local_port_range)."""
 
 
 class MachineError(HarnessError):
@@ -53,6 +60,7 @@ class Machine:
         network: SimNetwork,
         identity: HostIdentity,
         address: str,
+        address6: str,
         names: tuple[str, ...],
         up: tuple[Hop, ...],
         down: tuple[Hop, ...],
@@ -60,7 +68,7 @@ class Machine:
     ) -> None:
         self._network = network
         self.identity = identity
-        self.address = address
+        self.address, self.address6 = address, address6
         self.names = names
         self.up, self.down = up, down
         """The hops from the machine to its zone, and from the zone to the machine."""
@@ -80,7 +88,11 @@ class Machine:
         """Whether its process may run."""
         self.removed = False
         self.process: Process | None = None
-        self.listeners: dict[int, Listener] = {}
+        self.listeners: dict[tuple[str, int], Listener] = {}
+        """By address and port."""
+        self.datagrams: dict[tuple[str, int], DatagramEnd] = {}
+        """UDP sockets, by address and port."""
+        self.sockets_made = 0
         self.on_listen: Callable[[], None] = _nothing
         """Called when its process begins to listen on a port."""
         self.transports: dict[SimTransport, None] = {}
@@ -92,7 +104,9 @@ class Machine:
         self._pauses: list[Observation] = []
         self._stopped_s = math.inf
         """Since when it has no process because of a fault."""
-        self._next_port = 32768
+        self._next_port = FIRST_PORT
+        self._ports: dict[tuple[str, int], set[int]] = {}
+        """Ephemeral ports in use, by the address and port of the other end."""
         self._context: Context | None = None
 
     def __repr__(self) -> str:
@@ -172,6 +186,8 @@ class Machine:
                 listener.accept_backlog()
             for transport in list(self.transports):
                 transport.wake()
+            for end in list(self.datagrams.values()):
+                end.wake()
 
     def _set(self, state: State) -> None:
         self.state = state
@@ -190,6 +206,9 @@ class Machine:
             process.held_ready, process.held_timers = [], []
         for listener in list(self.listeners.values()):
             listener.close()
+        for end in self.datagrams.values():
+            end.vanish()
+        self.datagrams.clear()
         for transport in list(self.transports):
             if not transport.gone:
                 for observation in self._stops[:1]:
@@ -206,10 +225,77 @@ class Machine:
 
     # ------------------------------------------------------------------ for the network
 
-    def next_port(self) -> int:
-        """The next ephemeral port."""
-        self._next_port = 32768 if self._next_port >= 60999 else self._next_port + 1
-        return self._next_port
+    def find_listener(self, address: str, port: int) -> Listener | None:
+        """What listens for connections to this address of the machine."""
+        found = self.listeners.get((address, port))
+        if found is None and not address.startswith(UNIX):
+            found = self.listeners.get((ANY[family_of(address)], port))
+        return found
+
+    def is_taken(self, address: str, port: int) -> bool:
+        """Whether nothing else can listen there."""
+        wildcard = address in ANY.values()
+        return self.find_listener(address, port) is not None or (
+            wildcard
+            and any(other == port and family_of(each) is family_of(address) for each, other in self.listeners)
+        )
+
+    def find_datagram(self, address: str, port: int) -> DatagramEnd | None:
+        """The UDP socket that gets what is sent to this address of the machine."""
+        found = self.datagrams.get((address, port))
+        return self.datagrams.get((ANY[family_of(address)], port)) if found is None else found
+
+    def bind_datagram(self, address: str, port: int) -> tuple[str, int]:
+        """Where a new UDP socket is; port 0: the next free one. OSError when it is in use."""
+        self.sockets_made += 1
+        used = {other for _, other in self.datagrams}
+        if port:
+            if self.find_datagram(address, port) is not None or (address in ANY.values() and port in used):
+                raise in_use()
+            return address, port
+        for _ in range(LAST_PORT - FIRST_PORT + 1):
+            self._next_port = FIRST_PORT if self._next_port >= LAST_PORT else self._next_port + 1
+            if self._next_port not in used:
+                return address, self._next_port
+        raise not_available()
+
+    def has_address(self, address: str) -> bool:
+        return address in (self.address, self.address6) or is_own(address)
+
+    def own_address(self, remote: str) -> str:
+        """The address from which it connects to another one."""
+        family = family_of(remote)
+        if is_own(remote):
+            return LOOPBACK[family]
+        if family is AF_UNIX:
+            return UNIX
+        return self.address6 if family is AF_INET6 else self.address
+
+    def take_port(self, remote: tuple[str, int] | None, wanted: int = 0) -> int:
+        """A port for a connection there, or to listen on: the next ephemeral one, or the one that is wanted.
+
+        OSError when all are in use (EADDRNOTAVAIL), or the wanted one is (EADDRINUSE).
+        """
+        taken = self._ports.setdefault(remote, set()) if remote is not None else set()
+        if wanted:
+            if wanted in taken:
+                raise in_use()
+            taken.add(wanted)
+            return wanted
+        for _ in range(LAST_PORT - FIRST_PORT + 1):
+            port = self._next_port = FIRST_PORT if self._next_port >= LAST_PORT else self._next_port + 1
+            if port not in taken and (remote is not None or all(each != port for _, each in self.listeners)):
+                taken.add(port)
+                return port
+        raise not_available()
+
+    def free_port(self, remote: tuple[str, int], port: int) -> None:
+        """The connection is over."""
+        taken = self._ports.get(remote)
+        if taken is not None:
+            taken.discard(port)
+            if not taken:
+                del self._ports[remote]
 
     def observe(self, how: Literal["stop", "pause"]) -> Observation:
         """Begin to count what a fault does by stopping or pausing this machine."""

@@ -7,7 +7,7 @@ import errno
 import math
 import socket
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from harness.errors import HarnessError, InvalidValue
 from harness.faults.exposure import Exposure, ExposureCounter
 from harness.faults.primitives import HostIdentity, PathMatch
 from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
-from harness.sim.network import handshake
+from harness.sim.network import addresses, handshake
+from harness.sim.network.datagram import DatagramEnd
 from harness.sim.network.event_queue import EventQueue
 from harness.sim.network.fair import FairShare
 from harness.sim.network.listener import Listener
@@ -30,6 +31,7 @@ from harness.system import Access
 
 if TYPE_CHECKING:
     from harness.sim.loop import SimLoop
+    from harness.sim.network.tls import Tls
 
 
 class OutsideMachine(HarnessError):
@@ -99,7 +101,9 @@ class SimNetwork:
         n = self._made
         address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
         up, down, rtt_s = self._attachment(identity, access)
-        machine = Machine(self, identity, address, (identity.name, address, *names), up, down, rtt_s)
+        address6 = f"fd00::{n:x}"
+        names = (identity.name, address, address6, *names)
+        machine = Machine(self, identity, address, address6, names, up, down, rtt_s)
         self._machines[identity.name] = machine
         for name in machine.names:
             self._names.setdefault(name, {})[machine] = None
@@ -137,18 +141,37 @@ class SimNetwork:
             other.paths.pop(machine, None)
         machine.paths.clear()
 
-    def resolve(self, name: str) -> list[str]:
-        """Addresses by name: own zone first, then by round trip, then by name. `socket.gaierror` if none."""
+    def resolve(self, name: str, family: int = 0) -> list[str]:
+        """Addresses by name: own zone first, then by round trip, then by name. `socket.gaierror` if none.
+
+        Names of machines have IPv6 addresses when only those are wanted (`family`).
+        """
         asker = self._here()
-        if name in ("localhost", "127.0.0.1", ""):
-            return [asker.address]
+        six = family == socket.AF_INET6
         holders = list(self._names.get(name, ()))
         if not holders:
-            raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{name}'")
+            if name in ("localhost", ""):
+                return [addresses.LOOPBACK[socket.AF_INET6 if six else socket.AF_INET]]
+            spelt = addresses.literal(name)
+            if spelt is None:
+                raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: '{name}'")
+            if family not in (0, addresses.family_of(spelt)):
+                raise socket.gaierror(socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
+            return [spelt]
         if len(holders) > 1:
             zone, distance = asker.identity.zone, self._paths.routes.distance
             holders.sort(key=lambda other: (*distance(zone, other.identity.zone), other.identity.name))
+        if six or name == holders[0].address6:
+            return [holder.address6 for holder in holders]
         return [holder.address for holder in holders]
+
+    def own_address(self, remote: str) -> str:
+        """The address from which the calling process reaches the other one."""
+        return self._here().own_address(remote)
+
+    def is_here(self, address: str) -> bool:
+        """Whether the machine of the calling process has the address."""
+        return self._here().has_address(address)
 
     def _here(self) -> Machine:
         process = Process.current()
@@ -185,25 +208,53 @@ class SimNetwork:
     # ------------------------------------------------------------------ connections
 
     def listen(
-        self, factory: Callable[[], asyncio.BaseProtocol], port: int, *, start_serving: bool = True
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        at: Sequence[str],
+        port: int,
+        *,
+        tls: Tls | None = None,
+        start_serving: bool = True,
     ) -> Listener:
-        """Listen on the machine of the calling process; port 0 picks one."""
+        """Listen at addresses of the machine of the calling process; port 0 picks one."""
         machine = self._here()
-        listener = Listener(machine, factory, port or machine.next_port(), copy_context())
+        if not port and not at[0].startswith(addresses.UNIX):
+            port = machine.take_port(None)
+        listener = Listener(machine, factory, at, port, copy_context(), tls)
         if start_serving:
             listener.open()
         return listener
 
-    async def connect(self, address: str, port: int) -> SimTransport:
+    def open_datagrams(self, own: tuple[str, int], remote: tuple[str, int] | None) -> DatagramEnd:
+        """A UDP socket on the machine of the calling process. OSError when the address is in use."""
+        machine = self._here()
+        end = DatagramEnd(self, machine, machine.bind_datagram(*own), remote)
+        machine.datagrams[end.own] = end
+        return end
+
+    def machine_at(self, address: str) -> Machine | None:
+        return next(iter(self._names.get(address, ())), None)
+
+    async def connect(self, address: str, port: int, local: tuple[str, int] | None = None) -> SimTransport:
         """As `handshake.connect`, from the machine of the calling process. OSError where no route leads there."""
         src = self._here()
-        dst = src if address == "127.0.0.1" else next(iter(self._names.get(address, ())), None)
+        dst: Machine | None
+        if address.startswith(addresses.UNIX):
+            if src.find_listener(address, port) is None:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+            dst = src
+        elif addresses.is_own(address):
+            dst = src
+            if address in addresses.ANY.values():
+                address = addresses.LOOPBACK[addresses.family_of(address)]
+        else:
+            dst = self.machine_at(address)
         if dst is not None and dst is not src:
             zone, other = src.identity.zone, dst.identity.zone
             if self._paths.routes.find(zone, other) is None:
                 raise OSError(errno.ENETUNREACH, f"Network is unreachable: no link from {zone} to {other}")
             self.role_paths.add((src.identity.role, dst.identity.role))
-        return await handshake.connect(self, src, dst, address, port)
+        return await handshake.connect(self, src, dst, address, port, local)
 
     def hand_over(self, sock: socket.socket, end: SimTransport) -> None:
         """Let a real, unconnected socket stand for the connection until `take_over`."""
@@ -216,9 +267,24 @@ class SimNetwork:
             raise ValueError("this socket was not connected through sock_connect of this loop")
         return end
 
+    def release_bound(self, sock: socket.socket) -> tuple[str, int]:
+        """The address and port that a socket is bound to, which is closed: something else stands for it from now."""
+        name = sock.getsockname()
+        sock.close()
+        if isinstance(name, tuple):
+            return name[0], name[1]
+        return addresses.unix_address(name), 0
+
     def forget(self, end: SimTransport) -> None:
         """This end is gone: its machine need not know of it any more."""
         end.machine.transports.pop(end, None)
+        self.free_port(end)
+
+    def free_port(self, end: SimTransport) -> None:
+        """The ephemeral port of this end can be used again. Idempotent."""
+        if end.remote is not None:
+            end.machine.free_port(end.remote, end.port)
+            end.remote = None
 
     def forget_if_done(self, end: SimTransport) -> None:
         if end.finished:

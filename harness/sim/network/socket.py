@@ -6,13 +6,17 @@ descriptor of its own that data could pass through: reading or writing it is ref
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from harness.sim.network.addresses import family_of
+
 if TYPE_CHECKING:
+    from harness.sim.network.datagram import DatagramEnd
     from harness.sim.network.transport import SimTransport
 
 _LINGER = struct.Struct("ii")
@@ -31,9 +35,7 @@ def _descriptors(process: int) -> tuple[int, int]:
 class ConnectionSocket:
     """Options are kept, not obeyed, but for SO_LINGER with 0 seconds: then closing the connection resets it."""
 
-    family = socket.AF_INET
     type = socket.SOCK_STREAM
-    proto = socket.IPPROTO_TCP
 
     def __init__(self, end: SimTransport) -> None:
         self._end = end
@@ -42,10 +44,18 @@ class ConnectionSocket:
             (socket.SOL_SOCKET, socket.SO_ERROR): 0,
         }
 
-    def getsockname(self) -> tuple[str, int]:
+    @property
+    def family(self) -> socket.AddressFamily:
+        return family_of(self._end.address)
+
+    @property
+    def proto(self) -> int:
+        return 0 if self.family == socket.AF_UNIX else socket.IPPROTO_TCP
+
+    def getsockname(self) -> Any:
         return self._end.sockname
 
-    def getpeername(self) -> tuple[str, int]:
+    def getpeername(self) -> Any:
         return self._end.peername
 
     def setsockopt(self, level: int, option: int, value: Any, size: int | None = None) -> None:
@@ -94,3 +104,34 @@ class ConnectionSocket:
 
     def __repr__(self) -> str:
         return f"<simulated connection {self.getsockname()} to {self.getpeername()}>"
+
+
+class DatagramSocket:
+    """What `get_extra_info("socket")` gives for a UDP transport. Options are accepted, not obeyed."""
+
+    type = socket.SOCK_DGRAM
+    proto = socket.IPPROTO_UDP
+
+    def __init__(self, end: DatagramEnd) -> None:
+        self._end = end
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return family_of(self._end.own[0])
+
+    def getsockname(self) -> Any:
+        return self._end.get_extra_info("sockname")
+
+    def getpeername(self) -> Any:
+        if self._end.remote is None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return self._end.get_extra_info("peername")
+
+    def setsockopt(self, *_: Any) -> None: ...
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        return bytes(size) if size else 0
+
+    def fileno(self) -> int:
+        """-1: it has no descriptor."""
+        return -1

@@ -13,6 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from harness.faults.exposure import Cause
+from harness.sim.network.addresses import socket_name
 from harness.sim.network.receiver import Receiver
 from harness.sim.network.sender import Sender
 from harness.sim.network.socket import ConnectionSocket
@@ -30,6 +31,8 @@ class SimTransport(asyncio.Transport):
     is lost. `gone`: nothing answers for this end any more (its machine was powered off, or the connection reset).
     """
 
+    _start_tls_compatible = True  # for asyncio's start_tls
+
     def __init__(
         self, network: SimNetwork, machine: Machine, port: int, stream: str, connection: int
     ) -> None:
@@ -37,10 +40,14 @@ class SimTransport(asyncio.Transport):
         self._network = network
         self.machine = machine
         self.port = port
+        self.address = machine.address
+        """Its own, of those of its machine."""
+        self.remote: tuple[str, int] | None = None
+        """Where its ephemeral port is in use for."""
         self.connection = connection
         self.listener: Listener | None = None
         self.peer: SimTransport = self
-        self._peername: tuple[str, int] = ("", 0)
+        self._peername: Any = ("", 0)
         self._socket: ConnectionSocket | None = None
         self.resets_on_close = False
         self.protocol: Any = None
@@ -58,7 +65,7 @@ class SimTransport(asyncio.Transport):
     def pair(self, peer: SimTransport, peer_port: int) -> None:
         self.peer = peer
         self.client = self.client or peer.machine.identity.group is not None
-        self._peername = (peer.machine.address, peer_port)
+        self._peername = socket_name(peer.address, peer_port)
 
     def attach(self, protocol: asyncio.BaseProtocol, context: Context) -> None:
         """Give it to its process."""
@@ -105,11 +112,11 @@ class SimTransport(asyncio.Transport):
         return default
 
     @property
-    def sockname(self) -> tuple[str, int]:
-        return (self.machine.address, self.port)
+    def sockname(self) -> Any:
+        return socket_name(self.address, self.port)
 
     @property
-    def peername(self) -> tuple[str, int]:
+    def peername(self) -> Any:
         return self._peername
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -123,6 +130,8 @@ class SimTransport(asyncio.Transport):
         if self.sender.eof_wanted and not self.closing:
             raise RuntimeError("Cannot call write() after write_eof()")
         if not isinstance(data, bytes):
+            if not isinstance(data, bytearray | memoryview):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
             data = bytes(data)
         if data and not self.closing:
             self.sender.write(data)
@@ -180,11 +189,15 @@ class SimTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Close without waiting for what the kernel has not taken yet; that is dropped."""
+        self._force_close(None)
+
+    def _force_close(self, error: Exception | None) -> None:
+        """As asyncio's own protocols call it."""
         if self.lost:
             return
         self._stop_reading()
         self.sender.drop_write_buffer()
-        self.lose(None)
+        self.lose(error)
         self.sender.send_eof()
 
     def _stop_reading(self) -> None:

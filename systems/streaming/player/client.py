@@ -37,6 +37,16 @@ CONNECT_TIMEOUT_S = 0.75
 SILENCE_TIMEOUT_S = 3.0
 """An appliance that sends nothing for so long has failed (safeguard `player.segment_timeout`)."""
 
+MAX_SILENCE_TIMEOUT_S = 12.0
+"""What it grows to while one appliance after the other is silent: then it is not they that have failed."""
+
+SLOW_FACTOR = 1.5
+"""A download that is not half done after so many times as long as the segment plays is cut off, where there is another
+appliance."""
+
+MIN_SIZE_SHARE = 0.1
+"""A body of less than this share of what the bitrate says is no video."""
+
 READ_BUFFER_BYTES = 8_000_000
 """More than any segment. With less, aiohttp 3.14.5 pauses reading, and resuming it after the last byte arms
 its read timer again: that fires on the idle connection and spoils the next request on it."""
@@ -81,6 +91,16 @@ class Segment:
     source: str
     reason: str
     locality: str | None
+    status: int = 0
+    not_reached: bool = False
+    """No connection was made in time."""
+    slow: bool = False
+    """It took longer than it plays, or was cut off because it would have."""
+
+    @property
+    def kbps(self) -> float:
+        """Of its body."""
+        return self.n_bytes * 8 / 1000 / max(self.took_s - self.waited_s, 1e-3)
 
 
 class Requests:
@@ -104,6 +124,8 @@ class Requests:
         self._gateway = 0
         strict = host.safeguard("player.segment_timeout")
         self._silence_s = SILENCE_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
+        self._silent: list[str] = []
+        """The appliances that were silent, one after the other."""
         self._segment_timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_TIMEOUT_S if strict else PATIENT_TIMEOUT_S
         )
@@ -203,11 +225,21 @@ class Requests:
         return answer
 
     async def segment(
-        self, node: str, title: str, fetch: Fetch, playback: Playback, bitrate_kbps: float
+        self,
+        node: str,
+        title: str,
+        fetch: Fetch,
+        playback: Playback,
+        bitrate_kbps: float,
+        *,
+        segment_s: float,
+        can_leave: bool,
     ) -> Segment:
-        """Download one segment from one appliance, as long as the viewer waits and without long silence;
-        given up when the ABR rule says so. One that is cut because the viewer has seen all they wanted is not
-        recorded: nothing is known of it."""
+        """Download one segment from one appliance, as long as the viewer waits and without long silence.
+
+        Given up when the ABR rule says so; cut off when it is slow and (`can_leave`) there is another appliance. One
+        that is cut because the viewer has seen all they wanted is not recorded: nothing is known of it.
+        """
         clock = self._host.clock
         started = clock.now()
         until_s = playback.waits_until_s(started)
@@ -217,6 +249,8 @@ class Requests:
         size: int | None = None
         first_s = 0.0
         source, cache, reason, given_up = "", None, "", False
+        kind, not_reached, too_slow = "", False, False
+        slow_s = SLOW_FACTOR * segment_s if can_leave else float("inf")
         try:
             # One timer for the whole download, put off now and then while data comes: cheaper than
             # aiohttp's, which is armed anew for every piece.
@@ -233,6 +267,7 @@ class Requests:
                 source = response.headers.get("X-Served-By", "")
                 cache = response.headers.get("X-Cache")
                 size = response.content_length
+                kind = response.content_type
                 put_off_s = clock.now()
                 first_s = put_off_s - started
                 async for chunk, _ in response.content.iter_chunks():
@@ -251,8 +286,13 @@ class Requests:
                         given_up = True
                         response.close()
                         break
+                    if now - started > slow_s and (not size or done < size / 2):
+                        too_slow = True
+                        response.close()
+                        break
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status, reason = 0, _said(error)
+            not_reached = isinstance(error, aiohttp.ConnectionTimeoutError)
         now = clock.now()
         took = now - started
         cut = status == 0 and now >= until_s - EARLY_S
@@ -262,7 +302,13 @@ class Requests:
             locality = self._locality(node, cache)
         if cut and playback.ends_at_s is not None:
             return Segment(False, False, True, done, took, first_s, source, "no longer wanted", locality)
-        ok = status == 200 and not given_up and done > 0
+        if status == 200 and not (given_up or too_slow):
+            reason = _no_video(kind, done, bitrate_kbps * 125 * segment_s)
+        if too_slow:
+            reason = "slow"
+        ok = status == 200 and not given_up and not reason
+        if not cut:
+            self._note_silence(node, ok=ok, silent=reason == "timeout" and not not_reached)
         if not ok and not given_up and node in self._local:
             self._miss = "content miss" if cache == "miss" or status == 404 else "health miss"
         if ok:
@@ -279,7 +325,31 @@ class Requests:
             n_bytes=done,
             locality=locality,
         )
-        return Segment(ok, given_up, cut, done, took, first_s, source, reason or f"HTTP {status}", locality)
+        return Segment(
+            ok,
+            given_up,
+            cut,
+            done,
+            took,
+            first_s,
+            source,
+            reason or f"HTTP {status}",
+            locality,
+            status,
+            not_reached,
+            too_slow or (ok and took > segment_s),
+        )
+
+    def _note_silence(self, node: str, *, ok: bool, silent: bool) -> None:
+        """Wait longer where one appliance after the other is silent, and no longer once one answers soon."""
+        if self._silence_s >= PATIENT_TIMEOUT_S:
+            return
+        if silent and node not in self._silent:
+            self._silent.append(node)
+            if len(self._silent) > 1:
+                self._silence_s = min(MAX_SILENCE_TIMEOUT_S, 2 * self._silence_s)
+        elif ok:
+            self._silent.clear()
 
     def _locality(self, node: str, cache: str | None) -> str:
         """Elsewhere than in the ISP: why the last of its appliances that was tried did not serve."""
@@ -335,6 +405,13 @@ def _said(error: BaseException) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
         return "connection lost"
     return type(error).__name__
+
+
+def _no_video(content_type: str, n_bytes: int, expected_bytes: float) -> str:
+    """Why a body is no video: a page of some portal, or next to nothing. Empty for one that may be."""
+    if not (content_type.startswith("video/") or content_type == "application/octet-stream"):
+        return f"no video but {content_type}"
+    return f"no video in {n_bytes} bytes" if n_bytes < MIN_SIZE_SHARE * expected_bytes else ""
 
 
 def _seconds(value: str | None) -> float:

@@ -61,6 +61,12 @@ def read_urls(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(body["urls"])
 
 
+def read_ttl_s(body: Mapping[str, Any], default_s: float) -> float:
+    """For how long the list of an answer to `/steer` is good: what it says, or what the manifest said."""
+    ttl_s = body.get("ttl_s")
+    return float(ttl_s) if isinstance(ttl_s, int | float) and _positive(ttl_s) else default_s
+
+
 def _positive(value: object) -> bool:
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0

@@ -27,6 +27,9 @@ UNDECIDED_S = 10.0
 """Who is asked to leave after waiting less than this has no verdict on the service; after longer, it failed
 them (exits before the start count when they waited more than 10 s)."""
 
+EXCLUDED_S = 60.0
+"""How long a rendition that no source has is not asked for."""
+
 EARLY_S = 0.001
 """By so much may a timer be early."""
 
@@ -102,6 +105,8 @@ class Playback:
         self._next = 0
         self._stall_since_s: float | None = None
         self._instead: int | None = None
+        self._renditions = len(bitrates_kbps)
+        self._excluded_until: dict[int, float] = {}
         self.started_s: float | None = None
         """When the first frame was shown."""
         self.ends_at_s: float | None = None
@@ -188,17 +193,35 @@ class Playback:
             until = now_s + over_s
             return Pause(until) if end is None or until < end else End(end)
         if self._next == 0 and self._adapt:
-            return Fetch(0, 0)
+            return Fetch(0, self._there(0, now_s))
         if self._instead is not None:
             quality, self._instead = self._instead, None
         else:
             quality = self._rule.choose(self._next, self._segments, self._buffer.level_ms)
-        return Fetch(self._next, quality)
+        return Fetch(self._next, self._there(quality, now_s))
+
+    def exclude(self, now_s: float, quality: int) -> None:
+        """No source has this rendition: do without it for a while. Where none is left, all are tried again."""
+        self._excluded_until[quality] = now_s + EXCLUDED_S
+        if len(self._excluded_until) == self._renditions:
+            self._excluded_until.clear()
+
+    def _there(self, quality: int, now_s: float) -> int:
+        """The rendition, or the nearest one that is not excluded: a lower one where there is any."""
+        if not self._excluded_until:
+            return quality
+        self._excluded_until = {one: end_s for one, end_s in self._excluded_until.items() if end_s > now_s}
+        order = (*range(quality, -1, -1), *range(quality + 1, self._renditions))
+        return next((one for one in order if one not in self._excluded_until), quality)
 
     def again(self, now_s: float, fetch: Fetch) -> Fetch:
-        """The same segment after a failure: in a lower rendition when what is left in the buffer asks for it."""
+        """The same segment after a failure: in a lower rendition for the buffer, in another one for an excluded one."""
         step = self.next(now_s)
-        return step if isinstance(step, Fetch) and step.quality < fetch.quality else fetch
+        if isinstance(step, Fetch) and (
+            step.quality < fetch.quality or fetch.quality in self._excluded_until
+        ):
+            return step
+        return fetch
 
     def give_up(
         self, now_s: float, fetch: Fetch, size_bytes: int, done_bytes: int, took_s: float, waited_s: float

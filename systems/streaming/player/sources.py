@@ -11,6 +11,13 @@ from collections.abc import Sequence
 EXCLUDED_S = 60.0
 """How long a source that failed is passed over (as in Shaka Player)."""
 
+CONNECT_EXCLUDED_S = 3.0
+"""How long one to which a connection was not made in time is, the first time: the packet that opens it may have been
+lost, and is sent again only after a second (RFC 6298)."""
+
+FASTER = 1.5
+"""Another source has to be so much faster, or the network is slow, not the source."""
+
 
 class Sources:
     """The ranked URLs of one session. `failovers` counts moves to another source because one failed."""
@@ -22,6 +29,11 @@ class Sources:
         self._failover = failover
         self._excluded_until: dict[str, float] = {}
         self._current = self._urls[0]
+        self._not_reached_s: dict[str, float] = {}
+        self._left_kbps: float | None = None
+        """The throughput of the source that was left because it was slow, until another one is measured."""
+        self._slow_until_s = 0.0
+        """Until then the network is taken for slow, not a source."""
         self.failovers = 0
 
     @property
@@ -40,17 +52,57 @@ class Sources:
             if self._failover or self._current not in self._urls:
                 self._current = self._best(now_s) or self._urls[0]
 
-    def failed(self, now_s: float) -> bool:
-        """The source in use failed. Whether there is another to go on with at once."""
+    def failed(self, now_s: float, *, not_reached: bool = False) -> bool:
+        """The source in use failed, or (`not_reached`) no connection to it was made in time.
+
+        Whether there is another to go on with at once.
+        """
         if not self._failover:
             return False
-        self._excluded_until[self._current] = now_s + EXCLUDED_S
+        excluded_s = EXCLUDED_S
+        if not_reached:
+            before_s = self._not_reached_s.get(self._current, -EXCLUDED_S)
+            self._not_reached_s[self._current] = now_s
+            excluded_s = CONNECT_EXCLUDED_S if now_s - before_s >= EXCLUDED_S else EXCLUDED_S
+        self._excluded_until[self._current] = now_s + excluded_s
         best = self._best(now_s)
         if best is None:
             # Every one failed lately: begin a new round with the best, after a pause.
             self._excluded_until.clear()
             self._move(self._urls[0])
             return False
+        self._move(best)
+        return True
+
+    def forgive(self, urls: Sequence[str]) -> None:
+        """These are not to blame for what has failed: they may be used again."""
+        for url in urls:
+            self._excluded_until.pop(url, None)
+
+    def can_leave(self, now_s: float) -> bool:
+        """Whether a source that is slow may be left for another one."""
+        others = [url for url in self._urls if url != self._current]
+        return (
+            self._failover
+            and self._left_kbps is None
+            and now_s >= self._slow_until_s
+            and any(self._excluded_until.get(url, 0.0) <= now_s for url in others)
+        )
+
+    def measured(self, now_s: float, kbps: float, *, slow: bool) -> bool:
+        """What the source in use has delivered; `slow`: less than is played. Whether it is left for another one.
+
+        When the next one is not faster, the network is slow: then no source is left for a while.
+        """
+        left_kbps, self._left_kbps = self._left_kbps, None
+        if left_kbps is not None and kbps < FASTER * left_kbps:
+            self._slow_until_s = now_s + EXCLUDED_S
+        if not slow or not self.can_leave(now_s):
+            return False
+        self._excluded_until[self._current] = now_s + EXCLUDED_S
+        best = self._best(now_s)
+        assert best is not None
+        self._left_kbps = kbps
         self._move(best)
         return True
 

@@ -16,7 +16,7 @@ from ..control.tokens import TTL_S, mint
 from ..records import HeartbeatRow, SessionRow
 from .client import API_TRIES, LOCALITIES, Requests
 from .heartbeats import Heartbeat, Heartbeats
-from .manifest import BadAnswer, Manifest, read_manifest, read_urls
+from .manifest import BadAnswer, Manifest, read_manifest, read_ttl_s, read_urls
 from .playback import EARLY_S, End, Fetch, Outcome, Pause, Playback, not_started
 from .sources import Sources
 
@@ -63,6 +63,7 @@ class Visit:
         self._sources: Sources | None = None
         self._bytes = {"edge": 0, "storage": 0, "origin": 0}
         self._bytes_by_locality = dict.fromkeys(LOCALITIES, 0)
+        self._ttl_s = self._steer_at_s = float("inf")
         self._stalls_told = 0
         self._heartbeats_reported = 0
         self._outcome: Outcome = "left"
@@ -132,12 +133,13 @@ class Visit:
             intent_s=self._intent_s,
         )
         sources = self._sources = Sources(manifest.urls, failover=self._failover)
-        steer_at_s = clock.now() + manifest.ttl_s
+        self._ttl_s = manifest.ttl_s
+        self._steer_at_s = clock.now() + manifest.ttl_s
         steering: asyncio.Task[None] | None = None
         try:
             while True:
-                if clock.now() >= steer_at_s:
-                    steer_at_s = clock.now() + manifest.ttl_s
+                if clock.now() >= self._steer_at_s:
+                    self._steer_at_s = clock.now() + self._ttl_s
                     if not self._optional_steering:
                         await self._steer(sources, must=True)
                     elif steering is None or steering.done():
@@ -149,21 +151,20 @@ class Visit:
                     await self._sleep_until(step.at_s)
                     return
                 if isinstance(step, Pause):
-                    await self._sleep_until(step.until_s)
+                    await self._sleep_until(min(step.until_s, max(self._steer_at_s, clock.now() + EARLY_S)))
                 else:
-                    await self._fetch(playback, sources, step, bitrates)
+                    await self._fetch(playback, sources, step, manifest)
         finally:
             if steering is not None:
                 steering.cancel()
 
-    async def _fetch(
-        self, playback: Playback, sources: Sources, fetch: Fetch, bitrates_kbps: Sequence[float]
-    ) -> None:
+    async def _fetch(self, playback: Playback, sources: Sources, fetch: Fetch, manifest: Manifest) -> None:
         """Until the segment is here, the rule wants another rendition, the viewer has seen all they wanted,
         or the session has failed."""
         clock = self._host.clock
         backoff_s = RETRY_FIRST_S
         reason = "nothing arrived in time"
+        missing: list[str] = []
         while True:
             until_s = playback.waits_until_s(clock.now())
             if clock.now() >= until_s - EARLY_S:
@@ -171,20 +172,43 @@ class Visit:
                     await self._sleep_until(until_s)
                     return
                 raise self._failed(playback, reason)
-            node = sources.current.removeprefix("http://").rstrip("/")
+            url = sources.current
+            node = url.removeprefix("http://").rstrip("/")
             got = await self._requests.segment(
-                node, self._title, fetch, playback, bitrates_kbps[fetch.quality]
+                node,
+                self._title,
+                fetch,
+                playback,
+                manifest.bitrates_kbps[fetch.quality],
+                segment_s=manifest.segment_s,
+                can_leave=sources.can_leave(clock.now()),
             )
             if got.source in self._bytes:
                 self._bytes[got.source] += got.n_bytes
             if got.locality is not None:
                 self._bytes_by_locality[got.locality] += got.n_bytes
+            if (got.ok or got.slow) and sources.measured(clock.now(), got.kbps, slow=got.slow):
+                self._tell_failover(node, sources.current, "slow")
             if got.ok or got.given_up:
                 return
             reason = f"{node}: {got.reason}"
             if got.cut:
                 continue
-            if sources.failed(clock.now()):
+            if got.slow:
+                fetch = playback.again(clock.now(), fetch)
+                continue
+            if got.status in (404, 410):
+                missing.append(url)
+                if len({*missing}) >= min(2, len(sources.urls)):
+                    # It is the rendition that is not there: no appliance is to blame.
+                    playback.exclude(clock.now(), fetch.quality)
+                    sources.forgive(missing)
+                    missing.clear()
+                    other = playback.again(clock.now(), fetch)
+                    if other != fetch:
+                        fetch = other
+                        continue
+            if sources.failed(clock.now(), not_reached=got.not_reached):
                 self._tell_failover(node, sources.current, got.reason)
                 fetch = playback.again(clock.now(), fetch)
                 continue
@@ -206,9 +230,16 @@ class Visit:
             "steer", "GET", f"/steer?title={self._title}", tries=API_TRIES if must else 1
         )
         try:
+            now_s = self._host.clock.now()
+            if answer.status == 410:
+                self._steer_at_s = float("inf")  # for ever
+            elif answer.retry_after_s:
+                self._steer_at_s = max(self._steer_at_s, now_s + answer.retry_after_s)
             if not answer.ok:
                 raise BadAnswer(answer.reason)
-            sources.rank(read_urls(answer.body), self._host.clock.now())
+            self._ttl_s = read_ttl_s(answer.body, self._ttl_s)
+            self._steer_at_s = now_s + self._ttl_s
+            sources.rank(read_urls(answer.body), now_s)
         except BadAnswer as error:
             if must:
                 raise Failed("playback_failure", f"steering: {error}") from error

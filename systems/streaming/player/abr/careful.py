@@ -1,4 +1,4 @@
-"""`Careful`: another rule, held down while the buffer could not pay for what it selects."""
+"""`Careful`: another rule, held down by what the buffer could pay for, and by what the throughput bears."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Careful:
         self._rule = rule
         self._ladder = ladder
         self._estimator = estimator
+        self._last = 0
 
     def choose(self, segment: int, segments: int, buffer_ms: float) -> int:
         quality = self._rule.choose(segment, segments, buffer_ms)
@@ -27,7 +28,15 @@ class Careful:
         affordable_bits = AFFORDABLE * (buffer_ms - estimator.latency_ms) * estimator.throughput_kbps
         while quality > 0 and ladder.bitrates_kbps[quality] * ladder.segment_ms > affordable_bits:
             quality -= 1
+        if quality > self._last:
+            # Up only as far as the throughput bears: one step above it would be taken back with the next segment.
+            borne = ladder.sustained(estimator.throughput_kbps, estimator.latency_ms)
+            quality = min(quality, max(borne, self._last))
+        self._last = quality
         return quality
 
     def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
-        return self._rule.give_up(progress, buffer_ms)
+        instead = self._rule.give_up(progress, buffer_ms)
+        if instead is not None:
+            self._last = instead
+        return instead
