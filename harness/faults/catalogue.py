@@ -26,6 +26,7 @@ from harness.faults.crash import Crash
 from harness.faults.deploy import Deploy
 from harness.faults.disk import Disk
 from harness.faults.dns import Dns
+from harness.faults.http_body import HttpBody
 from harness.faults.http_delay import HttpDelay
 from harness.faults.http_error import HttpError
 from harness.faults.latency import Latency
@@ -52,6 +53,7 @@ BUILT_IN: tuple[type[Fault], ...] = (
     CpuLimit,
     HttpError,
     HttpDelay,
+    HttpBody,
     ClockSkew,
     Disk,
     Dns,

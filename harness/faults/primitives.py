@@ -121,18 +121,24 @@ class LinkShape:
     shared: bool = False
 
 
+type BodyFault = Literal["short", "corrupt", "cut", "replaced"]
+"""How the body of a response is wrong (`harness.faults.http_body`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRule:
-    """Interference with HTTP requests at a node, before its own handlers see them.
+    """Interference with HTTP requests at a node, before its own handlers see them, and with the bodies it sends.
 
     `route` is an fnmatch pattern on the path (`/home*`), `method` None means any. `status` set: answer that
-    instead (abort). `delay_s`: wait first. `probability` is drawn per request from the fault's own stream.
+    instead (abort). `delay_s`: wait first. `body`: send the response with a wrong body. `probability` is drawn
+    per request from the fault's own stream.
     """
 
     route: str = "*"
     method: str | None = None
     delay_s: float = 0.0
     status: int | None = None
+    body: BodyFault | None = None
     probability: float = 1.0
 
 

@@ -18,9 +18,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from harness.faults.exposure import MIN_NOTICEABLE_S, Cause, Exposure, ExposureCounter
-from harness.faults.primitives import ClockRule, DiskRule, HostRule, HttpRule, NameRule
+from harness.faults.primitives import BodyFault, ClockRule, DiskRule, HostRule, HttpRule, NameRule
+from harness.runtime.bodies import REPLACEMENT, spoil_body
 from harness.runtime.causation import HEADER, current_cause, set_cause
 from harness.system import Disk
+
+_BODY = web.RequestKey[BodyFault]("harness.body")
 
 
 class Interferer[R: HostRule]:
@@ -127,16 +130,26 @@ class Interference:
                 return await handler(request)
             rules = [each for each in self._rules if _applies_to(each, request.method, request.path)]
             answering = next((each for each in rules if each.rule.status is not None), None)
+            spoiling = None if answering else next((each for each in rules if each.rule.body), None)
             for each in rules:
-                if each is answering or each.rule.delay_s >= MIN_NOTICEABLE_S:
+                if each is answering or each is spoiling or each.rule.delay_s >= MIN_NOTICEABLE_S:
                     each.count()
             if delay_s := sum(each.rule.delay_s for each in rules):
                 await asyncio.sleep(delay_s)
             if answering is not None and answering.rule.status is not None:
                 return web.json_response({"error": "injected fault"}, status=answering.rule.status)
+            if spoiling is not None and spoiling.rule.body is not None:
+                if spoiling.rule.body == "replaced":
+                    return web.Response(text=REPLACEMENT, content_type="text/html")
+                request[_BODY] = spoiling.rule.body
             return await handler(request)
 
+        async def spoil(request: web.Request, response: web.StreamResponse) -> None:
+            if (fault := request.get(_BODY)) is not None:
+                spoil_body(request, response, fault)
+
         app.middlewares.insert(0, interfere)
+        app.on_response_prepare.append(spoil)
 
 
 class _Disk:

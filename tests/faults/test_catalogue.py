@@ -41,6 +41,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "restart": {"downtime": "5s"},
     "cpu-limit": {"cpu": "10%"},
     "http-delay": {"delay": "500ms"},
+    "http-body": {"body": "cut"},
     "clock-skew": {"offset": "-5m", "drift": "1%"},
     "disk": {"error": "full"},
     "dns": {"answer": "wrong", "to": "storage"},

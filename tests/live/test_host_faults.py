@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from harness.faults.primitives import Applied, ClockRule, DiskRule, NameRule
+from harness.faults.primitives import Applied, ClockRule, DiskRule, HttpRule, NameRule
 from harness.live.options import LiveOptions
 from harness.live.run_lock import STATE_VARIABLE
 from harness.live.runtime import LiveRuntime
@@ -53,6 +54,15 @@ async def body(session: Session) -> None:
         assert await get("/name") == "EAI_AGAIN"
         await end(fails, 1)
         assert await get("/name") == "other-1"
+
+        cut = await do.interfere("asked", HttpRule("/config", body="cut"))
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await get("/config")
+        await end(cut, 1)
+        page = await do.interfere("asked", HttpRule("/config", body="replaced"))
+        async with host.http("asked").get("/config") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+        await end(page, 1)
 
         deploy = await do.deploy("asked", {"version": 2})
         await deploy.undo()
