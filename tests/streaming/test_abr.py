@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from systems.streaming.player.abr import (
     Bola,
+    BolaBasic,
     Careful,
     Fixed,
     Ladder,
@@ -79,6 +80,18 @@ def test_bola_goes_up_at_the_published_buffer_levels() -> None:
         if quality > len(found):
             found += [tenth / 100] * (quality - len(found))
     assert found == pytest.approx(list(THRESHOLDS_S), abs=0.011)
+
+
+def test_bola_basic_has_its_thresholds_from_the_first_segment_to_the_last() -> None:
+    for segment in (1, 50, 99):
+        basic = BolaBasic(Ladder(3000, BBB_KBPS), estimator(1e9, segment_ms=3000), 25_000)
+        chosen = [
+            basic.choose(segment, 100, seconds * 1000 + offset)
+            for seconds in THRESHOLDS_S
+            for offset in (-11, 11)
+        ]
+        assert chosen == [quality for up in range(1, 10) for quality in (up - 1, up)]
+    assert basic.give_up(Progress(9, 1e7, 1e5, 60_000, 0), 0) is None
 
 
 def test_bola_goes_only_one_step_beyond_what_the_network_bears() -> None:

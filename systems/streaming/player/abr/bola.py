@@ -70,3 +70,14 @@ class Bola:
         if instead is not None:
             self._last = instead
         return instead
+
+
+@abr_rule("bola-basic")
+class BolaBasic(Bola):
+    """BOLA with the same buffer size throughout, as the paper's BOLA-BASIC: downloads are never given up."""
+
+    def _v(self, buffer_size_ms: float) -> float:
+        return super()._v(self._buffer_size_ms)
+
+    def give_up(self, progress: Progress, buffer_ms: float) -> int | None:
+        return None
