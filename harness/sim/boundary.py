@@ -47,6 +47,16 @@ BOUNDARY = (
         "asyncio: tasks, timers, streams, servers and connections, names", "simulated", "virtual network"
     ),
     Boundary(
+        "TLS, start_tls, ssl contexts and certificates", "simulated", "real TLS over the virtual network"
+    ),
+    Boundary("UDP: create_datagram_endpoint", "simulated", "links delay, lose, limit and cut datagrams"),
+    Boundary("Unix sockets: create_unix_server, create_unix_connection", "simulated", "within one node"),
+    Boundary(
+        "loop.add_reader, add_writer, pipes",
+        "refused",
+        "streams; asyncio.Queue",
+    ),
+    Boundary(
         "threads: to_thread, executors, threading.Thread, anyio.to_thread", "simulated", "one at a time"
     ),
     Boundary("time.sleep and time-outs of waits, in a thread", "simulated", "virtual time"),
@@ -78,6 +88,9 @@ BOUNDARY = (
     Boundary("writing, moving and removing files; sqlite3 on a file", "refused", _DISK),
     Boundary("files and sockets that were opened before the run", "leaks", "open them in the service"),
     Boundary("system calls of C libraries (libpq, librdkafka, pycurl, grpcio, duckdb)", "leaks", "not seen"),
+    Boundary(
+        "OpenSSL's random numbers, and its clock for certificates", "leaks", "RSA keys keep sizes repeatable"
+    ),
     Boundary("os.environ, globals of modules, caches of libraries", "leaks", "shared by all nodes of a run"),
     Boundary("sets of strings, and of objects without __hash__", "leaks", "harness run --check-determinism"),
 )

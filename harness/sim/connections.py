@@ -303,6 +303,45 @@ class ConnectionMethods(base_events.BaseEventLoop):
             bound = addresses.unix_address(os.fspath(path))
         return self.network.listen(protocol_factory, [bound], 0, tls=tls, start_serving=start_serving)
 
+    # ------------------------------------------------------------------ datagrams
+
+    async def create_datagram_endpoint(  # type: ignore[override]
+        self,
+        protocol_factory: ProtocolFactory,
+        local_addr: Any = None,
+        remote_addr: Any = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: Any = None,
+    ) -> tuple[asyncio.DatagramTransport, asyncio.BaseProtocol]:
+        if sock is not None:
+            if sock.type != socket.SOCK_DGRAM:
+                raise ValueError(f"A datagram socket was expected, got {sock!r}")
+            own, remote = self.network.release_bound(sock), None
+        elif local_addr is None and remote_addr is None:
+            if family == 0:
+                raise ValueError("unexpected address family")
+            own, remote = (addresses.ANY[socket.AddressFamily(family)], 0), None
+        else:
+            remote = None
+            if remote_addr is not None:
+                name = await self._asked_name(remote_addr[0])
+                remote = (self.network.resolve(name, family)[0], _port_number(remote_addr[1]))
+            if local_addr is not None:
+                own = self._local(local_addr, family)
+            else:
+                assert remote is not None
+                own = (self.network.own_address(remote[0]), 0)
+        end = self.network.open_datagrams(own, remote)
+        protocol = protocol_factory()
+        end.attach(protocol, copy_context())
+        protocol.connection_made(end)
+        return end, protocol
+
     # ------------------------------------------------------------------ files
 
     async def sendfile(

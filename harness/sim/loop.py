@@ -272,11 +272,6 @@ class SimLoop(ConnectionMethods):
                 heapq.heappush(self._scheduled, timer)
         process.held_ready, process.held_timers = [], []
 
-    # --- datagrams ---
-
-    async def create_datagram_endpoint(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        _refuse("UDP", "only TCP is")
-
     # --- signals, programs and pipes ---
 
     def add_signal_handler[*Ts](self, sig: int, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
@@ -294,7 +289,7 @@ class SimLoop(ConnectionMethods):
     connect_write_pipe = connect_read_pipe
 
     def add_reader[*Ts](self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
-        raise self.refusal("waiting for a file descriptor", "streams, or the sock_* methods of the loop")
+        raise self.refusal("waiting for a file descriptor", "streams")
 
     add_writer = remove_reader = remove_writer = add_reader  # type: ignore[assignment]
 

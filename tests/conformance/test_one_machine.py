@@ -244,3 +244,65 @@ def test_task_factories(world: World) -> None:
         loop.set_task_factory(None)
 
     world(main)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """Answers what it gets in capitals if it `echoes`; keeps what it gets."""
+
+    def __init__(self, *, echoes: bool = False) -> None:
+        self.echoes = echoes
+        self.got: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
+        self.errors: asyncio.Queue[Exception] = asyncio.Queue()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.got.put_nowait((data, addr))
+        if self.echoes:
+            assert isinstance(self.transport, asyncio.DatagramTransport)
+            self.transport.sendto(data.upper(), addr)
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.put_nowait(exc)
+
+
+def test_datagrams(world: World) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server, echo = await loop.create_datagram_endpoint(lambda: _Datagrams(echoes=True), ("127.0.0.1", 0))
+        at = server.get_extra_info("sockname")
+        client, protocol = await loop.create_datagram_endpoint(_Datagrams, remote_addr=at)
+        client.sendto(b"hello")
+        assert await protocol.got.get() == (b"HELLO", at)
+        assert await echo.got.get() == (b"hello", client.get_extra_info("sockname"))
+        assert client.get_extra_info("peername") == at
+        with pytest.raises(ValueError, match="Invalid address"):
+            client.sendto(b"x", ("127.0.0.1", 1))
+        with pytest.raises(TypeError):
+            client.sendto(5)  # type: ignore[arg-type]
+        client.sendto(bytes(70_000))
+        error = await protocol.errors.get()
+        assert isinstance(error, OSError)
+        assert error.errno == errno.EMSGSIZE
+        with pytest.raises(OSError, match="in use"):
+            await loop.create_datagram_endpoint(_Datagrams, at)
+        server.close()
+        await asyncio.sleep(0.01)
+        client.sendto(b"nobody")
+        assert isinstance(await protocol.errors.get(), ConnectionRefusedError)
+        client.close()
+
+    world(main)
+
+
+def test_a_server_on_a_socket_that_is_bound_already(world: World) -> None:
+    async def main() -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            async with await asyncio.start_server(_upper, sock=bound) as server:
+                assert _port(server) == port
+                assert await _ask(*await asyncio.open_connection("127.0.0.1", port)) == b"HELLO"
+
+    world(main)

@@ -11,15 +11,15 @@ LEDGER = "systems.ledger.system:system"
 
 
 def test_a_safeguard_that_is_off_is_shown_and_the_sound_system_is_not() -> None:
-    wishes = Wishes(LEDGER, for_s=10.0, faults=("http-delay",))
-    found = list(measure(wishes, (None, "store.idempotency"), schedules=12))
+    wishes = Wishes(LEDGER, for_s=12.0, faults=("loss",))
+    found = list(measure(wishes, (None, "store.idempotency"), schedules=8))
     assert [(one.way, one.without) for one in found] == [
         ("search", None),
         ("random", None),
         ("search", "store.idempotency"),
         ("random", "store.idempotency"),
     ]
-    assert all(one.broken is None and one.trials == 12 for one in found)
+    assert all(one.broken is None and one.trials == 8 for one in found)
     assert [one.shown for one in found[:2]] == [0, 0]
     assert found[2].shown > 0
     assert found[2].properties == ("invariant deposits-done-once",)

@@ -156,8 +156,6 @@ def test_what_is_not_simulated_is_refused() -> None:
             loop.add_signal_handler(signal.SIGTERM, print)
         with pytest.raises(RefusedError, match="use streams"):
             loop.add_reader(0, print)
-        with pytest.raises(NotImplementedError, match="UDP is not simulated"):
-            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0))
 
     on_loop(main)
 

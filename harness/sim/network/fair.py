@@ -33,12 +33,23 @@ NOTHING_BYTES = 1e-3
 class Pipe:
     """One direction of a link. Capacity in bytes/s. `queue_bytes`: what waits at most in front of it."""
 
-    __slots__ = ("capacity_Bps", "demand_Bps", "enough_Bps", "flows", "name", "queue", "rtts_s")
+    __slots__ = (
+        "capacity_Bps",
+        "datagrams_until_s",
+        "demand_Bps",
+        "enough_Bps",
+        "flows",
+        "name",
+        "queue",
+        "rtts_s",
+    )
 
     def __init__(self, name: str, capacity_Bps: float, queue_bytes: float | None = None) -> None:
         self.name = name
         limit = default_queue_bytes(capacity_Bps * 8) if queue_bytes is None else queue_bytes
         self.queue = BottleneckQueue(capacity_Bps, limit)
+        self.datagrams_until_s = 0.0
+        """When the last datagram that waits has left."""
         self.rtts_s = 0.0
         """The sum of the round trips of its flows, without queues."""
         self.capacity_Bps = capacity_Bps

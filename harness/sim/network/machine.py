@@ -18,6 +18,7 @@ from harness.sim.process import Process
 
 if TYPE_CHECKING:
     from harness.runtime.routes import Hop
+    from harness.sim.network.datagram import DatagramEnd
     from harness.sim.network.listener import Listener
     from harness.sim.network.network import SimNetwork
     from harness.sim.network.path import Path
@@ -89,6 +90,9 @@ class Machine:
         self.process: Process | None = None
         self.listeners: dict[tuple[str, int], Listener] = {}
         """By address and port."""
+        self.datagrams: dict[tuple[str, int], DatagramEnd] = {}
+        """UDP sockets, by address and port."""
+        self.sockets_made = 0
         self.on_listen: Callable[[], None] = _nothing
         """Called when its process begins to listen on a port."""
         self.transports: dict[SimTransport, None] = {}
@@ -182,6 +186,8 @@ class Machine:
                 listener.accept_backlog()
             for transport in list(self.transports):
                 transport.wake()
+            for end in list(self.datagrams.values()):
+                end.wake()
 
     def _set(self, state: State) -> None:
         self.state = state
@@ -200,6 +206,9 @@ class Machine:
             process.held_ready, process.held_timers = [], []
         for listener in list(self.listeners.values()):
             listener.close()
+        for end in self.datagrams.values():
+            end.vanish()
+        self.datagrams.clear()
         for transport in list(self.transports):
             if not transport.gone:
                 for observation in self._stops[:1]:
@@ -230,6 +239,25 @@ class Machine:
             wildcard
             and any(other == port and family_of(each) is family_of(address) for each, other in self.listeners)
         )
+
+    def find_datagram(self, address: str, port: int) -> DatagramEnd | None:
+        """The UDP socket that gets what is sent to this address of the machine."""
+        found = self.datagrams.get((address, port))
+        return self.datagrams.get((ANY[family_of(address)], port)) if found is None else found
+
+    def bind_datagram(self, address: str, port: int) -> tuple[str, int]:
+        """Where a new UDP socket is; port 0: the next free one. OSError when it is in use."""
+        self.sockets_made += 1
+        used = {other for _, other in self.datagrams}
+        if port:
+            if self.find_datagram(address, port) is not None or (address in ANY.values() and port in used):
+                raise in_use()
+            return address, port
+        for _ in range(LAST_PORT - FIRST_PORT + 1):
+            self._next_port = FIRST_PORT if self._next_port >= LAST_PORT else self._next_port + 1
+            if self._next_port not in used:
+                return address, self._next_port
+        raise not_available()
 
     def has_address(self, address: str) -> bool:
         return address in (self.address, self.address6) or is_own(address)

@@ -18,6 +18,7 @@ from harness.faults.exposure import Exposure, ExposureCounter
 from harness.faults.primitives import HostIdentity, PathMatch
 from harness.runtime.routes import ATTACH_RTT_S, Hop, access_hops
 from harness.sim.network import addresses, handshake
+from harness.sim.network.datagram import DatagramEnd
 from harness.sim.network.event_queue import EventQueue
 from harness.sim.network.fair import FairShare
 from harness.sim.network.listener import Listener
@@ -164,6 +165,10 @@ class SimNetwork:
             return [holder.address6 for holder in holders]
         return [holder.address for holder in holders]
 
+    def own_address(self, remote: str) -> str:
+        """The address from which the calling process reaches the other one."""
+        return self._here().own_address(remote)
+
     def is_here(self, address: str) -> bool:
         """Whether the machine of the calling process has the address."""
         return self._here().has_address(address)
@@ -220,6 +225,16 @@ class SimNetwork:
             listener.open()
         return listener
 
+    def open_datagrams(self, own: tuple[str, int], remote: tuple[str, int] | None) -> DatagramEnd:
+        """A UDP socket on the machine of the calling process. OSError when the address is in use."""
+        machine = self._here()
+        end = DatagramEnd(self, machine, machine.bind_datagram(*own), remote)
+        machine.datagrams[end.own] = end
+        return end
+
+    def machine_at(self, address: str) -> Machine | None:
+        return next(iter(self._names.get(address, ())), None)
+
     async def connect(self, address: str, port: int, local: tuple[str, int] | None = None) -> SimTransport:
         """As `handshake.connect`, from the machine of the calling process. OSError where no route leads there."""
         src = self._here()
@@ -233,7 +248,7 @@ class SimNetwork:
             if address in addresses.ANY.values():
                 address = addresses.LOOPBACK[addresses.family_of(address)]
         else:
-            dst = next(iter(self._names.get(address, ())), None)
+            dst = self.machine_at(address)
         if dst is not None and dst is not src:
             zone, other = src.identity.zone, dst.identity.zone
             if self._paths.routes.find(zone, other) is None:
@@ -253,8 +268,12 @@ class SimNetwork:
         return end
 
     def release_bound(self, sock: socket.socket) -> tuple[str, int]:
-        """The address and port that a socket is bound to."""
-        raise ValueError("this socket was not bound on a simulated machine")
+        """The address and port that a socket is bound to, which is closed: something else stands for it from now."""
+        name = sock.getsockname()
+        sock.close()
+        if isinstance(name, tuple):
+            return name[0], name[1]
+        return addresses.unix_address(name), 0
 
     def forget(self, end: SimTransport) -> None:
         """This end is gone: its machine need not know of it any more."""

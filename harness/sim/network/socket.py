@@ -6,6 +6,7 @@ descriptor of its own that data could pass through: reading or writing it is ref
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from harness.sim.network.addresses import family_of
 
 if TYPE_CHECKING:
+    from harness.sim.network.datagram import DatagramEnd
     from harness.sim.network.transport import SimTransport
 
 _LINGER = struct.Struct("ii")
@@ -102,3 +104,34 @@ class ConnectionSocket:
 
     def __repr__(self) -> str:
         return f"<simulated connection {self.getsockname()} to {self.getpeername()}>"
+
+
+class DatagramSocket:
+    """What `get_extra_info("socket")` gives for a UDP transport. Options are accepted, not obeyed."""
+
+    type = socket.SOCK_DGRAM
+    proto = socket.IPPROTO_UDP
+
+    def __init__(self, end: DatagramEnd) -> None:
+        self._end = end
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return family_of(self._end.own[0])
+
+    def getsockname(self) -> Any:
+        return self._end.get_extra_info("sockname")
+
+    def getpeername(self) -> Any:
+        if self._end.remote is None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return self._end.get_extra_info("peername")
+
+    def setsockopt(self, *_: Any) -> None: ...
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        return bytes(size) if size else 0
+
+    def fileno(self) -> int:
+        """-1: it has no descriptor."""
+        return -1

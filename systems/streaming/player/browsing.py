@@ -21,13 +21,13 @@ MIXES = {
     "sign-ins": "half sign in and open a phone's home page; the others, signed in already, open one or press play",
 }
 
-PLAY_SHARE = 0.2
-"""Of those who are signed in: who presses play at once."""
+_SHAPES = {"televisions": (MAX_ROWS, 0.0, 0.2), "sign-ins": (ROWS, 0.5, 0.4)}
+"""By mix: rows of a page, the share that signs in, and the share of the others that presses play at once."""
 
 
 def make(rng: random.Random, mix: str, index: int) -> Client:
     """The index-th client of a mix. KeyError for an unknown mix."""
-    rows, signing_in = {"televisions": (MAX_ROWS, 0.0), "sign-ins": (ROWS, 0.5)}[mix]
+    rows, signing_in, playing = _SHAPES[mix]
     network = rng.choices(CLASSES, [each.share for each in CLASSES])[0]
     signed_in = rng.random() >= signing_in
     return Client(
@@ -40,7 +40,7 @@ def make(rng: random.Random, mix: str, index: int) -> Client:
             "signed_in": signed_in,
             "home_region": rng.choice(REGIONS),
             "rows": rows,
-            "title": rng.choice(TITLES).id if signed_in and rng.random() < PLAY_SHARE else None,
+            "title": rng.choice(TITLES).id if signed_in and rng.random() < playing else None,
         },
     )
 
