@@ -7,6 +7,7 @@ import signal
 import sys
 import sysconfig
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ _LIBRARIES = tuple(
     str(Path(place).resolve()) + os.sep
     for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
 )
+
+
+_THREADS = str(Path("sim", "threads.py"))
+"""Where the simulated loop waits for a thread."""
 
 
 class BudgetExceeded(HarnessError):
@@ -96,14 +101,20 @@ class _Watchdog(threading.Thread):
 
 
 def _place_of_main_thread() -> str:
-    """`file:line (function)`: of the code that is neither the harness's nor a library's, if there is some."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    innermost = frame
-    while frame is not None:
-        if not str(Path(frame.f_code.co_filename).resolve()).startswith(_LIBRARIES):
-            return _describe(frame)
-        frame = frame.f_back
-    return "unknown code" if innermost is None else _describe(innermost)
+    """`file:line (function)`: of the code that is neither the harness's nor a library's, if there is some.
+
+    The simulated loop may wait for a thread of a service, which runs such code.
+    """
+    frames = sys._current_frames()
+    main = frames.pop(threading.main_thread().ident or 0, None)
+    waits = any(frame.f_code.co_filename.endswith(_THREADS) for frame, _ in traceback.walk_stack(main))
+    for innermost in (*frames.values(), main) if waits else (main,):
+        frame = innermost
+        while frame is not None:
+            if not str(Path(frame.f_code.co_filename).resolve()).startswith(_LIBRARIES):
+                return _describe(frame)
+            frame = frame.f_back
+    return "unknown code" if main is None else _describe(main)
 
 
 def _describe(frame: FrameType) -> str:

@@ -17,6 +17,7 @@ from harness.experiment.parse import Draft, SlosDraft
 from harness.experiment.source import Source
 from harness.experiment.units import parse_duration
 from harness.faults.base import Fault
+from harness.faults.primitives import Capability
 from harness.gates.base import CheckContext, Gate
 from harness.history.columns import Column
 from harness.runtime.options import Capabilities
@@ -39,6 +40,7 @@ def validate(
     """
     for check in (
         _validate_runtime(draft),
+        () if system is None or capabilities is None else _programs(draft, system, capabilities),
         () if system is None else validate_loads(draft, system),
         validate_timeline(draft, system, capabilities),
         _unused_targets(draft),
@@ -53,6 +55,36 @@ def _validate_runtime(draft: Draft) -> Iterator[Diagnostic]:
     runtime = draft.source.value.get("runtime")
     if isinstance(runtime, str) and runtime not in RUNTIMES:
         yield draft.source.locate(unknown_name("runtime", runtime, RUNTIMES), ("runtime",))
+
+
+IN_PROCESS = frozenset({Capability.HTTP, Capability.SKEW, Capability.DISK, Capability.RESOLVE})
+"""What needs code of the harness in the process of a node."""
+
+
+def _programs(draft: Draft, system: System, capabilities: Capabilities) -> Iterator[Diagnostic]:
+    """What cannot be done with nodes that are programs, or that run already."""
+    if not capabilities.programs:
+        for node in system.topology.nodes:
+            if node.service is None:
+                found = f"nothing stands in for node '{node.name}' in virtual time"
+                allowed = "a service for it beside its command or external address, or --runtime live"
+                yield draft.source.at(("system",), Code.UNSUPPORTED, found, allowed)
+        return
+    for index, fault in enumerate(draft.timeline):
+        if not isinstance(fault, Fault) or fault.targets != "nodes" or not isinstance(fault.target, Target):
+            continue
+        try:
+            names = resolve(fault.target, system, 0, index, nodes_only=True).names
+        except TargetError:
+            continue
+        for node in system.topology.nodes:
+            if node.name not in names or not (node.command or node.external):
+                continue
+            if node.external or fault.needed() & IN_PROCESS:
+                what = "runs already" if node.external else "is a program"
+                found = f"{fault.fault} at '{node.name}', which {what}"
+                allowed = "faults on its links" if node.external else "faults on its process and on its links"
+                yield draft.source.at(("timeline", index, "fault"), Code.UNSUPPORTED, found, allowed)
 
 
 def validate_loads(draft: Draft, system: System) -> Iterator[Diagnostic]:

@@ -17,17 +17,20 @@ type Values = tuple[tuple[str, str | int | bool], ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """What a fault acts on: a node, all nodes of a role, or the traffic between two roles."""
+    """What a fault acts on: a node, all nodes of a role or of a zone, or the traffic between two roles."""
 
     node: str | None = None
     role: str | None = None
     between: tuple[str, str] | None = None
+    zone: str | None = None
 
     @property
     def entry(self) -> dict[str, Any]:
         """As a target in a file."""
         if self.between is not None:
             return {"link": {"from": self.between[0], "to": self.between[1]}}
+        if self.zone is not None:
+            return {"zone": self.zone}
         return {"node": self.node} if self.node is not None else {"role": self.role}
 
     def nodes(self, system: System) -> frozenset[str]:
@@ -35,7 +38,9 @@ class Place:
         return frozenset(
             node.name
             for node in system.topology.nodes
-            if node.name == self.node or (self.role is not None and node.role == self.role)
+            if node.name == self.node
+            or (self.role is not None and node.role == self.role)
+            or (self.zone is not None and node.zone == self.zone)
         )
 
 
@@ -86,6 +91,8 @@ class Placed:
         where = (
             f"{place.between[0]} > {place.between[1]}" if place.between else place.node or f"all {place.role}"
         )
+        if place.zone is not None:
+            where = f"zone {place.zone}"
         when = f"{self.at_s:g}s to {self.end_s:g}s" if self.for_s else f"at {self.at_s:g}s"
         if self.when:
             when = f"at {self.when} from {self.at_s:g}s on" + (f", for {self.for_s:g}s" if self.for_s else "")

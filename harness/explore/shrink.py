@@ -127,10 +127,9 @@ def _simpler(schedule: Schedule, space: Space) -> Iterator[Schedule]:
 def _simpler_fault(fault: Placed, space: Space) -> Iterator[Placed]:
     if fault.when:
         yield replace(fault, when="")
-    if fault.place.role is not None:
-        for node in space.system.topology.nodes:
-            if node.role == fault.place.role:
-                yield replace(fault, place=Place(node=node.name))
+    if fault.place.role is not None or fault.place.zone is not None:
+        for name in sorted(fault.place.nodes(space.system)):
+            yield replace(fault, place=Place(node=name))
     if fault.for_s:
         shorter = [one for one in LENGTHS_S if one < fault.for_s]
         # The shortest first: where it is enough no other has to be tried.

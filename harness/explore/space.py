@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from harness.engine.validate import FIRST_FAULT_S
 from harness.experiment.load import Load
+from harness.explore.patterns import draw_pattern
 from harness.explore.schedule import (
     Place,
     Placed,
@@ -48,6 +49,9 @@ LENGTHS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 
 GRID_S = 1.0
 """Faults begin at multiples of this."""
+
+PATTERN_SHARE = 0.2
+"""How many random schedules begin with a named pattern (`harness.explore.patterns`)."""
 
 EVENT_SHARE = 0.15
 """How many faults of a random schedule wait for an event of the system."""
@@ -183,7 +187,12 @@ class Space:
         while size < self.max_faults and rng.random() < 0.55:
             size += 1
         schedule: Schedule = ()
-        for _ in range(4 * size):
+        if not self.plain and rng.random() < PATTERN_SHARE:
+            pattern = ordered(draw_pattern(self, rng))
+            fits = self.fits(pattern) and all(one.end_s <= self.load_s for one in pattern)
+            if fits and len(pattern) <= self.max_faults:
+                schedule, size = pattern, min(self.max_faults, len(pattern) + size - 1)
+        for _ in range(4 * size if len(schedule) < size else 0):
             choice = rng.choice(kinds)
             at_s = rng.choice(self.times_s)
             for_s = 0.0 if choice.instant else rng.choice(self.lengths_s(at_s))

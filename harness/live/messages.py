@@ -85,7 +85,7 @@ class Launch:
     """Fork a process for this node. A descriptor comes along: its end of the channel to the harness.
 
     `namespace`: the path of the network namespace that it runs in, if it is not the harness's. `config`: what
-    replaces keys of the node's own. `addresses`: of all nodes, by name.
+    replaces keys of the node's own. `addresses`: of all nodes, by name. `port`: of its program.
     """
 
     node: str
@@ -94,6 +94,7 @@ class Launch:
     namespace: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
 
 
 @message

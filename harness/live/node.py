@@ -12,6 +12,7 @@ from typing import Any
 from harness.faults.primitives import ClockRule, HostIdentity
 from harness.live import messages
 from harness.live.host import DirectoryDisk, LiveClock, LiveHost
+from harness.live.programs import run_program
 from harness.live.remote import RemoteContext
 from harness.live.tasks import background
 from harness.runtime.charges import Charges
@@ -57,7 +58,7 @@ class _Node(RemoteContext):
     ) -> None:
         super().__init__(launch.node, system, run.safeguards, LiveClock(run.origin_s), channel.send)
         self._seed = run.seed
-        self._addresses = launch.addresses
+        self._launch = launch
         self._channel = channel
         node = self._node = system.topology.node(launch.node)
         self._sent = messages.Counts()
@@ -89,9 +90,9 @@ class _Node(RemoteContext):
         self.emit(self.name, row, row.t_s)
 
     async def serve(self) -> None:
-        self._host.use_names(self._addresses)
+        self._host.use_names(self._launch.addresses)
         try:
-            await self._node.service(self._host)
+            await self._run()
         except asyncio.CancelledError:
             reason = "its service cancelled itself"
         except Exception as error:
@@ -100,6 +101,12 @@ class _Node(RemoteContext):
         else:
             reason = "its service returned; a service runs until it is cancelled"
         self.send(messages.Ended(reason))
+
+    async def _run(self) -> None:
+        if self._node.command:
+            await run_program(self._host, self._node, self._launch.address, self._launch.port)
+        elif self._node.service is not None:
+            await self._node.service(self._host)
 
     async def receive(self) -> None:
         async for message in self._channel:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.faults.primitives import HostIdentity, HostRule
+from harness.faults.primitives import FaultFailed, HostIdentity, HostRule
 from harness.live import messages
 from harness.live.blackhole import Blackhole, open_blackhole
 from harness.live.cpu import Group
@@ -141,6 +141,7 @@ class LiveNode:
             self._namespace,
             self._config,
             self._context.links.addresses,
+            self._context.links.ports.get(self._node.name, (None, None))[1],
         )
         process = self._process = await launch_process(self._context.fork_server, launch, self)
         if self._cpu_limits:
@@ -233,6 +234,8 @@ class LiveNode:
 
     def interfere(self, number: int, rule: HostRule, names: tuple[str | int, ...]) -> None:
         """Interfere with it from now on, also in processes to come."""
+        if self._node.command:
+            raise FaultFailed(f"{self._node.name} is a program, and nothing of the harness is in its process")
         message = self._interferences[number] = messages.Interfere(number, rule, names)
         if self._process is not None:
             self._process.send(message)

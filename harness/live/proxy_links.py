@@ -30,6 +30,7 @@ MAX_PROXY_BPS = 1e9
 class ProxyLinks:
     """`addresses`: of the nodes. `listen`, `listen_clients`: addresses at which the proxies of nodes and of clients
     listen. `controller`: of the kernel network, where there is one. `prefix`: of the names of the proxies.
+    `ports`: address and port of the nodes that have only one.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ProxyLinks:
         listen_clients: str | None = None,
         controller: Controller | None = None,
         prefix: str = "",
+        ports: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self.api = api
         self.controller = controller
@@ -53,6 +55,7 @@ class ProxyLinks:
         # One change at a time: a proxy that is being made must not miss a fault.
         self.lock = asyncio.Lock()
         self.addresses = addresses
+        self.ports = ports or {}
         self._listen = listen
         self._listen_clients = listen if listen_clients is None else listen_clients
         self._prefix = prefix
@@ -130,11 +133,16 @@ class ProxyLinks:
         document = {
             "name": link.name,
             "listen": f"{listen}:0",
-            "upstream": f"{self.addresses[link.target.name]}:{real_port(link.port)}",
+            "upstream": self._upstream(link),
             "enabled": True,
             "toxics": [toxic.document() for toxic in self._toxics(link)],
         }
         return document | ({"accepting": False} if self.unanswered(link) else {})
+
+    def _upstream(self, link: Link) -> str:
+        name = link.target.name
+        host, port = self.ports.get(name) or (self.addresses[name], real_port(link.port))
+        return f"{host}:{port}"
 
     async def _finish(self, link: Link, document: Mapping[str, Any]) -> ProxyLink:
         """Do what the server has not done when it made the proxy."""

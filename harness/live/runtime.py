@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from harness.errors import UsageError
 from harness.live import messages
 from harness.live.cpu import Group
+from harness.live.external_node import ExternalNode
 from harness.live.fork_server import fork_server
 from harness.live.kernel.controller import Controller
 from harness.live.link_faults import LinkFaults
@@ -23,6 +24,7 @@ from harness.live.nodes import LiveNode, NodeContext
 from harness.live.options import LiveOptions
 from harness.live.primitives import LivePrimitives
 from harness.live.processes import run_environment
+from harness.live.programs import ports_of
 from harness.live.proxy_links import ProxyLinks
 from harness.live.run_lock import LiveUnavailable
 from harness.live.session import LiveClients, LiveSession, RunContext, begin_run
@@ -82,7 +84,7 @@ async def live_session(
             forks, links, faults, context.journal, RowCodec(context.system), context.attempts
         )
         nodes = {
-            node.name: LiveNode(
+            node.name: (LiveNode if node.external is None else ExternalNode)(
                 shared,
                 node,
                 network.addresses[node.name],
@@ -110,6 +112,7 @@ def _proxy_links(context: RunContext, network: LiveNetwork, cluster: LocustClust
         listen_clients=None if cluster is None else cluster.address,
         controller=None if network.kernel is None else Controller(network.kernel),
         prefix=network.prefix,
+        ports=ports_of(context.system.topology, network.addresses, kernel=network.kernel is not None),
     )
 
 

@@ -36,6 +36,8 @@ class Capabilities:
 
     available: Mapping[Capability, str]
     lacks: Mapping[Capability, Lack] = field(default_factory=dict)
+    programs: bool = True
+    """Whether nodes may be programs, or run already (`Node.command`, `Node.external`)."""
 
     def missing(self, needed: Iterable[Capability]) -> tuple[Lack, ...]:
         """Why what is needed cannot be done, in the order of `Capability`; empty when all of it can."""

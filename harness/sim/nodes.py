@@ -87,6 +87,7 @@ class SimNode:
                 interference=self.interference,
                 ready=set_ready,
             )
+            assert self.node.service is not None  # refused before
             await self.node.service(self._host)
 
         task = self.machine.start(main)

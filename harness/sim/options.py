@@ -28,6 +28,7 @@ CAPABILITIES = Capabilities(
         Capability.DEPLOY: "the service of the node is started again with another config",
     },
     lacks={},
+    programs=False,
 )
 
 

@@ -12,6 +12,7 @@ from harness.experiment.load import Load
 from harness.faults.primitives import HostIdentity
 from harness.runtime.contract import (
     LeftBehind,
+    NotReady,
     Recorded,
     RunSettings,
     ServiceFailure,
@@ -110,6 +111,8 @@ class SimSession:
         topology = context.system.topology
         for link in topology.links:
             context.loop.network.add_link(link)
+        if programs := [node.name for node in topology.nodes if node.service is None]:
+            raise NotReady(f"no service stands in for {', '.join(programs)} in virtual time")
         self._nodes = {node.name: SimNode(context, node, collector) for node in topology.nodes}
         self.primitives = SimPrimitives(context.loop.network, self._nodes, context.seed, context.clock.now)
         self._clients = 0

@@ -236,15 +236,25 @@ class Threads:
         self.active.remove(thread)
         self.active.append(thread)
         thread.turn.release()
-        if not _acquire(self.back, BLOCK_S):
-            self.active.remove(thread)
+        try:
+            back = _acquire(self.back, BLOCK_S)
+        except BaseException:
+            self._lose(thread)  # interrupted: it may still run
+            raise
+        if not back:
             where = thread.describe()
-            thread.error = _Killed()
+            self._lose(thread)
             host = "a node" if thread.process is None else thread.process.machine.identity.name
             self.loop.seal()
             raise VirtualTimeError(f"{host} has blocked the loop for {BLOCK_S:g} s of real time: {where}")
         if not thread.finished.locked():
             self.active.remove(thread)
+
+    def _lose(self, thread: SimThread) -> None:
+        """Wait no more for a thread that does not give way. It ends when it next does; Python's exit joins it not."""
+        self.active.remove(thread)
+        thread.error = _Killed()
+        pool_module._threads_queues.pop(thread.thread, None)  # type: ignore[attr-defined]
 
     def kill(self, process: Process) -> None:
         """End the threads of a process that has ended."""
@@ -260,9 +270,7 @@ class Threads:
         self._pools.clear()
 
     def _kill(self, thread: SimThread) -> None:
-        thread.error = _Killed()
-        self.active.remove(thread)
-        pool_module._threads_queues.pop(thread.thread, None)  # type: ignore[attr-defined]
+        self._lose(thread)
         if _local.thread is thread:
             return  # it ends when it next waits
         # A worker of an executor logs what ends it.
@@ -420,7 +428,9 @@ def _wait(threads: Threads, condition: Any, timeout: float | None = None) -> boo
         if not notified and waiter in condition._waiters:
             condition._waiters.remove(waiter)
     if me is None and not notified:
-        raise threads.loop.refusal("waiting for a thread", "await it: asyncio.to_thread, asyncio.wrap_future")
+        raise threads.loop.refusal(
+            "a wait for another thread, in the loop,", "asyncio.Event, asyncio.Queue or asyncio.wrap_future"
+        )
     return notified
 
 

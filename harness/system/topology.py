@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.diagnostics import Code, Diagnostic
 from harness.errors import InvalidInput
@@ -25,16 +25,31 @@ class Node:
     `restarts_after_idle`: whether its TCP begins slow start anew after silence, as Linux does unless it is told not to.
     `cores` of its processor: `Host.work` and `costs` queue for them. `costs`: the processor time of a request by route,
     such as `{"GET /home": "8ms", "*": Cost("1ms", p99="9ms")}`; it is charged before the handler runs.
+
+    In live runs a node may be something else than a service, which then stands in for it in virtual time; without a
+    service, virtual time refuses the system. `command`: a program, such as `("redis-server", "--port", "{port}")`.
+    `external`: the "host:port" of something that runs already; only faults on its links are possible. `{port}` is a
+    free port, `{address}` the address of the node (without it, the program listens at 127.0.0.1 or everywhere).
+    Whatever port clients ask for, they reach that one. A command without `{port}` listens at the ports that clients
+    ask for. `ready` of a command: "tcp", when `{port}` answers; "started", at once.
     """
 
     name: str
     role: str
     zone: str
-    service: Service
+    service: Service | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     cores: int = 1
     costs: Costs = field(default_factory=dict)
     restarts_after_idle: bool = True
+    command: tuple[str, ...] | list[str] = ()
+    ready: Literal["tcp", "started"] = "tcp"
+    external: str | None = None
+
+    @property
+    def has_one_port(self) -> bool:
+        """Whether all ports that clients ask for are one real port, in live runs."""
+        return self.external is not None or any("{port}" in word for word in self.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,7 @@ class Topology:
             if node.zone not in self.zones
         ]
         for node in self.nodes:
+            problems += _check_program(node)
             if node.cores < 1:
                 found = f"node '{node.name}' has {node.cores} cores"
                 problems.append(Diagnostic(Code.OUT_OF_RANGE, found, "at least 1"))
@@ -121,3 +137,20 @@ class Topology:
     @property
     def roles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(node.role for node in self.nodes))
+
+
+def _check_program(node: Node) -> Iterator[Diagnostic]:
+    if node.service is None and not node.command and node.external is None:
+        found = f"node '{node.name}' has neither a service nor a command nor an external address"
+        yield Diagnostic(Code.EMPTY, found)
+    if node.ready not in ("tcp", "started"):
+        yield Diagnostic(Code.BAD_VALUE, f"ready '{node.ready}' of node '{node.name}'", "tcp, started")
+    if node.command and node.external is not None:
+        yield Diagnostic(
+            Code.CONFLICT, f"node '{node.name}' has a command and an external address", "one of them"
+        )
+    if node.external is not None:
+        host, _, port = node.external.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            found = f"external address '{node.external}' of node '{node.name}'"
+            yield Diagnostic(Code.BAD_VALUE, found, 'a host and a port, such as "127.0.0.1:6379"')

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.experiment.load import Load
+from harness.explore.patterns import PATTERNS
 from harness.explore.schedule import Place, Placed, Schedule, ordered, overlapping, tolerated
 from harness.explore.shrink import Shrinker
 from harness.explore.space import GRID_S, Space, system_of
@@ -36,6 +37,21 @@ def test_a_drawn_schedule_is_one_of_the_search(seed: int) -> None:
     assert all(fault.at_s >= SPACE.begin_s and fault.end_s <= SPACE.load_s for fault in schedule)
     assert all(fault.at_s % GRID_S == 0 for fault in schedule)
     assert [fault.model.fault for fault in schedule] == [fault.fault for fault in schedule]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern_is_made_of_valid_faults_in_time(pattern: str) -> None:
+    drawn = [tuple(PATTERNS[pattern](SPACE, random.Random(seed))) for seed in range(30)]
+    assert any(drawn)
+    for schedule in drawn:
+        assert [fault.model.fault for fault in schedule] == [fault.fault for fault in schedule]
+        assert all(fault.at_s >= SPACE.begin_s for fault in schedule)
+
+
+def test_the_loss_of_a_zone_is_not_tolerated_where_it_has_all_nodes_of_a_role() -> None:
+    zone = Placed(10.0, 5.0, "crash", Place(zone="town"))
+    assert not tolerated((zone,), SPACE.system)
+    assert zone.entry["target"] == {"zone": "town"}
 
 
 def test_single_faults_are_tried_in_every_place() -> None:

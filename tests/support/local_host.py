@@ -142,6 +142,7 @@ class LocalWorld:
             self.sockets[node.name], self.ports[node.name] = sock, sock.getsockname()[1]
         for node in self.topology.nodes:
             host = self.hosts[node.name] = LocalHost(self, node.name, node.role, node.zone, None, node.config)
+            assert node.service is not None
             self._tasks[node.name] = asyncio.ensure_future(node.service(host))
         for name, host in self.hosts.items():
             waiter = asyncio.ensure_future(host.started.wait())
