@@ -22,7 +22,7 @@ SECTIONS = {
     "Runs": ("engine.suite", "runtime", "sim", "live"),
     "Tests": ("testing",),
     "Results": ("engine.judge", "gates.result", "verdict", "history"),
-    "Systems": ("system", "runtime.host"),
+    "Systems": ("system", "runtime.host", "stand_ins"),
     "Faults": ("faults",),
     "Gates": ("gates", "sli"),
     "Reporters": ("report", "engine.events"),

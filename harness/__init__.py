@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from harness.sli.base import Slo
     from harness.sli.checks import check_table_expression
     from harness.sli.threshold import Threshold
+    from harness.stand_ins.redis import redis_stand_in
     from harness.system.host import Clock, Disk, Event, Host, Row, Scalar
     from harness.system.model import (
         Access,
@@ -219,6 +220,7 @@ _MODULES = {
     "sli.base": ("Slo",),
     "sli.checks": ("check_table_expression",),
     "sli.threshold": ("Threshold",),
+    "stand_ins.redis": ("redis_stand_in",),
     "system.host": (
         "Clock",
         "Disk",
@@ -405,6 +407,7 @@ __all__ = [
     "not_computable",
     "read_experiment",
     "read_experiments",
+    "redis_stand_in",
     "reporter",
     "run",
     "run_suite",

@@ -173,7 +173,7 @@ class _SlosFile:
 
 
 class _Reader:
-    """Reads one file after the other. SLOs that several files share are validated once for a system."""
+    """Reads one file after the other. Systems and SLOs that several files share are validated once."""
 
     def __init__(
         self, runtime: RuntimeOptions | None = None, variables: Mapping[str, str] | None = None
@@ -182,6 +182,7 @@ class _Reader:
         self._variables = variables
         self._capabilities: dict[str, Capabilities] = {}
         self._slos: dict[tuple[Path, str], _SlosFile] = {}
+        self._systems: dict[str, System] = {}
 
     def read(self, file: Path) -> ReadyExperiment:
         path = display_path(file)
@@ -196,7 +197,9 @@ class _Reader:
         """`path`: the file as messages name it."""
         draft = parse_draft(text, path, FAULTS, gate_kinds(), self._variables)
         problems = list(draft.problems)
-        system = _find_system(draft, problems)
+        system = self._systems.get(draft.system or "") or _find_system(draft, problems)
+        if system is not None and draft.system is not None:
+            self._systems[draft.system] = system
         checked_against = system or _probable_system(draft)
         slos = _SlosFile(None, ())
         if slos_file is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class TableError(InvalidInput):
     """A row class cannot be a table of the history."""
 
 
+@functools.lru_cache(maxsize=1024)
 def columns(row_type: type) -> tuple[Column, ...]:
     """The columns of a declared table: its fields in their order, then `RECORDED_BY`. Raises TableError."""
     found = field_columns(row_type)

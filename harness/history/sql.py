@@ -102,7 +102,6 @@ def bad_expression(found: str, allowed: str = "", hint: str = "") -> InvalidValu
 
 
 @functools.lru_cache(maxsize=4096)
-@functools.lru_cache(maxsize=4096)
 def check_sql(expression: str, names: tuple[str, ...], *, aggregates: bool = False) -> None:
     """Raises InvalidValue for what is not an expression over columns of these names, duckdb.Error for what DuckDB
     cannot parse. Nothing is run.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing.process
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -52,9 +53,14 @@ BOUNDARY = (
     Boundary("UDP: create_datagram_endpoint", "simulated", "links delay, lose, limit and cut datagrams"),
     Boundary("Unix sockets: create_unix_server, create_unix_connection", "simulated", "within one node"),
     Boundary(
+        "sockets: bind, listen and the sock_* methods of the loop; create_server(sock=)",
+        "simulated",
+        "the socket stands for one of the virtual network",
+    ),
+    Boundary(
         "loop.add_reader, add_writer, pipes",
         "refused",
-        "streams; asyncio.Queue",
+        "streams, or the sock_* methods of the loop; asyncio.Queue",
     ),
     Boundary(
         "threads: to_thread, executors, threading.Thread, anyio.to_thread", "simulated", "one at a time"
@@ -75,7 +81,7 @@ BOUNDARY = (
         "reading files, imports, anonymous temporary files, /dev/null", "simulated", "those of the machine"
     ),
     Boundary("time.sleep and waiting for threads, in the loop", "refused", "await host.clock.sleep(seconds)"),
-    Boundary("blocking sockets: connect, bind, sendto, getaddrinfo", "refused", _CLIENT),
+    Boundary("blocking sockets: connect, accept, recv, send, sendto, getaddrinfo", "refused", _CLIENT),
     Boundary("http.client, urllib.request, requests, redis.Redis, ftplib, smtplib", "refused", _CLIENT),
     Boundary("subprocess, os.system, os.fork, os.exec, asyncio.create_subprocess_*", "refused", _NODE),
     Boundary(
@@ -168,7 +174,6 @@ def _file(what: str) -> Callable[..., tuple[str, str] | None]:
 
 AUDITED: Mapping[str, Callable[..., tuple[str, str] | None]] = {
     "socket.connect": _socket("a blocking connection to"),
-    "socket.bind": _socket("binding a socket to"),
     "socket.sendto": _socket("a blocking datagram to"),
     "socket.sendmsg": _socket("a blocking message to"),
     "socket.getaddrinfo": _lookup,
@@ -230,6 +235,49 @@ def _asks_for_facts() -> bool:
     return any(frame.f_code.co_filename in _FACTS for frame, _ in traceback.walk_stack(sys._getframe(2)))
 
 
+def _socket_methods(loop: SimLoop) -> list[tuple[Any, str, Callable[..., Any]]]:
+    """Methods of sockets that act on what the socket stands for (`harness.sim.network.stand_in`)."""
+    stand_ins, find = loop.network.stand_ins, loop.network.stand_in
+    close, get_name, get_peer = socket.socket.close, socket.socket.getsockname, socket.socket.getpeername
+
+    def closes(sock: socket.socket) -> None:
+        if (found := stand_ins.pop(sock, None)) is not None:
+            found.close()
+        close(sock)
+
+    def getsockname(sock: socket.socket) -> Any:
+        found = stand_ins.get(sock)
+        name = None if found is None else found.name()
+        return get_name(sock) if name is None else name
+
+    def getpeername(sock: socket.socket) -> Any:
+        found = stand_ins.get(sock)
+        return get_peer(sock) if found is None else found.peer_name()
+
+    methods: dict[str, Callable[..., Any]] = {
+        "bind": lambda sock, name: find(sock).bind(name),
+        "listen": lambda sock, *backlog: find(sock).listen(*backlog),
+        "close": closes,
+        "getsockname": getsockname,
+        "getpeername": getpeername,
+    }
+    for name in ("accept", "recv", "recv_into", "recvfrom", "send", "sendall", "makefile"):
+        methods[name] = _refuse_stand_in(loop, name)
+    return [(socket.socket, name, method) for name, method in methods.items()]
+
+
+def _refuse_stand_in(loop: SimLoop, name: str) -> Callable[..., Any]:
+    """The method of sockets that would block; of a socket that stands for nothing (a pair), it is the real one."""
+    real = getattr(socket.socket, name)
+
+    def method(sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
+        if sock in loop.network.stand_ins:
+            raise loop.refusal(f"a blocking socket ({name})", "the sock_* methods of the loop, or " + _CLIENT)
+        return real(sock, *args, **kwargs)
+
+    return method
+
+
 @contextmanager
 def closed_boundary(loop: SimLoop) -> Iterator[None]:
     """Refuse what leaves the simulated world, in code of simulated processes, for the time of a run."""
@@ -265,6 +313,7 @@ def closed_boundary(loop: SimLoop) -> Iterator[None]:
         if hasattr(owner, name)
     ]
     replaced.append((signal, "signal", set_handler))
+    replaced += _socket_methods(loop)
     with ExitStack() as undo:
         for owner, name, function in replaced:
             before = getattr(owner, name)

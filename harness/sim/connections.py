@@ -72,12 +72,43 @@ class ConnectionMethods(base_events.BaseEventLoop):
     # ------------------------------------------------------------------ connections
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect in the simulated network; `sock` stands for the connection until `create_connection`."""
-        if not isinstance(address, tuple):
-            self.network.hand_over(sock, await self.network.connect(addresses.unix_address(address), 0))
-            return
-        (found, *_) = self.network.resolve(address[0])
-        self.network.hand_over(sock, await self.network.connect(found, int(address[1])))
+        """Connect in the simulated network; `sock` stands for the connection."""
+        if isinstance(sock, socket.socket):
+            await self.network.stand_in(sock).connect(address)
+        else:
+            (found, *_) = self.network.resolve(address[0])
+            self.network.hand_over(sock, await self.network.connect(found, int(address[1])))
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        end = await self.network.stand_in(sock).accept()
+        accepted = socket.socket(sock.family, sock.type)
+        accepted.setblocking(False)
+        self.network.stand_in(accepted).end = end
+        return accepted, end.peername
+
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        return await self.network.stand_in(sock).receive(n)
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+        view = memoryview(buf).cast("B")
+        data = await self.network.stand_in(sock).receive(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+        await self.network.stand_in(sock).send(data)
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+        return await self.network.stand_in(sock).receive_from(bufsize)
+
+    async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
+        view = memoryview(buf).cast("B")
+        data, name = await self.network.stand_in(sock).receive_from(nbytes or len(view))
+        view[: len(data)] = data
+        return len(data), name
+
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        return await self.network.stand_in(sock).send_to(data, address)
 
     async def create_connection(  # type: ignore[override]
         self,

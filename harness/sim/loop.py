@@ -289,7 +289,7 @@ class SimLoop(ConnectionMethods):
     connect_write_pipe = connect_read_pipe
 
     def add_reader[*Ts](self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
-        raise self.refusal("waiting for a file descriptor", "streams")
+        raise self.refusal("waiting for a file descriptor", "streams, or the sock_* methods of the loop")
 
     add_writer = remove_reader = remove_writer = add_reader  # type: ignore[assignment]
 

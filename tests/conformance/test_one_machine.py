@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults.primitives import HostIdentity
+from harness.sim.boundary import closed_boundary
 from tests.conformance.certificate import client_context, server_context
 from tests.sim.small_network import SmallNetwork
 
@@ -37,11 +38,13 @@ def _simulated(main: Main) -> None:
     async def harness() -> None:
         await machine.start(run)
 
-    net.loop.run(harness())
+    with closed_boundary(net.loop):
+        net.loop.run(harness())
 
 
 @pytest.fixture(params=[_real, _simulated], ids=["kernel", "simulated"])
 def world(request: pytest.FixtureRequest) -> World:
+    server_context()  # made once, by a program that cannot be started in virtual time
     run: World = request.param
     return run
 
@@ -304,5 +307,51 @@ def test_a_server_on_a_socket_that_is_bound_already(world: World) -> None:
             async with await asyncio.start_server(_upper, sock=bound) as server:
                 assert _port(server) == port
                 assert await _ask(*await asyncio.open_connection("127.0.0.1", port)) == b"HELLO"
+
+    world(main)
+
+
+def test_sockets_of_ones_own(world: World) -> None:
+    async def serve(listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        accepted, _ = await loop.sock_accept(listener)
+        with accepted:
+            while data := await loop.sock_recv(accepted, 3):
+                await loop.sock_sendall(accepted, data.upper())
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as listener, socket.socket() as client:
+            for each in (listener, client):
+                each.setblocking(False)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            server = asyncio.create_task(serve(listener))
+            await loop.sock_connect(client, listener.getsockname())
+            assert client.getpeername() == listener.getsockname()
+            await loop.sock_sendall(client, b"hello")
+            answer, buffer = b"", bytearray(10)
+            while len(answer) < 5:
+                count = await loop.sock_recv_into(client, buffer)
+                answer += buffer[:count]
+            assert answer == b"HELLO"
+            client.close()
+            await server
+
+    world(main)
+
+
+def test_datagram_sockets_of_ones_own(world: World) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+            for each in (one, two):
+                each.setblocking(False)
+            one.bind(("127.0.0.1", 0))
+            assert await loop.sock_sendto(two, b"hello", one.getsockname()) == 5
+            data, address = await loop.sock_recvfrom(one, 100)
+            assert (data, address[0]) == (b"hello", "127.0.0.1")
+            await loop.sock_sendto(one, b"back", address)
+            assert (await loop.sock_recvfrom(two, 100))[0] == b"back"
 
     world(main)

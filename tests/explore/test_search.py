@@ -23,7 +23,7 @@ LEDGER = "systems.ledger.system:system"
 
 
 def wishes(**more: object) -> Wishes:
-    return Wishes(**{"target": LEDGER, "for_s": 10.0, **more})  # type: ignore[arg-type]
+    return Wishes(**{"target": LEDGER, "for_s": 10.0, "arrive_per_s": 1.0, **more})  # type: ignore[arg-type]
 
 
 def found(schedules: int, jobs: int = 1, findings: int = 1, first: int = 0, **more: object) -> Result:
@@ -33,7 +33,7 @@ def found(schedules: int, jobs: int = 1, findings: int = 1, first: int = 0, **mo
 
 DEFECTS = {
     "store.compare_and_set": ("no-update-lost", ("latency", "http-delay")),
-    "store.idempotency": ("deposits-done-once", ("latency", "http-delay")),
+    "store.idempotency": ("deposits-done-once", ("loss",)),
     "store.fencing": ("one-holder", ("pause",)),
 }
 DEFECTS_OF_INVARIANTS = [name for name, _ in DEFECTS.values()]
@@ -42,7 +42,9 @@ DEFECTS_OF_INVARIANTS = [name for name, _ in DEFECTS.values()]
 @pytest.mark.parametrize("safeguard", DEFECTS)
 def test_a_classic_defect_is_found_and_shrunk(safeguard: str, tmp_path: Path) -> None:
     name, faults = DEFECTS[safeguard]
-    result = found(60, without=(safeguard,), faults=faults)
+    # Two deposits must meet for an update to be lost.
+    arrive_per_s = 2.0 if name == "no-update-lost" else 1.0
+    result = found(60, without=(safeguard,), faults=faults, arrive_per_s=arrive_per_s)
     assert result.broken is None
     (finding,) = result.findings
     assert (finding.violation.kind, finding.violation.key) == ("invariant", name)

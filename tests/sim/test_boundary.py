@@ -46,8 +46,8 @@ def _nothing() -> None:
 NETWORK: dict[str, Callable[[int], object]] = {
     "connect": lambda port: socket.create_connection(("127.0.0.1", port)),
     "connect_ex": lambda port: socket.socket().connect_ex(("127.0.0.1", port)),
-    "bind": lambda _: socket.socket().bind(("127.0.0.1", 0)),
-    "listen": lambda _: socket.create_server(("127.0.0.1", 0)),
+    "accept": lambda _: socket.create_server(("127.0.0.1", 0)).accept(),
+    "receive": lambda port: socket.create_server(("127.0.0.1", port + 1)).recv(1),
     "sendto": lambda port: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
     "unix": lambda _: socket.socket(socket.AF_UNIX).connect("/nowhere"),
     "getaddrinfo": lambda port: socket.getaddrinfo("localhost", port),

@@ -25,6 +25,7 @@ from harness.sim.network.listener import Listener
 from harness.sim.network.machine import Machine
 from harness.sim.network.paths import Paths
 from harness.sim.network.sender import Sender
+from harness.sim.network.stand_in import StandIn
 from harness.sim.network.transport import SimTransport
 from harness.sim.process import Process
 from harness.system import Access
@@ -62,6 +63,7 @@ class SimNetwork:
         """How many connections were ever made."""
         self.role_paths: set[tuple[str, str]] = set()
         """Pairs of roles of which hosts of the first one connected to hosts of the second."""
+        self.stand_ins: weakref.WeakKeyDictionary[socket.socket, StandIn] = weakref.WeakKeyDictionary()
         self._handed: weakref.WeakKeyDictionary[socket.socket, SimTransport] = weakref.WeakKeyDictionary()
 
     # ------------------------------------------------------------------ for the loop
@@ -256,24 +258,49 @@ class SimNetwork:
             self.role_paths.add((src.identity.role, dst.identity.role))
         return await handshake.connect(self, src, dst, address, port, local)
 
+    def stand_in(self, sock: socket.socket) -> StandIn:
+        """What a socket of a simulated process stands for."""
+        found = self.stand_ins.get(sock)
+        if found is None:
+            found = self.stand_ins[sock] = StandIn(self, sock)
+        return found
+
     def hand_over(self, sock: socket.socket, end: SimTransport) -> None:
-        """Let a real, unconnected socket stand for the connection until `take_over`."""
+        """Let a socket stand for the connection, until `take_over`."""
         self._handed[sock] = end
         weakref.finalize(sock, partial(_abandon, weakref.ref(end))).atexit = False
 
     def take_over(self, sock: socket.socket) -> SimTransport:
+        """The connection that a socket stands for. ValueError without one."""
         end = self._handed.pop(sock, None)
+        if end is None and (found := self.stand_ins.pop(sock, None)) is not None:
+            end = found.end
         if end is None:
             raise ValueError("this socket was not connected through sock_connect of this loop")
         return end
 
     def release_bound(self, sock: socket.socket) -> tuple[str, int]:
         """The address and port that a socket is bound to, which is closed: something else stands for it from now."""
+        found = self.stand_ins.pop(sock, None)
+        if found is not None:
+            if found.bound is None:
+                found.bind(("", 0))
+            found.close()
+            sock.close()
+            assert found.bound is not None
+            return found.bound
         name = sock.getsockname()
         sock.close()
         if isinstance(name, tuple):
             return name[0], name[1]
         return addresses.unix_address(name), 0
+
+    def reserve(self, address: str, port: int) -> int:
+        """A port to listen on: this one, or the next free one for 0. OSError when it is in use."""
+        machine = self._here()
+        if port and machine.is_taken(address, port):
+            raise addresses.in_use()
+        return port or machine.take_port(None)
 
     def forget(self, end: SimTransport) -> None:
         """This end is gone: its machine need not know of it any more."""
