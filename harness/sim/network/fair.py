@@ -17,7 +17,8 @@ once; only the flows that contended pipes connect are computed anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from operator import attrgetter
 
 from harness.runtime.routes import MSS_BYTES, default_queue_bytes
@@ -212,7 +213,10 @@ def _give(rates: list[tuple[Flow, float]], now_s: float) -> None:
     for flow, rate in rates:
         before = flow.rate_Bps
         if rate != before:
-            flow.advance(now_s)
+            if now_s > flow.since_s:  # as `advance`: on a full link this is most of the work
+                if before != math.inf:
+                    flow.remaining_bytes -= before * (now_s - flow.since_s)
+                flow.since_s = now_s
             flow.rate_Bps = rate
             if rate > before:
                 flow.wake(now_s)
@@ -227,13 +231,17 @@ def _component(first: Pipe, seen: set[Pipe]) -> tuple[dict[Flow, None], list[Pip
     while todo:
         pipe = todo.pop()
         pipes.append(pipe)
-        for flow in pipe.flows:
-            if flow not in flows:
-                flows[flow] = None
-                for other in flow.pipes:
-                    if other.demand_Bps > other.enough_Bps and other not in seen:
-                        seen.add(other)
-                        todo.append(other)
+        if len(pipes) == 1:
+            flows.update(pipe.flows)
+            new: Iterable[Flow] = pipe.flows
+        else:
+            new = [flow for flow in pipe.flows if flow not in flows]
+            flows.update(dict.fromkeys(new))
+        for flow in new:
+            for other in flow.pipes:
+                if other.demand_Bps > other.enough_Bps and other not in seen:
+                    seen.add(other)
+                    todo.append(other)
     return flows, pipes
 
 
@@ -249,8 +257,7 @@ def _weights(pipe: Pipe) -> dict[Flow, float]:
 
 def _fill(flows: dict[Flow, None], pipes: list[Pipe]) -> list[tuple[Flow, float]]:
     """Progressive filling: the flows and their max-min fair rates."""
-    first = next(iter(flows)).rtt_s
-    even = all(flow.rtt_s == first for flow in flows)
+    even = len(set(map(attrgetter("rtt_s"), flows))) == 1
     if len(pipes) == 1:
         if even:
             return _fill_evenly(sorted(flows, key=attrgetter("bound_Bps")), pipes[0])
@@ -300,7 +307,7 @@ def _fill_evenly(waiting: list[Flow], pipe: Pipe) -> list[tuple[Flow, float]]:
     for index, flow in enumerate(waiting):
         share = left / (count - index)
         if flow.bound_Bps >= share:
-            rates.extend((other, share) for other in waiting[index:])
+            rates.extend(zip(waiting[index:], repeat(share), strict=False))
             break
         rates.append((flow, flow.bound_Bps))
         left -= flow.bound_Bps
