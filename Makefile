@@ -11,7 +11,7 @@ JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)' 2>/dev/
 # Tests start many processes. Where compiled modules are not kept, each of them compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run fuzz full live live-kernel live-deps toxiproxy-clients test coverage check bench docs setup clean
+.PHONY: help run fuzz full live live-kernel live-deps toxiproxy-clients test coverage aiohttp-suite check bench docs setup clean
 .DEFAULT_GOAL := run
 
 # What can be made.
@@ -64,6 +64,10 @@ fuzz: $(STAMP)
 	$(BIN)/harness fuzz ledger --seed 1 --schedules 60 --for 15s --output reports/fuzz
 	$(BIN)/harness fuzz ledger --seed 1 --schedules 20 --for 12s --findings 1 --fault loss \
 		--without store.idempotency --output reports/fuzz; test $$? -eq 1
+
+# aiohttp's own tests in virtual time (fetches them; half an hour). Fails while tests fail that are not explained.
+aiohttp-suite: $(STAMP)
+	$(BIN)/python -m tests.conformance.aiohttp_suite
 
 # Lint, format, types and import contracts, of the tests too.
 check: $(STAMP)
