@@ -76,7 +76,7 @@ def test_list_of_what_there_is_to_write_with() -> None:
     assert "streaming" in names
     assert "player.failover" in document["safeguards"]["streaming"]
     text = call("list", "safeguards").out
-    assert text.startswith("safeguards of streaming\n")
+    assert text.startswith("safeguards of ledger\n")
     assert "player.failover" in text
 
 

@@ -121,7 +121,7 @@ def test_a_fast_network_fills_the_buffer_and_waits() -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown ABR rule 'best'; allowed: bola, throughput"):
+    with pytest.raises(ValueError, match="unknown ABR rule 'best'; allowed: bola, bola-basic, throughput"):
         play(FLAT, (Period(1000, 400, 0),), abr="best", buffer_s=10, abandon=False)
 
 
