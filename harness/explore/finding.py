@@ -57,12 +57,12 @@ def necessity(finding: Finding) -> list[tuple[str, str]]:
     ]
 
 
-def regression(finding: Finding) -> str:
-    """The experiment file: it fails until the cause is mended."""
+def regression(finding: Finding, name: str | None = None) -> str:
+    """The experiment file: it fails until the cause is mended. `name`: where its own is taken."""
     shrunk = finding.shrunk
     violation, subject = shrunk.violation, shrunk.subject
     document: dict[str, Any] = {
-        "experiment": finding.name,
+        "experiment": name or finding.name,
         "title": f"{_sentence(violation)} (found by harness fuzz)",
         "description": f"{violation.reason}. Found in trial {finding.trial}, shrunk in {shrunk.runs} runs.",
         "system": subject.name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -156,3 +158,21 @@ def test_the_command_line(tmp_path: Path) -> None:
     for wrong in (("--fault", "flood"), ("--without", "none"), ("--workload", "no"), ("--arrive", "2")):
         assert call(*arguments, "--schedules", "1", *wrong).code == 4
     assert call("fuzz", "nothing").code == 4
+
+
+def test_another_finding_of_the_same_name_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    """Two nodes of a role fail alike: each has an experiment of its own."""
+    result = found(60, without=("store.fencing",), faults=("pause",))
+    (finding,) = result.findings
+    first = keep(finding, tmp_path)
+    assert first.file is not None
+    text = first.file.read_text(encoding="utf-8")
+    elsewhere = re.sub(r"node: [a-z]+-\d", "node: teller-1", text)
+    assert elsewhere != text
+    first.file.write_text(elsewhere, encoding="utf-8")
+    second = keep(finding, tmp_path)
+    assert second.is_new
+    assert second.file is not None
+    assert second.file.name == first.file.name.replace(".chaos", "-2.chaos")
+    assert read_experiment(second.file).name == second.file.name.removesuffix(".chaos.yaml")
+    assert keep(finding, tmp_path) == replace(second, is_new=False)
